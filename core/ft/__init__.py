@@ -1,0 +1,34 @@
+"""ft fine-tunes pretrained vision backbones. This page is what plugins import; nothing here loads torch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ft._version import __version__ as __version__
+from ft.errors import FtError as FtError
+from ft.extensions import (
+    Backbone as Backbone,
+    BackboneProvider as BackboneProvider,
+    DataSource as DataSource,
+    FreezeStrategy as FreezeStrategy,
+    HeadBuilder as HeadBuilder,
+    Preprocessing as Preprocessing,
+    Sample as Sample,
+    Stage as Stage,
+    WeightCache as WeightCache,
+    WeightEntry as WeightEntry,
+    WeightSource as WeightSource,
+)
+from ft.hookspecs import hookimpl as hookimpl
+
+if TYPE_CHECKING:
+    from ft.settings import Settings as Settings
+
+
+def __getattr__(name: str) -> Any:
+    # pydantic takes longer to import than everything else here, and looking at plugins does not need it.
+    if name == "Settings":
+        from ft.settings import Settings
+
+        return Settings
+    raise AttributeError(f"module 'ft' has no attribute {name!r}")

@@ -1,0 +1,173 @@
+"""The configuration of a run: one pydantic tree, filled from defaults, a file, `--set` and flags, in that order."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_serializer, model_validator
+
+from ft.errors import FtError
+from ft.settings import validate
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ComponentConfig(BaseModel):
+    """A reference, with the settings of the component it names: `mlp`, or `{use: mlp, hidden: [256]}`."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    use: str = Field(min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, value: Any) -> Any:
+        return {"use": value} if isinstance(value, str) else value
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+    @model_serializer
+    def _as_text(self) -> Any:
+        return {"use": self.use, **self.settings} if self.settings else self.use
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str | dict) else value
+
+
+Components = Annotated[tuple[ComponentConfig, ...], BeforeValidator(_as_list)]
+
+
+class WeightsConfig(ComponentConfig):
+    """Which weights, and where to look for them after the cache and before the place the entry names."""
+
+    use: str = Field("default", description="none, default, an entry's name, or a weight source such as local:PATH")
+    sources: tuple[str, ...] = Field((), description="weight sources to try in this order after the cache")
+    sha256: str | None = Field(None, pattern="^[0-9a-f]{8,64}$", description="the file's digest, or its beginning")
+
+
+class SplitConfig(Section):
+    val: float = Field(0.2, gt=0, lt=1, description="share of the training images kept for validation, if none are")
+    test: float = Field(0.0, ge=0, lt=1, description="share kept for a final test, if the data has no test split")
+    seed: int = Field(0, description="seed of the stratified split; independent of the training seed")
+
+
+class ImagesConfig(Section):
+    size: int | None = Field(None, ge=8, description="side of the square fed to the network; default: as pretrained")
+    fit: Literal["crop", "squash", "pad"] = Field(
+        "crop", description="crop: resize and cut the centre, as pretrained; squash: no cut; pad: keep the shape"
+    )
+    augment: Literal["none", "flip", "standard", "strong"] = Field("standard", description="preset for training images")
+    bad: Literal["fail", "skip"] = Field("fail", description="what to do when images cannot be read")
+
+
+class GroupConfig(Section):
+    """Parameters that a freezing-strategy reference selects get their own learning rate or weight decay."""
+
+    match: ComponentConfig
+    lr: float | None = Field(None, gt=0)
+    weight_decay: float | None = Field(None, ge=0)
+
+
+class TrainingConfig(Section):
+    epochs: int = Field(10, ge=1)
+    batch_size: int = Field(32, ge=1)
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    lr: float | None = Field(None, gt=0, description="peak learning rate; default 0.001 for adamw, 0.01 for sgd")
+    head_lr: float | None = Field(None, gt=0, description="the head's own learning rate; default: lr")
+    lr_decay: float = Field(
+        1.0, gt=0, le=1, description="factor by which each stage further from the head learns slower"
+    )
+    weight_decay: float = Field(0.01, ge=0, description="not applied to biases and normalisation")
+    momentum: float = Field(0.9, ge=0, lt=1, description="for sgd (Nesterov)")
+    warmup_epochs: float = Field(1.0, ge=0, description="linear warm-up before the cosine")
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    class_weights: Literal["none", "balanced"] = Field("none", description="balanced: rare classes weigh more")
+    clip_norm: float | None = Field(None, gt=0, description="largest norm of all gradients together")
+    patience: int | None = Field(None, ge=1, description="stop after so many epochs without a better validation")
+    monitor: Literal["accuracy", "macro_f1", "loss"] = Field("accuracy", description="what 'best' means")
+
+
+class MachineConfig(Section):
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    channels_last: bool = True
+    workers: int | Literal["auto"] = Field("auto", description="loader processes")
+
+
+class Config(Section):
+    backbone: ComponentConfig
+    weights: WeightsConfig = WeightsConfig()
+    head: ComponentConfig = ComponentConfig(use="linear")
+    freeze: Components = ()
+    train: Components = ()
+    data: ComponentConfig = ComponentConfig(use="demo")
+    split: SplitConfig = SplitConfig()
+    images: ImagesConfig = ImagesConfig()
+    training: TrainingConfig = TrainingConfig()
+    groups: tuple[GroupConfig, ...] = ()
+    machine: MachineConfig = MachineConfig()
+    seed: int = Field(0, ge=0, lt=2**32)
+    run_dir: Path | None = Field(None, description="default: runs/<time>-<backbone>")
+
+
+def load_config(file: Path | None = None, sets: Iterable[str] = (), flags: Mapping[str, Any] | None = None) -> Config:
+    """Merge defaults, `file` (YAML or JSON), `key.path=value` texts and `flags`, the later winning. Raises FtError."""
+    tree = read_tree(file) if file else {}
+    for text in sets:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise FtError(f"--set {text}: write --set key=value, as in --set training.epochs=5")
+        _put(tree, key.strip(), _yaml(value, f"--set {text}"))
+    for key, value in (flags or {}).items():
+        _put(tree, key, value)
+    return validate(Config, tree, "")
+
+
+def read_tree(file: Path) -> dict[str, Any]:
+    """Read a YAML or JSON mapping. Raises FtError naming the file."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise FtError(f"cannot read the config {file}: {error}") from error
+    tree = _yaml(text, str(file))
+    if not isinstance(tree, dict):
+        raise FtError(f"the config {file} is no mapping; it begins like 'backbone: torchvision:resnet18'")
+    return tree
+
+
+def _yaml(text: str, where: str) -> Any:
+    try:
+        return yaml.load(text, _Loader)
+    except yaml.YAMLError as error:
+        raise FtError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from None
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.1 reads 1e-3 as text; people who write learning rates mean a number."""
+
+
+_Loader.yaml_implicit_resolvers = {k: list(v) for k, v in yaml.SafeLoader.yaml_implicit_resolvers.items()}
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d+"), list("-+.0123456789")
+)
+
+
+def _put(tree: dict[str, Any], path: str, value: Any) -> None:
+    """Set `a.b.c` in a nested mapping. A component given as text keeps its reference when a setting is added to it."""
+    *parents, last = path.split(".")
+    for parent in parents:
+        below = tree.get(parent)
+        if isinstance(below, str):
+            below = {"use": below}
+        tree[parent] = below = dict(below) if isinstance(below, dict) else {}
+        tree = below
+    tree[last] = value

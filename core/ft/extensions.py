@@ -1,0 +1,227 @@
+"""The records that plugins hand to ft: what exists, and where its implementation lies.
+
+A record names its implementation lazily, as "package.module:name", so that listing plugins never imports torch.
+A callable does as well as such a string, which is handy in a test or a file of one's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+    from torch import nn
+
+Lazy = str | Callable[..., Any]
+"""A callable, or where to find one: "package.module:name"."""
+
+Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How pixels become the tensor a backbone was trained on.
+
+    An image is resized so that its shorter side has `resize_size` pixels, its centre `crop_size` x `crop_size` is cut
+    out, values are scaled to 0..1, and `(value - mean) / std` is taken per channel (RGB). `fit` says what happens to
+    an image that is not square: "crop" is the above; "squash" resizes to the square without cutting; "pad" resizes the
+    longer side to the square and fills the rest with the mean.
+    """
+
+    crop_size: int = 224
+    resize_size: int = 256
+    interpolation: Interpolation = "bilinear"
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    fit: Literal["crop", "squash", "pad"] = "crop"
+
+
+@dataclass(frozen=True)
+class WeightEntry:
+    """What pretrained tensors there are; where they come from is a WeightSource's matter.
+
+    `sha256` is the whole digest or a prefix of it, as far as it is published. `source` is the reference of the weight
+    source that has the file when the user names none: "official" fetches `url`.
+    """
+
+    name: str
+    file_name: str
+    url: str = ""
+    sha256: str = ""
+    size: int | None = None
+    preprocessing: Preprocessing = Preprocessing()
+    num_classes: int = 1000
+    classes: tuple[str, ...] = ()
+    source: str = "official"
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """An ordered section of the backbone: the paths of its modules, or of single parameters outside any of them."""
+
+    name: str
+    paths: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A network without its classifier, as a provider built it.
+
+    `module` still holds its published classifier; ft replaces what lies at `head_paths`: the classifier first, then
+    auxiliary classifiers, with feature sizes `aux_dims` and losses weighted by `aux_loss_weight`. In train mode a
+    network with auxiliary classifiers returns a tuple: logits first. `stages` go from input to output and cover every
+    parameter outside the head. `head_form` says what the classifier takes: "vector" is [N, feature_dim], "map" is
+    [N, feature_dim, H, W] (its output is pooled after it). `unused_weights` are prefixes of tensor names that weight
+    files hold and this module deliberately lacks.
+    """
+
+    module: nn.Module
+    head_paths: tuple[str, ...]
+    stages: tuple[Stage, ...]
+    feature_dim: int
+    preprocessing: Preprocessing = Preprocessing()
+    head_form: Literal["vector", "map"] = "vector"
+    aux_dims: tuple[int, ...] = ()
+    aux_loss_weight: float = 0.0
+    min_image_size: int = 1
+    fixed_image_size: int | None = None
+    unused_weights: tuple[str, ...] = ()
+
+    def parameter_names(self) -> tuple[str, ...]:
+        """Names of all parameters outside the head, in the module's order."""
+        return tuple(name for name, _ in self.module.named_parameters() if not self.in_head(name))
+
+    def module_paths(self) -> tuple[str, ...]:
+        """Paths of all modules outside the head, in the module's order; the root ("") is left out."""
+        return tuple(path for path, _ in self.module.named_modules() if path and not self.in_head(path))
+
+    def parameters_under(self, *paths: str) -> tuple[str, ...]:
+        """Names of the parameters that are at, or inside, any of `paths`."""
+        return tuple(n for n in self.parameter_names() if any(n == p or n.startswith(p + ".") for p in paths))
+
+    def in_head(self, name: str) -> bool:
+        """Whether a module path or parameter name lies in the classifier or an auxiliary classifier."""
+        return any(name == path or name.startswith(path + ".") for path in self.head_paths)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One labelled image on disk. `split` is "train", "val", "test", or None for "ft may choose"."""
+
+    path: Path
+    label: str
+    split: Literal["train", "val", "test"] | None = None
+
+
+class WeightCache(Protocol):
+    """What a weight source gets from the core: a folder that holds only whole, verified files."""
+
+    def find(self, entry: WeightEntry) -> Path | None:
+        """Return the verified file of `entry`, or None."""
+
+    def download(self, entry: WeightEntry, url: str) -> Path:
+        """Fetch `url`, verify it against `entry` and publish it whole. Raises FtError."""
+
+    def verify(self, entry: WeightEntry, path: Path) -> Path:
+        """Return `path` when its content is that of `entry`. Raises FtError."""
+
+
+@dataclass(frozen=True)
+class BackboneProvider:
+    """Builds backbones.
+
+    `models(settings) -> Sequence[str]`, `weights(model_name) -> Sequence[WeightEntry]` (the default one first) and
+    `build(model_name, settings) -> Backbone` with random weights.
+    """
+
+    name: str
+    summary: str
+    models: Lazy
+    build: Lazy
+    weights: Lazy | None = None
+    settings: type[BaseModel] | str | None = None
+
+
+@dataclass(frozen=True)
+class FreezeStrategy:
+    """Decides what is frozen: `select(backbone, argument, settings) -> set of parameter names`.
+
+    It never touches `requires_grad`; ft applies the decision in one place. `argument` is the text after the first
+    colon of the reference, or None.
+    """
+
+    name: str
+    summary: str
+    select: Lazy
+    settings: type[BaseModel] | str | None = None
+    example: str = ""
+
+
+@dataclass(frozen=True)
+class HeadBuilder:
+    """Builds the layers that map features to classes: `build(feature_dim, num_classes, settings) -> nn.Module`.
+
+    The module takes [N, feature_dim] and returns [N, num_classes]. `build_map`, where given, builds its counterpart
+    for backbones that classify every position and pool afterwards: [N, feature_dim, H, W] to [N, num_classes, H, W].
+    """
+
+    name: str
+    summary: str
+    build: Lazy
+    build_map: Lazy | None = None
+    settings: type[BaseModel] | str | None = None
+
+
+@dataclass(frozen=True)
+class WeightSource:
+    """Where weights come from: `fetch(entry, argument, settings, cache) -> Path` of a verified local file."""
+
+    name: str
+    summary: str
+    fetch: Lazy
+    settings: type[BaseModel] | str | None = None
+    example: str = ""
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """Where images come from: `load(argument, settings) -> Iterable[Sample]`.
+
+    Labels are class names; the core maps them to numbers, splits what has no split, and checks every image.
+    """
+
+    name: str
+    summary: str
+    load: Lazy
+    settings: type[BaseModel] | str | None = None
+    example: str = ""
+
+
+Extension = BackboneProvider | FreezeStrategy | HeadBuilder | WeightSource | DataSource
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of extension: its name in `ft describe KIND:NAME`, its hook, its record, its callables that must exist."""
+
+    name: str
+    hook: str
+    record: type[Any]
+    noun: str
+    callables: tuple[str, ...]
+
+
+KINDS = {
+    kind.name: kind
+    for kind in (
+        Kind("backbone", "ft_backbone_providers", BackboneProvider, "backbone provider", ("models", "build")),
+        Kind("freeze", "ft_freeze_strategies", FreezeStrategy, "freezing strategy", ("select",)),
+        Kind("head", "ft_head_builders", HeadBuilder, "head builder", ("build",)),
+        Kind("weights", "ft_weight_sources", WeightSource, "weight source", ("fetch",)),
+        Kind("data", "ft_data_sources", DataSource, "data source", ("load",)),
+    )
+}

@@ -1,0 +1,232 @@
+"""Finds plugins through the entry-point group `ft.plugins` and answers which component a reference means.
+
+This is our own loader, because pluggy's keeps only the first of two entry points with one name and does not say which
+distribution a record came from. pluggy still checks the hooks: their names, their arguments.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import EntryPoint, distributions
+from typing import Any, Literal
+
+import pluggy
+
+from ft import hookspecs
+from ft.errors import FtError, did_you_mean, nearest
+from ft.extensions import KINDS, Extension, Kind
+from ft.references import Reference
+
+GROUP = "ft.plugins"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """One entry point: where it comes from, whether it could be used, and why not."""
+
+    name: str
+    module: str
+    distribution: str
+    version: str
+    state: Literal["ok", "broken"]
+    error: str = ""
+    components: tuple[Component, ...] = ()
+
+
+@dataclass(frozen=True)
+class Component:
+    """A record together with the kind it is of and the distribution that provides it."""
+
+    kind: Kind
+    record: Any
+    distribution: str
+    version: str
+
+    @property
+    def name(self) -> str:
+        return str(self.record.name)
+
+
+@dataclass(frozen=True)
+class Plugins:
+    """Everything that is installed; asked for one component at a time."""
+
+    all: tuple[Plugin, ...]
+
+    def broken(self) -> list[Plugin]:
+        return [plugin for plugin in self.all if plugin.state == "broken"]
+
+    def components(self, kind: str | None = None) -> list[Component]:
+        """All components of `kind` (or of every kind), by name."""
+        found = [c for plugin in self.all for c in plugin.components if kind is None or c.kind.name == kind]
+        return sorted(found, key=lambda c: (list(KINDS).index(c.kind.name), c.name, c.distribution))
+
+    def has(self, kind: str, name: str) -> bool:
+        return bool(self._named(kind, name))
+
+    def get(self, kind: str, reference: Reference) -> Component:
+        """Return the component that `reference` names. Raises FtError for none and for more than one."""
+        if reference.place != "plugin":
+            from ft.unpackaged import load_unpackaged  # only such references pay for it
+
+            return load_unpackaged(KINDS[kind], reference)
+        found = self._named(kind, reference.name)
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise FtError(self._ambiguous(kind, reference, found))
+        raise FtError(self._unknown(kind, reference.name))
+
+    def _named(self, kind: str, name: str) -> list[Component]:
+        distribution, slash, short = name.rpartition("/")
+        found = [c for c in self.components(kind) if c.name == short]
+        return [c for c in found if _normal(c.distribution) == _normal(distribution)] if slash else found
+
+    def _ambiguous(self, kind: str, reference: Reference, found: list[Component]) -> str:
+        argument = "" if reference.argument is None else f":{reference.argument}"
+        lines = [f"  {c.distribution}/{reference.name}{argument}   ({c.distribution} {c.version})" for c in found]
+        return "\n".join(
+            [f"{len(found)} {KINDS[kind].noun}s are named '{reference.name}'. Write which one you mean:", *lines]
+        )
+
+    def _unknown(self, kind: str, name: str) -> str:
+        known = [c.name for c in self.components(kind)]
+        text = (
+            f"no {KINDS[kind].noun} named '{name}'.{did_you_mean(name, known)} Installed: {', '.join(known) or 'none'}"
+        )
+        elsewhere = [c.kind for c in self.components() if c.name == name]
+        if elsewhere:
+            text += f"\n'{name}' is a {elsewhere[0].noun}"
+        for plugin in self.broken():
+            text += f"\n{plugin.distribution} {plugin.version} could not be loaded and may provide it: {plugin.error}"
+        return text
+
+
+def load_plugins(entry_points: Iterable[tuple[EntryPoint, str, str]] | None = None) -> Plugins:
+    """Import every plugin and collect its records; a plugin that fails is kept with the cause and costs nothing else.
+
+    `entry_points` are (entry point, distribution, version); by default those of all installed distributions.
+    """
+    found = sorted(entry_points if entry_points is not None else _installed(), key=lambda e: (e[1], e[0].name))
+    return Plugins(tuple(_load(*each) for each in found))
+
+
+def implementation(component: Component, callable_name: str) -> Any:
+    """Import and return one callable of a component. Raises FtError when the record points at nothing."""
+    return _resolve(getattr(component.record, callable_name), component, callable_name)
+
+
+def read_settings(component: Component, values: Mapping[str, Any], where: str) -> Any:
+    """Return the component's settings, checked. Raises FtError naming every unknown key and unfit value."""
+    from ft.settings import validate
+
+    return validate(settings_class(component), values, where)
+
+
+def settings_class(component: Component) -> Any:
+    """Return the pydantic class of a component's settings; one without fields when it has none."""
+    from ft.settings import Settings
+
+    pointer = component.record.settings
+    return Settings if pointer is None else _resolve(pointer, component, "settings")
+
+
+def take_argument(component: Component, reference: Reference) -> str:
+    """Return the reference's argument. Raises FtError when there is none."""
+    if not reference.argument:
+        example = getattr(component.record, "example", "")
+        raise FtError(
+            f"{component.kind.noun} '{component.name}' needs an argument: {component.name}:..."
+            + (f", as in '{example}'" if example else "")
+        )
+    return reference.argument
+
+
+def _installed() -> Iterator[tuple[EntryPoint, str, str]]:
+    seen: set[str] = set()  # an earlier sys.path entry shadows a later one, as it does for imports
+    for distribution in distributions():
+        name = distribution.metadata["Name"] if distribution.metadata else None
+        if not name or _normal(name) in seen:
+            continue
+        seen.add(_normal(name))
+        for entry_point in distribution.entry_points:
+            if entry_point.group == GROUP:
+                yield entry_point, name, distribution.version
+
+
+def _load(entry_point: EntryPoint, distribution: str, version: str) -> Plugin:
+    def plugin(state: Literal["ok", "broken"], error: str = "", components: Iterable[Component] = ()) -> Plugin:
+        return Plugin(entry_point.name, entry_point.value, distribution, version, state, error, tuple(components))
+
+    # A plugin is a stranger's code: whatever it raises is its own failure, kept and shown, never ft's.
+    try:
+        module = entry_point.load()
+        return plugin("ok", components=_collect(module, distribution, version))
+    except Exception as error:
+        return plugin("broken", error=f"{type(error).__name__}: {error}")
+
+
+def _collect(module: Any, distribution: str, version: str) -> Iterator[Component]:
+    manager = pluggy.PluginManager("ft")
+    manager.add_hookspecs(hookspecs)
+    manager.register(module)
+    manager.check_pending()
+    collected: set[tuple[str, str]] = set()
+    for kind in KINDS.values():
+        for records in getattr(manager.hook, kind.hook)():
+            for record in _records(records, kind):
+                if (kind.name, record.name) in collected:
+                    raise TypeError(f"{kind.hook} yields two {kind.noun} records named '{record.name}'")
+                collected.add((kind.name, record.name))
+                yield Component(kind, record, distribution, version)
+    if not collected:
+        hooks = ", ".join(kind.hook for kind in KINDS.values())
+        raise TypeError(f"it provides nothing; mark at least one of these functions with @hookimpl: {hooks}")
+
+
+def _records(records: Any, kind: Kind) -> Iterator[Extension]:
+    if not isinstance(records, Iterable) or isinstance(records, str):
+        raise TypeError(f"{kind.hook} returned {records!r}; it yields {kind.record.__name__} records")
+    for record in records:
+        if not isinstance(record, kind.record):
+            raise TypeError(f"{kind.hook} yielded {record!r}; it yields {kind.record.__name__} records")
+        check_record(record, kind)
+        yield record
+
+
+def check_record(record: Any, kind: Kind) -> None:
+    """Raise TypeError when a record could not be used: its name, its summary, its callables."""
+    if not isinstance(record.name, str) or not _NAME.fullmatch(record.name):
+        raise TypeError(f"{kind.noun} name {record.name!r} is not made of letters, digits, '-' and '_'")
+    if not record.summary or "\n" in record.summary:
+        raise TypeError(f"{kind.noun} '{record.name}' needs a summary of one line")
+    for name in kind.callables:
+        pointer = getattr(record, name)
+        if not callable(pointer) and not (isinstance(pointer, str) and ":" in pointer):
+            raise TypeError(
+                f"{kind.noun} '{record.name}': {name} is {pointer!r}; give a callable or 'package.module:name'"
+            )
+
+
+def _resolve(pointer: Any, component: Component, what: str) -> Any:
+    if not isinstance(pointer, str):
+        return pointer
+    module, _, attribute = pointer.partition(":")
+    place = f"{component.kind.noun} '{component.name}' of {component.distribution} {component.version}"
+    try:
+        target = import_module(module)
+    except ImportError as error:
+        raise FtError(f"{place} cannot be used: importing {module} failed: {error}") from error
+    if not hasattr(target, attribute):
+        near = nearest(attribute, vars(target), most=1)
+        hint = f"; did you mean '{module}:{near[0]}'?" if near else ""
+        raise FtError(f"{place} names '{pointer}' as its {what}, which does not exist{hint}")
+    return getattr(target, attribute)
+
+
+def _normal(distribution: str) -> str:
+    return re.sub(r"[-_.]+", "-", distribution).lower()

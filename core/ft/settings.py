@@ -1,0 +1,51 @@
+"""The base class of every component's settings, and the one place where outside values become settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ft.errors import FtError, did_you_mean
+
+
+class Settings(BaseModel):
+    """Base class for a component's settings: unknown keys are errors, values do not change once read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+S = TypeVar("S", bound=BaseModel)
+
+
+def validate(model: type[S], values: Mapping[str, Any], where: str) -> S:
+    """Return `values` as an instance of `model`. Raises FtError, one line a mistake, each with the way out."""
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        lines = [_explain(model, item, where) for item in error.errors(include_url=False)]
+        raise FtError("\n".join(lines)) from None
+
+
+def _explain(model: type[BaseModel], item: Any, where: str) -> str:
+    path = [str(part) for part in item["loc"]]
+    place = ".".join([where, *path]) if where else ".".join(path)
+    if item["type"] == "extra_forbidden":
+        known = sorted(_fields_at(model, path[:-1]))
+        hint = did_you_mean(path[-1], known)
+        takes = f"It takes: {', '.join(known)}" if known else "It takes no settings"
+        return f"unknown setting '{place}'.{hint} {takes}"
+    if item["type"] == "missing":
+        return f"setting '{place}' is missing; give it with --set {place}=..."
+    message = item["msg"].removeprefix("Value error, ")
+    return f"setting '{place}' cannot be {item['input']!r}: {message[0].lower() + message[1:]}"
+
+
+def _fields_at(model: type[BaseModel], path: list[str]) -> list[str]:
+    for part in path:
+        field = model.model_fields.get(part)
+        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
+            return []
+        model = field.annotation
+    return list(model.model_fields)
