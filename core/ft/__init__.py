@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ft._version import __version__ as __version__
-from ft.errors import FtError as FtError
+from ft.errors import FtError as FtError, did_you_mean as did_you_mean, nearest as nearest
 from ft.extensions import (
     Backbone as Backbone,
     BackboneProvider as BackboneProvider,

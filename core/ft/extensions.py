@@ -43,8 +43,9 @@ class Preprocessing:
 class WeightEntry:
     """What pretrained tensors there are; where they come from is a WeightSource's matter.
 
-    `sha256` is the whole digest or a prefix of it, as far as it is published. `source` is the reference of the weight
-    source that has the file when the user names none: "official" fetches `url`.
+    `sha256` is the whole digest or a prefix of it, as far as it is published. `size` is exact, in bytes, and is checked;
+    `approximate_size` is what a publisher rounded, for display only. `source` is the reference of the weight source
+    that has the file when the user names none: "official" fetches `url`.
     """
 
     name: str
@@ -52,6 +53,7 @@ class WeightEntry:
     url: str = ""
     sha256: str = ""
     size: int | None = None
+    approximate_size: int | None = None
     preprocessing: Preprocessing = Preprocessing()
     num_classes: int = 1000
     classes: tuple[str, ...] = ()
@@ -76,7 +78,7 @@ class Backbone:
     network with auxiliary classifiers returns a tuple: logits first. `stages` go from input to output and cover every
     parameter outside the head. `head_form` says what the classifier takes: "vector" is [N, feature_dim], "map" is
     [N, feature_dim, H, W] (its output is pooled after it). `unused_weights` are prefixes of tensor names that weight
-    files hold and this module deliberately lacks.
+    files hold and this module deliberately lacks. `name` is what messages call it; ft fills in the model's name.
     """
 
     module: nn.Module
@@ -90,14 +92,20 @@ class Backbone:
     min_image_size: int = 1
     fixed_image_size: int | None = None
     unused_weights: tuple[str, ...] = ()
+    name: str = ""
+
+    def __str__(self) -> str:
+        return self.name or type(self.module).__name__
 
     def parameter_names(self) -> tuple[str, ...]:
-        """Names of all parameters outside the head, in the module's order."""
-        return tuple(name for name, _ in self.module.named_parameters() if not self.in_head(name))
+        """Names of all parameters outside the head, in the module's order; a shared parameter has several names."""
+        named = self.module.named_parameters(remove_duplicate=False)
+        return tuple(name for name, _ in named if not self.in_head(name))
 
     def module_paths(self) -> tuple[str, ...]:
         """Paths of all modules outside the head, in the module's order; the root ("") is left out."""
-        return tuple(path for path, _ in self.module.named_modules() if path and not self.in_head(path))
+        named = self.module.named_modules(remove_duplicate=False)
+        return tuple(path for path, _ in named if path and not self.in_head(path))
 
     def parameters_under(self, *paths: str) -> tuple[str, ...]:
         """Names of the parameters that are at, or inside, any of `paths`."""
@@ -151,7 +159,7 @@ class FreezeStrategy:
     """Decides what is frozen: `select(backbone, argument, settings) -> set of parameter names`.
 
     It never touches `requires_grad`; ft applies the decision in one place. `argument` is the text after the first
-    colon of the reference, or None.
+    colon of the reference, or None. A strategy that selects nothing is the user's mistake unless `allows_empty`.
     """
 
     name: str
@@ -159,6 +167,7 @@ class FreezeStrategy:
     select: Lazy
     settings: type[BaseModel] | str | None = None
     example: str = ""
+    allows_empty: bool = False
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import EntryPoint, distributions
+from importlib.metadata import EntryPoint, entry_points as installed_entry_points
 from typing import Any, Literal
 
 import pluggy
@@ -22,6 +22,7 @@ from ft.references import Reference
 
 GROUP = "ft.plugins"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+_POINTER = re.compile(r"\w+(?:\.\w+)*:\w+")
 
 
 @dataclass(frozen=True)
@@ -147,15 +148,10 @@ def take_argument(component: Component, reference: Reference) -> str:
 
 
 def _installed() -> Iterator[tuple[EntryPoint, str, str]]:
-    seen: set[str] = set()  # an earlier sys.path entry shadows a later one, as it does for imports
-    for distribution in distributions():
-        name = distribution.metadata["Name"] if distribution.metadata else None
-        if not name or _normal(name) in seen:
-            continue
-        seen.add(_normal(name))
-        for entry_point in distribution.entry_points:
-            if entry_point.group == GROUP:
-                yield entry_point, name, distribution.version
+    for entry_point in installed_entry_points(group=GROUP):
+        distribution = entry_point.dist
+        if distribution and distribution.name:  # the remains of an interrupted uninstall have no name
+            yield entry_point, distribution.name, distribution.version
 
 
 def _load(entry_point: EntryPoint, distribution: str, version: str) -> Plugin:
@@ -166,26 +162,29 @@ def _load(entry_point: EntryPoint, distribution: str, version: str) -> Plugin:
     try:
         module = entry_point.load()
         return plugin("ok", components=_collect(module, distribution, version))
-    except Exception as error:
-        return plugin("broken", error=f"{type(error).__name__}: {error}")
+    except (Exception, SystemExit) as error:
+        return plugin("broken", error=" ".join(f"{type(error).__name__}: {error}".split()))
 
 
 def _collect(module: Any, distribution: str, version: str) -> Iterator[Component]:
+    hooks = {kind.hook: kind for kind in KINDS.values()}
     manager = pluggy.PluginManager("ft")
     manager.add_hookspecs(hookspecs)
     manager.register(module)
-    manager.check_pending()
     collected: set[tuple[str, str]] = set()
-    for kind in KINDS.values():
-        for records in getattr(manager.hook, kind.hook)():
-            for record in _records(records, kind):
+    for caller in manager.get_hookcallers(module) or ():
+        if caller.name not in hooks:
+            raise TypeError(f"there is no hook {caller.name}.{did_you_mean(caller.name, hooks)}")
+        kind = hooks[caller.name]
+        for hook in caller.get_hookimpls():
+            # Called without pluggy, which would drop a None that was meant to be records.
+            for record in _records(hook.function(), kind):
                 if (kind.name, record.name) in collected:
                     raise TypeError(f"{kind.hook} yields two {kind.noun} records named '{record.name}'")
                 collected.add((kind.name, record.name))
                 yield Component(kind, record, distribution, version)
     if not collected:
-        hooks = ", ".join(kind.hook for kind in KINDS.values())
-        raise TypeError(f"it provides nothing; mark at least one of these functions with @hookimpl: {hooks}")
+        raise TypeError(f"it provides nothing; mark at least one of these functions with @hookimpl: {', '.join(hooks)}")
 
 
 def _records(records: Any, kind: Kind) -> Iterator[Extension]:
@@ -202,11 +201,11 @@ def check_record(record: Any, kind: Kind) -> None:
     """Raise TypeError when a record could not be used: its name, its summary, its callables."""
     if not isinstance(record.name, str) or not _NAME.fullmatch(record.name):
         raise TypeError(f"{kind.noun} name {record.name!r} is not made of letters, digits, '-' and '_'")
-    if not record.summary or "\n" in record.summary:
+    if not isinstance(record.summary, str) or len(record.summary.splitlines()) != 1:
         raise TypeError(f"{kind.noun} '{record.name}' needs a summary of one line")
     for name in kind.callables:
         pointer = getattr(record, name)
-        if not callable(pointer) and not (isinstance(pointer, str) and ":" in pointer):
+        if not callable(pointer) and not (isinstance(pointer, str) and _POINTER.fullmatch(pointer)):
             raise TypeError(
                 f"{kind.noun} '{record.name}': {name} is {pointer!r}; give a callable or 'package.module:name'"
             )

@@ -38,6 +38,8 @@ def parse_reference(text: str) -> Reference:
     name, colon, rest = text.partition(":")
     if colon and _MODULE.fullmatch(name):
         return _where_it_lies(text, name, rest, "module")
+    if name.endswith(".py"):
+        raise FtError(f"'{text}' names no attribute; write {text}:Name, where Name is defined in {text}")
     if not _NAME.fullmatch(name):
         raise FtError(f"'{text}' is not a reference; write name or name:argument, as in 'regex:features.*'")
     return Reference(name, rest if colon else None)

@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import inspect
 import sys
+from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -61,17 +62,17 @@ def _import(reference: Reference) -> ModuleType:
 def _as_record(kind: Kind, reference: Reference, found: Any) -> Any:
     if isinstance(found, kind.record):
         return found
-    source = found() if inspect.isclass(found) else found
+    source = _instance(found, reference) if inspect.isclass(found) else found
     wanted = ", ".join(kind.callables)
     if all(callable(getattr(source, name, None)) for name in kind.callables):
-        callables = {name: getattr(source, name) for name in _callable_fields(kind) if hasattr(source, name)}
+        given = {name: getattr(source, name) for name in _own_fields(kind) if hasattr(source, name)}
     elif callable(source) and len(kind.callables) == 1:
-        callables = {kind.callables[0]: source}
+        given = {kind.callables[0]: source}
     else:
         raise FtError(f"'{reference}' is no {kind.noun}: it needs the method {wanted} (see ft describe {kind.name})")
     summary = (inspect.getdoc(found) or f"{reference.attribute} from {reference.name}").splitlines()[0]
     record = kind.record(
-        name=reference.attribute, summary=summary, settings=getattr(source, "Settings", None), **callables
+        name=reference.attribute, summary=summary, settings=getattr(source, "Settings", None), **given
     )
     try:
         check_record(record, kind)
@@ -80,6 +81,13 @@ def _as_record(kind: Kind, reference: Reference, found: Any) -> Any:
     return record
 
 
-def _callable_fields(kind: Kind) -> list[str]:
-    plain = {"name", "summary", "settings", "example"}
-    return [name for name in kind.record.__dataclass_fields__ if name not in plain]
+def _instance(found: type[Any], reference: Reference) -> Any:
+    try:
+        return found()
+    except TypeError as error:
+        raise FtError(f"'{reference}' cannot be used: {reference.attribute}() failed: {error}") from error
+
+
+def _own_fields(kind: Kind) -> list[str]:
+    """The record's fields that are not told from the reference, the docstring and the nested Settings class."""
+    return [field.name for field in fields(kind.record) if field.name not in {"name", "summary", "settings"}]
