@@ -58,11 +58,17 @@ class SplitConfig(Section):
     test: float = Field(0.0, ge=0, lt=1, description="share kept for a final test, if the data has no test split")
     seed: int = Field(0, description="seed of the stratified split; independent of the training seed")
 
+    @model_validator(mode="after")
+    def _leaves_some(self) -> SplitConfig:
+        if self.val + self.test >= 1:
+            raise ValueError(f"val {self.val} and test {self.test} leave nothing to train on")
+        return self
+
 
 class ImagesConfig(Section):
     size: int | None = Field(None, ge=8, description="side of the square fed to the network; default: as pretrained")
-    fit: Literal["crop", "squash", "pad"] = Field(
-        "crop", description="crop: resize and cut the centre, as pretrained; squash: no cut; pad: keep the shape"
+    fit: Literal["crop", "squash", "pad"] | None = Field(
+        None, description="crop: resize and cut the centre; squash: no cut; pad: keep the shape; default: as pretrained"
     )
     augment: Literal["none", "flip", "standard", "strong"] = Field("standard", description="preset for training images")
     bad: Literal["fail", "skip"] = Field("fail", description="what to do when images cannot be read")
@@ -94,6 +100,14 @@ class TrainingConfig(Section):
     patience: int | None = Field(None, ge=1, description="stop after so many epochs without a better validation")
     monitor: Literal["accuracy", "macro_f1", "loss"] = Field("accuracy", description="what 'best' means")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _resolve_lr(cls, values: Any) -> Any:
+        """A resolved config says the learning rate it stands for."""
+        if isinstance(values, dict) and values.get("lr") is None:
+            return {**values, "lr": 0.01 if values.get("optimizer") == "sgd" else 0.001}
+        return values
+
 
 class MachineConfig(Section):
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
@@ -111,7 +125,7 @@ class Config(Section):
     data: ComponentConfig = ComponentConfig(use="demo")
     split: SplitConfig = SplitConfig()
     images: ImagesConfig = ImagesConfig()
-    training: TrainingConfig = TrainingConfig()
+    training: TrainingConfig = Field(default_factory=lambda: TrainingConfig.model_validate({}))
     groups: tuple[GroupConfig, ...] = ()
     machine: MachineConfig = MachineConfig()
     seed: int = Field(0, ge=0, lt=2**32)

@@ -15,7 +15,7 @@ from typing import Any
 from ft.errors import FtError, did_you_mean
 from ft.extensions import Kind
 from ft.plugins import Component, check_record
-from ft.references import Reference
+from ft.references import Reference, parse_reference
 
 
 def load_unpackaged(kind: Kind, reference: Reference) -> Component:
@@ -30,6 +30,13 @@ def load_unpackaged(kind: Kind, reference: Reference) -> Component:
         raise FtError(f"{reference.name} has no '{reference.attribute}'.{did_you_mean(reference.attribute, known)}")
     record = _as_record(kind, reference, getattr(module, reference.attribute))
     return Component(kind, record, reference.name, "not packaged")
+
+
+def refuse_unpackaged(uses: Iterable[str], where: str) -> None:
+    """Raise FtError when a file that may come from elsewhere names code by module or file: it would be executed."""
+    for use in uses:
+        if parse_reference(use).place != "plugin":
+            raise FtError(f"{where} names the code '{use}', which would be run; if you trust it, add --trust-code")
 
 
 def _import(reference: Reference) -> ModuleType:

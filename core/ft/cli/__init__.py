@@ -1,0 +1,70 @@
+"""The command line. Nothing here imports torch: each command's module is imported when that command is run."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import click
+
+from ft import __version__
+from ft.errors import FtError
+
+COMMANDS = {
+    "run": ("ft.cli.run:run", "Fine-tune a backbone on your images."),
+    "plan": ("ft.cli.run:plan", "Show exactly what `ft run` would do."),
+    "predict": ("ft.cli.predict:predict", "Classify images with a finished run."),
+    "evaluate": ("ft.cli.predict:evaluate", "Measure a finished run on labelled images."),
+    "models": ("ft.cli.models:models", "List backbones; `ft models show NAME` describes one."),
+    "plugins": ("ft.cli.plugins:plugins", "List what is installed, and where it came from."),
+    "describe": ("ft.cli.plugins:describe", "Explain a component and its settings."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands' names and one-line helps, and imports a command only to run it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(import_module(module), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        # click's own asks get_command for every command's help, which would import them all.
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            from ft.errors import did_you_mean
+
+            ctx.fail(f"no command '{args[0]}'.{did_you_mean(args[0], COMMANDS)} Commands: {', '.join(COMMANDS)}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="ft")
+def cli() -> None:
+    """Fine-tune any pretrained vision backbone on your own images.
+
+    \b
+      ft run --backbone torchvision:resnet18 --freeze all --data ./photos
+      ft plan --backbone torchvision:vgg16 --freeze 'regex:features.*' --data ./photos
+    """
+
+
+def main() -> None:
+    """Run the command line. A user's mistake is one message and exit code 2; a bug is a traceback."""
+    try:
+        cli.main(prog_name="ft", standalone_mode=True)
+    except FtError as error:
+        click.secho("error: ", fg="red", bold=True, nl=False, err=True)
+        click.echo(str(error), err=True)
+        sys.exit(2)

@@ -1,0 +1,112 @@
+"""The flags of `ft run` and `ft plan`: each sets one key of the config, and is described by that key's field."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args, get_origin
+
+import click
+
+from ft.config import Config, load_config
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+# flag, key in the config, help (where the field does not say it), several values?
+FLAGS: tuple[tuple[str, str, str, bool], ...] = (
+    ("--backbone", "backbone", "PROVIDER:MODEL, as in torchvision:resnet18", False),
+    ("--data", "data", "a folder, folder:PATH, csv:FILE, or another data source", False),
+    ("--freeze", "freeze", "freezing strategy, as in all, depth:3, 'regex:layer[12].*'; repeat to add", True),
+    ("--train", "train", "takes away from what --freeze froze; repeat to take away more", True),
+    ("--head", "head", "head builder, as in linear or mlp; keep: the pretrained classifier", False),
+    ("--weights", "weights", "none, default, an entry, or local:PATH, mirror:URL, pip:PACKAGE, official", False),
+    ("--weight-source", "weights.sources", "weight source to try after the cache; repeat for more", True),
+    ("--epochs", "training.epochs", "passes over the training images", False),
+    ("--batch-size", "training.batch_size", "images a step", False),
+    ("--optimizer", "training.optimizer", "", False),
+    ("--lr", "training.lr", "", False),
+    ("--head-lr", "training.head_lr", "", False),
+    ("--lr-decay", "training.lr_decay", "", False),
+    ("--weight-decay", "training.weight_decay", "", False),
+    ("--warmup-epochs", "training.warmup_epochs", "", False),
+    ("--label-smoothing", "training.label_smoothing", "share of the label given to the other classes", False),
+    ("--class-weights", "training.class_weights", "", False),
+    ("--clip-norm", "training.clip_norm", "", False),
+    ("--patience", "training.patience", "", False),
+    ("--monitor", "training.monitor", "", False),
+    ("--image-size", "images.size", "", False),
+    ("--fit", "images.fit", "", False),
+    ("--augment", "images.augment", "", False),
+    ("--bad-images", "images.bad", "", False),
+    ("--val-fraction", "split.val", "", False),
+    ("--test-fraction", "split.test", "", False),
+    ("--seed", "seed", "everything random follows from it", False),
+    ("--device", "machine.device", "", False),
+    ("--precision", "machine.precision", "auto: bf16 where the processor or GPU computes it", False),
+    ("--workers", "machine.workers", "", False),
+    ("--channels-last/--no-channels-last", "machine.channels_last", "memory layout of images", False),
+    ("--run-dir", "run_dir", "", False),
+)
+
+
+def config_options(command: F) -> F:
+    """Give a command the flags above, `--config` and `--set`; it gets them all as keyword arguments."""
+    command = click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="set any key of the config")(
+        command
+    )
+    command = click.option(
+        "--config", "file", type=click.Path(path_type=Path), help="YAML or JSON; flags and --set win over it"
+    )(command)
+    for flag, key, text, several in reversed(FLAGS):
+        command = _option(flag, key, text, several)(command)
+    return command
+
+
+def config_from(file: Path | None, sets: tuple[str, ...], given: dict[str, Any]) -> Config:
+    """The config that a command's arguments amount to. Raises FtError."""
+    flags = {key: given[_variable(flag)] for flag, key, _, _ in FLAGS}
+    chosen = {key: list(v) if isinstance(v, tuple) else v for key, v in flags.items() if v not in (None, ())}
+    return load_config(file, sets, chosen)
+
+
+def given_flags(given: dict[str, Any]) -> list[str]:
+    """The flags that were actually typed."""
+    return [flag.partition("/")[0] for flag, _, _, _ in FLAGS if given[_variable(flag)] not in (None, ())]
+
+
+def _option(flag: str, key: str, text: str, several: bool) -> Callable[[F], F]:
+    field = _field(key)
+    default = "" if field.default in (None, ...) or several or field.is_required() else f"default: {_plain(field.default)}"
+    about = text or field.description or ""
+    texts = "; ".join(part for part in (about, default if "default" not in about else "") if part)
+    kind = {} if "/" in flag else {"type": _click_type(field.annotation), "metavar": _metavar(flag, field.annotation)}
+    return click.option(flag, _variable(flag), default=None if not several else (), multiple=several, help=texts, **kind)
+
+
+def _field(key: str) -> Any:
+    model: Any = Config
+    *parents, last = key.split(".")
+    for parent in parents:
+        model = model.model_fields[parent].annotation
+    return model.model_fields[last]
+
+
+def _click_type(annotation: Any) -> Any:
+    options = [a for a in (get_args(annotation) or (annotation,)) if a is not type(None)]
+    if get_origin(annotation) is Literal:
+        return click.Choice(list(get_args(annotation)))
+    if len(options) == 1 and options[0] in (int, float):
+        return options[0]
+    return str
+
+
+def _metavar(flag: str, annotation: Any) -> str | None:
+    return None if get_origin(annotation) is Literal else flag.strip("-").upper().split("-")[-1]
+
+
+def _plain(value: Any) -> str:
+    return str(getattr(value, "use", value))
+
+
+def _variable(flag: str) -> str:
+    return flag.partition("/")[0].strip("-").replace("-", "_")

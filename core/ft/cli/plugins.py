@@ -1,0 +1,94 @@
+"""`ft plugins` and `ft describe`."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from typing import Any
+
+import click
+
+from ft.cli.common import load_and_report
+from ft.errors import FtError, did_you_mean
+from ft.extensions import KINDS
+from ft.plugins import Component, implementation, settings_class
+from ft.references import parse_reference
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="print JSON")
+def plugins(as_json: bool) -> None:
+    """List what is installed: name, kind, distribution, version, state."""
+    installed = load_and_report()
+    rows = [(c.kind.name, c.name, c.record.summary, c.distribution, c.version, "ok") for c in installed.components()]
+    rows += [("?", p.name, p.error, p.distribution, p.version, p.state) for p in installed.broken()]
+    if as_json:
+        keys = ("kind", "name", "summary", "distribution", "version", "state")
+        click.echo(json.dumps([dict(zip(keys, row, strict=True)) for row in rows], indent=2, ensure_ascii=False))
+        return
+    from ft.cli.tables import print_table
+
+    print_table(("kind", "name", "what it does", "distribution", "version", "state"), rows)
+
+
+@click.command()
+@click.argument("component", metavar="KIND:NAME")
+@click.option("--json", "as_json", is_flag=True, help="print the settings' JSON schema")
+def describe(component: str, as_json: bool) -> None:
+    """Explain a component and its settings, as in `ft describe freeze:regex`."""
+    kind, colon, name = component.partition(":")
+    if not colon or kind not in KINDS:
+        raise FtError(f"write KIND:NAME, as in freeze:regex.{did_you_mean(kind, KINDS)} Kinds: {', '.join(KINDS)}")
+    found = load_and_report().get(kind, parse_reference(name))
+    schema = settings_class(found).model_json_schema()
+    if as_json:
+        click.echo(json.dumps(schema, indent=2))
+        return
+    from ft.cli.tables import print_table
+
+    click.secho(f"{found.kind.noun} {found.name}", bold=True, nl=False)
+    click.echo(f"   from {found.distribution} {found.version}\n\n{found.record.summary}")
+    if doc := _documentation(found):
+        click.echo(f"\n{doc}")
+    if example := _example(found):
+        click.echo(f"\n  {example}")
+    rows = [_setting_row(key, about) for key, about in schema.get("properties", {}).items()]
+    click.echo("\nSettings:" if rows else "\nIt takes no settings.")
+    if rows:
+        print_table(("setting", "type", "default", "what it does"), rows)
+        click.echo(f"Give one with --set {_section(found)}.{rows[0][0]}=...")
+
+
+def _documentation(found: Component) -> str:
+    return inspect.getdoc(implementation(found, found.kind.callables[-1])) or ""
+
+
+def _example(found: Component) -> str:
+    example = getattr(found.record, "example", "")
+    flag = {"weights": "--weights", "freeze": "--freeze", "data": "--data"}.get(found.kind.name)
+    if found.kind.name == "head":
+        return f"ft run --head {found.name}"
+    return f"ft run {flag} '{example}'" if flag and example else ""
+
+
+def _section(found: Component) -> str:
+    return {"freeze": "freeze.0"}.get(found.kind.name, found.kind.name)
+
+
+def _setting_row(key: str, about: dict[str, Any]) -> tuple[str, str, str, str]:
+    variants = about.get("anyOf", [about])
+    types = " or ".join(_type(variant) for variant in variants)
+    limits = [f"{word} {about[rule]}" for rule, word in _LIMITS.items() if rule in about]
+    default = json.dumps(about["default"]) if "default" in about else "required"
+    return key, ", ".join([types, *limits]), default, about.get("description", "")
+
+
+_LIMITS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+
+
+def _type(variant: dict[str, Any]) -> str:
+    if "enum" in variant or "const" in variant:
+        return " | ".join(json.dumps(value) for value in variant.get("enum", [variant.get("const")]))
+    if variant.get("type") == "array":
+        return f"list of {_type(variant.get('items', {}))}"
+    return str(variant.get("type", "any"))

@@ -1,0 +1,67 @@
+"""`ft run` and `ft plan`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ft.cli.common import load_and_report
+from ft.cli.options import config_from, config_options, given_flags
+from ft.errors import FtError
+
+
+@click.command()
+@config_options
+@click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="continue a run that was stopped")
+@click.option("--trust-code", is_flag=True, help="let --resume import components that the run names by file or module")
+def run(file: Path | None, sets: tuple[str, ...], resume: Path | None, trust_code: bool, **given: Any) -> None:
+    """Fine-tune a backbone on your images.
+
+    \b
+      ft run --backbone torchvision:resnet18 --freeze all --data ./photos
+      ft run --backbone torchvision:resnet50 --freeze all --train 'regex:layer4.*' --lr-decay 0.8
+      ft run --resume runs/20260101-120000-torchvision-resnet18
+    """
+    from ft.cli.tables import print_report
+    from ft.display import Display
+    from ft.finetune import finetune
+    from ft.runs import Run
+    from ft.signals import StopAsked
+
+    display = Display()
+    plugins = load_and_report()
+    old = None
+    if resume is not None:
+        if flags := [*given_flags(given), *(["--set"] if sets else []), *(["--config"] if file else [])]:
+            raise FtError(f"--resume continues a run as it was started; leave out {', '.join(flags)}")
+        old = Run(resume)
+    config = old.config(trust_code) if old else config_from(file, sets, given)
+    try:
+        done, report = finetune(config, plugins, display, old)
+    except StopAsked as asked:
+        display.warn(f"{asked}; its state is saved. Continue with: ft run --resume {asked.folder}")
+        sys.exit(128 + asked.signal_number)
+    print_report(report, done, display)
+
+
+@click.command()
+@config_options
+@click.option("--json", "as_json", is_flag=True, help="the resolved config and the plan; ft run --config takes it")
+def plan(file: Path | None, sets: tuple[str, ...], as_json: bool, **given: Any) -> None:
+    """Show exactly what `ft run` would do with the same flags. Fetches and trains nothing."""
+    from ft.cli.tables import print_plan
+    from ft.display import Display
+    from ft.finetune import prepare
+
+    display = Display()
+    config = config_from(file, sets, given)
+    ready = prepare(config, load_and_report(), display)
+    if as_json:
+        click.echo(json.dumps({"config": config.model_dump(mode="json"), "plan": asdict(ready.plan)}, indent=2))
+    else:
+        print_plan(ready, display)

@@ -1,0 +1,197 @@
+"""Results as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from ft.display import Display
+    from ft.finetune import Prepared
+    from ft.inference import Prediction
+    from ft.metrics import Evaluation
+    from ft.report import Report
+    from ft.runs import Run
+
+
+def table(headers: Iterable[str], rows: Iterable[Sequence[Any]], right: Sequence[str] = (), title: str = "") -> Table:
+    """A plain table; columns named in `right` are set to the right, as numbers are."""
+    made = Table(box=box.SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False)
+    for header in headers:
+        made.add_column(header, justify="right" if header in right else "left", overflow="fold")
+    for row in rows:
+        made.add_row(*(escape(str(cell)) for cell in row))
+    return made
+
+
+def print_table(headers: Iterable[str], rows: Iterable[Sequence[Any]], right: Sequence[str] = ()) -> None:
+    """Print a table on stdout."""
+    Console().print(table(headers, rows, right))
+
+
+def print_plan(ready: Prepared, display: Display) -> None:
+    """The tree of stages and what becomes of each, then what training will do."""
+    plan, console = ready.plan, display.out
+    total = plan.frozen_numel + plan.trainable_numel
+    lines = [
+        ("backbone", f"{plan.backbone}, {count(total)} parameters, images of {plan.image_size} px"),
+        ("weights", plan.weights),
+        *(("head", text) for text in plan.head),
+        ("data", _data_line(ready)),
+    ]
+    print_pairs(lines, console)
+    rows = [
+        (
+            stage.name,
+            count(stage.numel),
+            _state(stage.frozen_numel, stage.numel),
+            _batchnorm(stage.batchnorm_fixed, stage.batchnorm_moving),
+            ", ".join(f"{lr:.2g}" for lr in stage.lrs) or "-",
+            ", ".join(stage.rules) or ("always trains" if stage.name == "head" else "-"),
+        )
+        for stage in plan.stages
+    ]
+    headers = ("stage", "parameters", "state", "BatchNorm", "learning rate", "decided by")
+    console.print(table(headers, rows, right=("parameters", "learning rate")))
+    groups = [(g.name, len(g.parameters), count(g.numel), f"{g.lr:.3g}", f"{g.weight_decay:.3g}") for g in plan.groups]
+    headers = ("param group", "tensors", "parameters", "peak lr", "weight decay")
+    console.print(table(headers, groups, right=headers[1:]))
+    print_pairs(
+        [
+            ("trains", f"{count(plan.trainable_numel)} of {count(total)} parameters ({plan.trainable_numel / total:.1%})"),
+            ("steps", f"{plan.epochs} epochs x {plan.steps_per_epoch} steps, warm-up over {plan.warmup_steps} steps"),
+            ("machine", f"{plan.device}, {plan.precision}"),
+        ],
+        console,
+    )
+    for warning in plan.warnings:
+        display.warn(warning)
+
+
+def print_model(about: dict[str, Any], parameters: bool, display: Display) -> None:
+    """Stages, parameter names and shapes, classifier, preprocessing, weights."""
+    console = display.out
+    prep = about["preprocessing"]
+    print_pairs(
+        [
+            ("backbone", f"{about['name']}   from {about['distribution']}"),
+            ("parameters", count(about["numel"])),
+            *(("classifier", f"{path}: {text}") for path, text in about["head"].items()),
+            ("features", about["feature_dim"]),
+            (
+                "images",
+                f"resize to {prep['resize_size']} ({prep['interpolation']}), crop {prep['crop_size']}, "
+                f"mean {tuple(prep['mean'])}, std {tuple(prep['std'])}",
+            ),
+        ],
+        console,
+    )
+    rows: list[tuple[Any, ...]] = []
+    for stage in about["stages"]:
+        rows.append((stage["name"], ", ".join(stage["paths"]), "", count(stage["numel"])))
+        if parameters:
+            rows += [("", f"  {name}", "x".join(map(str, shape)), "") for name, shape in stage["parameters"].items()]
+    console.print(table(("stage", "path", "shape", "parameters"), rows, right=("shape", "parameters")))
+    weights = [
+        (e["name"], e["file_name"], size(e["size"] or e.get("approximate_size")), e["sha256"] or "none published", e["url"] or e["source"])
+        for e in about["weights"]
+    ]
+    console.print(table(("weights", "file", "size", "sha256", "from"), weights, right=("size",)))
+
+
+def print_predictions(found: Sequence[Prediction], display: Display) -> None:
+    """An image a row: its likeliest classes with their probabilities."""
+    shown = max(len(each.classes) for each in found)
+    headers = ["image", *(f"{i}." for i in range(1, shown + 1))]
+    rows = [
+        [each.path, *(f"{n} {p:.1%}" for n, p in zip(each.classes, each.probabilities, strict=True))] for each in found
+    ]
+    display.out.print(table(headers, rows))
+
+
+def print_report(report: Report, run: Run, display: Display) -> None:
+    """The best epoch, a row for every class, the proof of the freeze, and where the model lies."""
+    print_evaluation(report.val, f"\nbest epoch {report.best_epoch} of {report.epochs}, validation", display)
+    if report.test is not None:
+        print_evaluation(report.test, "test", display)
+    moved = "unchanged" if report.frozen_digest_before == report.frozen_digest_after else "CHANGED"
+    print_pairs(
+        [
+            ("frozen", f"{report.frozen_parameters:,} parameters and their buffers {moved} (sha256 {report.frozen_digest_after[:12]})"),
+            ("trained", f"{report.trainable_parameters:,} parameters in {report.seconds:.1f} s"),
+            ("run", str(run.path)),
+            ("use it", f"ft predict {run.path} IMAGES"),
+        ],
+        display.out,
+    )
+
+
+def print_evaluation(evaluation: Evaluation, title: str, display: Display) -> None:
+    """Loss, accuracy and macro F1, a row for every class, and the confusion matrix where it fits."""
+    display.out.print(
+        f"{title}: accuracy {evaluation.accuracy:.1%}, macro F1 {evaluation.macro_f1:.3f}, loss {evaluation.loss:.4f}",
+        highlight=False,
+        soft_wrap=True,
+        markup=False,
+    )
+    confused = len(evaluation.classes) <= 12
+    names = [f"as {c.name}" for c in evaluation.classes] if confused else []
+    rows = [
+        (
+            c.name,
+            f"{c.precision:.1%}",
+            f"{c.recall:.1%}",
+            f"{c.f1:.3f}",
+            c.support,
+            *(evaluation.confusion[i] if confused else ()),
+        )
+        for i, c in enumerate(evaluation.classes)
+    ]
+    headers = ("class", "precision", "recall", "F1", "images", *names)
+    display.out.print(table(headers, rows, right=headers[1:]))
+
+
+def print_pairs(pairs: Iterable[tuple[str, Any]], console: Console) -> None:
+    """`name  text` lines, the names aligned."""
+    for name, text in pairs:
+        console.print(f"[bold]{name:<11}[/bold] {escape(str(text))}", highlight=False, soft_wrap=True)
+
+
+def count(number: int) -> str:
+    """A number of parameters as people say it: 11.2 M.
+
+    >>> count(11_177_538), count(1026), count(42)
+    ('11.2 M', '1.0 K', '42')
+    """
+    for limit, unit in ((10**9, "G"), (10**6, "M"), (10**3, "K")):
+        if number >= limit:
+            return f"{number / limit:.1f} {unit}"
+    return str(number)
+
+
+def size(number: int | None) -> str:
+    """Bytes as people say them: 44.7 MB."""
+    return "?" if number is None else f"{number / 1e6:.1f} MB"
+
+
+def _state(frozen: int, total: int) -> str:
+    if total == 0:
+        return "no parameters"
+    if frozen == 0:
+        return "trainable"
+    return "frozen" if frozen == total else f"{frozen / total:.0%} frozen"
+
+
+def _batchnorm(fixed: int, moving: int) -> str:
+    parts = [f"{fixed} fixed" if fixed else "", f"{moving} moving" if moving else ""]
+    return ", ".join(part for part in parts if part) or "-"
+
+
+def _data_line(ready: Prepared) -> str:
+    images = ", ".join(f"{n} {split}" for split, n in ready.plan.images.items() if n)
+    return f"{ready.data.source}: {len(ready.plan.classes)} classes, {images} images"

@@ -1,0 +1,75 @@
+"""Which device and which arithmetic a run uses."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+
+from ft.config import MachineConfig
+from ft.errors import FtError
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where tensors live and how matrix products are computed.
+
+    `channels_last` keeps images in NHWC order in memory, which convolutions run faster on.
+    """
+
+    device: str
+    precision: Literal["fp32", "bf16"]
+    channels_last: bool
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """A context in which matrix products and convolutions use bfloat16, if this machine is to."""
+        if self.precision == "fp32":
+            return nullcontext()
+        return torch.autocast(torch.device(self.device).type, dtype=torch.bfloat16)
+
+    def place(self, module: torch.nn.Module) -> torch.nn.Module:
+        """Move `module` to the device, in the memory layout that its images will have."""
+        layout = torch.channels_last if self.channels_last else torch.contiguous_format
+        return module.to(device=self.device, memory_format=layout)
+
+    def send(self, images: torch.Tensor) -> torch.Tensor:
+        """Move a batch of images [N, 3, S, S] to the device, in the module's layout."""
+        layout = torch.channels_last if self.channels_last else torch.contiguous_format
+        return images.to(device=self.device, memory_format=layout, non_blocking=True)
+
+
+def choose_machine(config: MachineConfig) -> Machine:
+    """Resolve `auto` and check what was asked for. Raises FtError for what this machine lacks."""
+    device = _device(config.device)
+    bf16 = has_fast_bf16(device)
+    if config.precision == "auto":
+        return Machine(device, "bf16" if bf16 else "fp32", config.channels_last)
+    return Machine(device, config.precision, config.channels_last)
+
+
+def has_fast_bf16(device: str) -> bool:
+    """Whether bfloat16 is computed in hardware there; elsewhere it is emulated, and slower than float32."""
+    kind = torch.device(device).type
+    if kind == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if kind == "cpu":
+        capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+        return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    return False
+
+
+def _device(wanted: str) -> str:
+    available = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+    if torch.backends.mps.is_available():
+        available.append("mps")
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else available[-1]
+    try:
+        known = str(torch.device(wanted)) in available or (wanted == "cuda" and torch.cuda.is_available())
+    except RuntimeError:
+        known = False
+    if not known:
+        raise FtError(f"there is no device '{wanted}' here; --device can be: auto, {', '.join(available)}")
+    return wanted

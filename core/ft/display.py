@@ -1,0 +1,84 @@
+"""What people see while ft works: a progress bar with the time left on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from ft.checkpoints import EpochRecord
+    from ft.plan import Plan
+    from ft.runs import Run
+
+
+class Bar:
+    """One task's progress; does nothing where there is no terminal to draw on."""
+
+    def __init__(self, progress: Progress | None = None, task: TaskID | None = None) -> None:
+        self._progress, self._task = progress, task
+
+    def advance(self, done: int, text: str = "") -> None:
+        """Say that `done` of the total are done."""
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, completed=done, text=text)
+
+
+class Display:
+    """Results go to stdout; progress, notes and warnings to stderr, so that stdout can be piped."""
+
+    def __init__(self, out: Console | None = None, err: Console | None = None) -> None:
+        self.out = out or Console()
+        self.err = err or Console(stderr=True)
+
+    def say(self, text: str) -> None:
+        """A line about what is being done."""
+        self.err.print(text, style="dim", highlight=False, soft_wrap=True, markup=False)
+
+    def warn(self, text: str) -> None:
+        """A line about something that the user may not have meant."""
+        self.err.print(f"warning: {text}", style="yellow", highlight=False, soft_wrap=True, markup=False)
+
+    @contextmanager
+    def progress(self, title: str, total: int) -> Iterator[Bar]:
+        """A bar for `total` units of work, gone when the work is done."""
+        if not self.err.is_terminal or total < 2:
+            yield Bar()
+            return
+        columns = (
+            TextColumn("{task.description:<14}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[text]}"),
+        )
+        with Progress(*columns, console=self.err, transient=True) as progress:
+            yield Bar(progress, progress.add_task(title, total=total, text=""))
+
+    def epoch(self, record: EpochRecord, epochs: int, is_best: bool) -> None:
+        """One line for a finished epoch."""
+        width = len(str(epochs))
+        self.out.print(
+            f"epoch {record.epoch:>{width}}/{epochs}  "
+            f"train loss {record.train_loss:.4f}  accuracy {record.train_accuracy:6.1%}   "
+            f"val loss {record.val.loss:.4f}  accuracy {record.val.accuracy:6.1%}  "
+            f"macro F1 {record.val.macro_f1:.3f}   {record.seconds:.1f} s{'  best' if is_best else ''}",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+    def run_begins(self, run: Run, plan: Plan, notes: Sequence[str]) -> None:
+        """What is about to happen, in a few lines; `ft plan` shows all of it."""
+        images = ", ".join(f"{number} {split}" for split, number in plan.images.items() if number)
+        total = plan.frozen_numel + plan.trainable_numel
+        self.say(f"{plan.backbone}, weights {plan.weights}")
+        self.say(f"{len(plan.classes)} classes, {images} images of {plan.image_size} px")
+        self.say(f"{plan.trainable_numel:,} of {total:,} parameters train, on {plan.device} in {plan.precision}")
+        for note in notes:
+            self.say(note)
+        for warning in plan.warnings:
+            self.warn(warning)
+        self.say(f"run folder {run.path}")

@@ -1,0 +1,82 @@
+"""The straight path from a config to a report. Read this file to learn what ft does."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from ft.backbone import BuiltBackbone, build_backbone
+from ft.checkpoints import moving_tensors
+from ft.config import Config
+from ft.data import ImageData, check_images, load_data
+from ft.devices import Machine, choose_machine
+from ft.display import Display
+from ft.evaluation import evaluate
+from ft.freezing import apply_frozen, choose_frozen, frozen_digest
+from ft.model import Model, build_model
+from ft.plan import Plan, make_plan
+from ft.plugins import Plugins
+from ft.provenance import describe_model, versions_used
+from ft.report import Report, make_report
+from ft.runs import Run, start_run
+from ft.signals import stop_on_signals
+from ft.training import train
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything that is decided before the first step."""
+
+    data: ImageData
+    built: BuiltBackbone
+    model: Model
+    machine: Machine
+    plan: Plan
+
+
+def prepare(
+    config: Config, plugins: Plugins, display: Display, tensors: Literal["pretrained", "random", "empty"] = "empty"
+) -> Prepared:
+    """Decide what a run will do. `ft plan` stops here, having fetched and trained nothing."""
+    machine = choose_machine(config.machine)
+    data = load_data(config, plugins)
+    with display.progress("reading images", len(data.items)) as bar:
+        data = check_images(data, config.images.bad, bar.advance)
+    built = build_backbone(config, plugins, display, tensors)
+    model = build_model(built.backbone, config.head, len(data.classes), plugins, config.seed)
+    frozen = choose_frozen(config.freeze, config.train, built.backbone, plugins)
+    plan = make_plan(model, built, frozen, data, config, machine, plugins)
+    return Prepared(data, built, model, machine, plan)
+
+
+def finetune(config: Config, plugins: Plugins, display: Display, resume: Run | None = None) -> tuple[Run, Report]:
+    """Fine-tune as `config` says, in a new run or on from where `resume` stopped, and report what came of it.
+
+    Raises FtError for what the user can mend, and StopAsked when a signal asked to stop; the state is then saved.
+    """
+    ready = prepare(config, plugins, display, tensors="random" if resume else "pretrained")
+    data, plan, machine, preprocessing = ready.data, ready.plan, ready.machine, ready.built.preprocessing
+    module = machine.place(ready.model.module)
+    apply_frozen(module, plan.frozen, plan.frozen_modules)
+
+    versions = versions_used(config, ready.built, plugins)
+    run = resume or start_run(config, plan, versions)
+    if resume:
+        run.restore_frozen(module)
+    else:
+        run.keep_frozen(module, moving_tensors(module, plan.frozen, plan.frozen_modules))
+        run.write_json("model.json", describe_model(config, ready.built, ready.model, data, versions))
+    display.run_begins(run, plan, (*ready.built.notes, *data.notes))
+
+    with stop_on_signals(run.path) as stop:
+        before = frozen_digest(module, plan.frozen, plan.frozen_modules)
+        history = train(module, plan, data, preprocessing, config, machine, run, display, stop)
+        after = frozen_digest(module, plan.frozen, plan.frozen_modules)
+        test = None
+        if data.test:
+            test = evaluate(module, data.test, data.classes, preprocessing, config, machine, display, stop)
+
+    run.save_model(module)
+    report = make_report(config, plan, history, test, before, after)
+    run.write_json("report.json", asdict(report))
+    return run, report

@@ -1,0 +1,126 @@
+"""Using a finished run: rebuild its model, classify images with the training preprocessing, measure it on new data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from ft.backbone import build_backbone
+from ft.config import Config
+from ft.data import IMAGE_SUFFIXES, Item, load_items
+from ft.devices import Machine, choose_machine
+from ft.display import Display
+from ft.errors import FtError
+from ft.evaluation import evaluate, predict_batches
+from ft.extensions import Preprocessing
+from ft.metrics import Evaluation
+from ft.model import build_model
+from ft.plugins import Plugins
+from ft.provenance import MODEL_FORMAT
+from ft.runs import Run
+from ft.settings import validate
+from ft.signals import StopRequest
+from ft.unpackaged import refuse_unpackaged
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished run's model, ready to use. `config` holds what a loader needs to know, and nothing of training."""
+
+    module: nn.Module
+    classes: tuple[str, ...]
+    preprocessing: Preprocessing
+    config: Config
+    machine: Machine
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The most likely classes of one image, with their probabilities, the likeliest first."""
+
+    path: Path
+    classes: tuple[str, ...]
+    probabilities: tuple[float, ...]
+
+
+def load_trained(run: Run, plugins: Plugins, machine: dict[str, Any], batch_size: int, trust_code: bool) -> Trained:
+    """Rebuild a finished run's model from model.json and model.safetensors.
+
+    `machine` holds the keys of the config's machine section. Raises FtError when a plugin that the model needs is not
+    installed, when files are missing or do not fit, and when the model names code by file or module and `trust_code`
+    is not given.
+    """
+    about = run.read_json("model.json")
+    if about.get("format") != MODEL_FORMAT:
+        raise FtError(f"{run.path}/model.json has format {about.get('format')}; this ft reads {MODEL_FORMAT}")
+    tree = {
+        "backbone": about["backbone"],
+        "head": about["head"],
+        "weights": "none",
+        "images": {"size": about["preprocessing"]["crop_size"]},
+        "machine": machine,
+        "training": {"batch_size": batch_size},
+    }
+    config = validate(Config, tree, "")
+    if not trust_code:
+        refuse_unpackaged([config.backbone.use, config.head.use], f"{run.path}/model.json")
+    chosen = choose_machine(config.machine)
+    built = build_backbone(config, plugins, Display(), tensors="random")
+    model = build_model(built.backbone, config.head, len(about["classes"]), plugins, config.seed)
+    run.load_model(model.module)
+    module = chosen.place(model.module).eval()
+    return Trained(module, tuple(about["classes"]), _preprocessing(about["preprocessing"]), config, chosen)
+
+
+def predict(
+    trained: Trained, paths: Sequence[Path], top: int, display: Display, stop: StopRequest
+) -> list[Prediction]:
+    """Classify images; the `top` likeliest classes of each, in the order of `paths`. Raises FtError for a bad image."""
+    items = [Item(path, 0) for path in paths]
+    predictions: list[Prediction] = []
+    batches = predict_batches(
+        trained.module, items, trained.preprocessing, trained.config, trained.machine, display, stop
+    )
+    for logits, _ in batches:
+        best = logits.softmax(1).topk(min(top, len(trained.classes)), dim=1)
+        for probabilities, indices in zip(best.values.tolist(), best.indices.tolist(), strict=True):
+            names = tuple(trained.classes[i] for i in indices)
+            predictions.append(Prediction(paths[len(predictions)], names, tuple(probabilities)))
+    return predictions
+
+
+def measure(
+    trained: Trained, data: str, split: str, plugins: Plugins, display: Display, stop: StopRequest
+) -> tuple[Evaluation, int]:
+    """Evaluate on the images of `data` whose split is `split` ("all": every image), and say how many those were.
+
+    Classes are matched by name. Raises FtError for a class that the model does not know.
+    """
+    items = load_items(data, split, trained.classes, plugins, display)
+    args = (trained.preprocessing, trained.config, trained.machine, display, stop)
+    return evaluate(trained.module, items, trained.classes, *args), len(items)
+
+
+def image_paths(given: Sequence[Path]) -> list[Path]:
+    """Files as given, and the images inside folders, hidden ones left out. Raises FtError for what is not there."""
+    found: list[Path] = []
+    for path in given:
+        if path.is_dir():
+            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+            visible = [p for p in inside if not any(part.startswith(".") for part in p.relative_to(path).parts)]
+            if not visible:
+                raise FtError(f"no images in {path}; looked for {', '.join(sorted(IMAGE_SUFFIXES))}")
+            found += visible
+        elif path.exists():
+            found.append(path)
+        else:
+            raise FtError(f"there is no image {path}")
+    return found
+
+
+def _preprocessing(saved: dict[str, Any]) -> Preprocessing:
+    return Preprocessing(**{**saved, "mean": tuple(saved["mean"]), "std": tuple(saved["std"])})

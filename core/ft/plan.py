@@ -1,0 +1,235 @@
+"""What a run will do, as plain data: computed once, printed by `ft plan`, obeyed by training."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+from torch import nn
+
+from ft.backbone import BuiltBackbone
+from ft.config import Config, GroupConfig, TrainingConfig
+from ft.data import ImageData
+from ft.devices import Machine
+from ft.errors import FtError
+from ft.extensions import Backbone, Stage
+from ft.freezing import FrozenChoice, choose_frozen, frozen_modules
+from ft.loaders import epoch_batches
+from ft.model import Model
+from ft.plugins import Plugins
+
+
+@dataclass(frozen=True)
+class ParamGroup:
+    """Parameters that share a peak learning rate and a weight decay."""
+
+    name: str
+    lr: float
+    weight_decay: float
+    parameters: tuple[str, ...]
+    numel: int
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """What becomes of one stage. Numbers count scalar parameters; BatchNorm is counted in layers.
+
+    `rules` are the references that decided here; `lrs` the peak learning rates of what trains.
+    """
+
+    name: str
+    numel: int
+    frozen_numel: int
+    batchnorm_fixed: int
+    batchnorm_moving: int
+    rules: tuple[str, ...]
+    lrs: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Exactly what will happen. `frozen` names parameters, `frozen_modules` the modules that stay in eval mode."""
+
+    backbone: str
+    weights: str
+    head: tuple[str, ...]
+    stages: tuple[StagePlan, ...]
+    frozen: tuple[str, ...]
+    frozen_modules: tuple[str, ...]
+    frozen_numel: int
+    trainable_numel: int
+    groups: tuple[ParamGroup, ...]
+    classes: tuple[str, ...]
+    images: Mapping[str, int]
+    epochs: int
+    steps_per_epoch: int
+    warmup_steps: int
+    aux_loss_weight: float
+    device: str
+    precision: str
+    image_size: int
+    warnings: tuple[str, ...]
+
+    @property
+    def total_steps(self) -> int:
+        return self.epochs * self.steps_per_epoch
+
+    def digest(self) -> str:
+        """A short name for everything that decides which numbers come out."""
+        text = json.dumps(asdict(self), sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def make_plan(
+    model: Model,
+    built: BuiltBackbone,
+    frozen: FrozenChoice,
+    data: ImageData,
+    config: Config,
+    machine: Machine,
+    plugins: Plugins,
+) -> Plan:
+    """Decide everything that training needs to know. Raises FtError when nothing would train, or could not."""
+    training = config.training
+    trainable = [name for name, _ in model.module.named_parameters() if name not in frozen.names]
+    if not trainable:
+        raise FtError("everything is frozen and the head is kept, so nothing would train; use --head linear or --train")
+    groups = make_groups(model, built.backbone, trainable, config, plugins)
+    modules = frozen_modules(model.module, frozen.names, built.backbone.head_paths)
+    steps = len(epoch_batches(len(data.train), training.batch_size, config.seed, 0, shuffle=True))
+    numel = {name: parameter.numel() for name, parameter in model.module.named_parameters()}
+    moving = _moving_batchnorms(model.module, modules)
+    if moving and min(training.batch_size, len(data.train)) == 1:
+        raise FtError(f"'{moving[0]}' needs more than one image a batch to train; use --batch-size 2 or freeze it")
+    return Plan(
+        backbone=built.reference,
+        weights=built.choice.describe() if built.choice else "none (random)",
+        head=model.description,
+        stages=tuple(_stage_rows(model, built.backbone, frozen, groups, numel, modules)),
+        frozen=tuple(sorted(frozen.names)),
+        frozen_modules=modules,
+        frozen_numel=sum(numel[name] for name in frozen.names),
+        trainable_numel=sum(numel[name] for name in trainable),
+        groups=groups,
+        classes=data.classes,
+        images={"train": len(data.train), "val": len(data.val), "test": len(data.test)},
+        epochs=training.epochs,
+        steps_per_epoch=steps,
+        warmup_steps=min(math.ceil(training.warmup_epochs * steps), training.epochs * steps // 2),
+        aux_loss_weight=built.backbone.aux_loss_weight,
+        device=machine.device,
+        precision=machine.precision,
+        image_size=built.preprocessing.crop_size,
+        warnings=(*frozen.warnings, *data.warnings, *_advice(config, built)),
+    )
+
+
+def make_groups(
+    model: Model, backbone: Backbone, trainable: Sequence[str], config: Config, plugins: Plugins
+) -> tuple[ParamGroup, ...]:
+    """Sort trainable parameters into groups: the head, then stages from the output to the input.
+
+    A stage's peak learning rate is `lr * lr_decay ** distance`, the head's distance being 0 (layer-wise decay: Howard
+    & Ruder 2018, section 3.1). Biases and normalisation get no weight decay (He et al. 2019, section 3.1). What
+    `config.groups` selects takes its values from there.
+    """
+    training = config.training
+    overrides = list(_overrides(config.groups, backbone, plugins))
+    place = _places(backbone, training)
+    parameters = dict(model.module.named_parameters())
+    collected: dict[tuple[str, float, float], list[str]] = {}
+    for name in trainable:
+        label, lr = ("head", training.head_lr or _peak(training)) if backbone.in_head(name) else place[name]
+        decay = training.weight_decay if parameters[name].ndim > 1 else 0.0
+        for group, names in overrides:
+            if name in names:
+                label = group.match.use
+                lr = lr if group.lr is None else group.lr
+                decay = decay if group.weight_decay is None else group.weight_decay
+        collected.setdefault((label, lr, decay), []).append(name)
+    order = {label: -i for i, label in enumerate(dict.fromkeys(label for label, _ in place.values()))}
+    keys = sorted(collected, key=lambda key: (order.get(key[0], -len(order) - 1), -key[2]))
+    return tuple(
+        ParamGroup(
+            label if decay else f"{label}, no decay", lr, decay, tuple(names), sum(parameters[n].numel() for n in names)
+        )
+        for label, lr, decay in keys
+        for names in [collected[label, lr, decay]]
+    )
+
+
+def _peak(training: TrainingConfig) -> float:
+    assert training.lr is not None, "the config resolves lr"
+    return training.lr
+
+
+def _places(backbone: Backbone, training: TrainingConfig) -> dict[str, tuple[str, float]]:
+    """Parameter name -> (group label, peak learning rate), for everything outside the head."""
+    depth = len(backbone.stages)
+    return {
+        name: (
+            stage.name if training.lr_decay < 1 else "backbone",
+            _peak(training) * training.lr_decay ** (depth - index),
+        )
+        for index, stage in enumerate(backbone.stages)
+        for name in backbone.parameters_under(*stage.paths)
+    }
+
+
+def _overrides(
+    groups: Sequence[GroupConfig], backbone: Backbone, plugins: Plugins
+) -> Iterator[tuple[GroupConfig, frozenset[str]]]:
+    for group in groups:
+        yield group, choose_frozen([group.match], [], backbone, plugins).names
+
+
+def _stage_rows(
+    model: Model,
+    backbone: Backbone,
+    frozen: FrozenChoice,
+    groups: Sequence[ParamGroup],
+    numel: Mapping[str, int],
+    fixed: Sequence[str],
+) -> Iterator[StagePlan]:
+    lr = {name: group.lr for group in groups for name in group.parameters}
+    moving = _moving_batchnorms(model.module, fixed)
+    all_norms = _batchnorms(model.module)
+
+    def row(name: str, names: Sequence[str], paths: Sequence[str]) -> StagePlan:
+        norms = [path for path in all_norms if _inside(path, paths) and (name == "head" or not backbone.in_head(path))]
+        return StagePlan(
+            name=name,
+            numel=sum(numel[n] for n in names),
+            frozen_numel=sum(numel[n] for n in names if n in frozen.names),
+            batchnorm_fixed=sum(path not in moving for path in norms),
+            batchnorm_moving=sum(path in moving for path in norms),
+            rules=tuple(dict.fromkeys(frozen.rules[n] for n in names if n in frozen.rules)),
+            lrs=tuple(dict.fromkeys(lr[n] for n in names if n in lr)),
+        )
+
+    stages: Sequence[Stage] = backbone.stages
+    for stage in stages:
+        yield row(stage.name, backbone.parameters_under(*stage.paths), stage.paths)
+    yield row("head", [name for name in numel if backbone.in_head(name)], backbone.head_paths)
+
+
+def _batchnorms(module: nn.Module) -> list[str]:
+    return [path for path, m in module.named_modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+
+
+def _moving_batchnorms(module: nn.Module, fixed: Sequence[str]) -> list[str]:
+    return [path for path in _batchnorms(module) if not _inside(path, fixed)]
+
+
+def _inside(path: str, paths: Sequence[str]) -> bool:
+    return any(path == p or path.startswith(p + ".") for p in paths)
+
+
+def _advice(config: Config, built: BuiltBackbone) -> Iterator[str]:
+    if built.choice is None and config.freeze:
+        yield "weights are random (--weights none) and layers are frozen: frozen layers will never learn anything"
+    if config.training.momentum != 0.9 and config.training.optimizer != "sgd":
+        yield f"momentum {config.training.momentum} has no effect with {config.training.optimizer}"

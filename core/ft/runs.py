@@ -1,0 +1,149 @@
+"""The folder of a run: what was asked for, what was planned, how far it came, what came out.
+
+    config.yaml         the resolved config; `ft run --config` with it repeats the run
+    plan.json           the plan
+    versions.json       ft, torch, and the distribution and version of every component used
+    frozen.safetensors  tensors that never change (until model.safetensors holds them)
+    last.pt, best.pt    checkpoints
+    metrics.jsonl       a line for each finished epoch
+    model.safetensors   the best epoch's weights
+    model.json          how to rebuild the model and what to feed it
+    report.json         what came of it
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import nn
+
+from ft.checkpoints import Checkpoint, EpochRecord, load_checkpoint, load_tensors, save_checkpoint, save_tensors
+from ft.config import Config, load_config
+from ft.errors import FtError
+from ft.files import publish_text
+from ft.plan import Plan
+from ft.unpackaged import refuse_unpackaged
+
+
+class Run:
+    """One run's folder. Everything in it appears whole or not at all."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def write_json(self, name: str, content: Mapping[str, Any]) -> None:
+        """Publish one of the folder's JSON files."""
+        publish_text(self.path / name, json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n")
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """Read one of the folder's JSON files. Raises FtError when it is missing or broken."""
+        try:
+            content = json.loads((self.path / name).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise FtError(f"{self.path} holds no {name}, so it is no finished run; see ft run --resume") from None
+        except (OSError, ValueError) as error:
+            raise FtError(f"cannot read {self.path / name}: {error}") from error
+        if not isinstance(content, dict):
+            raise FtError(f"{self.path / name} is not what ft wrote: it holds no mapping")
+        return content
+
+    def config(self, trust_code: bool) -> Config:
+        """The config the run was started with. Raises FtError when this is no run, and as `refuse_unpackaged` does."""
+        if not (self.path / "config.yaml").is_file():
+            raise FtError(f"{self.path} is no run: it holds no config.yaml")
+        config = load_config(self.path / "config.yaml")
+        if not trust_code:
+            named = (config.backbone, config.head, *config.freeze, *config.train, *(g.match for g in config.groups))
+            refuse_unpackaged([each.use for each in named], str(self.path / "config.yaml"))
+        return config
+
+    def has_checkpoint(self, name: str) -> bool:
+        return (self.path / f"{name}.pt").exists()
+
+    def save_checkpoint(self, name: str, checkpoint: Checkpoint) -> None:
+        save_checkpoint(self.path / f"{name}.pt", checkpoint)
+
+    def load_checkpoint(self, name: str, module: nn.Module) -> Checkpoint:
+        """Read a checkpoint and put its tensors into `module`. Raises FtError when they do not fit."""
+        path = self.path / f"{name}.pt"
+        checkpoint = load_checkpoint(path)
+        _put(module, checkpoint.tensors, path)
+        return checkpoint
+
+    def keep_frozen(self, module: nn.Module, moving: Mapping[str, torch.Tensor]) -> None:
+        """Write the tensors that training does not move; once, since they do not change."""
+        save_tensors(
+            self.path / "frozen.safetensors", {k: v for k, v in module.state_dict().items() if k not in moving}
+        )
+
+    def restore_frozen(self, module: nn.Module) -> None:
+        """Put the tensors that training does not move back into `module`, from wherever the folder has them."""
+        for name in ("frozen.safetensors", "model.safetensors"):
+            if (self.path / name).exists():
+                _put(module, load_tensors(self.path / name), self.path / name)
+                return
+        raise FtError(f"{self.path} holds no weights to resume from; start the run again")
+
+    def save_model(self, module: nn.Module) -> None:
+        """Publish all tensors as model.safetensors; the frozen ones then need no file of their own."""
+        save_tensors(self.path / "model.safetensors", module.state_dict())
+        (self.path / "frozen.safetensors").unlink(missing_ok=True)
+
+    def load_model(self, module: nn.Module) -> None:
+        """Put model.safetensors into `module`. Raises FtError when it is missing or does not fit."""
+        path = self.path / "model.safetensors"
+        if not path.exists():
+            raise FtError(f"{self.path} has no model.safetensors yet; finish it with: ft run --resume {self.path}")
+        tensors = load_tensors(path)
+        missing = sorted(set(module.state_dict()) - set(tensors))
+        if missing:
+            raise FtError(f"{path} lacks {len(missing)} of the model's tensors, {missing[0]} first; was it edited?")
+        _put(module, tensors, path)
+
+    def log(self, history: Sequence[EpochRecord]) -> None:
+        """Publish metrics.jsonl: a line for each epoch in `history`."""
+        publish_text(self.path / "metrics.jsonl", "".join(json.dumps(_line(record)) + "\n" for record in history))
+
+
+def start_run(config: Config, plan: Plan, versions: Mapping[str, Any]) -> Run:
+    """Make the run's folder and write down what was asked for and planned. Raises FtError when it is taken."""
+    path = config.run_dir or _free_path(config.backbone.use)
+    if path.exists() and any(path.iterdir()):
+        raise FtError(f"{path} is not empty; continue it with: ft run --resume {path}, or choose another --run-dir")
+    path.mkdir(parents=True, exist_ok=True)
+    run = Run(path)
+    repeatable = config.model_copy(update={"run_dir": None}).model_dump(mode="json")
+    publish_text(path / "config.yaml", yaml.safe_dump(repeatable, sort_keys=False))
+    run.write_json("plan.json", asdict(plan))
+    run.write_json("versions.json", versions)
+    return run
+
+
+def _free_path(backbone: str) -> Path:
+    stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{re.sub(r'[^A-Za-z0-9._-]+', '-', backbone).strip('-')}"
+    paths = (Path("runs") / (stem if i == 0 else f"{stem}-{i}") for i in range(1000))
+    return next(path for path in paths if not path.exists())
+
+
+def _put(module: nn.Module, tensors: Mapping[str, torch.Tensor], path: Path) -> None:
+    try:
+        unexpected = module.load_state_dict(tensors, strict=False).unexpected_keys
+    except RuntimeError as error:  # torch's word for another shape
+        raise FtError(f"{path} does not fit the model: {' '.join(str(error).split())}; was the config edited?") from None
+    if unexpected:
+        raise FtError(f"{path} holds '{unexpected[0]}', which this model does not have; was the config edited?")
+
+
+def _line(record: EpochRecord) -> dict[str, Any]:
+    val = {"loss": record.val.loss, "accuracy": record.val.accuracy, "macro_f1": record.val.macro_f1}
+    return {**{k: v for k, v in vars(record).items() if k != "val"}, **{f"val_{k}": v for k, v in val.items()}}
+
+

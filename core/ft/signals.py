@@ -1,0 +1,54 @@
+"""SIGINT and SIGTERM ask a run to stop; it does so at the next step, when its state can be saved."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+
+class StopAsked(Exception):
+    """A signal asked the run in `folder` to stop, and it did, its state saved."""
+
+    def __init__(self, signal_number: int, folder: Path | None) -> None:
+        super().__init__(f"stopped by {signal.Signals(signal_number).name}")
+        self.signal_number, self.folder = signal_number, folder
+
+
+class StopRequest:
+    """Whether a signal has asked to stop. Nothing is interrupted: whoever can stop cleanly calls `check`."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder
+        self.signal_number: int | None = None
+
+    def check(self) -> None:
+        """Raise StopAsked if a signal came."""
+        if self.signal_number is not None:
+            raise StopAsked(self.signal_number, self.folder)
+
+    def receive(self, signal_number: int, frame: FrameType | None = None) -> None:
+        """The signal handler. A second signal ends the process at once."""
+        if self.signal_number is not None:
+            os._exit(128 + signal_number)
+        self.signal_number = signal_number
+
+
+@contextmanager
+def stop_on_signals(folder: Path) -> Iterator[StopRequest]:
+    """Turn SIGINT and SIGTERM into a request to stop the run in `folder`; afterwards handlers are as they were."""
+    request = StopRequest(folder)
+    if threading.current_thread() is not threading.main_thread():
+        yield request  # Python delivers signals to the main thread only
+        return
+    caught = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, request.receive) for number in caught}
+    try:
+        yield request
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
