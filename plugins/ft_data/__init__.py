@@ -1,1 +1,32 @@
-"""placeholder"""
+"""Data sources: a folder of images, a table, and a small set made on the spot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ft import DataSource, hookimpl
+
+
+@hookimpl
+def ft_data_sources() -> Iterator[DataSource]:
+    yield DataSource(
+        "folder",
+        "A folder with a folder of images for each class, inside train/, val/ and test/ or not",
+        load="ft_data.folder:load",
+        settings="ft_data.folder:Settings",
+        example="folder:./photos",
+    )
+    yield DataSource(
+        "csv",
+        "A table that names each image and its class, and its split if it has one",
+        load="ft_data.table:load",
+        settings="ft_data.table:Settings",
+        example="csv:./labels.csv",
+    )
+    yield DataSource(
+        "demo",
+        "Drawings of circles, crosses, squares and triangles, made on the spot to try ft with",
+        load="ft_data.demo:load",
+        settings="ft_data.demo:Settings",
+        example="demo",
+    )

@@ -1,0 +1,236 @@
+"""What a run learns from: labelled images, their classes, and which of them train, validate and test."""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
+from typing import Any, Literal
+
+from ft.config import Config
+from ft.errors import FtError, did_you_mean
+from ft.extensions import Sample
+from ft.plugins import Component, Plugins, implementation, read_settings
+from ft.references import Reference, parse_reference
+from ft.splits import Split, choose_splits, describe_splits
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image, and the index of its class."""
+
+    path: Path
+    label: int
+
+
+@dataclass(frozen=True)
+class ImageData:
+    """All images of a run, in an order that is the same on every machine.
+
+    `classes` are those of the training images, sorted; an item's label is an index into them. `notes` say what ft
+    chose, `warnings` what the user may not have meant.
+    """
+
+    classes: tuple[str, ...]
+    train: tuple[Item, ...]
+    val: tuple[Item, ...]
+    test: tuple[Item, ...]
+    source: str
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def items(self) -> tuple[Item, ...]:
+        return (*self.train, *self.val, *self.test)
+
+
+def load_data(config: Config, plugins: Plugins) -> ImageData:
+    """Ask the data source for its images, split what has no split, and number the classes. Opens no image.
+
+    Raises FtError when there are no images, fewer than two classes, or a class that no training image has.
+    """
+    source = data_reference(config.data.use, plugins)
+    reference = parse_reference(source)
+    component = plugins.get("data", reference)
+    settings = read_settings(component, config.data.settings, "data")
+    samples, warnings = _keyed(implementation(component, "load")(reference.argument, settings), component, source)
+    splits = choose_splits(samples, config.split)
+    classes = tuple(sorted({s.label for key, s in samples.items() if splits[key] == "train"}, key=_natural))
+    _check_classes(classes, samples, splits, source)
+    numbers = {name: number for number, name in enumerate(classes)}
+
+    def part(wanted: Split) -> tuple[Item, ...]:
+        return tuple(Item(s.path, numbers[s.label]) for key, s in samples.items() if splits[key] == wanted)
+
+    notes = describe_splits(samples, splits, config.split)
+    data = ImageData(classes, part("train"), part("val"), part("test"), source, notes)
+    return replace(data, warnings=(*warnings, *_unmeasured(data)))
+
+
+def data_reference(text: str, plugins: Plugins) -> str:
+    """Return `text` as a reference: an installed source's as it is, a folder as folder:PATH, a .csv file as csv:PATH.
+
+    An installed source goes before a path of the same name (which `./name` still reaches). Raises FtError for a name
+    that is neither.
+    """
+    name, colon, _ = text.partition(":")
+    if plugins.has("data", name):
+        return text
+    path = Path(text).expanduser()
+    if path.is_dir():
+        return f"folder:{text}"
+    if path.is_file() and path.suffix.lower() == ".csv":
+        return f"csv:{text}"
+    if path.is_file():
+        raise FtError(f"{text} is neither a folder of images nor a .csv file")
+    if colon:
+        return text
+    beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+    nowhere = f"there is no folder or file {path.absolute()}.{did_you_mean(path.name, beside)}"
+    if path.name != text:
+        raise FtError(nowhere)
+    try:
+        plugins.get("data", Reference(text))
+    except FtError as error:
+        raise FtError(f"{error}\nTaken as a path: {nowhere}") from None
+    return text
+
+
+def check_images(
+    data: ImageData, bad: Literal["fail", "skip"], progress: Callable[[int], object] | None = None
+) -> ImageData:
+    """Decode every image once, on all cores; return the data that can be read.
+
+    `progress` is told how many of `data.items` are done. Raises FtError listing the unreadable images when `bad` is
+    "fail", and when leaving them out ("skip") would empty a class or the validation.
+    """
+    reasons = _find_unreadable([item.path for item in data.items], progress)
+    if not reasons:
+        return data
+    said = [f"{path}: {reason}" for path, reason in reasons.items()]
+    listed = "\n".join(f"  {line}" for line in _first(said))
+    count = f"{len(reasons)} of {len(data.items)} images"
+    if bad == "fail":
+        raise FtError(f"{count} cannot be read:\n{listed}\nMend them, or leave them out with --bad-images skip")
+
+    def readable(items: Sequence[Item]) -> tuple[Item, ...]:
+        return tuple(item for item in items if item.path not in reasons)
+
+    kept = replace(data, train=readable(data.train), val=readable(data.val), test=readable(data.test))
+    left = {item.label for item in kept.train}
+    emptied = [name for label, name in enumerate(data.classes) if label not in left]
+    if emptied:
+        raise FtError(f"{count} cannot be read, which leaves no training image of {_names(emptied)}:\n{listed}")
+    if not kept.val:
+        raise FtError(f"{count} cannot be read, which leaves none to validate with:\n{listed}")
+    new = [warning for warning in _unmeasured(kept) if warning not in data.warnings]
+    return replace(kept, warnings=(*data.warnings, f"{count} cannot be read and are left out:\n{listed}", *new))
+
+
+def _find_unreadable(paths: Sequence[Path], progress: Callable[[int], object] | None) -> dict[Path, str]:
+    from ft.images import describe_failure, open_image  # loads torch, which nothing else here needs
+
+    def failures(some: Sequence[Path]) -> dict[Path, str]:
+        found = {}
+        for path in some:
+            try:
+                open_image(path)
+            except Exception as error:  # whatever a decoder raises, the image is what is wrong
+                found[path] = describe_failure(error)
+        return found
+
+    reasons: dict[Path, str] = {}
+    chunks = [paths[start : start + 16] for start in range(0, len(paths), 16)]
+    pool = ThreadPoolExecutor()  # Pillow decodes without holding the interpreter's lock
+    try:
+        done = 0
+        for chunk, found in zip(chunks, pool.map(failures, chunks), strict=True):
+            reasons |= found
+            done += len(chunk)
+            if progress is not None:
+                progress(done)
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return reasons
+
+
+def _keyed(found: Iterable[Any], component: Component, source: str) -> tuple[dict[str, Sample], list[str]]:
+    """Return the samples by their path relative to what they have in common, in that order, each once."""
+    samples = []
+    for sample in found:
+        if not isinstance(sample, Sample) or not isinstance(sample.label, str) or not sample.label:
+            raise FtError(
+                f"data source '{component.name}' of {component.distribution} {component.version} yielded {sample!r}; "
+                "it yields ft.Sample(path, label) with a name as label"
+            )
+        # macOS and others spell accented letters differently; a class must be one class on both.
+        samples.append(replace(sample, label=unicodedata.normalize("NFC", sample.label)))
+    if not samples:
+        raise FtError(f"there are no images in '{source}'")
+    paths = [os.path.abspath(sample.path) for sample in samples]
+    root = os.path.commonpath([os.path.dirname(path) for path in paths])
+    keyed: dict[str, Sample] = {}
+    repeated = 0
+    for path, sample in zip(paths, samples, strict=True):
+        key = unicodedata.normalize("NFC", PurePath(path).relative_to(root).as_posix())
+        other = keyed.setdefault(key, sample)
+        if other is sample:
+            continue
+        if (other.label, other.split) != (sample.label, sample.split):
+            raise FtError(
+                f"{sample.path} is in '{source}' twice: as {_role(other)} and as {_role(sample)}; an image has one "
+                "class and belongs to one split"
+            )
+        repeated += 1
+    warnings = [f"{repeated} images are listed more than once and count once"] if repeated else []
+    return dict(sorted(keyed.items())), warnings
+
+
+def _role(sample: Sample) -> str:
+    return f"'{sample.label}'" + (f" in {sample.split}" if sample.split else "")
+
+
+def _check_classes(
+    classes: Sequence[str], samples: Mapping[str, Sample], splits: Mapping[str, Split], source: str
+) -> None:
+    if not classes:
+        raise FtError(f"there are no training images in '{source}', only {' and '.join(sorted(set(splits.values())))}")
+    for key, sample in samples.items():
+        if sample.label not in classes:
+            raise FtError(
+                f"class '{sample.label}' is in {splits[key]} but not in train, so it cannot be learnt "
+                f"({sample.path}).{did_you_mean(sample.label, classes)} Classes of train: {_names(classes)}"
+            )
+    if len(classes) < 2:
+        raise FtError(f"'{source}' has one class only, '{classes[0]}'; telling classes apart takes two or more")
+    if "val" not in splits.values():
+        raise FtError(f"'{source}' has one image of every class, which leaves none to validate with; add some")
+
+
+def _unmeasured(data: ImageData) -> list[str]:
+    """Say which classes a split has no images of; labels are safe, but nothing measures these classes."""
+    warnings = []
+    for split, items in (("val", data.val), ("test", data.test)):
+        present = {item.label for item in items}
+        missing = [name for label, name in enumerate(data.classes) if label not in present]
+        if items and missing:
+            warnings.append(f"{split} has no image of {len(missing)} of {len(data.classes)} classes: {_names(missing)}")
+    return warnings
+
+
+def _natural(name: str) -> tuple[list[str | int], str]:
+    """Sort key that puts 'class 10' after 'class 9'."""
+    parts = re.split(r"([0-9]+)", name)  # text and numbers take turns
+    return [int(part) if place % 2 else part.casefold() for place, part in enumerate(parts)], name
+
+
+def _first(lines: Sequence[str], most: int = 20) -> list[str]:
+    return [*lines[:most], *([f"... and {len(lines) - most} more"] if len(lines) > most else [])]
+
+
+def _names(names: Sequence[str]) -> str:
+    return ", ".join(_first(names, 10))

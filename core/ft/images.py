@@ -1,0 +1,211 @@
+"""From image files to the tensors a backbone was pretrained on."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+from torch.utils.data import Dataset
+from torchvision.transforms import v2
+from torchvision.transforms.v2 import InterpolationMode, functional as F
+
+from ft.config import ImagesConfig
+from ft.errors import FtError
+from ft.extensions import Interpolation, Preprocessing
+
+if TYPE_CHECKING:
+    from ft.data import Item
+
+Transform = Callable[[Tensor], Tensor]
+"""A uint8 image [3, H, W] in, a float32 image [3, S, S] out."""
+
+Augment = Literal["none", "flip", "standard", "strong"]
+
+# A list, because Pillow otherwise tries every format on every file, among them ones that start other programs (EPS),
+# and because loading its further formats while other threads open files makes it reject good ones.
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "JPEG2000")
+
+# Nearest on tensors means another pixel than in Pillow, with which backbones were pretrained; nearest-exact agrees.
+_MODES: dict[Interpolation, InterpolationMode] = {
+    "nearest": InterpolationMode.NEAREST_EXACT,
+    "bilinear": InterpolationMode.BILINEAR,
+    "bicubic": InterpolationMode.BICUBIC,
+    "lanczos": InterpolationMode.LANCZOS,
+}
+_SMALLEST_CROP = 0.35  # share of the image's area; 0.08, usual for ImageNet, often misses the object in small data sets
+
+
+def open_image(path: Path) -> Image.Image:
+    """Decode all of an image file and return it upright, as RGB with 8 bits. Raises whatever Pillow does."""
+    with Image.open(path, formats=FORMATS) as image:
+        image.load()
+        ImageOps.exif_transpose(image, in_place=True)
+        return _to_rgb(image)
+
+
+def read_image(path: Path) -> Tensor:
+    """Return the image at `path` as a uint8 tensor [3, H, W]. Raises FtError naming the file."""
+    try:
+        image = open_image(path)
+    except Exception as error:
+        raise FtError(f"cannot read the image {path}: {describe_failure(error)}") from error
+    return _to_tensor(image)
+
+
+def describe_failure(error: Exception) -> str:
+    """Say in a few words why an image could not be decoded."""
+    if isinstance(error, UnidentifiedImageError):
+        return f"not an image, or not one of {', '.join(FORMATS)}"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return f"{error}" or type(error).__name__
+
+
+def effective_preprocessing(published: Preprocessing, images: ImagesConfig) -> Preprocessing:
+    """What a run does to pixels: as published, with the size (the resize keeps its proportion) and fit asked for."""
+    size = images.size or published.crop_size
+    resize = round(published.resize_size * size / published.crop_size)
+    return replace(published, crop_size=size, resize_size=resize, fit=images.fit or published.fit)
+
+
+def eval_transform(preprocessing: Preprocessing) -> Transform:
+    """The published preprocessing, without any randomness."""
+    return _steps(partial(_square, preprocessing), partial(_normalise, preprocessing))
+
+
+def train_transform(preprocessing: Preprocessing, augment: Augment) -> Transform:
+    """The transform for training images; it draws from torch's default generator only.
+
+    none: as in evaluation. flip: mirrored left to right half of the time. standard: also a random section of 35 to
+    100 % of the image (Szegedy et al. 2015, section 6). strong: also one random change of geometry or colour
+    (TrivialAugment, Mueller & Hutter 2021, wide space) and an erased rectangle in a quarter of the images (Zhong et
+    al. 2020).
+    """
+    flip = v2.RandomHorizontalFlip()
+    normalise = partial(_normalise, preprocessing)
+    if augment == "none":
+        return eval_transform(preprocessing)
+    if augment == "flip":
+        return _steps(partial(_square, preprocessing), flip, normalise)
+    # Tensors know lanczos only since a recent torchvision, and a random section does not need it.
+    mode = _MODES["bicubic" if preprocessing.interpolation == "lanczos" else preprocessing.interpolation]
+    section = v2.RandomResizedCrop(preprocessing.crop_size, scale=(_SMALLEST_CROP, 1.0), interpolation=mode)
+    geometry = [partial(_fitted, preprocessing), section, flip]
+    if augment == "standard":
+        return _steps(*geometry, normalise)
+    trivial = v2.TrivialAugmentWide(interpolation=InterpolationMode.BILINEAR)
+    return _steps(*geometry, trivial, normalise, v2.RandomErasing(p=0.25))
+
+
+class ImageDataset(Dataset[tuple[Tensor, int, int]]):
+    """Images by (epoch, index): a transformed image [3, S, S], its label, and the index.
+
+    What is random in the transform is a function of (seed, epoch, index), whichever process computes it; the state
+    of torch's default generator is as before afterwards.
+    """
+
+    def __init__(self, items: Sequence[Item], transform: Transform, seed: int = 0) -> None:
+        self.items, self.transform, self.seed = tuple(items), transform, seed
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, int, int]:
+        epoch, index = key
+        item = self.items[index]
+        image = read_image(item.path)
+        with _seeded(self.seed, epoch, index):
+            return self.transform(image), item.label, index
+
+
+@contextmanager
+def _seeded(*parts: int) -> Iterator[None]:
+    digest = hashlib.blake2b(struct.pack(f"<{len(parts)}Q", *parts), digest_size=8).digest()
+    generator = torch.default_generator  # torch.manual_seed would reset the random numbers of CUDA devices, too
+    state = generator.get_state()
+    generator.manual_seed(int.from_bytes(digest, "little"))
+    try:
+        yield
+    finally:
+        generator.set_state(state)
+
+
+def _steps(*steps: Transform) -> Transform:
+    composed: Transform = v2.Compose(steps)
+    return composed
+
+
+def _to_tensor(image: Image.Image) -> Tensor:
+    tensor: Tensor = F.pil_to_tensor(image)
+    return tensor
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "F":
+        raise ValueError("its pixels are floating-point numbers without an agreed range; save it with 8 or 16 bits")
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        values = np.asarray(image).astype(np.int64)
+        if values.min() < 0 or values.max() > 65535:
+            raise ValueError("its pixels are 32-bit numbers without an agreed range; save it with 8 or 16 bits")
+        return Image.fromarray(np.round(values / 257).astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _square(preprocessing: Preprocessing, image: Tensor) -> Tensor:
+    """Resize, and cut or fill, to [3, S, S] in uint8."""
+    side = preprocessing.crop_size
+    height, width = image.shape[-2:]
+    if preprocessing.fit == "crop":
+        shorter = preprocessing.resize_size
+        size = (max(shorter, int(shorter * height / width)), max(shorter, int(shorter * width / height)))
+        cut: Tensor = F.center_crop(_resize(preprocessing, image, size), [side, side])
+        return cut
+    if preprocessing.fit == "squash":
+        return _resize(preprocessing, image, (side, side))
+    longer = max(height, width)
+    size = (max(1, round(side * height / longer)), max(1, round(side * width / longer)))
+    return _pad(preprocessing, _resize(preprocessing, image, size))
+
+
+def _fitted(preprocessing: Preprocessing, image: Tensor) -> Tensor:
+    """Bring an image that a section is taken of into the form that evaluation sees: squashed, padded, or as it is."""
+    if preprocessing.fit == "squash":  # large enough that the smallest section has a pixel for every one it becomes
+        side = round(preprocessing.crop_size / _SMALLEST_CROP**0.5)
+        return _resize(preprocessing, image, (side, side))
+    return _pad(preprocessing, image) if preprocessing.fit == "pad" else image
+
+
+def _pad(preprocessing: Preprocessing, image: Tensor) -> Tensor:
+    height, width = image.shape[-2:]
+    down, across = max(0, width - height), max(0, height - width)
+    fill = [float(round(255 * mean)) for mean in preprocessing.mean]
+    padded: Tensor = F.pad(image, [across // 2, down // 2, across - across // 2, down - down // 2], fill=fill)
+    return padded
+
+
+def _resize(preprocessing: Preprocessing, image: Tensor, size: tuple[int, int]) -> Tensor:
+    if preprocessing.interpolation == "lanczos":  # see train_transform
+        picture = F.to_pil_image(image).resize((size[1], size[0]), Image.Resampling.LANCZOS)
+        return _to_tensor(picture)
+    resized: Tensor = F.resize(image, list(size), interpolation=_MODES[preprocessing.interpolation], antialias=True)
+    return resized
+
+
+def _normalise(preprocessing: Preprocessing, image: Tensor) -> Tensor:
+    # Read from disk, pixels lie in memory channel by channel last; the uint8 copy is the cheap one to reorder.
+    scaled = F.to_dtype(image.contiguous(), torch.float32, scale=True)
+    normalised: Tensor = F.normalize(scaled, list(preprocessing.mean), list(preprocessing.std), inplace=True)
+    return normalised

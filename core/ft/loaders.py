@@ -1,0 +1,163 @@
+"""In which order images come, and the processes that decode them ahead of the training loop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import warnings
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, default_collate
+
+from ft.errors import FtError
+from ft.images import ImageDataset
+
+Batch = tuple[Tensor, Tensor, Tensor]
+"""Images [N, 3, S, S] in float32, labels [N], indices into the dataset [N]."""
+
+
+def epoch_batches(
+    n: int, batch_size: int, seed: int, epoch: int, shuffle: bool, rank: int = 0, world: int = 1
+) -> list[list[int]]:
+    """Return the indices of every batch of an epoch, as far as process `rank` of `world` computes them.
+
+    The order is a function of (seed, epoch) alone. `batch_size` counts the images of one update over all processes;
+    each takes its share of every batch, so an update sees the same images however many there are, and all take the
+    same number of steps (unless n < world). A last batch that would leave a process with a single image, which
+    BatchNorm cannot train on, is merged into the one before. Raises FtError for a batch smaller than `world`.
+    """
+    if batch_size < world:
+        raise FtError(f"a batch of {batch_size} cannot be shared by {world} processes; use --batch-size {2 * world}")
+    order = _permutation(n, seed, epoch) if shuffle else list(range(n))
+    batches = [order[start : start + batch_size] for start in range(0, n, batch_size)]
+    fewest = min(2 * world, batch_size)
+    if len(batches) > 1 and len(batches[-1]) < fewest:
+        tail = batches.pop()
+        batches[-1] = batches[-1] + tail
+    return [share for batch in batches if (share := batch[rank::world])]
+
+
+class Loader:
+    """Batches of a dataset, epoch after epoch, decoded ahead by processes that live until `close`."""
+
+    def __init__(
+        self, dataset: ImageDataset, batch_size: int, workers: int, device: str, shuffle: bool, rank: int, world: int
+    ) -> None:
+        self._dataset, self._batch_size, self._shuffle, self._rank, self._world = (
+            dataset, batch_size, shuffle, rank, world,
+        )  # fmt: skip
+        self._order: list[tuple[int, list[int]]] = []
+        self._loader: DataLoader[Any] | None = _data_loader(dataset, self._order, workers, device)
+
+    def __len__(self) -> int:
+        """Batches an epoch."""
+        return len(self._batches(0))
+
+    def epoch(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
+        """Yield the batches of `epoch` after the first `skip`, which are not decoded. Raises FtError for a bad image.
+
+        An epoch that is left early costs nothing but what was decoded ahead; one epoch runs at a time.
+        """
+        assert self._loader is not None, "the loader is closed"
+        self._order[:] = [(epoch, batch) for batch in self._batches(epoch)[skip:]]
+        with warnings.catch_warnings():
+            _allow_any_worker_count()
+            batches = iter(self._loader)
+        for batch in batches:
+            if isinstance(batch, FtError):
+                raise batch
+            yield batch
+
+    def close(self) -> None:
+        """Let the worker processes end; later calls do nothing."""
+        self._loader = None
+
+    def _batches(self, epoch: int) -> list[list[int]]:
+        n, seed = len(self._dataset), self._dataset.seed
+        return epoch_batches(n, self._batch_size, seed, epoch, self._shuffle, self._rank, self._world)
+
+
+def make_loader(
+    dataset: ImageDataset,
+    batch_size: int,
+    workers: int | Literal["auto"],
+    device: str,
+    shuffle: bool,
+    rank: int = 0,
+    world: int = 1,
+) -> Loader:
+    """Return a loader of `dataset` in the order of `epoch_batches`; the same batches for any number of workers."""
+    if workers == "auto":
+        workers = auto_workers(device, batches=-(-len(dataset) // batch_size), cores=_cores(), world=world)
+    return Loader(dataset, batch_size, workers, device, shuffle, rank, world)
+
+
+def auto_workers(device: str, batches: int, cores: int, world: int = 1) -> int:
+    """How many loader processes to use: none where there is nothing to decode ahead, few where the CPU also trains."""
+    share = max(1, cores // world)
+    most = max(1, share // 4) if torch.device(device).type == "cpu" else min(8, share)
+    return max(0, min(most, batches - 1))
+
+
+class _Batches(Dataset[Batch | FtError]):
+    """Whole batches by (epoch, indices); an FtError is handed over, because torch would add a traceback."""
+
+    def __init__(self, dataset: ImageDataset) -> None:
+        self.dataset = dataset
+
+    def __getitem__(self, key: tuple[int, list[int]]) -> Batch | FtError:
+        epoch, indices = key
+        try:
+            images, labels, indices = default_collate([self.dataset[epoch, index] for index in indices])
+        except FtError as error:
+            return FtError(str(error))
+        return images, labels, indices
+
+
+def _data_loader(
+    dataset: ImageDataset, order: list[tuple[int, list[int]]], workers: int, device: str
+) -> DataLoader[Any]:
+    with warnings.catch_warnings():
+        _allow_any_worker_count()
+        return DataLoader(
+            _Batches(dataset),
+            batch_size=None,  # an element of `order` is a batch already
+            sampler=order,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            collate_fn=_as_it_is,
+            pin_memory=torch.device(device).type == "cuda",
+            worker_init_fn=_ignore_signals,
+            generator=torch.Generator(),  # it draws a number an epoch, which must not come out of the run's own
+        )
+
+
+def _allow_any_worker_count() -> None:
+    """Whoever asks for more processes than cores has reasons, such as a slow disk."""
+    warnings.filterwarnings("ignore", message="This DataLoader will create", category=UserWarning)
+
+
+def _ignore_signals(worker: int) -> None:
+    """Ctrl-C and SIGTERM go to the whole process group; only the parent is to answer, and it ends its workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
+
+
+def _permutation(n: int, seed: int, epoch: int) -> list[int]:
+    """Order by random keys: numpy promises this stream, unlike its or torch's permutations, for all versions."""
+    keys = np.random.PCG64(np.random.SeedSequence([seed, epoch])).random_raw(n)
+    order: list[int] = np.argsort(keys, kind="stable").tolist()
+    return order
+
+
+def _cores() -> int:
+    """Cores that this process may use, which in a container or a batch job are fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

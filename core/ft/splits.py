@@ -1,0 +1,52 @@
+"""Which images train, which validate, and which are kept for a final test."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping
+from typing import Literal
+
+from ft.config import SplitConfig
+from ft.extensions import Sample
+
+Split = Literal["train", "val", "test"]
+
+
+def choose_splits(samples: Mapping[str, Sample], config: SplitConfig) -> dict[str, Split]:
+    """Return the split of every sample, by its key; keys are to be the same on every machine.
+
+    Where the samples have no val (or test) split, the configured share of every class is set aside: at random, but
+    by a hash of (seed, key), so that neither the order nor the other images matter to who goes first. A class gives
+    one image at least while one remains to train on; val comes before test.
+    """
+    given = {sample.split for sample in samples.values()}
+    splits: dict[str, Split] = {key: sample.split or "train" for key, sample in samples.items()}
+    by_class: dict[str, list[str]] = {}
+    for key, split in splits.items():
+        if split == "train":
+            by_class.setdefault(samples[key].label, []).append(key)
+    for keys in by_class.values():
+        keys.sort(key=lambda key: hashlib.sha256(f"{config.seed} {key}".encode()).digest())
+        val = 0 if "val" in given else _share(len(keys), config.val, spare=len(keys) - 1)
+        test = 0 if "test" in given else _share(len(keys), config.test, spare=len(keys) - 1 - val)
+        splits.update(dict.fromkeys(keys[:val], "val"))
+        splits.update(dict.fromkeys(keys[val : val + test], "test"))
+    return splits
+
+
+def describe_splits(samples: Mapping[str, Sample], splits: Mapping[str, Split], config: SplitConfig) -> tuple[str, ...]:
+    """Say what `choose_splits` set aside; nothing about what the samples came with."""
+    given = {sample.split for sample in samples.values()}
+    counts = Counter(splits.values())
+    shares: dict[Split, float] = {"val": config.val, "test": config.test}
+    return tuple(
+        f"{split}: {counts[split]} images set aside from train ({100 * share:g} % of every class, seed {config.seed})"
+        for split, share in shares.items()
+        if split not in given and counts[split]
+    )
+
+
+def _share(count: int, share: float, spare: int) -> int:
+    """The whole number nearest to `share` of `count`, but one at least if that can be spared."""
+    return max(0, min(max(1, int(count * share + 0.5)), spare)) if share else 0
