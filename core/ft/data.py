@@ -53,8 +53,8 @@ def load_data(config: Config, plugins: Plugins) -> ImageData:
 
     Raises FtError when there are no images, fewer than two classes, or a class that no training image has.
     """
-    source = data_reference(config.data.use, plugins)
-    reference = parse_reference(source)
+    reference = data_reference(config.data.use, plugins)
+    source = str(reference)
     component = plugins.get("data", reference)
     settings = read_settings(component, config.data.settings, "data")
     samples, warnings = _keyed(implementation(component, "load")(reference.argument, settings), component, source)
@@ -71,33 +71,34 @@ def load_data(config: Config, plugins: Plugins) -> ImageData:
     return replace(data, warnings=(*warnings, *_unmeasured(data)))
 
 
-def data_reference(text: str, plugins: Plugins) -> str:
-    """Return `text` as a reference: an installed source's as it is, a folder as folder:PATH, a .csv file as csv:PATH.
+def data_reference(text: str, plugins: Plugins) -> Reference:
+    """Read `text` as a reference: an installed source's as it is, a folder as folder:PATH, a .csv file as csv:PATH.
 
     An installed source goes before a path of the same name (which `./name` still reaches). Raises FtError for a name
     that is neither.
     """
     name, colon, _ = text.partition(":")
     if plugins.has("data", name):
-        return text
+        return parse_reference(text)
     path = Path(text).expanduser()
     if path.is_dir():
-        return f"folder:{text}"
+        return Reference("folder", text)
     if path.is_file() and path.suffix.lower() == ".csv":
-        return f"csv:{text}"
+        return Reference("csv", text)
     if path.is_file():
         raise FtError(f"{text} is neither a folder of images nor a .csv file")
     if colon:
-        return text
+        return parse_reference(text)
     beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
     nowhere = f"there is no folder or file {path.absolute()}.{did_you_mean(path.name, beside)}"
     if path.name != text:
         raise FtError(nowhere)
+    reference = Reference(text)
     try:
-        plugins.get("data", Reference(text))
+        plugins.get("data", reference)  # it knows what is installed, and what could not be loaded
     except FtError as error:
         raise FtError(f"{error}\nTaken as a path: {nowhere}") from None
-    return text
+    return reference
 
 
 def check_images(
