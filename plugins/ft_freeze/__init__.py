@@ -1,1 +1,35 @@
-"""placeholder"""
+"""Freezing strategies, one file each."""
+
+from collections.abc import Iterator
+
+from ft import FreezeStrategy, hookimpl
+
+
+@hookimpl
+def ft_freeze_strategies() -> Iterator[FreezeStrategy]:
+    yield FreezeStrategy("none", "Nothing: all of the network trains", "ft_freeze.none:select", allows_empty=True)
+    yield FreezeStrategy("all", "The whole backbone: only the head trains", "ft_freeze.all:select")
+    yield FreezeStrategy(
+        "regex",
+        "Parameters, and all in modules, whose whole name a regular expression matches",
+        "ft_freeze.regex:select",
+        example="regex:features.*",
+    )
+    yield FreezeStrategy(
+        "depth",
+        "The first stages: a number, a share, or, if negative, all but so many",
+        "ft_freeze.depth:select",
+        example="depth:3",
+    )
+    yield FreezeStrategy(
+        "until",
+        "Everything from the input up to and including a stage or a module",
+        "ft_freeze.until:select",
+        example="until:layer3",
+    )
+    yield FreezeStrategy(
+        "type",
+        "Parameters by the kind of layer: norm, conv, linear, bias",
+        "ft_freeze.type:select",
+        example="type:norm",
+    )

@@ -1,1 +1,23 @@
-"""placeholder"""
+"""Head builders, one file each."""
+
+from collections.abc import Iterator
+
+from ft import HeadBuilder, hookimpl
+
+
+@hookimpl
+def ft_head_builders() -> Iterator[HeadBuilder]:
+    yield HeadBuilder(
+        "linear",
+        "One linear layer",
+        build="ft_heads.linear:build",
+        build_map="ft_heads.linear:build_map",
+        settings="ft_heads.linear:LinearSettings",
+    )
+    yield HeadBuilder(
+        "mlp",
+        "Hidden layers, each after normalisation and dropout, then a linear layer",
+        build="ft_heads.mlp:build",
+        build_map="ft_heads.mlp:build_map",
+        settings="ft_heads.mlp:MlpSettings",
+    )

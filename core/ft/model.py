@@ -1,0 +1,130 @@
+"""The model that trains: a backbone whose classifiers are replaced by heads for one's own classes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import nn
+
+from ft.config import ComponentConfig
+from ft.errors import FtError
+from ft.extensions import Backbone
+from ft.plugins import Plugins, implementation, read_settings
+from ft.references import parse_reference
+from ft.settings import Settings, validate
+
+KEEP = "keep"
+"""The one head that no plugin builds: the pretrained classifier stays."""
+
+Form = Literal["vector", "map"]
+
+
+@dataclass(frozen=True)
+class Model:
+    """`description` has a line for each head path, as in "fc: Linear(512 → 2) replaces Linear(512 → 1000)"."""
+
+    module: nn.Module
+    head_paths: tuple[str, ...]
+    description: tuple[str, ...]
+    new_head: bool
+
+
+def build_model(backbone: Backbone, head: ComponentConfig, num_classes: int, plugins: Plugins, seed: int) -> Model:
+    """Replace, in place, what lies at each of `backbone.head_paths` by a new head for `num_classes` classes.
+
+    `head` names a head builder, or is "keep". The same seed gives the same head, whatever was drawn before, and
+    torch's generator is left as it was. Raises FtError when a head does not turn features into `num_classes` values.
+    """
+    module = backbone.module
+    device = next(module.parameters()).device
+    if head.use == KEEP:
+        validate(Settings, head.settings, "head")
+        for path, dim, form in _slots(backbone):
+            _check_kept(module.get_submodule(path), path, dim, num_classes, form, device)
+        kept = tuple(f"{path}: keeps {describe(module.get_submodule(path))}" for path in backbone.head_paths)
+        return Model(module, backbone.head_paths, kept, new_head=False)
+    build = _builder(head, num_classes, plugins, device)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        heads = {path: build(dim, form) for path, dim, form in _slots(backbone)}
+    lines = [f"{path}: {describe(new)} replaces {describe(module.get_submodule(path))}" for path, new in heads.items()]
+    for path, new in heads.items():
+        module.set_submodule(path, new)
+    return Model(module, backbone.head_paths, tuple(lines), new_head=True)
+
+
+def describe(module: nn.Module) -> str:
+    """The layers inside a head, as in "Dropout(0.2), Linear(512 → 2)"."""
+    return ", ".join(_layer(part) for part in module.modules() if not any(True for _ in part.children()))
+
+
+def _layer(layer: nn.Module) -> str:
+    name = type(layer).__name__
+    if isinstance(layer, nn.Linear):
+        return f"{name}({layer.in_features} → {layer.out_features})"
+    if isinstance(layer, nn.Conv2d):
+        return f"{name}({layer.in_channels} → {layer.out_channels})"
+    if isinstance(layer, nn.Dropout):
+        return f"{name}({layer.p:g})"
+    return name
+
+
+def _slots(backbone: Backbone) -> Iterator[tuple[str, int, Form]]:
+    """Where a head goes, how many features it gets, and in which form; auxiliary classifiers take vectors."""
+    main, *auxiliary = backbone.head_paths
+    yield main, backbone.feature_dim, backbone.head_form
+    for path, dim in zip(auxiliary, backbone.aux_dims, strict=True):
+        yield path, dim, "vector"
+
+
+def _builder(
+    head: ComponentConfig, num_classes: int, plugins: Plugins, device: torch.device
+) -> Callable[[int, Form], nn.Module]:
+    """Return a function that builds, from a number of features and a form, a head that is known to fit."""
+    reference = parse_reference(head.use)
+    component = plugins.get("head", reference)
+    if reference.argument is not None:
+        raise FtError(f"head '{component.name}' takes settings, not an argument; write --set head.KEY=VALUE")
+    settings = read_settings(component, head.settings, "head")
+    label = f"head builder '{component.name}' of {component.distribution} {component.version}"
+
+    def build(dim: int, form: Form) -> nn.Module:
+        if form == "map" and component.record.build_map is None:
+            raise FtError(
+                f"{label} has no build_map, which a backbone that classifies every position needs; use --head linear"
+            )
+        made = implementation(component, "build_map" if form == "map" else "build")(dim, num_classes, settings)
+        if not isinstance(made, nn.Module):
+            raise FtError(f"{label} returned {made!r}; it has to return a torch.nn.Module")
+        made = made.to(device)
+        try:
+            given, got = _shapes(made, dim, form, device)
+        except Exception as error:
+            raise FtError(f"{label} built a head that fails on {dim} features: {error}") from error
+        if got != (wanted := [2, num_classes, *given[2:]]):
+            raise FtError(f"{label} built a head that turns {given} into {got}; {num_classes} classes need {wanted}")
+        return made
+
+    return build
+
+
+def _check_kept(classifier: nn.Module, path: str, dim: int, num_classes: int, form: Form, device: torch.device) -> None:
+    _, got = _shapes(classifier, dim, form, device)
+    if got[1] != num_classes:
+        raise FtError(
+            f"--head keep keeps '{path}', which tells {got[1]} classes apart, but the data has {num_classes}; "
+            f"use --head linear"
+        )
+
+
+def _shapes(head: nn.Module, dim: int, form: Form, device: torch.device) -> tuple[list[int], list[int]]:
+    """The shapes of a batch of two and of what `head` makes of it in eval mode; `head` is in train mode afterwards."""
+    probe = torch.zeros(2, dim, *([1, 1] if form == "map" else []), device=device)
+    head.eval()
+    with torch.no_grad():
+        got = head(probe).shape
+    head.train()
+    return list(probe.shape), list(got)
