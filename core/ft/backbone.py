@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 
 from ft.config import Config
+from ft.display import Display
 from ft.errors import FtError, did_you_mean
 from ft.extensions import Backbone, Preprocessing, WeightEntry
 from ft.images import effective_preprocessing
@@ -26,34 +27,36 @@ class BuiltBackbone:
     reference: str
     component: Component
     choice: WeightChoice | None
-    fetched: FetchedWeights | None
     preprocessing: Preprocessing
+    fetched: FetchedWeights | None = None
     notes: tuple[str, ...] = ()
 
 
-def build_backbone(config: Config, plugins: Plugins, empty: bool = False, progress: Any = None) -> BuiltBackbone:
-    """Build `config.backbone` and load `config.weights` into it.
+def build_backbone(
+    config: Config, plugins: Plugins, display: Display, tensors: Literal["pretrained", "random", "empty"]
+) -> BuiltBackbone:
+    """Build `config.backbone` and, when `tensors` is "pretrained", load `config.weights` into it.
 
-    With `empty`, tensors have shapes and no values (torch's meta device) and no weight file is opened or fetched: all
-    a plan needs. Raises FtError for a name, an entry or a size that does not fit, and for weights that cannot be had.
+    "random" leaves the weights as they were drawn from the seed; "empty" gives tensors that have shapes and no values
+    (torch's meta device), all a plan needs. Neither looks for a weight file. Raises FtError for a name, an entry or a
+    size that does not fit, and for weights that cannot be had.
     """
     component, model_name = find_model(config.backbone.use, plugins)
     settings = read_settings(component, config.backbone.settings, "backbone")
-    entries = weight_entries(component, model_name)
-    choice = choose_weights(config.weights, entries, config.backbone.use, plugins)
-    with torch.random.fork_rng(devices=[]), torch.device("meta" if empty else "cpu"):
+    choice = choose_weights(config.weights, weight_entries(component, model_name), config.backbone.use, plugins)
+    with torch.random.fork_rng(devices=[]), torch.device("meta" if tensors == "empty" else "cpu"):
         torch.manual_seed(config.seed)
         backbone: Backbone = implementation(component, "build")(model_name, settings)
     published = choice.entry.preprocessing if choice else backbone.preprocessing
     preprocessing = effective_preprocessing(published, config.images)
     _check_image_size(backbone, preprocessing.crop_size, config.backbone.use)
-    if empty or choice is None:
-        return BuiltBackbone(backbone, config.backbone.use, component, choice, None, preprocessing)
-    fetched = fetch_weights(choice, plugins, progress)
+    built = BuiltBackbone(backbone, config.backbone.use, component, choice, preprocessing)
+    if tensors != "pretrained" or choice is None:
+        return built
+    with display.download() as progress:
+        fetched = fetch_weights(choice, plugins, progress)
     report = load_into(backbone, read_tensors(fetched.path), str(fetched.path))
-    return BuiltBackbone(
-        backbone, config.backbone.use, component, choice, fetched, preprocessing, (*fetched.notes, *report.notes)
-    )
+    return replace(built, fetched=fetched, notes=(*fetched.notes, *report.notes))
 
 
 def find_model(use: str, plugins: Plugins) -> tuple[Component, str]:

@@ -35,7 +35,10 @@ class ComponentConfig(BaseModel):
 
     @model_serializer
     def _as_text(self) -> Any:
-        return {"use": self.use, **self.settings} if self.settings else self.use
+        fields = type(self).model_fields
+        said = {name: value for name, value in self if name not in fields or value != fields[name].default}
+        said = {"use": self.use, **said}
+        return said if len(said) > 1 else self.use
 
 
 def _as_list(value: Any) -> Any:
@@ -160,15 +163,24 @@ def read_tree(file: Path) -> dict[str, Any]:
 def _yaml(text: str, where: str) -> Any:
     try:
         return yaml.load(text, _Loader)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise FtError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from None
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.1 reads 1e-3 as text; people who write learning rates mean a number."""
+    """Reads 1e-3 as a number and 2026-01-31 as text, unlike YAML 1.1, and refuses a key that is given twice."""
 
+    yaml_implicit_resolvers = {  # noqa: RUF012 (declared so by yaml)
+        first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
-_Loader.yaml_implicit_resolvers = {k: list(v) for k, v in yaml.SafeLoader.yaml_implicit_resolvers.items()}
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        if twice := [key for key in keys if keys.count(key) > 1]:
+            raise yaml.MarkedYAMLError(problem=f"'{twice[0]}' is given twice", problem_mark=node.start_mark)
+        return super().construct_mapping(node, deep)
+
 
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d+"), list("-+.0123456789")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any, Literal
 
-from ft.config import Config
+from ft.config import ComponentConfig, Config
 from ft.errors import FtError, did_you_mean
 from ft.extensions import Sample
 from ft.plugins import Component, Plugins, implementation, read_settings
@@ -53,11 +53,7 @@ def load_data(config: Config, plugins: Plugins) -> ImageData:
 
     Raises FtError when there are no images, fewer than two classes, or a class that no training image has.
     """
-    reference = data_reference(config.data.use, plugins)
-    source = str(reference)
-    component = plugins.get("data", reference)
-    settings = read_settings(component, config.data.settings, "data")
-    samples, warnings = _keyed(implementation(component, "load")(reference.argument, settings), component, source)
+    samples, source, warnings = read_samples(config.data, plugins)
     splits = choose_splits(samples, config.split)
     classes = tuple(sorted({s.label for key, s in samples.items() if splits[key] == "train"}, key=_natural))
     _check_classes(classes, samples, splits, source)
@@ -69,6 +65,32 @@ def load_data(config: Config, plugins: Plugins) -> ImageData:
     notes = describe_splits(samples, splits, config.split)
     data = ImageData(classes, part("train"), part("val"), part("test"), source, notes)
     return replace(data, warnings=(*warnings, *_unmeasured(data)))
+
+
+def read_samples(data: ComponentConfig, plugins: Plugins) -> tuple[dict[str, Sample], str, list[str]]:
+    """Return a data source's samples by their path relative to what they have in common, its reference, and warnings.
+
+    Raises FtError when there are none.
+    """
+    reference = data_reference(data.use, plugins)
+    component = plugins.get("data", reference)
+    settings = read_settings(component, data.settings, "data")
+    samples, warnings = _keyed(
+        implementation(component, "load")(reference.argument, settings), component, str(reference)
+    )
+    return samples, str(reference), warnings
+
+
+def number_classes(samples: Sequence[Sample], classes: Sequence[str]) -> tuple[Item, ...]:
+    """Return samples as items of a model that knows `classes`. Raises FtError for a class that it does not know."""
+    numbers = {name: number for number, name in enumerate(classes)}
+    for sample in samples:
+        if sample.label not in numbers:
+            raise FtError(
+                f"the model does not know the class '{sample.label}' ({sample.path})."
+                f"{did_you_mean(sample.label, classes)} It knows: {_names(classes)}"
+            )
+    return tuple(Item(sample.path, numbers[sample.label]) for sample in samples)
 
 
 def data_reference(text: str, plugins: Plugins) -> Reference:

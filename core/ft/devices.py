@@ -32,7 +32,7 @@ class Machine:
     def place(self, module: torch.nn.Module) -> torch.nn.Module:
         """Move `module` to the device, in the memory layout that its images will have."""
         layout = torch.channels_last if self.channels_last else torch.contiguous_format
-        return module.to(device=self.device, memory_format=layout)
+        return module.to(self.device).to(memory_format=layout)
 
     def send(self, images: torch.Tensor) -> torch.Tensor:
         """Move a batch of images [N, 3, S, S] to the device, in the module's layout."""
@@ -53,7 +53,7 @@ def has_fast_bf16(device: str) -> bool:
     """Whether bfloat16 is computed in hardware there; elsewhere it is emulated, and slower than float32."""
     kind = torch.device(device).type
     if kind == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if kind == "cpu":
         capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
         return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))

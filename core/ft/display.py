@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 if TYPE_CHECKING:
     from ft.checkpoints import EpochRecord
+    from ft.download import Transfer
     from ft.plan import Plan
     from ft.runs import Run
 
@@ -57,6 +67,27 @@ class Display:
         )
         with Progress(*columns, console=self.err, transient=True) as progress:
             yield Bar(progress, progress.add_task(title, total=total, text=""))
+
+    @contextmanager
+    def download(self) -> Iterator[Callable[[Transfer], None]]:
+        """A bar for the files that are fetched meanwhile; where there is no terminal, a line for each."""
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+        )
+        tasks: dict[str, TaskID] = {}
+        with Progress(*columns, console=self.err, transient=True, disable=not self.err.is_terminal) as bars:
+
+            def show(transfer: Transfer) -> None:
+                if transfer.file_name not in tasks:
+                    tasks[transfer.file_name] = bars.add_task(transfer.file_name, total=transfer.total)
+                    self.say(f"fetching {transfer.file_name}")
+                bars.update(tasks[transfer.file_name], completed=transfer.done)
+
+            yield show
 
     def epoch(self, record: EpochRecord, epochs: int, is_best: bool) -> None:
         """One line for a finished epoch."""

@@ -28,7 +28,7 @@ def evaluate(
     config: Config,
     machine: Machine,
     display: Display,
-    stop: StopRequest,
+    stop: StopRequest | None = None,
 ) -> Evaluation:
     """Evaluate `module`, in eval mode, on `items`. Raises StopAsked when a signal asks to stop meanwhile."""
     confusion = torch.zeros(len(classes), len(classes), dtype=torch.int64)
@@ -46,18 +46,17 @@ def predict_batches(
     config: Config,
     machine: Machine,
     display: Display,
-    stop: StopRequest,
+    stop: StopRequest | None = None,
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Yield (logits [N, C] in float32, labels [N]), both on the CPU, for `items` in their order."""
     module.eval()
     dataset = ImageDataset(items, eval_transform(preprocessing), config.seed)
-    loader = make_loader(
-        dataset, config.training.batch_size, config.machine.workers, machine.device, shuffle=False
-    )
+    loader = make_loader(dataset, config.training.batch_size, config.machine.workers, machine.device, shuffle=False)
     with closing(loader), torch.inference_mode(), display.progress("evaluating", len(loader)) as bar:
         for done, (images, labels, _) in enumerate(loader.epoch(0), start=1):
             with machine.autocast():
                 logits = module(machine.send(images))
             yield logits.float().cpu(), labels
             bar.advance(done)
-            stop.check()
+            if stop is not None:
+                stop.check()

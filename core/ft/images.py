@@ -53,6 +53,11 @@ def open_image(path: Path) -> Image.Image:
         return _to_rgb(image)
 
 
+def is_image(path: Path) -> bool:
+    """Whether a file's name says that it is an image which can be read."""
+    return Image.registered_extensions().get(path.suffix.lower()) in FORMATS
+
+
 def read_image(path: Path) -> Tensor:
     """Return the image at `path` as a uint8 tensor [3, H, W]. Raises FtError naming the file."""
     try:

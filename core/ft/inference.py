@@ -10,20 +10,21 @@ from typing import Any
 from torch import nn
 
 from ft.backbone import build_backbone
-from ft.config import Config
-from ft.data import IMAGE_SUFFIXES, Item, load_items
+from ft.config import ComponentConfig, Config
+from ft.data import ImageData, Item, check_images, number_classes, read_samples
 from ft.devices import Machine, choose_machine
 from ft.display import Display
 from ft.errors import FtError
 from ft.evaluation import evaluate, predict_batches
 from ft.extensions import Preprocessing
+from ft.images import is_image
 from ft.metrics import Evaluation
 from ft.model import build_model
 from ft.plugins import Plugins
 from ft.provenance import MODEL_FORMAT
 from ft.runs import Run
 from ft.settings import validate
-from ft.signals import StopRequest
+from ft.splits import choose_splits
 from ft.unpackaged import refuse_unpackaged
 
 
@@ -64,6 +65,7 @@ def load_trained(run: Run, plugins: Plugins, machine: dict[str, Any], batch_size
         "images": {"size": about["preprocessing"]["crop_size"]},
         "machine": machine,
         "training": {"batch_size": batch_size},
+        "split": about["split"],
     }
     config = validate(Config, tree, "")
     if not trust_code:
@@ -76,15 +78,11 @@ def load_trained(run: Run, plugins: Plugins, machine: dict[str, Any], batch_size
     return Trained(module, tuple(about["classes"]), _preprocessing(about["preprocessing"]), config, chosen)
 
 
-def predict(
-    trained: Trained, paths: Sequence[Path], top: int, display: Display, stop: StopRequest
-) -> list[Prediction]:
+def predict(trained: Trained, paths: Sequence[Path], top: int, display: Display) -> list[Prediction]:
     """Classify images; the `top` likeliest classes of each, in the order of `paths`. Raises FtError for a bad image."""
     items = [Item(path, 0) for path in paths]
     predictions: list[Prediction] = []
-    batches = predict_batches(
-        trained.module, items, trained.preprocessing, trained.config, trained.machine, display, stop
-    )
+    batches = predict_batches(trained.module, items, trained.preprocessing, trained.config, trained.machine, display)
     for logits, _ in batches:
         best = logits.softmax(1).topk(min(top, len(trained.classes)), dim=1)
         for probabilities, indices in zip(best.values.tolist(), best.indices.tolist(), strict=True):
@@ -93,15 +91,22 @@ def predict(
     return predictions
 
 
-def measure(
-    trained: Trained, data: str, split: str, plugins: Plugins, display: Display, stop: StopRequest
-) -> tuple[Evaluation, int]:
-    """Evaluate on the images of `data` whose split is `split` ("all": every image), and say how many those were.
+def measure(trained: Trained, data: str, split: str, plugins: Plugins, display: Display) -> tuple[Evaluation, int]:
+    """Evaluate on the images of `data` that are in `split`, and say how many those were.
 
-    Classes are matched by name. Raises FtError for a class that the model does not know.
+    Images without a split are split as the run split its own, so "val" of the run's data are the images it never
+    trained on. Classes are matched by name. Raises FtError for a class that the model does not know.
     """
-    items = load_items(data, split, trained.classes, plugins, display)
-    args = (trained.preprocessing, trained.config, trained.machine, display, stop)
+    samples, source, warnings = read_samples(ComponentConfig(use=data), plugins)
+    splits = choose_splits(samples, trained.config.split) if split != "all" else dict.fromkeys(samples, "all")
+    items = number_classes([s for key, s in samples.items() if splits[key] == split], trained.classes)
+    if not items:
+        raise FtError(f"'{source}' has no images in its {split} split")
+    for warning in warnings:
+        display.warn(warning)
+    with display.progress("reading images", len(items)) as bar:
+        check_images(ImageData(trained.classes, (), items, (), source), "fail", bar.advance)
+    args = (trained.preprocessing, trained.config, trained.machine, display)
     return evaluate(trained.module, items, trained.classes, *args), len(items)
 
 
@@ -110,10 +115,10 @@ def image_paths(given: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for path in given:
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+            inside = sorted(p for p in path.rglob("*") if is_image(p))
             visible = [p for p in inside if not any(part.startswith(".") for part in p.relative_to(path).parts)]
             if not visible:
-                raise FtError(f"no images in {path}; looked for {', '.join(sorted(IMAGE_SUFFIXES))}")
+                raise FtError(f"there are no images in {path}")
             found += visible
         elif path.exists():
             found.append(path)

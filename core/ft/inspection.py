@@ -37,5 +37,7 @@ def inspect_model(use: str, plugins: Plugins) -> dict[str, Any]:
         "feature_dim": backbone.feature_dim,
         "image_size": {"min": backbone.min_image_size, "fixed": backbone.fixed_image_size},
         "preprocessing": asdict(backbone.preprocessing),
-        "weights": [{**asdict(entry), "classes": len(entry.classes)} for entry in weight_entries(component, model_name)],
+        "weights": [
+            {**asdict(entry), "classes": len(entry.classes)} for entry in weight_entries(component, model_name)
+        ],
     }

@@ -79,7 +79,8 @@ class Plan:
 
     def digest(self) -> str:
         """A short name for everything that decides which numbers come out."""
-        text = json.dumps(asdict(self), sort_keys=True, default=str)
+        decisive = {key: value for key, value in asdict(self).items() if key not in ("weights", "warnings")}
+        text = json.dumps(decisive, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

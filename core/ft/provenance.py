@@ -33,7 +33,7 @@ def describe_model(
         "head": config.head.model_dump(mode="json"),
         "head_description": model.description,
         "split": config.split.model_dump(mode="json"),
-        "provenance": {"weights": built.provenance(), "data": str(data.source), "versions": versions},
+        "provenance": {"weights": _weights(built), "data": str(data.source), "versions": versions},
     }
 
 
@@ -58,5 +58,12 @@ def _components(config: Config, built: BuiltBackbone, plugins: Plugins) -> Itera
     for each in (*config.freeze, *config.train, *(group.match for group in config.groups)):
         yield plugins.get("freeze", parse_reference(each.use))
     yield plugins.get("data", data_reference(config.data.use, plugins))
-    if built.fetched is not None:
+    if built.fetched is not None and built.fetched.source != "cache":
         yield plugins.get("weights", parse_reference(built.fetched.source))
+
+
+def _weights(built: BuiltBackbone) -> dict[str, Any] | None:
+    if built.fetched is None:
+        return None
+    fetched = built.fetched
+    return {"entry": fetched.entry.name, "url": fetched.entry.url, "sha256": fetched.sha256, "source": fetched.source}

@@ -1,14 +1,14 @@
 """The folder of a run: what was asked for, what was planned, how far it came, what came out.
 
-    config.yaml         the resolved config; `ft run --config` with it repeats the run
-    plan.json           the plan
-    versions.json       ft, torch, and the distribution and version of every component used
-    frozen.safetensors  tensors that never change (until model.safetensors holds them)
-    last.pt, best.pt    checkpoints
-    metrics.jsonl       a line for each finished epoch
-    model.safetensors   the best epoch's weights
-    model.json          how to rebuild the model and what to feed it
-    report.json         what came of it
+config.yaml         the resolved config; `ft run --config` with it repeats the run
+plan.json           the plan
+versions.json       ft, torch, and the distribution and version of every component used
+frozen.safetensors  tensors that never change (until model.safetensors holds them)
+last.pt, best.pt    checkpoints
+metrics.jsonl       a line for each finished epoch
+model.safetensors   the best epoch's weights
+model.json          how to rebuild the model and what to feed it
+report.json         what came of it
 """
 
 from __future__ import annotations
@@ -137,7 +137,9 @@ def _put(module: nn.Module, tensors: Mapping[str, torch.Tensor], path: Path) -> 
     try:
         unexpected = module.load_state_dict(tensors, strict=False).unexpected_keys
     except RuntimeError as error:  # torch's word for another shape
-        raise FtError(f"{path} does not fit the model: {' '.join(str(error).split())}; was the config edited?") from None
+        raise FtError(
+            f"{path} does not fit the model: {' '.join(str(error).split())}; was the config edited?"
+        ) from None
     if unexpected:
         raise FtError(f"{path} holds '{unexpected[0]}', which this model does not have; was the config edited?")
 
@@ -145,5 +147,3 @@ def _put(module: nn.Module, tensors: Mapping[str, torch.Tensor], path: Path) -> 
 def _line(record: EpochRecord) -> dict[str, Any]:
     val = {"loss": record.val.loss, "accuracy": record.val.accuracy, "macro_f1": record.val.macro_f1}
     return {**{k: v for k, v in vars(record).items() if k != "val"}, **{f"val_{k}": v for k, v in val.items()}}
-
-

@@ -72,7 +72,7 @@ def train(
                     with machine.autocast():
                         outputs = module(machine.send(images))
                     loss, logits = total_loss(outputs, labels, criterion, plan.aux_loss_weight)
-                    loss.backward()
+                    loss.backward()  # type: ignore[no-untyped-call]
                     if training.clip_norm is not None:
                         nn.utils.clip_grad_norm_(module.parameters(), training.clip_norm)
                     _check_finite(loss.item(), position, run)

@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import inspect
 import sys
+from collections.abc import Iterable
 from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
@@ -78,9 +79,7 @@ def _as_record(kind: Kind, reference: Reference, found: Any) -> Any:
     else:
         raise FtError(f"'{reference}' is no {kind.noun}: it needs the method {wanted} (see ft describe {kind.name})")
     summary = (inspect.getdoc(found) or f"{reference.attribute} from {reference.name}").splitlines()[0]
-    record = kind.record(
-        name=reference.attribute, summary=summary, settings=getattr(source, "Settings", None), **given
-    )
+    record = kind.record(name=reference.attribute, summary=summary, settings=getattr(source, "Settings", None), **given)
     try:
         check_record(record, kind)
     except TypeError as error:

@@ -11,9 +11,6 @@ def load_and_report() -> Plugins:
     """Load the installed plugins; each broken one costs a line on stderr."""
     plugins = load_plugins()
     for plugin in plugins.broken():
-        click.secho(
-            f"warning: plugin {plugin.distribution} {plugin.version} ({plugin.module}) could not be loaded: {plugin.error}",
-            fg="yellow",
-            err=True,
-        )
+        name = f"{plugin.distribution} {plugin.version} ({plugin.module})"
+        click.secho(f"warning: plugin {name} could not be loaded: {plugin.error}", fg="yellow", err=True)
     return plugins

@@ -43,7 +43,8 @@ def list_models(pattern: str, as_json: bool) -> None:
     found = [name for name in names if fnmatch.fnmatch(name, glob) or fnmatch.fnmatch(name.partition(":")[2], glob)]
     if not found:
         near = nearest(pattern, [name.partition(":")[2] for name in names])
-        raise FtError(f"no backbone matches '{pattern}' among {len(names)}" + (f"; near: {', '.join(near)}" if near else ""))
+        hint = f"; near: {', '.join(near)}" if near else ""
+        raise FtError(f"no backbone matches '{pattern}' among {len(names)}{hint}")
     click.echo(json.dumps(found, indent=2) if as_json else "\n".join(found))
 
 

@@ -76,11 +76,11 @@ def given_flags(given: dict[str, Any]) -> list[str]:
 
 def _option(flag: str, key: str, text: str, several: bool) -> Callable[[F], F]:
     field = _field(key)
-    default = "" if field.default in (None, ...) or several or field.is_required() else f"default: {_plain(field.default)}"
     about = text or field.description or ""
-    texts = "; ".join(part for part in (about, default if "default" not in about else "") if part)
+    if not several and not field.is_required() and field.default is not None and "default" not in about:
+        about = "; ".join(part for part in (about, f"default: {getattr(field.default, 'use', field.default)}") if part)
     kind = {} if "/" in flag else {"type": _click_type(field.annotation), "metavar": _metavar(flag, field.annotation)}
-    return click.option(flag, _variable(flag), default=None if not several else (), multiple=several, help=texts, **kind)
+    return click.option(flag, _variable(flag), default=() if several else None, multiple=several, help=about, **kind)
 
 
 def _field(key: str) -> Any:
@@ -102,10 +102,6 @@ def _click_type(annotation: Any) -> Any:
 
 def _metavar(flag: str, annotation: Any) -> str | None:
     return None if get_origin(annotation) is Literal else flag.strip("-").upper().split("-")[-1]
-
-
-def _plain(value: Any) -> str:
-    return str(getattr(value, "use", value))
 
 
 def _variable(flag: str) -> str:

@@ -38,13 +38,11 @@ def predict(run: Path, images: tuple[Path, ...], top: int, as_json: bool, **mach
     """Classify IMAGES (files or folders) with the model of RUN, preprocessed as in training."""
     from ft.cli.tables import print_predictions
     from ft.display import Display
-    from ft.inference import image_paths
-    from ft.inference import predict as classify
-    from ft.signals import StopRequest
+    from ft.inference import image_paths, predict as classify
 
     display = Display()
     paths = image_paths(images)
-    found = classify(_load(run, machine), paths, top, display, StopRequest())
+    found = classify(_load(run, machine), paths, top, display)
     if as_json:
         click.echo(json.dumps([asdict(each) for each in found], indent=2, default=str, ensure_ascii=False))
     else:
@@ -61,11 +59,10 @@ def evaluate(run: Path, data: str, split: str, as_json: bool, **machine: Any) ->
     from ft.cli.tables import print_evaluation
     from ft.display import Display
     from ft.inference import measure
-    from ft.signals import StopRequest
 
     display = Display()
     plugins = load_and_report()
-    evaluation, count = measure(_load(run, machine), data, split, plugins, display, StopRequest())
+    evaluation, count = measure(_load(run, machine), data, split, plugins, display)
     if as_json:
         click.echo(json.dumps({"images": count, **asdict(evaluation)}, indent=2, ensure_ascii=False))
     else:

@@ -56,14 +56,22 @@ def print_plan(ready: Prepared, display: Display) -> None:
         )
         for stage in plan.stages
     ]
-    headers = ("stage", "parameters", "state", "BatchNorm", "learning rate", "decided by")
-    console.print(table(headers, rows, right=("parameters", "learning rate")))
+    console.print(
+        table(
+            ("stage", "parameters", "state", "BatchNorm", "learning rate", "decided by"),
+            rows,
+            right=("parameters", "learning rate"),
+        )
+    )
     groups = [(g.name, len(g.parameters), count(g.numel), f"{g.lr:.3g}", f"{g.weight_decay:.3g}") for g in plan.groups]
     headers = ("param group", "tensors", "parameters", "peak lr", "weight decay")
     console.print(table(headers, groups, right=headers[1:]))
     print_pairs(
         [
-            ("trains", f"{count(plan.trainable_numel)} of {count(total)} parameters ({plan.trainable_numel / total:.1%})"),
+            (
+                "trains",
+                f"{count(plan.trainable_numel)} of {count(total)} parameters ({plan.trainable_numel / total:.1%})",
+            ),
             ("steps", f"{plan.epochs} epochs x {plan.steps_per_epoch} steps, warm-up over {plan.warmup_steps} steps"),
             ("machine", f"{plan.device}, {plan.precision}"),
         ],
@@ -98,7 +106,13 @@ def print_model(about: dict[str, Any], parameters: bool, display: Display) -> No
             rows += [("", f"  {name}", "x".join(map(str, shape)), "") for name, shape in stage["parameters"].items()]
     console.print(table(("stage", "path", "shape", "parameters"), rows, right=("shape", "parameters")))
     weights = [
-        (e["name"], e["file_name"], size(e["size"] or e.get("approximate_size")), e["sha256"] or "none published", e["url"] or e["source"])
+        (
+            e["name"],
+            e["file_name"],
+            size(e["size"] or e.get("approximate_size")),
+            e["sha256"] or "none published",
+            e["url"] or e["source"],
+        )
         for e in about["weights"]
     ]
     console.print(table(("weights", "file", "size", "sha256", "from"), weights, right=("size",)))
@@ -119,10 +133,10 @@ def print_report(report: Report, run: Run, display: Display) -> None:
     print_evaluation(report.val, f"\nbest epoch {report.best_epoch} of {report.epochs}, validation", display)
     if report.test is not None:
         print_evaluation(report.test, "test", display)
-    moved = "unchanged" if report.frozen_digest_before == report.frozen_digest_after else "CHANGED"
+    proof = f"sha256 {report.frozen_digest_after[:12]} before and after"
     print_pairs(
         [
-            ("frozen", f"{report.frozen_parameters:,} parameters and their buffers {moved} (sha256 {report.frozen_digest_after[:12]})"),
+            ("frozen", f"{report.frozen_parameters:,} parameters, unchanged with their buffers ({proof})"),
             ("trained", f"{report.trainable_parameters:,} parameters in {report.seconds:.1f} s"),
             ("run", str(run.path)),
             ("use it", f"ft predict {run.path} IMAGES"),
