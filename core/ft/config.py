@@ -27,6 +27,8 @@ class ComponentConfig(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _from_text(cls, value: Any) -> Any:
+        if not isinstance(value, str | dict | ComponentConfig):
+            raise ValueError("write a reference, as in mlp, or a mapping, as in {use: mlp, hidden: [256]}")
         return {"use": value} if isinstance(value, str) else value
 
     @property

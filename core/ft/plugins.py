@@ -91,11 +91,11 @@ class Plugins:
         argument = "" if reference.argument is None else f":{reference.argument}"
         lines = [f"  {c.distribution}/{reference.name}{argument}   ({c.distribution} {c.version})" for c in found]
         return "\n".join(
-            [f"{len(found)} {KINDS[kind].noun}s are named '{reference.name}'. Write which one you mean:", *lines]
+            [f"more than one {KINDS[kind].noun} is named '{reference.name}'. Write which one you mean:", *lines]
         )
 
     def _unknown(self, kind: str, name: str) -> str:
-        known = [c.name for c in self.components(kind)]
+        known = list(dict.fromkeys(c.name for c in self.components(kind)))
         text = (
             f"no {KINDS[kind].noun} named '{name}'.{did_you_mean(name, known)} Installed: {', '.join(known) or 'none'}"
         )

@@ -1,0 +1,127 @@
+"""Tiny backbones that tests share. All are built by hand, so that no provider has to work for them."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from ft import Backbone, Stage
+
+
+class Small(nn.Module):
+    """Three stages with BatchNorm, dropout and an attention-free classifier: [N, 3, H, W] to [N, 10]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(1))
+        self.stem = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4), nn.ReLU())
+        self.layer1 = nn.Sequential(nn.Conv2d(4, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU(), nn.Dropout(0.5))
+        self.layer2 = nn.Sequential(nn.Conv2d(6, 8, 3, padding=1), nn.BatchNorm2d(8, affine=False), nn.ReLU())
+        self.fc = nn.Linear(8, 10)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        features = self.layer2(self.layer1(self.stem(images * self.scale)))
+        return self.fc(features.mean((2, 3)))
+
+
+SMALL_NAMES = (
+    "scale",
+    "stem.0.weight",
+    "stem.1.weight",
+    "stem.1.bias",
+    "layer1.0.weight",
+    "layer1.0.bias",
+    "layer1.1.weight",
+    "layer1.1.bias",
+    "layer2.0.weight",
+    "layer2.0.bias",
+)
+
+
+def small() -> Backbone:
+    return Backbone(
+        Small(),
+        head_paths=("fc",),
+        stages=(Stage("stem", ("scale", "stem")), Stage("layer1", ("layer1",)), Stage("layer2", ("layer2",))),
+        feature_dim=8,
+        name="small",
+    )
+
+
+class WithAux(Small):
+    """As Small, with an auxiliary classifier on layer1 that answers in train mode."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.aux = nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 10))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
+        early = self.layer1(self.stem(images * self.scale))
+        logits = self.fc(self.layer2(early).mean((2, 3)))
+        return (logits, self.aux(early.mean((2, 3)))) if self.training else logits
+
+
+def with_aux() -> Backbone:
+    return Backbone(
+        WithAux(),
+        head_paths=("fc", "aux.2"),
+        stages=(
+            Stage("stem", ("scale", "stem")),
+            Stage("layer1", ("layer1",)),
+            Stage("aux", ("aux",)),
+            Stage("layer2", ("layer2",)),
+        ),
+        feature_dim=8,
+        aux_dims=(5,),
+        aux_loss_weight=0.3,
+        name="with-aux",
+    )
+
+
+def positional() -> Backbone:
+    """A network that classifies every position and pools afterwards, as SqueezeNet does."""
+    features = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU())
+    classifier = nn.Sequential(nn.Dropout(0.5), nn.Conv2d(8, 10, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1))
+    module = nn.Sequential()
+    module.add_module("features", features)
+    module.add_module("classifier", classifier)
+    module.add_module("flatten", nn.Flatten())
+    return Backbone(
+        module,
+        head_paths=("classifier.1",),
+        stages=(Stage("features", ("features",)),),
+        feature_dim=8,
+        head_form="map",
+        name="positional",
+    )
+
+
+def mixed_classifier() -> Backbone:
+    """A classifier of several layers, the last of them the head, as VGG has it; pooling lies between the stages."""
+    features = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 6, 3), nn.ReLU())
+    classifier = nn.Sequential(nn.Linear(6, 7), nn.ReLU(), nn.Dropout(0.5), nn.Linear(7, 10))
+    module = nn.Sequential()
+    module.add_module("features", features)
+    module.add_module("pool", nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()))
+    module.add_module("classifier", classifier)
+    return Backbone(
+        module,
+        head_paths=("classifier.3",),
+        stages=(
+            Stage("block1", ("features.0",)),
+            Stage("block2", ("features.3",)),
+            Stage("classifier", ("classifier",)),
+        ),
+        feature_dim=7,
+        name="mixed",
+    )
+
+
+def resnet18() -> Backbone:
+    """torchvision's resnet18 with shapes and no values (the meta device)."""
+    from torchvision.models import resnet18 as build
+
+    with torch.device("meta"):
+        module = build(weights=None)
+    stages = (Stage("stem", ("conv1", "bn1")), *(Stage(f"layer{i}", (f"layer{i}",)) for i in range(1, 5)))
+    return Backbone(module, head_paths=("fc",), stages=stages, feature_dim=512, name="resnet18")
