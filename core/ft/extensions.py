@@ -79,6 +79,8 @@ class Backbone:
     parameter outside the head. `head_form` says what the classifier takes: "vector" is [N, feature_dim], "map" is
     [N, feature_dim, H, W] (its output is pooled after it). `unused_weights` are prefixes of tensor names that weight
     files hold and this module deliberately lacks. `name` is what messages call it; ft fills in the model's name.
+    `rename_weights` turns a tensor name of an older weight file into the module's own name for it (DenseNet's files say
+    `norm.1` where the module says `norm1`).
     """
 
     module: nn.Module
@@ -92,6 +94,7 @@ class Backbone:
     min_image_size: int = 1
     fixed_image_size: int | None = None
     unused_weights: tuple[str, ...] = ()
+    rename_weights: Callable[[str], str] | None = None
     name: str = ""
 
     def __str__(self) -> str:
@@ -131,8 +134,11 @@ class WeightCache(Protocol):
     def find(self, entry: WeightEntry) -> Path | None:
         """Return the verified file of `entry`, or None."""
 
-    def download(self, entry: WeightEntry, url: str) -> Path:
-        """Fetch `url`, verify it against `entry` and publish it whole. Raises FtError."""
+    def download(self, entry: WeightEntry, *urls: str) -> Path:
+        """Return the verified file of `entry`: the cached one, or else what the first of `urls` that exists holds.
+
+        It appears in the folder whole and verified or not at all. Raises FtError.
+        """
 
     def verify(self, entry: WeightEntry, path: Path) -> Path:
         """Return `path` when its content is that of `entry`. Raises FtError."""

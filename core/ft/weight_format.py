@@ -1,0 +1,50 @@
+"""Tells weight files from everything else by their content, without loading a tensor or torch."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Literal
+
+from ft.errors import FtError
+
+WEIGHT_SUFFIXES = (".pth", ".pt", ".safetensors")
+
+Format = Literal["zip", "pickle", "safetensors"]
+
+
+def format_of(path: Path, called: str = "") -> Format:
+    """Return how a weight file is written: torch's zip or its older pickle, or safetensors.
+
+    Raises FtError when it is neither, or visibly incomplete: a zip without its directory, a safetensors header that
+    asks for other bytes than there are. A flipped bit does not show here; only a digest sees that. `called` is what the
+    error calls the file, by default its path.
+    """
+    called = called or str(path)
+    try:
+        with path.open("rb") as file:
+            start = file.read(64)
+        if start.startswith(b"PK") and zipfile.is_zipfile(path):
+            return "zip"
+    except OSError as error:
+        raise FtError(f"cannot read {called}: {error.strerror or error}") from error
+    if start.startswith(b"PK"):
+        raise FtError(f"{called} is an incomplete .pth file: its end is missing")
+    if start.startswith(b"\x80"):
+        return "pickle"
+    if start[8:9] == b"{":  # after eight bytes that say how long the JSON header is
+        _check_safetensors(path, called)
+        return "safetensors"
+    page = start.lstrip().lower().startswith((b"<!doctype", b"<html"))
+    looks = "it is a web page" if page else f"it begins with {start[:24]!r}" if start else "it is empty"
+    raise FtError(f"{called} is no weight file ({', '.join(WEIGHT_SUFFIXES)}): {looks}")
+
+
+def _check_safetensors(path: Path, called: str) -> None:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy"):
+            pass
+    except SafetensorError as error:
+        raise FtError(f"{called} is no whole safetensors file: {error}") from error

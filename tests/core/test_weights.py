@@ -1,0 +1,262 @@
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from ft.config import WeightsConfig
+from ft.errors import FtError
+from ft.extensions import KINDS, WeightEntry, WeightSource
+from ft.plugins import Component, Plugin, Plugins
+from ft.settings import Settings
+from ft.weight_cache import Cache
+from ft.weights import FetchedWeights, WeightChoice, choose_weights, fetch_weights
+
+V1 = WeightEntry("IMAGENET1K_V1", "net-v1.pth", size=44_700_000)
+V2 = WeightEntry("IMAGENET1K_V2", "net-v2.pth", source="pip:some-package")
+BOTH = (V1, V2)
+
+
+def content() -> bytes:
+    buffer = io.BytesIO()
+    torch.save({"weight": torch.ones(3)}, buffer)
+    return buffer.getvalue()
+
+
+CONTENT = content()
+DIGEST = hashlib.sha256(CONTENT).hexdigest()
+
+
+def plugins_with(**sources: Any) -> Plugins:
+    """Plugins whose weight sources are these functions or records; the usual four are there and always fail."""
+
+    def fails(entry: WeightEntry, argument: str | None, settings: Any, cache: Any) -> Path:
+        raise FtError(f"no {entry.file_name} at {argument}")
+
+    records = dict.fromkeys(("official", "mirror", "local", "pip"), fails) | sources
+    components = tuple(
+        Component(KINDS["weights"], r if isinstance(r, WeightSource) else WeightSource(name, name, r), "dist", "1")
+        for name, r in records.items()
+    )
+    return Plugins((Plugin("x", "x", "dist", "1", "ok", components=components),))
+
+
+def choose(use: str = "default", entries: tuple[WeightEntry, ...] = BOTH, **more: Any) -> WeightChoice:
+    environ = more.pop("environ", {})
+    plugins = more.pop("plugins", plugins_with())
+    config = WeightsConfig.model_validate({"use": use, **more})
+    choice = choose_weights(config, entries, "torchvision:net", plugins, environ)
+    assert choice is not None
+    return choice
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Cache:
+    return Cache(tmp_path / "checkpoints", tmp_path / "records")
+
+
+@pytest.fixture
+def gives(tmp_path: Path) -> Callable[..., Path]:
+    """A source that has the file."""
+
+    def fetch(entry: WeightEntry, argument: str | None, settings: Any, cache: Any) -> Path:
+        path = tmp_path / "given.pth"
+        path.write_bytes(CONTENT)
+        return path
+
+    return fetch
+
+
+def fetch(choice: WeightChoice, cache: Cache, **sources: Any) -> FetchedWeights:
+    return fetch_weights(choice, plugins_with(**sources), cache=cache)
+
+
+# Choosing
+
+
+def test_none_means_random_weights() -> None:
+    assert choose_weights(WeightsConfig(use="none"), BOTH, "m", plugins_with(), {}) is None
+
+
+def test_default_is_the_first_entry_and_a_name_its_own() -> None:
+    assert choose("default").entry == V1
+    assert choose("IMAGENET1K_V2").entry == V2
+
+
+def test_the_chain_is_cache_then_config_then_mirrors_then_the_entrys_own_source() -> None:
+    choice = choose(
+        "IMAGENET1K_V2",
+        sources=["local:/weights", "official"],
+        environ={"FT_WEIGHT_MIRROR": " https://a.example/x,\thttps://b.example "},
+    )
+    assert choice.cache_first
+    assert choice.sources == (
+        "local:/weights",
+        "official",
+        "mirror:https://a.example/x",
+        "mirror:https://b.example",
+        "pip:some-package",
+    )
+
+
+def test_a_source_named_twice_is_asked_once() -> None:
+    assert choose("default", sources=["official", "local:x", "official"]).sources == ("official", "local:x")
+
+
+@pytest.mark.parametrize("use", ["local:x.pth", "mirror:https://m.example", "official", "pip:package"])
+def test_a_named_source_is_the_only_place(use: str) -> None:
+    choice = choose(use, environ={"FT_WEIGHT_MIRROR": "https://a.example"})
+    assert (choice.entry, choice.sources, choice.cache_first) == (V1, (use,), False)
+
+
+def test_sources_beside_a_named_source_are_said_to_be_unused() -> None:
+    assert "weights.sources are not asked" in choose("local:x.pth", sources=["official"]).notes[0]
+
+
+def test_a_file_of_ones_own_serves_a_model_that_publishes_none() -> None:
+    choice = choose("local:x.pth", entries=())
+    assert not choice.published
+    assert choice.entry.file_name == "net.pth"
+
+
+def test_default_of_a_model_that_publishes_none_is_an_error() -> None:
+    with pytest.raises(FtError, match="torchvision:net publishes no weights; use --weights none, or local:PATH"):
+        choose("default", entries=())
+
+
+@pytest.mark.parametrize(
+    ("use", "hint"),
+    [
+        ("imagenet1k_v2", "Did you mean IMAGENET1K_V2"),
+        ("offical", "Did you mean official"),
+        ("mirrors:https://m.example", "Did you mean mirror"),
+        ("./resnet.pth", "For a file write local:./resnet.pth"),
+        ("resnet.safetensors", "For a file write local:resnet.safetensors"),
+        ("zzz", r"Weights: IMAGENET1K_V1, IMAGENET1K_V2. Sources: local, mirror, official, pip"),
+    ],
+)
+def test_an_unknown_word_is_answered_with_what_comes_near(use: str, hint: str) -> None:
+    with pytest.raises(FtError, match=f"torchvision:net has no weights named '{use}'.*{hint}"):
+        choose(use)
+
+
+def test_an_unknown_source_in_the_chain_is_an_error_before_anything_is_asked() -> None:
+    with pytest.raises(FtError, match="no weight source named 'offical'"):
+        choose("default", sources=["offical"])
+
+
+def test_settings_beside_an_entry_are_unknown_and_beside_a_source_are_its_own(
+    cache: Cache, gives: Callable[..., Path]
+) -> None:
+    class Lab(Settings):
+        shelf: int
+
+    def fetch_from(entry: WeightEntry, argument: str | None, settings: Lab, cache: Any) -> Path:
+        assert settings.shelf == 3
+        return gives(entry, argument, settings, cache)
+
+    lab = WeightSource("lab", "x", fetch_from, settings=Lab)
+    with pytest.raises(FtError, match=r"unknown setting 'weights.shelf'"):
+        choose("default", shelf=3)
+    choice = choose("lab", shelf=3, plugins=plugins_with(lab=lab))
+    assert fetch(choice, cache, lab=lab).source == "lab"
+
+
+def test_the_plan_says_where_weights_lie_or_will_come_from(cache: Cache) -> None:
+    choice = choose("default", sources=["mirror:https://m.example"])
+    assert choice.describe(cache) == "IMAGENET1K_V1 (44.7 MB) from mirror:https://m.example, else official"
+    cache.folder.mkdir()
+    (cache.folder / "net-v1.pth").write_bytes(b"x" * 100_000)
+    assert choice.describe(cache) == f"IMAGENET1K_V1, cached: {cache.folder}/net-v1.pth (0.1 MB)"
+    assert choose("local:x.pth").describe(cache) == "IMAGENET1K_V1 (44.7 MB) from local:x.pth"
+
+
+@pytest.mark.parametrize("use", ["default", "local:folder", "official"])
+@pytest.mark.parametrize("name", ["../net.pth", "/etc/net.pth", ""])
+def test_no_source_is_given_a_file_name_that_leads_out_of_its_folder(use: str, name: str) -> None:
+    with pytest.raises(FtError, match="plain name without folders"):
+        choose(use, entries=(dataclasses.replace(V1, file_name=name),))
+
+
+# Fetching
+
+
+def test_the_cache_is_asked_first(cache: Cache) -> None:
+    cache.folder.mkdir()
+    (cache.folder / "net-v2.pth").write_bytes(CONTENT)
+    fetched = fetch(choose("IMAGENET1K_V2"), cache)
+    assert (fetched.source, fetched.sha256) == ("cache", DIGEST)
+    assert fetched.path == cache.folder / "net-v2.pth"
+
+
+def test_a_named_source_is_asked_although_the_cache_has_a_file(cache: Cache, gives: Callable[..., Path]) -> None:
+    cache.folder.mkdir()
+    (cache.folder / "net-v1.pth").write_bytes(CONTENT)
+    assert fetch(choose("local:x"), cache, local=gives).path.name == "given.pth"
+
+
+def test_places_are_asked_in_order_until_one_has_the_file(cache: Cache, gives: Callable[..., Path]) -> None:
+    choice = choose("IMAGENET1K_V2", sources=["local:/here", "official"])
+    fetched = fetch(choice, cache, official=gives)
+    assert (fetched.source, fetched.sha256, fetched.entry) == ("official", DIGEST, V2)
+    assert fetched.notes == ("local:/here: no net-v2.pth at /here",)
+
+
+def test_when_no_place_has_it_one_error_names_each_with_the_ways_out(cache: Cache) -> None:
+    with pytest.raises(FtError) as raised:
+        fetch(choose("default", sources=["local:/here", "mirror:https://m.example"]), cache)
+    assert str(raised.value).splitlines() == [
+        "could not get the weights IMAGENET1K_V1 of torchvision:net (net-v1.pth):",
+        f"  cache: there is no {cache.folder}/net-v1.pth",
+        "  local:/here: no net-v1.pth at /here",
+        "  mirror:https://m.example: no net-v1.pth at https://m.example",
+        "  official: no net-v1.pth at None",
+        "What you can do:",
+        "  --weights mirror:BASE_URL, or FT_WEIGHT_MIRROR=BASE_URL, for a server that has it",
+        "  --weights local:PATH, for a file or folder of yours",
+        f"  put the file there: {cache.folder}/net-v1.pth",
+        "  --weights none, to start from random weights",
+    ]
+
+
+def test_a_source_that_is_not_installed_is_one_of_the_failures(cache: Cache) -> None:
+    entry = dataclasses.replace(V1, source="lab:x")
+    with pytest.raises(FtError, match="lab:x: no weight source named 'lab'"):
+        fetch(choose("default", entries=(entry,)), cache)
+
+
+@pytest.mark.parametrize("use", ["default", "official"])
+@pytest.mark.parametrize("published", ["", "00000000"])
+def test_the_digest_in_the_config_is_enforced_whatever_the_source_says(
+    cache: Cache, gives: Callable[..., Path], use: str, published: str
+) -> None:
+    entry = dataclasses.replace(V1, sha256=published)
+    right = choose(use, entries=(entry,), sha256=DIGEST[:12])
+    assert fetch(right, cache, official=gives).sha256 == DIGEST
+    wrong = choose(use, entries=(entry,), sha256="12345678")
+    with pytest.raises(FtError, match=r"but weights.sha256 is 12345678"):
+        fetch(wrong, cache, official=gives)
+
+
+def test_the_longer_of_two_digests_that_agree_is_demanded() -> None:
+    entry = dataclasses.replace(V1, sha256=DIGEST[:16])
+    assert choose("default", entries=(entry,), sha256=DIGEST[:8]).entry.sha256 == DIGEST[:16]
+    assert choose("default", entries=(entry,), sha256=DIGEST).entry.sha256 == DIGEST
+    assert choose("default", entries=(entry,), sha256="12345678").entry.sha256 == "12345678"
+
+
+def test_a_file_that_is_not_the_published_one_is_noted(cache: Cache, gives: Callable[..., Path]) -> None:
+    entry = dataclasses.replace(V1, sha256="00000000")
+    (note,) = fetch(choose("local:x", entries=(entry,)), cache, local=gives).notes
+    assert note == f"the file is not the published one of IMAGENET1K_V1: sha256 is {DIGEST[:16]}, not 00000000"
+
+
+def test_a_source_that_returns_no_path_is_a_bug_of_its_plugin(cache: Cache) -> None:
+    with pytest.raises(TypeError, match=r"weight source 'official' of dist returned 'x.pth', not a Path"):
+        fetch(choose("official"), cache, official=lambda *_: "x.pth")
