@@ -24,7 +24,8 @@ def select(backbone: Backbone, argument: str | None, settings: Settings) -> froz
 
 def _depth(argument: str, total: int) -> int:
     if share := re.fullmatch(r"(\d+(?:\.\d+)?)%", argument):
-        return int(Fraction(share[1]) * total / 100)
+        stages = Fraction(share[1]) * total / 100
+        return int(stages) if stages <= total else total + 1
     if number := re.fullmatch(r"-?\d+", argument):
         return total + int(number[0]) if argument.startswith("-") else int(number[0])
     raise FtError(f"'{argument}' is no depth; write a number of stages or a share, as in 'depth:3' or 'depth:60%'")
