@@ -136,17 +136,6 @@ def settings_class(component: Component) -> Any:
     return Settings if pointer is None else _resolve(pointer, component, "settings")
 
 
-def take_argument(component: Component, reference: Reference) -> str:
-    """Return the reference's argument. Raises FtError when there is none."""
-    if not reference.argument:
-        example = getattr(component.record, "example", "")
-        raise FtError(
-            f"{component.kind.noun} '{component.name}' needs an argument: {component.name}:..."
-            + (f", as in '{example}'" if example else "")
-        )
-    return reference.argument
-
-
 def _installed() -> Iterator[tuple[EntryPoint, str, str]]:
     for entry_point in installed_entry_points(group=GROUP):
         distribution = entry_point.dist
