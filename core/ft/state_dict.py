@@ -95,8 +95,10 @@ def _unpickle(path: Path, kind: Format) -> Any:
                 f"{path} holds more than tensors: reading it would run {code[1]}. ft runs nothing from a weight file. "
                 "If you trust it, save its tensors alone, where it was made: torch.save(model.state_dict(), 'new.pth')"
             ) from None
-        reason = str(error).strip().splitlines()
-        raise FtError(f"{path} cannot be read as weights: {reason[0] if reason else type(error).__name__}") from error
+        reason = str(error).rpartition("WeightsUnpickler error: ")[2].strip() or type(error).__name__
+        raise FtError(
+            f"{path} cannot be read as weights, being damaged or not written by torch.save: {reason.splitlines()[0]}"
+        ) from error
 
 
 def _unwrap(content: Any, path: Path) -> WeightTensors:

@@ -24,12 +24,13 @@ def format_of(path: Path, called: str = "") -> Format:
     try:
         with path.open("rb") as file:
             start = file.read(64)
-        if start.startswith(b"PK") and zipfile.is_zipfile(path):
-            return "zip"
+        if start.startswith(b"PK"):
+            with zipfile.ZipFile(path):
+                return "zip"
     except OSError as error:
         raise FtError(f"cannot read {called}: {error.strerror or error}") from error
-    if start.startswith(b"PK"):
-        raise FtError(f"{called} is an incomplete .pth file: its end is missing")
+    except Exception as error:  # BadZipFile, or whatever zipfile raises over names and versions with flipped bits
+        raise FtError(f"{called} is an incomplete or damaged .pth file: {error}") from error
     if start.startswith(b"\x80"):
         return "pickle"
     if start[8:9] == b"{":  # after eight bytes that say how long the JSON header is

@@ -82,7 +82,11 @@ def choose_weights(
     entry = next(iter(entries), None) if config.use == "default" else named.get(config.use)
     sha256 = config.sha256 or ""
     if entry is None and config.use != "default" and _is_source(config.use, plugins):
-        default = entries[0] if entries else WeightEntry("own weights", f"{model.rpartition(':')[2]}.pth")
+        default = (
+            entries[0]
+            if entries
+            else WeightEntry("own weights", re.sub(r"[^\w.-]+", "-", model.rpartition(":")[2]) + ".pth")
+        )
         unused = ("weights.sources are not asked, since weights.use names the source",) if config.sources else ()
         return WeightChoice(
             model,

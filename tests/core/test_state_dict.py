@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings, strategies as st
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -137,6 +138,26 @@ def test_a_zip_of_other_things_is_refused(tmp_path: Path) -> None:
         archive.writestr("cat.jpg", b"...")
     with pytest.raises(FtError, match="cannot be read as weights"):
         read_tensors(tmp_path / "net.pth")
+
+
+@settings(max_examples=80)
+@given(
+    kind=st.sampled_from(["zip", "pickle", "safetensors"]),
+    place=st.floats(0, 1, exclude_max=True),
+    bit=st.integers(0, 7),
+)
+def test_a_flipped_bit_is_an_error_of_the_file_or_not_seen_but_never_a_crash(
+    tmp_path_factory: pytest.TempPathFactory, kind: str, place: float, bit: int
+) -> None:
+    path = save(tmp_path_factory.mktemp("flip") / "net", tensors(), kind)
+    content = bytearray(path.read_bytes())
+    content[int(place * len(content))] ^= 1 << bit
+    path.write_bytes(content)
+    try:
+        read = read_tensors(path)
+    except FtError:
+        return
+    assert len(read.tensors) > 0
 
 
 # Loading

@@ -75,8 +75,11 @@ def test_a_good_download_is_published_whole(web: WeightServer, weight_cache: Cac
     ("answer", "reason"),
     [
         (Answer(CONTENT[:-7], length=len(CONTENT)), "tried 3 times"),
-        (Answer(CONTENT, length=len(CONTENT) - 7), "what came from http.*/net.pth is an incomplete .pth file"),
-        (Answer(CONTENT[:-7]), "incomplete .pth file"),
+        (
+            Answer(CONTENT, length=len(CONTENT) - 7),
+            "what came from http.*/net.pth is an incomplete or damaged .pth file",
+        ),
+        (Answer(CONTENT[:-7]), r"incomplete or damaged .pth file"),
         (Answer(PAGE), "what came from http.*/net.pth is no weight file .*: it is a web page"),
         (Answer(b""), "it is empty"),
         (Answer(CONTENT, 404), "/net.pth: HTTP 404 Not Found"),

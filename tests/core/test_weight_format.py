@@ -33,6 +33,22 @@ def test_files_that_lost_their_end_are_refused(tmp_path: Path, kind: str, lost: 
         format_of(path)
 
 
+@pytest.mark.parametrize("kind", ["zip", "safetensors"])
+def test_a_damaged_byte_is_refused_or_not_seen_but_never_a_crash(tmp_path: Path, kind: str) -> None:
+    path = write(tmp_path / "file", kind)
+    content = bytearray(path.read_bytes())
+    outcomes = set()
+    for place in range(len(content)):
+        content[place] ^= 0x80
+        path.write_bytes(content)
+        content[place] ^= 0x80
+        try:
+            outcomes.add(str(format_of(path)))
+        except FtError:
+            outcomes.add("refused")
+    assert outcomes == {kind, "refused"}
+
+
 @pytest.mark.parametrize(
     ("content", "looks"),
     [
