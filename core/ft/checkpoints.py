@@ -115,7 +115,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
             Position(**position, history=history), content["tensors"], content["optimizer"], content["plan_digest"]
         )
     except (OSError, RuntimeError, EOFError, KeyError, TypeError, ValueError, pickle.UnpicklingError) as error:
-        raise FtError(f"{path} is no checkpoint that can be read: {str(error).splitlines()[0]}") from error
+        raise FtError(
+            f"{path} is no checkpoint that can be read: {(str(error) or type(error).__name__).splitlines()[0]}"
+        ) from error
 
 
 def save_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:

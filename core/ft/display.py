@@ -106,6 +106,8 @@ class Display:
         images = ", ".join(f"{number} {split}" for split, number in plan.images.items() if number)
         total = plan.frozen_numel + plan.trainable_numel
         self.say(f"{plan.backbone}, weights {plan.weights}")
+        if plan.data == "demo":
+            self.say("images are ft's built-in demo set; give your own with --data PATH")
         self.say(f"{len(plan.classes)} classes, {images} images of {plan.image_size} px")
         self.say(f"{plan.trainable_numel:,} of {total:,} parameters train, on {plan.device} in {plan.precision}")
         for note in notes:

@@ -92,12 +92,12 @@ def predict(trained: Trained, paths: Sequence[Path], top: int, display: Display)
 
 
 def measure(trained: Trained, data: str, split: str, plugins: Plugins, display: Display) -> tuple[Evaluation, int]:
-    """Evaluate on the images of `data` that are in `split`, and say how many those were.
+    """Evaluate on the images of `data` (a reference, or a mapping as in a config) that are in `split`; say how many.
 
     Images without a split are split as the run split its own, so "val" of the run's data are the images it never
     trained on. Classes are matched by name. Raises FtError for a class that the model does not know.
     """
-    samples, source, warnings = read_samples(ComponentConfig(use=data), plugins)
+    samples, source, warnings = read_samples(ComponentConfig.model_validate(data), plugins)
     splits = choose_splits(samples, trained.config.split) if split != "all" else dict.fromkeys(samples, "all")
     items = number_classes([s for key, s in samples.items() if splits[key] == split], trained.classes)
     if not items:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ft.backbone import find_model, weight_entries
+from ft.catalogue import find_model, weight_entries
 from ft.extensions import Backbone
 from ft.plugins import Plugins, implementation, read_settings
 

@@ -64,6 +64,6 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, saved: Mapping[str, Mapp
         for name, parameter in zip(group["names"], group["params"], strict=True):
             if name in saved:
                 optimizer.state[parameter] = {
-                    key: value.to(parameter.device) if isinstance(value, torch.Tensor) else value
+                    key: value.to(parameter.device, copy=True) if isinstance(value, torch.Tensor) else value
                     for key, value in saved[name].items()
                 }

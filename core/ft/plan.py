@@ -16,7 +16,7 @@ from ft.data import ImageData
 from ft.devices import Machine
 from ft.errors import FtError
 from ft.extensions import Backbone, Stage
-from ft.freezing import FrozenChoice, choose_frozen, frozen_modules
+from ft.freezing import FrozenChoice, frozen_modules, select_parameters, trainable_names
 from ft.loaders import epoch_batches
 from ft.model import Model
 from ft.plugins import Plugins
@@ -62,6 +62,7 @@ class Plan:
     frozen_numel: int
     trainable_numel: int
     groups: tuple[ParamGroup, ...]
+    data: str
     classes: tuple[str, ...]
     images: Mapping[str, int]
     epochs: int
@@ -95,8 +96,8 @@ def make_plan(
 ) -> Plan:
     """Decide everything that training needs to know. Raises FtError when nothing would train, or could not."""
     training = config.training
-    trainable = [name for name, _ in model.module.named_parameters() if name not in frozen.names]
-    if not trainable:
+    trainable = trainable_names(model.module, frozen.names)
+    if not trainable or (not model.new_head and all(built.backbone.in_head(name) for name in trainable)):
         raise FtError("everything is frozen and the head is kept, so nothing would train; use --head linear or --train")
     groups = make_groups(model, built.backbone, trainable, config, plugins)
     modules = frozen_modules(model.module, frozen.names, built.backbone.head_paths)
@@ -115,6 +116,7 @@ def make_plan(
         frozen_numel=sum(numel[name] for name in frozen.names),
         trainable_numel=sum(numel[name] for name in trainable),
         groups=groups,
+        data=data.source,
         classes=data.classes,
         images={"train": len(data.train), "val": len(data.val), "test": len(data.test)},
         epochs=training.epochs,
@@ -124,7 +126,7 @@ def make_plan(
         device=machine.device,
         precision=machine.precision,
         image_size=built.preprocessing.crop_size,
-        warnings=(*frozen.warnings, *data.warnings, *_advice(config, built)),
+        warnings=(*frozen.warnings, *data.warnings, *_advice(config, built, trainable)),
     )
 
 
@@ -138,7 +140,7 @@ def make_groups(
     `config.groups` selects takes its values from there.
     """
     training = config.training
-    overrides = list(_overrides(config.groups, backbone, plugins))
+    overrides = list(_overrides(config.groups, trainable, backbone, plugins))
     place = _places(backbone, training)
     parameters = dict(model.module.named_parameters())
     collected: dict[tuple[str, float, float], list[str]] = {}
@@ -181,10 +183,13 @@ def _places(backbone: Backbone, training: TrainingConfig) -> dict[str, tuple[str
 
 
 def _overrides(
-    groups: Sequence[GroupConfig], backbone: Backbone, plugins: Plugins
+    groups: Sequence[GroupConfig], trainable: Sequence[str], backbone: Backbone, plugins: Plugins
 ) -> Iterator[tuple[GroupConfig, frozenset[str]]]:
     for group in groups:
-        yield group, choose_frozen([group.match], [], backbone, plugins).names
+        names = select_parameters(group.match, "groups", backbone, plugins)
+        if names.isdisjoint(trainable):
+            raise FtError(f"the param group '{group.match.use}' selects only what is frozen; drop it, or add --train")
+        yield group, names
 
 
 def _stage_rows(
@@ -199,7 +204,8 @@ def _stage_rows(
     moving = _moving_batchnorms(model.module, fixed)
     all_norms = _batchnorms(model.module)
 
-    def row(name: str, names: Sequence[str], paths: Sequence[str]) -> StagePlan:
+    def row(name: str, listed: Sequence[str], paths: Sequence[str]) -> StagePlan:
+        names = [n for n in listed if n in numel]  # a shared parameter counts once, under its first name
         norms = [path for path in all_norms if _inside(path, paths) and (name == "head" or not backbone.in_head(path))]
         return StagePlan(
             name=name,
@@ -229,8 +235,10 @@ def _inside(path: str, paths: Sequence[str]) -> bool:
     return any(path == p or path.startswith(p + ".") for p in paths)
 
 
-def _advice(config: Config, built: BuiltBackbone) -> Iterator[str]:
+def _advice(config: Config, built: BuiltBackbone, trainable: Sequence[str]) -> Iterator[str]:
     if built.choice is None and config.freeze:
         yield "weights are random (--weights none) and layers are frozen: frozen layers will never learn anything"
     if config.training.momentum != 0.9 and config.training.optimizer != "sgd":
         yield f"momentum {config.training.momentum} has no effect with {config.training.optimizer}"
+    if config.training.lr_decay < 1 and all(built.backbone.in_head(name) for name in trainable):
+        yield "--lr-decay has no effect: only the head trains; its rate is --lr, or --head-lr"

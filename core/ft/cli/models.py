@@ -35,7 +35,7 @@ def models(ctx: click.Context) -> None:
 @click.option("--json", "as_json", is_flag=True, help="print JSON")
 def list_models(pattern: str, as_json: bool) -> None:
     """List backbones whose name contains PATTERN, or matches it where it has a * or ?."""
-    from ft.backbone import model_names
+    from ft.catalogue import model_names
     from ft.errors import FtError, nearest
 
     names = [f"{c.name}:{name}" for c in load_and_report().components("backbone") for name in model_names(c)]

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 import click
 
 from ft.config import Config, load_config
+from ft.errors import FtError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -65,6 +66,8 @@ def config_options(command: F) -> F:
 def config_from(file: Path | None, sets: tuple[str, ...], given: dict[str, Any]) -> Config:
     """The config that a command's arguments amount to. Raises FtError."""
     flags = {key: given[_variable(flag)] for flag, key, _, _ in FLAGS}
+    if file is None and not sets and flags["backbone"] is None:
+        raise FtError("which backbone? Write --backbone PROVIDER:MODEL, as in torchvision:resnet18 (see ft models)")
     chosen = {key: list(v) if isinstance(v, tuple) else v for key, v in flags.items() if v not in (None, ())}
     return load_config(file, sets, chosen)
 

@@ -20,15 +20,15 @@ from ft.references import parse_reference
 def plugins(as_json: bool) -> None:
     """List what is installed: name, kind, distribution, version, state."""
     installed = load_and_report()
-    rows = [(c.kind.name, c.name, c.record.summary, c.distribution, c.version, "ok") for c in installed.components()]
-    rows += [("?", p.name, p.error, p.distribution, p.version, p.state) for p in installed.broken()]
+    rows = [(c.kind.name, c.name, c.distribution, c.version, "ok", c.record.summary) for c in installed.components()]
+    rows += [("?", p.name, p.distribution, p.version, p.state, p.error) for p in installed.broken()]
     if as_json:
-        keys = ("kind", "name", "summary", "distribution", "version", "state")
+        keys = ("kind", "name", "distribution", "version", "state", "summary")
         click.echo(json.dumps([dict(zip(keys, row, strict=True)) for row in rows], indent=2, ensure_ascii=False))
         return
     from ft.cli.tables import print_table
 
-    print_table(("kind", "name", "what it does", "distribution", "version", "state"), rows)
+    print_table(("kind", "name", "distribution", "version", "state", "what it does"), rows, cut="what it does")
 
 
 @click.command()
@@ -56,7 +56,7 @@ def describe(component: str, as_json: bool) -> None:
     click.echo("\nSettings:" if rows else "\nIt takes no settings.")
     if rows:
         print_table(("setting", "type", "default", "what it does"), rows)
-        click.echo(f"Give one with --set {_section(found)}.{rows[0][0]}=...")
+        click.echo(_how_to_set(found, rows[0][0]))
 
 
 def _documentation(found: Component) -> str:
@@ -71,8 +71,10 @@ def _example(found: Component) -> str:
     return f"ft run {flag} '{example}'" if flag and example else ""
 
 
-def _section(found: Component) -> str:
-    return {"freeze": "freeze.0"}.get(found.kind.name, found.kind.name)
+def _how_to_set(found: Component, key: str) -> str:
+    if found.kind.name == "freeze":  # there may be several, so a flag could not say which is meant
+        return f"Give one in a config file: freeze: [{{use: {found.name}:..., {key}: ...}}]"
+    return f"Give one with --set {found.kind.name}.{key}=..."
 
 
 def _setting_row(key: str, about: dict[str, Any]) -> tuple[str, str, str, str]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+MOST_CONFUSED = 12
+"""A confusion matrix of more classes than this does not fit on a screen; report.json has it."""
 
 if TYPE_CHECKING:
     from ft.display import Display
@@ -19,19 +22,22 @@ if TYPE_CHECKING:
     from ft.runs import Run
 
 
-def table(headers: Iterable[str], rows: Iterable[Sequence[Any]], right: Sequence[str] = (), title: str = "") -> Table:
-    """A plain table; columns named in `right` are set to the right, as numbers are."""
-    made = Table(box=box.SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False)
+def table(headers: Sequence[str], rows: Iterable[Sequence[Any]], right: Sequence[str] = (), cut: str = "") -> Table:
+    """A plain table. Columns in `right` are set to the right, as numbers are; the column `cut` is shortened to fit."""
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for header in headers:
-        made.add_column(header, justify="right" if header in right else "left", overflow="fold")
+        overflow: Literal["ellipsis", "fold"] = "ellipsis" if header == cut else "fold"
+        made.add_column(
+            header, justify="right" if header in right else "left", overflow=overflow, no_wrap=header == cut
+        )
     for row in rows:
         made.add_row(*(escape(str(cell)) for cell in row))
     return made
 
 
-def print_table(headers: Iterable[str], rows: Iterable[Sequence[Any]], right: Sequence[str] = ()) -> None:
+def print_table(headers: Sequence[str], rows: Iterable[Sequence[Any]], cut: str = "") -> None:
     """Print a table on stdout."""
-    Console().print(table(headers, rows, right))
+    Console().print(table(headers, rows, cut=cut))
 
 
 def print_plan(ready: Prepared, display: Display) -> None:
@@ -153,21 +159,13 @@ def print_evaluation(evaluation: Evaluation, title: str, display: Display) -> No
         soft_wrap=True,
         markup=False,
     )
-    confused = len(evaluation.classes) <= 12
-    names = [f"as {c.name}" for c in evaluation.classes] if confused else []
-    rows = [
-        (
-            c.name,
-            f"{c.precision:.1%}",
-            f"{c.recall:.1%}",
-            f"{c.f1:.3f}",
-            c.support,
-            *(evaluation.confusion[i] if confused else ()),
-        )
-        for i, c in enumerate(evaluation.classes)
-    ]
-    headers = ("class", "precision", "recall", "F1", "images", *names)
+    rows = [(c.name, f"{c.precision:.1%}", f"{c.recall:.1%}", f"{c.f1:.3f}", c.support) for c in evaluation.classes]
+    headers: tuple[str, ...] = ("class", "precision", "recall", "F1", "images")
     display.out.print(table(headers, rows, right=headers[1:]))
+    if len(evaluation.classes) <= MOST_CONFUSED:
+        headers = ("images of \\ taken for", *(c.name for c in evaluation.classes))
+        confusion = [(c.name, *row) for c, row in zip(evaluation.classes, evaluation.confusion, strict=True)]
+        display.out.print(table(headers, confusion, right=headers[1:]))
 
 
 def print_pairs(pairs: Iterable[tuple[str, Any]], console: Console) -> None:
@@ -208,4 +206,5 @@ def _batchnorm(fixed: int, moving: int) -> str:
 
 def _data_line(ready: Prepared) -> str:
     images = ", ".join(f"{n} {split}" for split, n in ready.plan.images.items() if n)
-    return f"{ready.data.source}: {len(ready.plan.classes)} classes, {images} images"
+    demo = " (ft's built-in demo set; give your own with --data PATH)" if ready.plan.data == "demo" else ""
+    return f"{ready.plan.data}{demo}: {len(ready.plan.classes)} classes, {images} images"

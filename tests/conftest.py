@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from ft.config import Config, load_config
+from ft.plugins import Plugins, load_plugins
+
+TINY = f"{Path(__file__).parent / 'tiny_provider.py'}:Tiny"
+
+
+@pytest.fixture(scope="session")
+def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("ft-cache")
+
+
+@pytest.fixture(autouse=True)
+def _isolated(cache_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes the caches of whoever runs it, nor a mirror that they use."""
+    monkeypatch.setenv("FT_CACHE", str(cache_folder))
+    monkeypatch.setenv("TORCH_HOME", str(cache_folder / "torch"))
+    monkeypatch.delenv("FT_WEIGHT_MIRROR", raising=False)
+
+
+@pytest.fixture(scope="session")
+def plugins() -> Plugins:
+    return load_plugins()
+
+
+@pytest.fixture
+def tiny_config(tmp_path: Path) -> Callable[..., Config]:
+    """Make a config for a tiny backbone on a tiny demo set; keywords are keys of the config, `__` for the dots."""
+
+    def make(model: str = "small", **keys: Any) -> Config:
+        tree = {
+            "backbone": f"{TINY}:{model}",
+            "weights": "none",
+            "data": {"use": "demo", "images_per_class": 6, "size": 32},
+            "images.size": 16,
+            "machine.precision": "fp32",
+            "machine.device": "cpu",
+            "machine.workers": 0,
+            "training.epochs": 2,
+            "training.batch_size": 8,
+            "run_dir": tmp_path / "run",
+        }
+        return load_config(flags={**tree, **{key.replace("__", "."): value for key, value in keys.items()}})
+
+    return make
+
+
+@pytest.fixture
+def ft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Run the command line in an empty folder, as `ft("plan", "--backbone", ...)`."""
+    from ft.cli import cli
+    from ft.errors import FtError
+
+    monkeypatch.chdir(tmp_path)
+
+    def run(*args: str, fails: bool = False) -> Result:
+        result = CliRunner().invoke(cli, list(args))
+        if fails:
+            assert isinstance(result.exception, FtError | SystemExit), result.exception or result.output
+        elif result.exception is not None:
+            raise result.exception
+        return result
+
+    return run

@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from ft.config import MachineConfig
+from ft.devices import choose_machine, has_fast_bf16
+from ft.errors import FtError
+
+
+def test_auto_takes_bf16_only_where_it_is_computed_in_hardware() -> None:
+    machine = choose_machine(MachineConfig(device="cpu"))
+    assert machine.precision == ("bf16" if has_fast_bf16("cpu") else "fp32")
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
+def test_precision_decides_the_type_of_matrix_products(precision: str, dtype: torch.dtype) -> None:
+    machine = choose_machine(MachineConfig.model_validate({"device": "cpu", "precision": precision}))
+    with machine.autocast():
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == dtype
+
+
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_images_and_weights_have_the_same_layout(channels_last: bool) -> None:
+    machine = choose_machine(MachineConfig(device="cpu", channels_last=channels_last))
+    images = machine.send(torch.zeros(2, 3, 8, 8))
+    weight = machine.place(torch.nn.Conv2d(3, 4, 3)).weight
+    assert images.is_contiguous(memory_format=torch.channels_last) is channels_last
+    assert weight.is_contiguous(memory_format=torch.channels_last) is channels_last
+
+
+@pytest.mark.parametrize("name", ["cuda:99", "tpu", ""])
+def test_a_device_that_is_not_there_is_an_error_that_lists_those_that_are(name: str) -> None:
+    with pytest.raises(FtError, match=r"there is no device .*auto, cpu"):
+        choose_machine(MachineConfig(device=name))

@@ -1,0 +1,206 @@
+"""The straight path, end to end, on tiny networks and a tiny image set."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from ft.config import Config
+from ft.display import Bar, Display
+from ft.errors import FtError
+from ft.finetune import finetune, prepare
+from ft.plugins import Plugins
+from ft.runs import Run
+from ft.signals import StopAsked
+
+MakeConfig = Callable[..., Config]
+
+
+class StopAt(Display):
+    """Sends this process a signal when the bar called `title` has come to `done`."""
+
+    def __init__(self, title: str, done: int) -> None:
+        super().__init__()
+        self.title, self.done = title, done
+
+    @contextmanager
+    def progress(self, title: str, total: int) -> Iterator[Bar]:
+        outer = self
+
+        class Watched(Bar):
+            def advance(self, done: int, text: str = "") -> None:
+                if title == outer.title and done == outer.done:
+                    os.kill(os.getpid(), signal.SIGTERM)
+
+        yield Watched()
+
+
+def model_of(run: Run) -> dict[str, torch.Tensor]:
+    return load_file(run.path / "model.safetensors")
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_the_same_seed_gives_the_same_weights_to_the_bit(
+    tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path
+) -> None:
+    runs = [finetune(tiny_config(run_dir=tmp_path / name), plugins, Display())[0] for name in ("a", "b")]
+    other, _ = finetune(tiny_config(run_dir=tmp_path / "c", seed=1), plugins, Display())
+    assert same(model_of(runs[0]), model_of(runs[1]))
+    assert not same(model_of(runs[0]), model_of(other))
+
+
+def test_workers_do_not_change_the_result(tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path) -> None:
+    alone, _ = finetune(tiny_config(run_dir=tmp_path / "a"), plugins, Display())
+    helped, _ = finetune(tiny_config(run_dir=tmp_path / "b", machine__workers=2), plugins, Display())
+    assert same(model_of(alone), model_of(helped))
+
+
+def test_frozen_tensors_and_statistics_stay_and_the_head_moves(tiny_config: MakeConfig, plugins: Plugins) -> None:
+    config = tiny_config(freeze=["all"], training__weight_decay=0.1)
+    start = prepare(config, plugins, Display(), tensors="random").model.module.state_dict()
+    run, report = finetune(config, plugins, Display())
+    end = model_of(run)
+    changed = {name for name in end if not torch.equal(start[name], end[name])}
+    # layer2's BatchNorm has no parameters of its own; it lies in a frozen stage, so its statistics stay too
+    assert changed == {"fc.weight", "fc.bias"}
+    assert report.frozen_digest_before == report.frozen_digest_after
+    assert report.trainable_parameters == 4 * 8 + 4
+
+
+def test_what_is_not_frozen_moves_with_its_statistics(tiny_config: MakeConfig, plugins: Plugins) -> None:
+    config = tiny_config(freeze=["until:stem"])
+    start = prepare(config, plugins, Display(), tensors="random").model.module.state_dict()
+    run, _ = finetune(config, plugins, Display())
+    changed = {name for name, tensor in model_of(run).items() if not torch.equal(start[name], tensor)}
+    assert not any(name.startswith(("stem.", "scale")) for name in changed)
+    assert {"layer1.0.weight", "layer1.1.running_mean", "layer2.1.running_var", "fc.weight"} <= changed
+
+
+@pytest.mark.parametrize(("title", "done"), [("epoch 1/2", 2), ("epoch 2/2", 4), ("evaluating", 1)])
+def test_a_run_that_was_stopped_and_resumed_equals_one_that_was_not(
+    title: str, done: int, tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path
+) -> None:
+    keys: dict[str, Any] = {"freeze": ["until:stem"], "training__optimizer": "sgd"}
+    whole, report = finetune(tiny_config(run_dir=tmp_path / "whole", **keys), plugins, Display())
+    config = tiny_config(run_dir=tmp_path / "stopped", **keys)
+    with pytest.raises(StopAsked) as asked:
+        finetune(config, plugins, StopAt(title, done))
+    assert asked.value.folder == tmp_path / "stopped"
+    stopped = Run(tmp_path / "stopped")
+    resumed, resumed_report = finetune(stopped.config(trust_code=True), plugins, Display(), stopped)
+    assert same(model_of(whole), model_of(resumed))
+    assert report.val == resumed_report.val
+    lines = [
+        [json.loads(line) for line in (r.path / "metrics.jsonl").read_text().splitlines()] for r in (whole, resumed)
+    ]
+    for line in lines[0] + lines[1]:
+        del line["seconds"]
+    assert lines[0] == lines[1]
+
+
+def test_resuming_a_finished_run_reports_again_and_trains_nothing(tiny_config: MakeConfig, plugins: Plugins) -> None:
+    run, report = finetune(tiny_config(), plugins, Display())
+    before = model_of(run)
+    again, again_report = finetune(run.config(trust_code=True), plugins, Display(), run)
+    assert same(before, model_of(again))
+    assert report == again_report
+
+
+def test_the_best_epoch_is_what_is_kept(tiny_config: MakeConfig, plugins: Plugins) -> None:
+    run, report = finetune(tiny_config(training__epochs=4, training__lr=0.05), plugins, Display())
+    rows = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
+    assert report.val.accuracy == max(row["val_accuracy"] for row in rows)
+    assert report.best_epoch == next(r["epoch"] for r in rows if r["val_accuracy"] == report.val.accuracy)
+
+
+def test_training_stops_early_when_it_no_longer_gets_better(tiny_config: MakeConfig, plugins: Plugins) -> None:
+    # with a learning rate this small nothing gets better than the first epoch
+    config = tiny_config(freeze=["all"], training__lr=1e-12, training__epochs=9, training__patience=2)
+    _, report = finetune(config, plugins, Display())
+    assert (report.epochs, report.best_epoch) == (3, 1)
+
+
+def test_auxiliary_classifiers_get_the_new_classes_and_learn(tiny_config: MakeConfig, plugins: Plugins) -> None:
+    config = tiny_config("with-aux", freeze=["all"])
+    start = prepare(config, plugins, Display(), tensors="random").model.module.state_dict()
+    run, report = finetune(config, plugins, Display())
+    end = model_of(run)
+    assert end["aux.2.weight"].shape == (4, 5)
+    assert {n for n in end if not torch.equal(start[n], end[n])} == {
+        "fc.weight",
+        "fc.bias",
+        "aux.2.weight",
+        "aux.2.bias",
+    }
+    assert len(report.head) == 2
+
+
+def test_the_run_folder_holds_what_it_promises(tiny_config: MakeConfig, plugins: Plugins) -> None:
+    run, _ = finetune(tiny_config(freeze=["all"]), plugins, Display())
+    assert {path.name for path in run.path.iterdir()} == {
+        "config.yaml", "plan.json", "versions.json", "last.pt", "best.pt", "metrics.jsonl",
+        "model.safetensors", "model.json", "report.json",
+    }  # fmt: skip
+    versions = run.read_json("versions.json")
+    assert {c["kind"] for c in versions["components"]} == {"backbone", "head", "freeze", "data"}
+
+
+def test_a_checkpoint_costs_what_is_trained(tiny_config: MakeConfig, plugins: Plugins) -> None:
+    run, _ = finetune(tiny_config(freeze=["all"]), plugins, Display())
+    assert set(torch.load(run.path / "last.pt", weights_only=True)["tensors"]) == {"fc.weight", "fc.bias"}
+
+
+def test_the_test_split_is_measured_at_the_end(tiny_config: MakeConfig, plugins: Plugins) -> None:
+    _, report = finetune(tiny_config(split__test=0.2), plugins, Display())
+    assert report.test is not None
+    assert sum(c.support for c in report.test.classes) == 4
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_names_the_step(tiny_config: MakeConfig, plugins: Plugins) -> None:
+    config = tiny_config(training__lr=1e30, training__optimizer="sgd", training__warmup_epochs=0)
+    with pytest.raises(FtError, match=r"the loss became (nan|inf) in epoch \d, step \d.*--lr"):
+        finetune(config, plugins, Display())
+
+
+def test_a_folder_that_is_taken_is_not_written_to(tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.txt").write_text("precious")
+    with pytest.raises(FtError, match="not empty"):
+        finetune(tiny_config(), plugins, Display())
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["thesis.txt"]
+
+
+def test_class_weights_smoothing_clipping_and_groups_all_take_effect(
+    tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path
+) -> None:
+    def trained(name: str, **keys: Any) -> dict[str, torch.Tensor]:
+        return model_of(
+            finetune(tiny_config(run_dir=tmp_path / name, training__epochs=1, **keys), plugins, Display())[0]
+        )
+
+    plain = trained("plain")
+    for number, keys in enumerate(
+        (
+            {"training__label_smoothing": 0.2},
+            {"training__clip_norm": 1e-3, "training__optimizer": "sgd"},
+            {"training__lr_decay": 0.5},
+            {"training__head_lr": 0.1},
+            {"training__optimizer": "sgd"},
+            {"groups": [{"match": "until:stem", "lr": 0.1}]},
+            {"images__augment": "none"},
+            {"images__fit": "pad", "images__augment": "strong"},
+        )
+    ):
+        assert not same(plain, trained(str(number), **keys)), keys

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from ft.config import Config
+from ft.display import Display
+from ft.errors import FtError
+from ft.evaluation import predict_batches
+from ft.finetune import finetune, prepare
+from ft.inference import image_paths, load_trained, measure, predict
+from ft.plugins import Plugins
+from ft.runs import Run
+
+MACHINE = {"device": "cpu", "precision": "fp32", "workers": 0}
+
+
+@pytest.fixture
+def finished(tiny_config: Callable[..., Config], plugins: Plugins) -> tuple[Run, Any, Config]:
+    config = tiny_config(training__epochs=1)
+    run, report = finetune(config, plugins, Display())
+    return run, report, config
+
+
+def test_a_saved_model_gives_the_logits_it_gave(finished: tuple[Run, Any, Config], plugins: Plugins) -> None:
+    run, _, config = finished
+    ready = prepare(config, plugins, Display(), tensors="random")
+    run.load_model(ready.model.module)
+    trained = load_trained(run, plugins, MACHINE, 8, trust_code=True)
+    items = ready.data.val
+
+    def logits(module: torch.nn.Module) -> torch.Tensor:
+        args = (items, trained.preprocessing, trained.config, trained.machine, Display())
+        return torch.cat([batch for batch, _ in predict_batches(module, *args)])
+
+    assert torch.equal(logits(ready.model.module), logits(trained.module))
+    assert trained.preprocessing == ready.built.preprocessing
+
+
+def test_evaluating_the_validation_split_again_gives_the_reported_figures(
+    finished: tuple[Run, Any, Config], plugins: Plugins
+) -> None:
+    run, report, _ = finished
+    trained = load_trained(run, plugins, MACHINE, 8, trust_code=True)
+    data = {"use": "demo", "images_per_class": 6, "size": 32}
+    evaluation, count = measure(trained, data, "val", plugins, Display())
+    assert count == 4
+    assert evaluation == report.val
+
+
+def test_predictions_are_probabilities_in_order(
+    finished: tuple[Run, Any, Config], plugins: Plugins, tmp_path: Path
+) -> None:
+    paths = [tmp_path / f"{i}.png" for i in range(3)]
+    for i, path in enumerate(paths):
+        Image.new("RGB", (40, 30), (i * 90, 50, 200)).save(path)
+    trained = load_trained(finished[0], plugins, MACHINE, 2, trust_code=True)
+    found = predict(trained, paths, 2, Display())
+    assert [each.path for each in found] == paths
+    assert all(len(each.classes) == 2 and each.probabilities[0] >= each.probabilities[1] for each in found)
+    everything = predict(trained, paths, 99, Display())
+    assert all(sum(each.probabilities) == pytest.approx(1) and len(each.classes) == 4 for each in everything)
+
+
+def test_code_named_in_a_model_file_is_not_run_unless_trusted(
+    finished: tuple[Run, Any, Config], plugins: Plugins
+) -> None:
+    with pytest.raises(FtError, match=r"model\.json names the code .*--trust-code"):
+        load_trained(finished[0], plugins, MACHINE, 8, trust_code=False)
+
+
+def test_a_class_that_the_model_does_not_know_is_named(
+    finished: tuple[Run, Any, Config], plugins: Plugins, tmp_path: Path
+) -> None:
+    (tmp_path / "photos" / "circel").mkdir(parents=True)
+    Image.new("RGB", (16, 16)).save(tmp_path / "photos" / "circel" / "a.png")
+    trained = load_trained(finished[0], plugins, MACHINE, 8, trust_code=True)
+    with pytest.raises(FtError, match=r"does not know the class 'circel' .*Did you mean 'circle'"):
+        measure(trained, str(tmp_path / "photos"), "all", plugins, Display())
+
+
+def test_an_unfinished_run_is_said_to_be_one(tmp_path: Path, plugins: Plugins) -> None:
+    with pytest.raises(FtError, match=r"holds no model\.json"):
+        load_trained(Run(tmp_path), plugins, MACHINE, 8, trust_code=False)
+
+
+def test_image_paths_are_files_and_what_folders_hold(tmp_path: Path) -> None:
+    for name in ("b.png", "a.jpg", "notes.txt", ".hidden/c.png", "deep/d.webp"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert image_paths([tmp_path]) == [tmp_path / "a.jpg", tmp_path / "b.png", tmp_path / "deep" / "d.webp"]
+    with pytest.raises(FtError, match="there is no image"):
+        image_paths([tmp_path / "nope.png"])

@@ -1,0 +1,132 @@
+"""The rules of who may import whom, and of what may not be imported at all."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+CORE = ROOT / "core" / "ft"
+PLUGINS = sorted(path for path in (ROOT / "plugins").iterdir() if (path / "__init__.py").exists())
+
+# From the bottom up: a module may import those of its own layer and of the layers above it in this list.
+LAYERS = (
+    {"_version", "errors", "extensions", "hookspecs", "references", "settings", "unpackaged", "plugins"},
+    {"config", "catalogue"},
+    {"files", "download", "weight_format", "weight_cache", "metrics", "display", "signals", "devices", "splits"},
+    {"data", "images", "loaders", "freezing", "state_dict", "weights", "prefix"},
+    {"backbone", "model", "evaluation"},
+    {"plan", "inspection", "checkpoints", "provenance"},
+    {"optim", "runs", "training"},
+    {"report"},
+    {"finetune", "inference"},
+    {"cli"},
+)
+
+
+def imports(path: Path, typing_too: bool = True) -> Iterator[str]:
+    """Every module that a file imports, wherever the import stands in it; `if TYPE_CHECKING` may be left out."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    skipped = {
+        id(node)
+        for block in ast.walk(tree)
+        if isinstance(block, ast.If) and "TYPE_CHECKING" in ast.unparse(block.test) and not typing_too
+        for node in ast.walk(block)
+    }
+    for node in ast.walk(tree):
+        if id(node) in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield from (
+                f"{node.module}.{alias.name}" if node.module == "ft" else str(node.module) for alias in node.names
+            )
+
+
+def core_files() -> list[Path]:
+    return sorted(CORE.rglob("*.py"))
+
+
+def layer_of(path: Path) -> int:
+    part = path.relative_to(CORE).parts[0].removesuffix(".py")
+    return next(number for number, layer in enumerate(LAYERS) if part in layer)
+
+
+@pytest.mark.parametrize("path", core_files(), ids=lambda path: str(path.relative_to(CORE)))
+def test_the_core_imports_downwards_only(path: Path) -> None:
+    if path == CORE / "__init__.py":
+        return
+    own = layer_of(path)
+    for name in imports(path, typing_too=False):
+        parts = name.split(".")
+        if parts[0] == "ft" and len(parts) > 1 and not parts[1].startswith("__"):
+            assert layer_of(CORE / parts[1]) <= own, f"{path.name} imports {name}, which is above it"
+
+
+@pytest.mark.parametrize("path", core_files(), ids=lambda path: str(path.relative_to(CORE)))
+def test_the_core_never_names_a_plugin_package(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert not [plugin.name for plugin in PLUGINS if re.search(rf"\b{plugin.name}\b", text)]
+
+
+@pytest.mark.parametrize("plugin", PLUGINS, ids=lambda path: path.name)
+def test_a_plugin_imports_only_what_ft_offers(plugin: Path) -> None:
+    import ft
+
+    for path in plugin.rglob("*.py"):
+        for name in imports(path):
+            parts = name.split(".")
+            assert parts[0] not in {p.name for p in PLUGINS} - {plugin.name}, f"{path} imports {name}"
+            assert parts[0] != "ft" or len(parts) == 1 or (len(parts) == 2 and hasattr(ft, parts[1])), f"{path}: {name}"
+
+
+def loaded_by(code: str) -> set[str]:
+    code = f"import sys\n{code}\nprint(*sorted({{name.split('.')[0] for name in sys.modules}}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def cli_run(*args: str) -> str:
+    return f"from ft.cli import cli\ntry:\n    cli.main({list(args)!r})\nexcept SystemExit:\n    pass"
+
+
+HEAVY = {"torch", "torchvision", "numpy", "PIL"}
+
+
+@pytest.mark.parametrize(
+    ("code", "banned"),
+    [
+        ("import ft", HEAVY | {"pydantic", "rich", "click"}),
+        ("import ft\nft.Settings", HEAVY),
+        ("import ft.testing" if (CORE / "testing").exists() else "import ft.plugins", HEAVY | {"pydantic"}),
+        (cli_run("--help"), HEAVY | {"pydantic", "rich"}),
+        (cli_run("plugins"), HEAVY | {"pydantic"}),
+        (cli_run("models", "resnet"), HEAVY),
+        (cli_run("describe", "freeze:regex"), HEAVY),
+        (cli_run("run", "--help"), HEAVY),
+    ],
+    ids=["ft", "Settings", "plugins", "--help", "ft plugins", "ft models", "ft describe", "run --help"],
+)
+def test_looking_around_loads_no_torch(code: str, banned: set[str]) -> None:
+    assert not loaded_by(code) & banned
+
+
+def test_nothing_reads_a_pickle_that_may_run_code() -> None:
+    for path in [*core_files(), *(path for plugin in PLUGINS for path in plugin.rglob("*.py"))]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in {"torch.load", "pickle.load", "pickle.loads"}:
+                safe = any(k.arg == "weights_only" and ast.unparse(k.value) == "True" for k in node.keywords)
+                assert safe, f"{path}:{node.lineno} may run code from a file"
+
+
+@pytest.mark.parametrize("path", core_files(), ids=lambda path: str(path.relative_to(CORE)))
+def test_a_file_has_one_responsibility_and_fits_a_few_screens(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 300

@@ -1,0 +1,22 @@
+"""A backbone provider for tests, named where it lies: PATH/tiny_provider.py:Tiny:small."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from backbones import small, with_aux
+from ft import Backbone, BackboneProvider
+
+BUILDERS = {"small": small, "with-aux": with_aux}
+
+
+def models(settings: Any) -> Sequence[str]:
+    return list(BUILDERS)
+
+
+def build(model_name: str, settings: Any) -> Backbone:
+    return BUILDERS[model_name]()
+
+
+Tiny = BackboneProvider("tiny", "Networks of a few hundred parameters", models=models, build=build)
