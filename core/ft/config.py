@@ -91,8 +91,8 @@ class TrainingConfig(Section):
     epochs: int = Field(10, ge=1)
     batch_size: int = Field(32, ge=1)
     optimizer: Literal["adamw", "sgd"] = "adamw"
-    lr: float | None = Field(None, gt=0, description="peak learning rate; default 0.001 for adamw, 0.01 for sgd")
-    head_lr: float | None = Field(None, gt=0, description="the head's own learning rate; default: lr")
+    lr: float | None = Field(None, gt=0, description="peak learning rate; default: 0.0001 for adamw, 0.001 for sgd")
+    head_lr: float | None = Field(None, gt=0, description="the head's own; default: lr if given, else ten times that")
     lr_decay: float = Field(
         1.0, gt=0, le=1, description="factor by which each stage further from the head learns slower"
     )
@@ -107,11 +107,14 @@ class TrainingConfig(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _resolve_lr(cls, values: Any) -> Any:
-        """A resolved config says the learning rate it stands for."""
-        if isinstance(values, dict) and values.get("lr") is None:
-            return {**values, "lr": 0.01 if values.get("optimizer") == "sgd" else 0.001}
-        return values
+    def _resolve_rates(cls, values: Any) -> Any:
+        """A resolved config says the learning rates it stands for: pretrained layers take small steps, a new head not."""
+        if not isinstance(values, dict):
+            return values
+        lr, head_lr = values.get("lr"), values.get("head_lr")
+        default = 0.001 if values.get("optimizer") == "sgd" else 0.0001
+        given = lr if lr is not None else default
+        return {**values, "lr": given, "head_lr": head_lr if head_lr is not None else (lr or 10 * default)}
 
 
 class MachineConfig(Section):
@@ -151,7 +154,7 @@ def load_config(file: Path | None = None, sets: Iterable[str] = (), flags: Mappi
 
 
 def read_tree(file: Path) -> dict[str, Any]:
-    """Read a YAML or JSON mapping. Raises FtError naming the file."""
+    """Read a config, or what `ft plan --json` printed, from YAML or JSON. Raises FtError naming the file."""
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -159,7 +162,7 @@ def read_tree(file: Path) -> dict[str, Any]:
     tree = _yaml(text, str(file))
     if not isinstance(tree, dict):
         raise FtError(f"the config {file} is no mapping; it begins like 'backbone: torchvision:resnet18'")
-    return tree
+    return tree["config"] if tree.keys() == {"config", "plan"} else tree
 
 
 def _yaml(text: str, where: str) -> Any:

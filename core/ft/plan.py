@@ -145,7 +145,7 @@ def make_groups(
     parameters = dict(model.module.named_parameters())
     collected: dict[tuple[str, float, float], list[str]] = {}
     for name in trainable:
-        label, lr = ("head", training.head_lr or _peak(training)) if backbone.in_head(name) else place[name]
+        label, lr = ("head", _given(training.head_lr)) if backbone.in_head(name) else place[name]
         decay = training.weight_decay if parameters[name].ndim > 1 else 0.0
         for group, names in overrides:
             if name in names:
@@ -164,9 +164,9 @@ def make_groups(
     )
 
 
-def _peak(training: TrainingConfig) -> float:
-    assert training.lr is not None, "the config resolves lr"
-    return training.lr
+def _given(lr: float | None) -> float:
+    assert lr is not None, "the config resolves learning rates"
+    return lr
 
 
 def _places(backbone: Backbone, training: TrainingConfig) -> dict[str, tuple[str, float]]:
@@ -175,7 +175,7 @@ def _places(backbone: Backbone, training: TrainingConfig) -> dict[str, tuple[str
     return {
         name: (
             stage.name if training.lr_decay < 1 else "backbone",
-            _peak(training) * training.lr_decay ** (depth - index),
+            _given(training.lr) * training.lr_decay ** (depth - index),
         )
         for index, stage in enumerate(backbone.stages)
         for name in backbone.parameters_under(*stage.paths)

@@ -20,15 +20,16 @@ from ft.references import parse_reference
 def plugins(as_json: bool) -> None:
     """List what is installed: name, kind, distribution, version, state."""
     installed = load_and_report()
-    rows = [(c.kind.name, c.name, c.distribution, c.version, "ok", c.record.summary) for c in installed.components()]
-    rows += [("?", p.name, p.distribution, p.version, p.state, p.error) for p in installed.broken()]
+    found = [(c.kind.name, c.name, c.distribution, c.version, "ok", c.record.summary) for c in installed.components()]
+    found += [("?", p.name, p.distribution, p.version, p.state, p.error) for p in installed.broken()]
     if as_json:
         keys = ("kind", "name", "distribution", "version", "state", "summary")
-        click.echo(json.dumps([dict(zip(keys, row, strict=True)) for row in rows], indent=2, ensure_ascii=False))
+        click.echo(json.dumps([dict(zip(keys, row, strict=True)) for row in found], indent=2, ensure_ascii=False))
         return
     from ft.cli.tables import print_table
 
-    print_table(("kind", "name", "distribution", "version", "state", "what it does"), rows, cut="what it does")
+    rows = [(kind, name, f"{dist} {version}", state, text) for kind, name, dist, version, state, text in found]
+    print_table(("kind", "name", "distribution", "state", "what it does"), rows, cut="what it does")
 
 
 @click.command()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[Any]], right: Sequence[str] = (), cut: str = "") -> Table:
     """A plain table. Columns in `right` are set to the right, as numbers are; the column `cut` is shortened to fit."""
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=bool(cut))
     for header in headers:
-        overflow: Literal["ellipsis", "fold"] = "ellipsis" if header == cut else "fold"
-        made.add_column(
-            header, justify="right" if header in right else "left", overflow=overflow, no_wrap=header == cut
-        )
+        if header == cut:
+            made.add_column(header, overflow="ellipsis", no_wrap=True, ratio=1)
+        else:
+            made.add_column(header, justify="right" if header in right else "left", overflow="fold")
     for row in rows:
         made.add_row(*(escape(str(cell)) for cell in row))
     return made

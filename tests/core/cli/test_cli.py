@@ -1,0 +1,147 @@
+"""What people type and what they get, without a subprocess; the installed command is tried in test_command.py."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import Result
+from conftest import TINY
+
+Ft = Callable[..., Result]
+QUICK = (
+    *("--backbone", f"{TINY}:small", "--weights", "none", "--image-size", "16", "--epochs", "1", "--workers", "0"),
+    *("--precision", "fp32", "--device", "cpu"),
+    *("--set", "data={use: demo, images_per_class: 6, size: 32}"),
+)
+
+
+def test_help_lists_every_command_with_its_first_line(ft: Ft) -> None:
+    from ft.cli import COMMANDS, cli
+
+    text = ft("--help").output
+    for name, (_, line) in COMMANDS.items():
+        assert f"  {name} " in text
+        assert line in text
+        command = cli.get_command(None, name)  # type: ignore[arg-type]
+        assert command is not None
+        assert command.name == name
+        assert ft(name, "--help").output
+
+
+def test_a_run_can_be_planned_made_used_and_measured(ft: Ft, tmp_path: Path) -> None:
+    assert "always trains" in ft("plan", *QUICK, "--freeze", "all").output
+    result = ft("run", *QUICK, "--freeze", "all", "--run-dir", "r")
+    assert "epoch 1/1" in result.output
+    assert "unchanged with their buffers" in result.output
+    report = json.loads((tmp_path / "r" / "report.json").read_text())
+    evaluated = json.loads(ft("evaluate", "r", "demo", "--json", "--trust-code").output)
+    assert evaluated["images"] > 0
+    assert report["classes"] == ["circle", "cross", "square", "triangle"]
+
+
+def test_predict_tells_classes_with_their_probabilities(ft: Ft, tmp_path: Path) -> None:
+    from PIL import Image
+
+    ft("run", *QUICK, "--freeze", "all", "--run-dir", "r")
+    Image.new("RGB", (20, 30), "red").save(tmp_path / "a.png")
+    table = ft("predict", "r", "a.png", "--trust-code").output
+    assert "a.png" in table
+    assert "%" in table
+    found = json.loads(ft("predict", "r", "a.png", "--json", "--top", "4", "--trust-code").output)
+    assert sum(found[0]["probabilities"]) == pytest.approx(1)
+
+
+def test_the_json_plan_reproduces_the_run(ft: Ft, tmp_path: Path) -> None:
+    printed = ft("plan", *QUICK, "--freeze", "all", "--lr", "0.02", "--json").output
+    (tmp_path / "plan.json").write_text(printed)
+    again = ft("plan", "--config", "plan.json", "--json").output
+    assert json.loads(printed) == json.loads(again)
+
+
+def test_flags_win_over_set_which_wins_over_the_file(ft: Ft, tmp_path: Path) -> None:
+    (tmp_path / "ft.yaml").write_text(yaml.safe_dump({"training": {"epochs": 5, "batch_size": 4, "lr": 0.5}}))
+    args = ("--config", "ft.yaml", "--set", "training.batch_size=6", "--set", "training.epochs=7")
+    config = json.loads(ft("plan", *QUICK, *args, "--epochs", "9", "--json").output)["config"]["training"]
+    assert (config["epochs"], config["batch_size"], config["lr"]) == (9, 6, 0.5)
+
+
+def test_resume_takes_no_other_flags(ft: Ft) -> None:
+    result = ft("run", "--resume", "r", "--epochs", "3", "--freeze", "all", fails=True)
+    assert "leave out --freeze, --epochs" in str(result.exception)
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (("run",), "which backbone"),
+        (("plan", "--backbone", "resnet18"), "write the provider too: torchvision:resnet18"),
+        (("plan", "--backbone", "torchvision:resnt18"), "Did you mean 'resnet18'"),
+        (("plan", "--backbone", "torchvision"), "names no model"),
+        (("plan", *QUICK, "--freeze", "regx:a"), "Did you mean 'regex'"),
+        (
+            ("plan", *QUICK, "--freeze", "regex:^layr1"),
+            "pattern '^layr1' matches no parameter of small; names look like",
+        ),
+        (("plan", *QUICK, "--set", "training.lrr=0.1"), "unknown setting 'training.lrr'. Did you mean 'lr'"),
+        (("plan", *QUICK, "--set", "lr"), "--set key=value"),
+        (("plan", *QUICK, "--lr", "-1"), "setting 'training.lr' cannot be -1.0"),
+        (("plan", *QUICK, "--config", "nope.yaml"), "cannot read the config nope.yaml"),
+        (("plan", *QUICK, "--data", "./nope"), "no folder or file"),
+        (("plan", *QUICK, "--head", "lineer"), "Did you mean 'linear'"),
+        (("plan", *QUICK, "--weights", "nonne"), "nonne"),
+        (("predict", "nope", "x.png"), "there is no image x.png"),
+        (("evaluate", "nope", "demo"), "holds no model.json"),
+        (("run", "--resume", "nope"), "is no run"),
+        (("describe", "freeze"), "write KIND:NAME"),
+        (("describe", "freeze:regx"), "Did you mean 'regex'"),
+        (("models", "resnt"), "near: resnet"),
+        (("models", "show", "torchvision:resnt18"), "Did you mean 'resnet18'"),
+    ],
+    ids=lambda value: " ".join(value[-2:]) if isinstance(value, tuple) else None,
+)
+def test_a_mistake_is_one_message_that_says_what_to_type_next(ft: Ft, args: tuple[str, ...], message: str) -> None:
+    result = ft(*args, fails=True)
+    assert message in str(result.exception)
+
+
+def test_models_are_listed_by_pattern(ft: Ft) -> None:
+    assert len(ft("models").output.split()) == 80
+    assert ft("models", "vgg1?").output.split() == [f"torchvision:vgg1{n}" for n in (1, 3, 6, 9)]
+    assert "torchvision:resnet18" in json.loads(ft("models", "resnet", "--json").output)
+
+
+def test_a_model_is_shown_with_stages_names_and_weights(ft: Ft) -> None:
+    text = ft("models", "show", "torchvision:vgg16").output
+    assert "features.28.weight" in text
+    assert "397923af" in text
+    about = json.loads(ft("models", "show", "torchvision:vgg16", "--json").output)
+    assert about["feature_dim"] == 4096
+    assert [stage["name"] for stage in about["stages"]][:2] == ["block1", "block2"]
+
+
+def test_plugins_are_listed_with_their_distribution(ft: Ft) -> None:
+    listed = json.loads(ft("plugins", "--json").output)
+    built_in = {(row["kind"], row["name"]) for row in listed if row["distribution"] == "ftkit"}
+    assert built_in == {
+        ("backbone", "torchvision"),
+        *(("freeze", name) for name in ("none", "all", "regex", "depth", "until", "type")),
+        *(("head", name) for name in ("linear", "mlp")),
+        *(("weights", name) for name in ("official", "mirror", "local", "pip")),
+        *(("data", name) for name in ("folder", "csv", "demo")),
+    }
+    assert all(row["state"] == "ok" for row in listed)
+    assert "torchvision" in ft("plugins").output
+
+
+def test_describe_renders_every_installed_component(ft: Ft) -> None:
+    for row in json.loads(ft("plugins", "--json").output):
+        text = ft("describe", f"{row['kind']}:{row['name']}").output
+        assert row["summary"] in text
+        schema = json.loads(ft("describe", f"{row['kind']}:{row['name']}", "--json").output)
+        for setting, about in schema.get("properties", {}).items():
+            assert setting in text
+            assert about.get("description"), f"{row['name']}.{setting} has no description"
