@@ -108,7 +108,7 @@ class TrainingConfig(Section):
     @model_validator(mode="before")
     @classmethod
     def _resolve_rates(cls, values: Any) -> Any:
-        """A resolved config says the learning rates it stands for: pretrained layers take small steps, a new head not."""
+        """A resolved config says its learning rates: pretrained layers take small steps, a new head larger ones."""
         if not isinstance(values, dict):
             return values
         lr, head_lr = values.get("lr"), values.get("head_lr")

@@ -30,6 +30,7 @@ from ft.config import Config, load_config
 from ft.errors import FtError
 from ft.files import publish_text
 from ft.plan import Plan
+from ft.state_dict import put_tensors
 from ft.unpackaged import refuse_unpackaged
 
 
@@ -135,7 +136,7 @@ def _free_path(backbone: str) -> Path:
 
 def _put(module: nn.Module, tensors: Mapping[str, torch.Tensor], path: Path) -> None:
     try:
-        unexpected = module.load_state_dict(tensors, strict=False).unexpected_keys
+        unexpected = put_tensors(module, tensors)
     except RuntimeError as error:  # torch's word for another shape
         raise FtError(
             f"{path} does not fit the model: {' '.join(str(error).split())}; was the config edited?"

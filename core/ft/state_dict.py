@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ft.errors import FtError
 from ft.extensions import Backbone
@@ -75,7 +75,7 @@ def load_into(backbone: Backbone, weights: WeightTensors, where: str) -> LoadRep
     fitting = {n: t for n, t in head.items() if n in expected and t.shape == expected[n].shape}
     left = [n for n in head if n not in fitting] + [n for n in expected if backbone.in_head(n) and n not in head]
     loaded = {**body, **fitting}
-    backbone.module.load_state_dict(loaded, strict=False)
+    put_tensors(backbone.module, loaded)
     notes = [
         *weights.notes,
         *([f"the prefix '{prefix}' was taken off all tensor names"] if prefix else []),
@@ -84,6 +84,17 @@ def load_into(backbone: Backbone, weights: WeightTensors, where: str) -> LoadRep
         *_dtype_notes(loaded, expected),
     ]
     return LoadReport(len(loaded), sum(t.numel() for t in loaded.values()), tuple(notes))
+
+
+def put_tensors(module: nn.Module, tensors: Mapping[str, Tensor]) -> list[str]:
+    """Copy tensors into `module` by name; return the names that it does not have. Raises RuntimeError for a shape.
+
+    Modules may ask in which version of theirs a state dict was saved (torchvision's MNASNet insists); names and shapes
+    being the module's own, it is the module's own version.
+    """
+    named = OrderedDict(tensors)
+    named._metadata = module.state_dict()._metadata  # type: ignore[attr-defined]
+    return list(module.load_state_dict(named, strict=False).unexpected_keys)
 
 
 def _unpickle(path: Path, kind: Format) -> Any:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from click.testing import Result
+
 from conftest import TINY
 
 Ft = Callable[..., Result]

@@ -1,0 +1,72 @@
+"""The networks of the tutorial that this project comes from, trained end to end: one step each, on tiny images."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from ft.config import load_config
+from ft.display import Display
+from ft.finetune import finetune
+from ft.plugins import Plugins, implementation, read_settings
+from ft.references import parse_reference
+
+MODELS = (
+    "resnet18",
+    "alexnet",
+    "vgg16",
+    "squeezenet1_0",
+    "densenet161",
+    "inception_v3",
+    "inception_v3 without aux",
+    "googlenet",
+    "googlenet without aux",
+    "shufflenet_v2_x1_0",
+    "mobilenet_v2",
+    "mobilenet_v3_large",
+    "mobilenet_v3_small",
+    "resnext50_32x4d",
+    "wide_resnet50_2",
+    "mnasnet1_0",
+)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_network_of_the_tutorial_trains_and_only_what_should_move_moves(
+    model: str, plugins: Plugins, tmp_path: Path
+) -> None:
+    name, _, without_aux = model.partition(" ")
+    component = plugins.get("backbone", parse_reference("torchvision"))
+    keys = {"aux": "drop"} if without_aux else {}
+    with torch.device("meta"):
+        backbone = implementation(component, "build")(name, read_settings(component, keys, "backbone"))
+    config = load_config(
+        flags={
+            "backbone": {"use": f"torchvision:{name}", **keys},
+            "weights": "none",
+            "freeze": ["depth:1"],
+            "data": {"use": "demo", "images_per_class": 2, "size": 32},
+            "split.val": 0.5,
+            "images.size": max(32, backbone.min_image_size),
+            "machine.precision": "fp32",
+            "machine.device": "cpu",
+            "machine.workers": 0,
+            "training.epochs": 1,
+            "training.batch_size": 4,
+            "training.optimizer": "sgd",
+            "run_dir": tmp_path / "run",
+        }
+    )
+    run, report = finetune(config, plugins, Display())
+    assert json.loads((run.path / "plan.json").read_text())["steps_per_epoch"] == 1
+    heads = backbone.head_paths
+    assert len(report.head) == len(heads) == (1 if without_aux or not backbone.aux_dims else 1 + len(backbone.aux_dims))
+    saved = load_file(run.path / "model.safetensors")
+    for path in heads:
+        assert saved[f"{path}.weight"].shape[0] == 4
+    if name == "squeezenet1_0":
+        assert saved["classifier.1.weight"].shape == (4, 512, 1, 1)
