@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from ft import Backbone, FtError
+from ft.state_dict import WeightTensors, load_into
 from ft_torchvision.build import TorchvisionSettings, build
 from ft_torchvision.catalogue import models
 
@@ -201,6 +202,13 @@ def test_names_in_older_weight_files_become_the_modules_own(
     assert backbone.rename_weights(old) == new
     assert new in backbone.module.state_dict()
     assert all(backbone.rename_weights(name) == name for name in backbone.module.state_dict())
+
+
+def test_mnasnet_takes_tensors_that_carry_no_version() -> None:
+    backbone = build("mnasnet0_5", TorchvisionSettings())
+    tensors = {name: tensor + 1 for name, tensor in backbone.module.state_dict().items()}
+    load_into(backbone, WeightTensors(tensors), "a safetensors file")
+    assert torch.equal(backbone.module.state_dict()["layers.0.weight"], tensors["layers.0.weight"])
 
 
 def test_random_weights_are_a_usable_initialisation() -> None:
