@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -16,7 +15,7 @@ from ft.errors import FtError, did_you_mean
 from ft.extensions import Sample
 from ft.plugins import Component, Plugins, implementation, read_settings
 from ft.references import Reference, parse_reference
-from ft.splits import Split, choose_splits, describe_splits
+from ft.splits import Split, choose_splits, describe_splits, portable
 
 
 @dataclass(frozen=True)
@@ -190,8 +189,7 @@ def _keyed(found: Iterable[Any], component: Component, source: str) -> tuple[dic
                 f"data source '{component.name}' of {component.distribution} {component.version} yielded {sample!r}; "
                 "it yields ft.Sample(path, label) with a name as label"
             )
-        # macOS and others spell accented letters differently; a class must be one class on both.
-        samples.append(replace(sample, label=unicodedata.normalize("NFC", sample.label)))
+        samples.append(replace(sample, label=portable(sample.label)))
     if not samples:
         raise FtError(f"there are no images in '{source}'")
     paths = [os.path.abspath(sample.path) for sample in samples]
@@ -199,7 +197,7 @@ def _keyed(found: Iterable[Any], component: Component, source: str) -> tuple[dic
     keyed: dict[str, Sample] = {}
     repeated = 0
     for path, sample in zip(paths, samples, strict=True):
-        key = unicodedata.normalize("NFC", PurePath(path).relative_to(root).as_posix())
+        key = PurePath(path).relative_to(root).as_posix()
         other = keyed.setdefault(key, sample)
         if other is sample:
             continue
@@ -210,7 +208,7 @@ def _keyed(found: Iterable[Any], component: Component, source: str) -> tuple[dic
             )
         repeated += 1
     warnings = [f"{repeated} images are listed more than once and count once"] if repeated else []
-    return dict(sorted(keyed.items())), warnings
+    return dict(sorted(keyed.items(), key=lambda entry: portable(entry[0]))), warnings
 
 
 def _role(sample: Sample) -> str:

@@ -35,12 +35,13 @@ Augment = Literal["none", "flip", "standard", "strong"]
 # and because loading its further formats while other threads open files makes it reject good ones.
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "JPEG2000")
 
-# Nearest on tensors means another pixel than in Pillow, with which backbones were pretrained; nearest-exact agrees.
+# Pillow is what backbones were pretrained with. On tensors, nearest chooses other pixels, and lanczos is recent.
+_BY_PILLOW = {"nearest": Image.Resampling.NEAREST, "lanczos": Image.Resampling.LANCZOS}
 _MODES: dict[Interpolation, InterpolationMode] = {
     "nearest": InterpolationMode.NEAREST_EXACT,
     "bilinear": InterpolationMode.BILINEAR,
     "bicubic": InterpolationMode.BICUBIC,
-    "lanczos": InterpolationMode.LANCZOS,
+    "lanczos": InterpolationMode.BICUBIC,
 }
 _SMALLEST_CROP = 0.35  # share of the image's area; 0.08, usual for ImageNet, often misses the object in small data sets
 
@@ -102,8 +103,7 @@ def train_transform(preprocessing: Preprocessing, augment: Augment) -> Transform
         return eval_transform(preprocessing)
     if augment == "flip":
         return _steps(partial(_square, preprocessing), flip, normalise)
-    # Tensors know lanczos only since a recent torchvision, and a random section does not need it.
-    mode = _MODES["bicubic" if preprocessing.interpolation == "lanczos" else preprocessing.interpolation]
+    mode = _MODES[preprocessing.interpolation]
     section = v2.RandomResizedCrop(preprocessing.crop_size, scale=(_SMALLEST_CROP, 1.0), interpolation=mode)
     geometry = [partial(_fitted, preprocessing), section, flip]
     if augment == "standard":
@@ -202,9 +202,9 @@ def _pad(preprocessing: Preprocessing, image: Tensor) -> Tensor:
 
 
 def _resize(preprocessing: Preprocessing, image: Tensor, size: tuple[int, int]) -> Tensor:
-    if preprocessing.interpolation == "lanczos":  # see train_transform
-        picture = F.to_pil_image(image).resize((size[1], size[0]), Image.Resampling.LANCZOS)
-        return _to_tensor(picture)
+    if preprocessing.interpolation in _BY_PILLOW:
+        filter_ = _BY_PILLOW[preprocessing.interpolation]
+        return _to_tensor(F.to_pil_image(image).resize((size[1], size[0]), filter_))
     resized: Tensor = F.resize(image, list(size), interpolation=_MODES[preprocessing.interpolation], antialias=True)
     return resized
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import warnings
@@ -51,7 +52,9 @@ class Loader:
             dataset, batch_size, shuffle, rank, world,
         )  # fmt: skip
         self._order: list[tuple[int, list[int]]] = []
-        self._loader: DataLoader[Any] | None = _data_loader(dataset, self._order, workers, device)
+        self._loader = _data_loader(dataset, self._order, workers, device)
+        self._running: Any = None
+        atexit.register(self.close)
 
     def __len__(self) -> int:
         """Batches an epoch."""
@@ -62,19 +65,22 @@ class Loader:
 
         An epoch that is left early costs nothing but what was decoded ahead; one epoch runs at a time.
         """
-        assert self._loader is not None, "the loader is closed"
         self._order[:] = [(epoch, batch) for batch in self._batches(epoch)[skip:]]
         with warnings.catch_warnings():
             _allow_any_worker_count()
-            batches = iter(self._loader)
-        for batch in batches:
+            self._running = iter(self._loader)
+        for batch in self._running:
             if isinstance(batch, FtError):
                 raise batch
             yield batch
 
     def close(self) -> None:
-        """Let the worker processes end; later calls do nothing."""
-        self._loader = None
+        """End the worker processes; no epoch can run afterwards."""
+        atexit.unregister(self.close)
+        # Torch does this when the last reference goes, but a traceback may hold one until the interpreter ends, which
+        # then waits for workers that it told to end by the SIGTERM that they ignore.
+        if hasattr(self._running, "_shutdown_workers"):
+            self._running._shutdown_workers()
 
     def _batches(self, epoch: int) -> list[list[int]]:
         n, seed = len(self._dataset), self._dataset.seed

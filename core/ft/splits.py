@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping
 from typing import Literal
@@ -27,7 +28,7 @@ def choose_splits(samples: Mapping[str, Sample], config: SplitConfig) -> dict[st
         if split == "train":
             by_class.setdefault(samples[key].label, []).append(key)
     for keys in by_class.values():
-        keys.sort(key=lambda key: hashlib.sha256(f"{config.seed} {key}".encode()).digest())
+        keys.sort(key=lambda key: hashlib.sha256(f"{config.seed} {portable(key)}".encode()).digest())
         val = 0 if "val" in given else _share(len(keys), config.val, spare=len(keys) - 1)
         test = 0 if "test" in given else _share(len(keys), config.test, spare=len(keys) - 1 - val)
         splits.update(dict.fromkeys(keys[:val], "val"))
@@ -45,6 +46,11 @@ def describe_splits(samples: Mapping[str, Sample], splits: Mapping[str, Split], 
         for split, share in shares.items()
         if split not in given and counts[split]
     )
+
+
+def portable(name: str) -> str:
+    """Spell accented letters in one way; file systems differ in that, and a class must be one class on all of them."""
+    return unicodedata.normalize("NFC", name)
 
 
 def _share(count: int, share: float, spare: int) -> int:

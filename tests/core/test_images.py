@@ -1,0 +1,236 @@
+"""Pixels: reading, preprocessing, augmentation."""
+
+from __future__ import annotations
+
+import pickle
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms._presets import ImageClassification
+
+from ft import FtError, Preprocessing
+from ft.config import ImagesConfig
+from ft.data import Item
+from ft.images import (
+    Augment,
+    ImageDataset,
+    effective_preprocessing,
+    eval_transform,
+    open_image,
+    read_image,
+    train_transform,
+)
+
+PRESETS: list[Augment] = ["none", "flip", "standard", "strong"]
+SMALL = Preprocessing(crop_size=32, resize_size=36)
+
+
+def picture(width: int, height: int) -> Image.Image:
+    """Smooth shapes and hard edges, as photographs have them."""
+    y, x = np.mgrid[0:height, 0:width]
+    channels = [np.sin(x / 7 + y / 11), np.cos(x / 5) * np.sin(y / 3), np.sign(np.sin(x / 9) + np.cos(y / 13))]
+    return Image.fromarray(((np.stack(channels, -1) + 1) * 127.5).astype(np.uint8))
+
+
+# Reading
+
+
+def test_an_rgb_image_is_read_as_it_is(tmp_path: Path) -> None:
+    picture(20, 10).save(tmp_path / "a.png")
+    image = read_image(tmp_path / "a.png")
+    assert (image.dtype, tuple(image.shape)) == (torch.uint8, (3, 10, 20))
+    assert np.array_equal(image.permute(1, 2, 0).numpy(), np.asarray(picture(20, 10)))
+
+
+def test_a_photograph_taken_sideways_is_read_upright(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned; rotate by 90 degrees to look at it
+    picture(20, 10).save(tmp_path / "a.png", exif=exif)
+    upright = np.asarray(picture(20, 10).rotate(-90, expand=True))
+    assert np.array_equal(np.asarray(open_image(tmp_path / "a.png")), upright)
+
+
+@pytest.mark.parametrize(("value", "level"), [(0, 0), (65535, 255), (32768, 128), (257, 1)])
+def test_sixteen_bits_are_scaled_to_eight(tmp_path: Path, value: int, level: int) -> None:
+    for name in ("a.png", "a.tif"):
+        Image.fromarray(np.full((4, 4), value, np.uint16)).save(tmp_path / name)
+        assert {*read_image(tmp_path / name).flatten().tolist()} == {level}
+
+
+def test_what_is_transparent_is_seen_on_white(tmp_path: Path) -> None:
+    pixels = np.zeros((1, 3, 4), np.uint8)
+    pixels[0, :, 3] = (0, 128, 255)
+    Image.fromarray(pixels).save(tmp_path / "rgba.png")
+    assert read_image(tmp_path / "rgba.png")[:, 0].tolist() == [[255, 127, 0]] * 3
+    palette = Image.new("P", (2, 1))
+    palette.putpalette([0, 0, 0, 255, 0, 0])
+    palette.putpixel((1, 0), 1)
+    palette.save(tmp_path / "palette.png", transparency=0)
+    assert read_image(tmp_path / "palette.png")[:, 0].tolist() == [[255, 255], [255, 0], [255, 0]]
+    Image.new("L", (1, 1), 7).save(tmp_path / "grey.png", transparency=7)
+    assert read_image(tmp_path / "grey.png").flatten().tolist() == [255, 255, 255]
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "CMYK", "YCbCr"])
+def test_every_common_kind_of_pixel_becomes_rgb(tmp_path: Path, mode: str) -> None:
+    image = Image.new("RGB", (8, 8), (255, 255, 255)).convert(mode)
+    path = tmp_path / ("a.jpg" if mode in ("CMYK", "YCbCr") else "a.png")
+    image.save(path)
+    assert {*read_image(path).flatten().tolist()} == {255}
+
+
+@pytest.mark.parametrize(
+    ("pixels", "reason"), [(np.float32(0.5), "floating-point"), (np.int32(70000), "32-bit numbers")]
+)
+def test_pixels_without_an_agreed_range_are_refused_not_guessed(
+    tmp_path: Path, pixels: np.generic, reason: str
+) -> None:
+    Image.fromarray(np.full((4, 4), pixels)).save(tmp_path / "a.tif")
+    with pytest.raises(FtError, match=rf"cannot read the image .*a\.tif: its pixels are {reason}"):
+        read_image(tmp_path / "a.tif")
+
+
+def test_a_decompression_bomb_is_refused(tmp_path: Path) -> None:
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0))
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", b"") + chunk(b"IEND", b""))
+    with pytest.raises(FtError, match="decompression bomb"):
+        read_image(tmp_path / "a.png")
+
+
+def test_a_file_that_would_start_another_program_is_no_image(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n")
+    with pytest.raises(FtError, match="not an image, or not one of JPEG"):
+        read_image(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_a_file_that_lost_its_end_is_unreadable_wherever_it_was_cut(tmp_path: Path, suffix: str) -> None:
+    whole = tmp_path / f"whole.{suffix}"
+    picture(64, 64).save(whole)
+    content = whole.read_bytes()
+    for share in (0.1, 0.5, 0.9):
+        cut = tmp_path / f"cut.{suffix}"
+        cut.write_bytes(content[: int(len(content) * share)])
+        with pytest.raises(FtError, match="cannot read the image"):
+            read_image(cut)
+
+
+# Preprocessing
+
+
+@pytest.mark.parametrize("size", [(300, 300), (500, 375), (375, 500), (97, 64), (40, 333), (256, 256), (1, 5)])
+@pytest.mark.parametrize(
+    ("mode", "tolerance"),  # in levels of 255: where both round the exact value, they may differ by one
+    [("bilinear", 1), ("bicubic", 1), ("nearest", 0), ("lanczos", 0)],
+)
+def test_evaluation_gives_the_pixels_of_the_published_preset(
+    tmp_path: Path, size: tuple[int, int], mode: str, tolerance: int
+) -> None:
+    preprocessing = Preprocessing(crop_size=64, resize_size=73, interpolation=mode)  # type: ignore[arg-type]
+    published = ImageClassification(crop_size=64, resize_size=73, interpolation=InterpolationMode(mode))
+    picture(*size).save(tmp_path / "a.png")
+    ours = eval_transform(preprocessing)(read_image(tmp_path / "a.png"))
+    theirs = published(Image.open(tmp_path / "a.png"))
+    level = 1 / 255 / min(preprocessing.std)
+    assert (ours.dtype, ours.shape) == (theirs.dtype, theirs.shape)
+    assert float((ours - theirs).abs().max()) <= (tolerance + 1e-3) * level
+    assert float((ours - theirs).abs().mean()) <= 0.02 * tolerance * level + 1e-6
+
+
+def test_squash_shows_all_of_the_image_and_pad_keeps_its_shape() -> None:
+    image = torch.zeros(3, 20, 80, dtype=torch.uint8)
+    image[:, :, :8] = 255  # a white edge, which the crop of the centre does not show
+    plain = {"crop_size": 40, "resize_size": 40, "mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
+    cropped, squashed, padded = (
+        eval_transform(Preprocessing(**plain, fit=fit))(image)  # type: ignore[arg-type]
+        for fit in ("crop", "squash", "pad")
+    )
+    assert {tuple(each.shape) for each in (cropped, squashed, padded)} == {(3, 40, 40)}
+    assert cropped.max() == -1
+    assert (squashed[0, :, :3] == 1).all()
+    assert (padded[0, 16:24, :3] == 1).all()
+    assert padded[0, :15].abs().max() < 0.01  # the mean
+
+
+@pytest.mark.parametrize("fit", ["crop", "squash", "pad"])
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("size", [(1, 1), (3, 100), (100, 3), (36, 36), (200, 50)])
+def test_every_preset_makes_squares_of_every_shape(preset: Augment, fit: str, size: tuple[int, int]) -> None:
+    preprocessing = effective_preprocessing(SMALL, ImagesConfig.model_validate({"fit": fit}))
+    image = torch.randint(0, 256, (3, *size), dtype=torch.uint8)
+    out = train_transform(preprocessing, preset)(image)
+    assert (tuple(out.shape), out.dtype) == ((3, 32, 32), torch.float32)
+
+
+def test_another_size_keeps_the_proportion_of_resize_and_crop() -> None:
+    published = Preprocessing(crop_size=224, resize_size=256, fit="squash")
+    smaller = effective_preprocessing(published, ImagesConfig(size=112))
+    assert (smaller.crop_size, smaller.resize_size, smaller.fit) == (112, 128, "squash")
+    assert effective_preprocessing(published, ImagesConfig()) == published
+    assert effective_preprocessing(published, ImagesConfig(fit="pad")).fit == "pad"
+
+
+# Augmentation
+
+
+def test_flip_gives_the_image_or_its_mirror_image() -> None:
+    image = torch.randint(0, 256, (3, 50, 60), dtype=torch.uint8)
+    plain, flipping = eval_transform(SMALL)(image), train_transform(SMALL, "flip")
+    made = [flipping(image) for _ in range(20)]
+    assert {torch.equal(each, plain) for each in made} == {True, False}
+    assert all(torch.equal(each, plain) or torch.equal(each, plain.flip(-1)) for each in made)
+
+
+def test_a_squashed_image_is_seen_to_its_edges_in_training_too() -> None:
+    image = torch.zeros(3, 20, 200, dtype=torch.uint8)
+    image[:, :, :10] = 255
+    squashing = train_transform(Preprocessing(32, 36, fit="squash"), "standard")
+    cutting = train_transform(Preprocessing(32, 36, fit="crop"), "standard")
+    torch.manual_seed(0)
+    seen = [[float(each(image).max()) > 0 for _ in range(60)] for each in (squashing, cutting)]
+    assert sum(seen[0]) > 2 * sum(seen[1])
+
+
+@pytest.fixture
+def items(tmp_path: Path) -> list[Item]:
+    for number in range(6):
+        picture(40 + number, 50).save(tmp_path / f"{number}.png")
+    return [Item(tmp_path / f"{number}.png", number % 2) for number in range(6)]
+
+
+@pytest.mark.parametrize("preset", ["flip", "standard", "strong"])
+def test_augmentation_is_a_function_of_seed_epoch_and_image(items: list[Item], preset: Augment) -> None:
+    transform = train_transform(SMALL, preset)
+    first, again, other = (ImageDataset(items, transform, seed) for seed in (1, 1, 2))
+    wanted = [first[epoch, index][0] for epoch in range(3) for index in range(6)]
+    torch.rand(17)  # whatever else draws random numbers does not matter
+    made = [again[epoch, index][0] for epoch in reversed(range(3)) for index in reversed(range(6))]
+    assert all(torch.equal(a, b) for a, b in zip(wanted, reversed(made), strict=True))
+    assert not all(torch.equal(first[0, i][0], first[1, i][0]) for i in range(6))
+    assert not all(torch.equal(first[0, i][0], other[0, i][0]) for i in range(6))
+
+
+def test_reading_an_image_leaves_the_random_state_of_the_run_alone(items: list[Item]) -> None:
+    dataset = ImageDataset(items, train_transform(SMALL, "strong"), 1)
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    _, label, index = dataset[0, 3]
+    assert torch.equal(torch.rand(3), expected)
+    assert (label, index) == (1, 3)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_dataset_can_be_sent_to_another_process(items: list[Item], preset: Augment) -> None:
+    dataset = ImageDataset(items, train_transform(SMALL, preset), 1)
+    there = pickle.loads(pickle.dumps(dataset))
+    assert torch.equal(there[2, 1][0], dataset[2, 1][0])
