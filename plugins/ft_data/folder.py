@@ -14,12 +14,15 @@ from pydantic import Field
 import ft
 from ft import FtError, Sample
 
+Split = Literal["train", "val", "test"]
+
 SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".jp2"}
 )
-_SPLITS: dict[str, Literal["train", "val", "test"]] = {
+_SPLITS: dict[str, Split] = {
     "train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test",
 }  # fmt: skip
+_IF_CLASSES = ". If these folders are classes, say so with --set data.layout=classes"
 _NOT_CLASSES = {"__macosx", "@eadir", "__pycache__"}  # what archives and file servers leave behind
 
 
@@ -48,8 +51,8 @@ def load(argument: str | None, settings: Settings) -> Iterator[Sample]:
         yield from _classes(root, None)
 
 
-def _split_folders(root: Path) -> dict[Literal["train", "val", "test"], Path]:
-    found: dict[Literal["train", "val", "test"], Path] = {}
+def _split_folders(root: Path) -> dict[Split, Path]:
+    found: dict[Split, Path] = {}
     others = []
     for folder in _folders(root):
         split = _SPLITS.get(folder.name.lower())
@@ -63,22 +66,18 @@ def _split_folders(root: Path) -> dict[Literal["train", "val", "test"], Path]:
         return {}
     if "train" not in found:
         names = " and ".join(f"{folder.name}/" for folder in found.values())
-        raise FtError(f"{root} has {names} but no train/{_ambiguity(root)}")
+        raise FtError(f"{root} has {names} but no train/{_IF_CLASSES}")
     _no_loose_images(root)
     for folder in others:
         if any(_images(folder)):
             raise FtError(
                 f"{root} has train/ and beside it {folder.name}/, which holds images but is none of train, val and "
-                f"test; rename it or move it away{_ambiguity(root)}"
+                f"test; rename it or move it away{_IF_CLASSES}"
             )
     return found
 
 
-def _ambiguity(root: Path) -> str:
-    return ". If these folders are classes, say so with --set data.layout=classes"
-
-
-def _classes(root: Path, split: Literal["train", "val", "test"] | None) -> Iterator[Sample]:
+def _classes(root: Path, split: Split | None) -> Iterator[Sample]:
     _no_loose_images(root)
     folders = _folders(root)
     if not folders:
