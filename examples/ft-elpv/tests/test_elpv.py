@@ -1,0 +1,68 @@
+"""elpv"""
+
+from __future__ import annotations
+
+from collections import Counter
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from ft_elpv.cells import Settings, load
+
+from ft import FtError
+from ft.config import Config
+from ft.data import load_data
+from ft.plugins import load_plugins
+
+LINES = """\
+images/cell0001.png  1.0                 mono
+images/cell0002.png  0.0                 mono
+images/cell0003.png  0.3333333333333333  poly
+images/cell0004.png  0.6666666666666666  poly
+"""
+
+
+@pytest.fixture
+def cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "elpv_dataset" / "data"
+    folder.mkdir(parents=True)
+    (folder.parent / "__init__.py").write_text("raise RuntimeError('imported')")
+    (folder / "labels.csv").write_text(LINES)
+    monkeypatch.syspath_prepend(tmp_path)
+    return folder
+
+
+def labels(**settings: object) -> list[str]:
+    return [sample.label for sample in load(None, Settings.model_validate(settings))]
+
+
+def test_cells_have_their_label_by_threshold(cells: Path) -> None:
+    assert labels() == ["defective", "functional", "functional", "defective"]
+    assert labels(threshold=0.3) == ["defective", "functional", "defective", "defective"]
+    assert [sample.path.name for sample in load(None, Settings())] == [f"cell000{n}.png" for n in (1, 2, 3, 4)]
+
+
+def test_one_type_of_cell_can_be_chosen(cells: Path) -> None:
+    assert labels(type="mono") == ["defective", "functional"]
+    assert labels(type="poly") == ["functional", "defective"]
+
+
+def test_an_argument_is_an_error(cells: Path) -> None:
+    with pytest.raises(FtError, match="elpv takes no argument"):
+        list(load("mono", Settings()))
+
+
+def test_without_the_photographs_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ft_elpv.cells.find_spec", lambda *_: None)
+    with pytest.raises(FtError, match="pip install elpv-dataset"):
+        list(load(None, Settings()))
+
+
+@pytest.mark.skipif(find_spec("elpv_dataset") is None, reason="needs the package elpv-dataset")
+def test_ft_finds_the_plugin_and_splits_the_real_photographs() -> None:
+    config = Config.model_validate({"backbone": "x:y", "data": "elpv", "split": {"val": 0.25}})
+    data = load_data(config, load_plugins())
+    assert data.classes == ("defective", "functional")
+    assert (len(data.items), len(data.val)) == (2624, 656)
+    assert Counter(item.label for item in data.val) == {0: 205, 1: 451}
+    assert all(item.path.is_file() for item in data.items)
