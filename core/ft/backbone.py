@@ -48,7 +48,7 @@ def build_backbone(
         backbone: Backbone = implementation(component, "build")(model_name, settings)
     published = choice.entry.preprocessing if choice and choice.published else backbone.preprocessing
     preprocessing = effective_preprocessing(published, config.images)
-    _check_image_size(backbone, preprocessing.crop_size, config.backbone.use)
+    _check_image_size(backbone, config, choice, preprocessing.crop_size)
     built = BuiltBackbone(replace(backbone, name=model_name), config.backbone.use, component, choice, preprocessing)
     if tensors != "pretrained" or choice is None:
         return built
@@ -58,8 +58,12 @@ def build_backbone(
     return replace(built, fetched=fetched, notes=(*fetched.notes, *report.notes))
 
 
-def _check_image_size(backbone: Backbone, size: int, use: str) -> None:
+def _check_image_size(backbone: Backbone, config: Config, choice: WeightChoice | None, size: int) -> None:
+    use, asked = config.backbone.use, f"--image-size {config.images.size}"
+    if config.images.size is None and choice is not None:
+        asked = f"the size {size} px of the weights {choice.entry.name}"
     if size < backbone.min_image_size:
-        raise FtError(f"{use} needs images of at least {backbone.min_image_size} px; --image-size {size} is too small")
+        raise FtError(f"{use} needs images of at least {backbone.min_image_size} px; {asked} is too small")
     if backbone.fixed_image_size not in (None, size):
-        raise FtError(f"{use} takes images of {backbone.fixed_image_size} px only; --image-size {size} does not fit")
+        hint = f"; {choice.entry.note}" if choice and choice.entry.note and config.images.size is None else ""
+        raise FtError(f"{use} takes images of {backbone.fixed_image_size} px only; {asked} does not fit{hint}")

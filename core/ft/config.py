@@ -201,4 +201,7 @@ def _put(tree: dict[str, Any], path: str, value: Any) -> None:
             below = {"use": below}
         tree[parent] = below = dict(below) if isinstance(below, dict) else {}
         tree = below
+    old = tree.get(last)
+    if isinstance(old, dict) and isinstance(value, str) and old.get("use", value) == value:
+        value = {**old, "use": value}
     tree[last] = value
