@@ -1,0 +1,208 @@
+"""The network as a graph, traced in the modes it will train in.
+
+torch.fx records a forward pass symbolically (Reed et al., "torch.fx: Practical Program Capture and Transformation for
+Deep Learning in Python", MLSys 2022). Flags such as `self.training` become constants of the graph, so the module is
+traced exactly as it stands: root in train mode, frozen modules in eval mode.
+
+A submodule stays one node, run as it is, when it carries hooks or parametrizations, when symbolic tracing fails inside
+it, or when its Python code draws random numbers that a trace would bake in. Where the root itself cannot be traced,
+torch.export is asked; where that fails too, `NotTraceable` says why.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import fx, nn
+from torch.nn.modules.module import _has_any_global_hook
+from torch.nn.utils.parametrize import is_parametrized
+from torch.utils._pytree import tree_unflatten
+
+
+class NotTraceable(Exception):
+    """The module's forward pass cannot be written as a graph that is known to compute the same."""
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """A module's forward pass. `module` shares every parameter, buffer and leaf module with `original`.
+
+    `opaque` maps the paths of submodules that stayed one node, although they are no layers of torch, to the reason.
+    """
+
+    original: nn.Module
+    module: fx.GraphModule
+    tracer: str
+    opaque: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def nodes(self) -> list[fx.Node]:
+        """All nodes in the sequence they run in."""
+        return list(self.module.graph.nodes)
+
+    @property
+    def images(self) -> fx.Node:
+        """The placeholder that takes the batch of images."""
+        return next(node for node in self.nodes if node.op == "placeholder")
+
+
+def to_graph(module: nn.Module, example: torch.Tensor) -> Graph:
+    """Trace `module`, which takes a batch like `example` [N, 3, S, S]. Raises NotTraceable."""
+    if _has_any_global_hook():  # type: ignore[no-untyped-call]
+        raise NotTraceable("a hook is registered for all modules")
+    if has_hooks(module):
+        raise NotTraceable("the model itself has a hook")
+    opaque: dict[str, str] = {}
+    while True:
+        try:
+            return Graph(module, _symbolic(module, opaque), "torch.fx", opaque)
+        except _Untraceable as error:
+            if not error.path:
+                return _exported(module, example, str(error))
+            opaque[error.path] = str(error)
+
+
+def first_line(error: Exception) -> str:
+    """What an exception says, without the pages that torch adds."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+def has_hooks(module: nn.Module) -> bool:
+    """Whether someone hangs on this very module's forward or backward pass."""
+    return any(
+        (
+            module._forward_hooks,
+            module._forward_pre_hooks,
+            module._backward_hooks,
+            module._backward_pre_hooks,
+        )
+    )
+
+
+class _Untraceable(Exception):
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(reason)
+        self.path = path
+
+
+class _Tracer(fx.Tracer):
+    proxy_buffer_attributes = True  # else forward would work on the real buffers while it is traced
+
+    def __init__(self, opaque: dict[str, str]) -> None:
+        super().__init__(autowrap_modules=(math,))
+        self.opaque = opaque
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        if module_qualified_name in self.opaque or has_hooks(m) or is_parametrized(m):
+            return True
+        return super().is_leaf_module(m, module_qualified_name)
+
+    def call_module(
+        self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        with _innermost(self.path_of_module(m)):
+            return super().call_module(m, forward, args, kwargs)
+
+
+@contextmanager
+def _innermost(path: str) -> Iterator[None]:
+    """Blame the innermost module whose Python code cannot be traced, or draws random numbers while it is."""
+    before = _random_state()
+    try:
+        yield
+    except _Untraceable:
+        raise
+    except Exception as error:
+        raise _Untraceable(path, first_line(error)) from error
+    if _random_state() != before:
+        raise _Untraceable(path, "draws random numbers in Python")
+
+
+def python_random_state() -> tuple[Any, ...]:
+    """The state of the generators that only Python code draws from, where no graph shows it."""
+    _, keys, position, *_ = np.random.get_state(legacy=True)
+    return random.getstate(), np.asarray(keys).tobytes(), position
+
+
+def _random_state() -> tuple[Any, ...]:
+    return (*python_random_state(), torch.get_rng_state().numpy().tobytes())
+
+
+@contextmanager
+def random_state_kept() -> Iterator[None]:
+    """Leave every generator as it was found: looking at a network must not change the run."""
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng(devices=[]):
+        try:
+            yield
+        finally:
+            random.setstate(python_state)
+            np.random.set_state(numpy_state)
+
+
+def _symbolic(module: nn.Module, opaque: dict[str, str]) -> fx.GraphModule:
+    attributes = set(vars(module))
+    try:
+        with random_state_kept(), _innermost(""):
+            graph = _Tracer(opaque).trace(module)
+            traced = fx.GraphModule(module, graph)
+    finally:
+        # The tracer leaves tensors that forward makes from constants on the module itself; the graph has its own.
+        for name in set(vars(module)) - attributes:
+            if name.startswith("_tensor_constant"):
+                delattr(module, name)
+    required = [node for node in graph.nodes if node.op == "placeholder"]
+    if len(required) != 1:
+        raise _Untraceable("", f"forward takes {len(required)} arguments")
+    return traced
+
+
+def _exported(module: nn.Module, example: torch.Tensor, symbolic_reason: str) -> Graph:
+    if any(has_hooks(inner) or is_parametrized(inner) for inner in module.modules()):
+        raise NotTraceable(f"torch.fx cannot trace it ({symbolic_reason}), and torch.export would trace through hooks")
+    dynamic = ({0: torch.export.Dim.DYNAMIC},)
+    try:
+        with random_state_kept():
+            before = python_random_state()
+            traced = torch.export.export(module, (example,), dynamic_shapes=dynamic).module(check_guards=False)
+            if python_random_state() != before:
+                raise NotTraceable("its forward pass draws random numbers in Python")
+    except NotTraceable:
+        raise
+    except Exception as error:
+        raise NotTraceable(
+            f"torch.fx cannot trace it ({symbolic_reason}), nor can torch.export ({first_line(error)})"
+        ) from error
+    assert isinstance(traced, fx.GraphModule)
+    _unpack(traced)
+    return Graph(module, _sharing(module, traced), "torch.export")
+
+
+def _sharing(module: nn.Module, traced: fx.GraphModule) -> fx.GraphModule:
+    """Put the original's own parameters and buffers under the names that the exported graph reads."""
+    own = {
+        **dict(module.named_parameters(remove_duplicate=False)),
+        **dict(module.named_buffers(remove_duplicate=False)),
+    }
+    for node in traced.graph.nodes:
+        if node.op == "get_attr" and node.target in own:
+            parent, _, name = str(node.target).rpartition(".")
+            setattr(traced.get_submodule(parent), name, own[node.target])
+    return traced
+
+
+def _unpack(traced: fx.GraphModule) -> None:
+    """Let an exported graph take one tensor and return what forward does, with no flattening around it."""
+    codegen: Any = traced.graph._codegen
+    output = traced.graph.output_node()
+    output.args = (tree_unflatten(output.args[0], codegen.pytree_info.out_spec),)  # type: ignore[arg-type]
+    traced.graph.set_codegen(fx.graph.CodeGen())
+    traced.recompile()

@@ -1,0 +1,179 @@
+"""What only a trial can tell, made once at start on real images.
+
+torch does not promise that a batch and a slice of it are computed bit for bit alike, that no layer of anyone's making
+looks across the batch, nor that a trace saw everything; so look.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import fx, nn
+from torch.utils._pytree import tree_flatten
+
+from ft.prefix.digest import tensor_bytes
+from ft.prefix.graph import random_state_kept
+from ft.prefix.layout import layout_of
+from ft.prefix.observe import Observed
+from ft.prefix.split import Halves
+
+Tensors = tuple[torch.Tensor, ...]
+COMPARED = 4
+"""Rows of a batch that `batch_sensitive` hashes at every node; all of them would take long."""
+
+
+def same_bits(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Whether two tensors agree in type, shape and every bit (NaN equals itself, 0.0 is not -0.0)."""
+    if one.dtype != other.dtype or one.shape != other.shape:
+        return False
+    return tensor_bytes(one) == tensor_bytes(other)
+
+
+def run_padded(prefix: Callable[[torch.Tensor], Tensors], images: torch.Tensor, batch_size: int) -> Tensors:
+    """Run `prefix` on up to `batch_size` images as if there were exactly that many: the last one is repeated.
+
+    So every image is computed in a batch of one size; a short batch, above all one of one, can come out differently.
+    """
+    missing = batch_size - len(images)
+    if missing <= 0:
+        return prefix(images)
+    filled = torch.cat([images, images[-1:].expand(missing, *images.shape[1:])])
+    filled = filled.contiguous(memory_format=_format_of(images))
+    return tuple(tensor[: len(images)] for tensor in prefix(filled))
+
+
+def probe_batch_invariance(
+    prefix: Callable[[torch.Tensor], Tensors], images: torch.Tensor, batch_sizes: Sequence[int]
+) -> str | None:
+    """Return None if an image's features have the same bits wherever, and beside whatever, it lies in a batch.
+
+    Otherwise say what differed. `images` [N, 3, S, S] are in the layout of the feature pass, N (2 or more) its batch
+    size; `batch_sizes` are those of the loop that must be equalled, as its last, short batch.
+    """
+    with torch.inference_mode():
+        expected = prefix(images)
+        for name, rows in _trials(len(images), batch_sizes):
+            found = prefix(_take(images, rows))
+            if not all(same_bits(e[rows], f) for e, f in zip(expected, found, strict=True)):
+                return name
+    return None
+
+
+def batch_sensitive(observed: Observed, images: torch.Tensor, batch_sizes: Sequence[int]) -> dict[str, str]:
+    """Return the nodes that fail `probe_batch_invariance`, and how, for `ft.prefix.legality.mark`.
+
+    Only the last rows of each batch are looked at, where vectorized loops end and differences arise.
+    """
+    trials = [(name, rows, range(len(rows))[-COMPARED:]) for name, rows in _trials(len(images), batch_sizes)]
+    wanted = {int(rows[place]) for _, rows, places in trials for place in places}
+    expected = _row_digests(observed, images, wanted)
+    sensitive: dict[str, str] = {}
+    for name, rows, places in trials:
+        for node, found in _row_digests(observed, _take(images, rows), places).items():
+            if any(found[place] != expected[node][int(rows[place])] for place in places):
+                sensitive.setdefault(node, name)
+    return sensitive
+
+
+def probe_equality(module: nn.Module, halves: Halves, images: torch.Tensor) -> str | None:
+    """Return None if one step through the halves equals one through `module` in every bit, else what differs first.
+
+    Outputs, gradients of trainable parameters and changed buffers are compared, in the modes the module is in; its
+    buffers, gradients and all generators are left as they were.
+    """
+    whole = _step(module, lambda: module(images))
+
+    def through_halves() -> Any:
+        with torch.inference_mode():
+            kept = halves.prefix(images)
+        return halves.suffix(tuple(tensor.clone() for tensor in kept))
+
+    parts = _step(module, through_halves)
+    for name in whole.keys() | parts.keys():
+        if name not in whole or name not in parts or not same_bits(whole[name], parts[name]):
+            return f"{name} differs between the whole network and its halves"
+    return None
+
+
+def _trials(size: int, batch_sizes: Sequence[int]) -> list[tuple[str, torch.Tensor]]:
+    """Batches to compute anew, as rows of the first one, each after what it means if they come out differently."""
+    rows = torch.arange(size)
+    others = rows.clone()
+    others[0] = size - 1
+    return [
+        *(("depends on its place in the batch or on the images beside it", batch) for batch in (rows.roll(1), others)),
+        *(
+            (f"computes a batch of {short} and one of {size} differently", rows.roll(start)[:short])
+            for short in sorted(set(batch_sizes) - {size})
+            for start in (0, size // 3, 2 * size // 3)
+        ),
+    ]
+
+
+def _row_digests(observed: Observed, images: torch.Tensor, rows: Collection[int]) -> dict[str, dict[int, bytes]]:
+    """For each node whose value has a row an image: digests of `rows`."""
+    with torch.no_grad(), random_state_kept(), _buffers_kept(observed.graph.module):
+        run = _Digests(observed, rows)
+        run.run(images)
+    return run.digests
+
+
+class _Digests(fx.Interpreter):
+    def __init__(self, observed: Observed, rows: Collection[int]) -> None:
+        super().__init__(observed.graph.module)
+        self.observed, self.rows = observed, rows
+        self.digests: dict[str, dict[int, bytes]] = {}
+
+    def run_node(self, n: fx.Node) -> Any:
+        value = super().run_node(n)
+        facts = self.observed.facts[n.name]
+        if isinstance(value, torch.Tensor) and layout_of(facts.value, facts.other) is not None:
+            self.digests[n.name] = {row: _digest(value[row]) for row in self.rows}
+        return value
+
+
+def _digest(tensor: torch.Tensor) -> bytes:
+    return hashlib.sha1(tensor_bytes(tensor), usedforsecurity=False).digest()
+
+
+def _step(module: nn.Module, forward: Callable[[], Any]) -> dict[str, torch.Tensor]:
+    parameters = dict(module.named_parameters())
+    gradients = {name: parameter.grad for name, parameter in parameters.items()}
+    try:
+        with random_state_kept(), _buffers_kept(module):
+            module.zero_grad(set_to_none=True)
+            outputs = [leaf for leaf in tree_flatten(forward())[0] if isinstance(leaf, torch.Tensor)]
+            learning = [output.square().sum() for output in outputs if output.requires_grad]
+            if learning:
+                torch.autograd.backward(learning)
+            seen = {f"output {i}": output.detach() for i, output in enumerate(outputs)}
+            seen |= {f"the gradient of {n}": p.grad for n, p in parameters.items() if p.grad is not None}
+            seen |= {f"the buffer {n}": b.clone() for n, b in module.named_buffers()}
+    finally:
+        for name, parameter in parameters.items():
+            parameter.grad = gradients[name]
+    return seen
+
+
+@contextmanager
+def _buffers_kept(module: nn.Module) -> Iterator[None]:
+    before = {name: buffer.clone() for name, buffer in module.named_buffers()}
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for name, buffer in module.named_buffers():
+                buffer.copy_(before[name])
+
+
+def _take(images: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    return images[rows].contiguous(memory_format=_format_of(images))
+
+
+def _format_of(images: torch.Tensor) -> torch.memory_format:
+    plain = images.is_contiguous() or not images.is_contiguous(memory_format=torch.channels_last)
+    return torch.contiguous_format if plain else torch.channels_last

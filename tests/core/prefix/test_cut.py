@@ -1,0 +1,126 @@
+"""Where the cut lies, what it weighs and what it is worth."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torchvision import models
+
+from ft.prefix.find import FrozenPrefix, find_prefix
+from ft.prefix.records import NoCut, Price
+
+
+def test_flops_and_bytes_of_resnet18(prepare: Any) -> None:
+    model = models.resnet18().train()
+    frozen = {name for name, _ in model.named_parameters() if not name.startswith("fc.")}
+    for name, child in model.named_children():
+        if name != "fc":
+            child.eval()
+    found = find_prefix(model, frozen, (3, 224, 224))
+    assert isinstance(found, FrozenPrefix)
+    (tensor,) = found.cut.tensors
+    assert (tensor.path, tensor.shape, tensor.dtype, tensor.bytes) == ("flatten", (512,), "float32", 2048)
+    # 1.81 GMAC are published for the whole; elementwise operations add less than 1%.
+    assert 2 * 1.81e9 < found.cut.prefix_flops < 2 * 1.84e9
+    assert found.cut.suffix_flops == 2 * 512 * 1000
+    assert found.cut.ceiling == pytest.approx(found.cut.prefix_flops / (3 * 2 * 512 * 1000) + 1)
+
+
+def test_last_stage_of_resnet50_has_the_known_ceiling() -> None:
+    with torch.device("meta"):
+        model = models.resnet50().train()
+    frozen = {name for name, _ in model.named_parameters() if not name.startswith(("layer4.", "fc."))}
+    for name, child in model.named_children():
+        if name not in ("layer4", "fc"):
+            child.eval()
+    found = find_prefix(model, frozen, (3, 224, 224), Price(item_bytes=2))
+    assert isinstance(found, FrozenPrefix)
+    assert [(tensor.path, tensor.bytes) for tensor in found.cut.tensors] == [("layer3.5.relu", 1024 * 14 * 14 * 2)]
+    assert found.cut.ceiling == pytest.approx(2.35, abs=0.1)
+
+
+def test_a_dear_store_keeps_decoded_images(prepare: Any) -> None:
+    prepared = prepare("resnet", "first half")
+    found = find_prefix(prepared.module, prepared.frozen, prepared.shape, Price(bytes_per_s=1.0))
+    assert isinstance(found, FrozenPrefix)
+    assert found.cut.keeps_images
+    assert [(tensor.dtype, tensor.bytes) for tensor in found.cut.tensors] == [("uint8", 3 * 32 * 32)]
+    assert found.cut.ceiling == 1.0
+
+
+def test_a_single_epoch_is_worth_no_store(prepare: Any) -> None:
+    prepared = prepare("resnet", "first half")
+    found = find_prefix(prepared.module, prepared.frozen, prepared.shape, Price(epochs=1))
+    assert isinstance(found, FrozenPrefix)
+    assert found.cut.keeps_images
+
+
+def test_nothing_frozen_keeps_images(prepare: Any) -> None:
+    prepared = prepare("resnet")
+    found = find_prefix(prepared.module, frozenset(), prepared.shape)
+    assert isinstance(found, FrozenPrefix)
+    assert found.cut.keeps_images
+
+
+def test_a_cut_is_plain_data(prepare: Any) -> None:
+    prepared = prepare("googlenet")
+    found = find_prefix(prepared.module, prepared.frozen, prepared.shape)
+    assert isinstance(found, FrozenPrefix)
+    assert pickle.loads(pickle.dumps(found.cut)) == found.cut
+    assert json.loads(json.dumps(dataclasses.asdict(found.cut)))["prefix_flops"] == found.cut.prefix_flops
+
+
+def test_images_that_are_too_small_mean_no_cut(prepare: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    prepared = prepare("alexnet")
+    found = find_prefix(prepared.module, prepared.frozen, (3, 16, 16))
+    assert isinstance(found, NoCut)
+    assert "its shapes cannot be derived" in found.reason
+    assert capfd.readouterr().err == ""
+
+
+@contextmanager
+def _real_regnet_widths() -> Iterator[None]:
+    """RegNet computes its layout with tensors, which hold nothing on the meta device."""
+    derive = models.regnet.BlockParams.from_init_params
+
+    def on_cpu(*arguments: Any, **options: Any) -> Any:
+        with torch.device("cpu"):
+            return derive(*arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(models.regnet.BlockParams, "from_init_params", on_cpu)
+        yield
+
+
+CLASSIFIERS = [name for name in models.list_models(module=models) if not name.startswith("quantized_")]
+HEADS = ("fc.", "classifier.", "head.", "heads.", "AuxLogits.", "aux1.", "aux2.")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_every_classifier_of_torchvision_is_cut_before_its_head(name: str) -> None:
+    options = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
+    with torch.device("meta"), _real_regnet_widths():
+        model: nn.Module = models.get_model(name, **options)
+    model.train()
+    frozen = {n for n, _ in model.named_parameters() if not n.startswith(HEADS)}
+    for child_name, child in model.named_children():
+        if not f"{child_name}.".startswith(HEADS):
+            child.eval()
+    size = 299 if name == "inception_v3" else 224
+    size = model.image_size if name.startswith("vit_") else size
+    found = find_prefix(model, frozen, (3, size, size))
+    assert isinstance(found, FrozenPrefix), found
+    assert (
+        found.cut.prefix_flops > 20 * found.cut.suffix_flops
+        or "aux" in str(found.cut.barriers).lower()
+        or (name.startswith(("vgg", "alexnet", "squeezenet")))
+    )

@@ -1,0 +1,107 @@
+"""Networks that cannot be traced from end to end."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+import torch
+from torch import nn
+
+from ft.prefix.find import FrozenPrefix, find_prefix, split_module
+from ft.prefix.probe import probe_equality
+from ft.prefix.records import NoCut, Price
+
+FREE_STORE = Price(bytes_per_s=1e15)
+
+
+class Branching(nn.Module):
+    """Decides by the values it sees."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.conv(x) if x.shape[-1] > 4 else x
+
+
+class Counted(nn.Module):
+    """Loops over its images' rows, which torch.fx cannot follow but torch.export can."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU())
+        self.fc = nn.Linear(4, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for _ in range(x.shape[-1] // 4):
+            x = x * 0.9
+        return self.fc(self.body(x).mean((2, 3)))
+
+
+def test_a_submodule_that_cannot_be_traced_runs_as_it_is() -> None:
+    net = nn.Sequential(Branching(), nn.Flatten(), nn.Linear(4 * 6 * 6, 2)).train()
+    net[0].eval().requires_grad_(False)
+    found = find_prefix(net, {"0.conv.weight", "0.conv.bias"}, (3, 8, 8), FREE_STORE)
+    assert isinstance(found, FrozenPrefix)
+    assert list(found.observed.graph.opaque) == ["0"]
+    assert [tensor.path for tensor in found.cut.tensors] == ["1"]
+    assert probe_equality(net, split_module(found), torch.randn(3, 3, 8, 8)) is None
+
+
+def test_a_root_that_torch_fx_cannot_trace_is_exported() -> None:
+    net = Counted().train()
+    net.body.eval().requires_grad_(False)
+    frozen = {name for name, _ in net.named_parameters() if name.startswith("body.")}
+    found = find_prefix(net, frozen, (3, 8, 8), FREE_STORE)
+    assert isinstance(found, FrozenPrefix), found
+    assert found.cut.traced_with == "torch.export"
+    assert not found.cut.keeps_images
+    halves = split_module(found)
+    assert probe_equality(net, halves, torch.randn(5, 3, 8, 8)) is None
+    assert {id(p) for p in halves.suffix.parameters()} == {id(p) for p in net.fc.parameters()}
+
+
+def test_a_root_that_draws_in_python_is_not_cut() -> None:
+    class Skipping(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(3, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.fc((x if random.random() < 0.5 else 2 * x).mean((2, 3)))
+
+    state = random.getstate()
+    found = find_prefix(Skipping(), set(), (3, 8, 8))
+    assert found == NoCut("its forward pass draws random numbers in Python")
+    assert random.getstate() == state
+
+
+def test_a_network_that_depends_on_values_is_not_cut() -> None:
+    class Choosing(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x if x.sum() > 0 else -x
+
+    found = find_prefix(Choosing(), set(), (3, 8, 8))
+    assert isinstance(found, NoCut)
+    assert "nor can torch.export" in found.reason
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_tensors_from_constants_are_not_left_on_the_module(memory_format: torch.memory_format) -> None:
+    class Shifted(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.conv(x + torch.tensor([1.0, 2.0, 3.0])[:, None, None])
+
+    net = Shifted().to(memory_format=memory_format)
+    before = set(vars(net))
+    found = find_prefix(net, set(), (3, 8, 8), memory_format=memory_format)
+    assert isinstance(found, FrozenPrefix)
+    assert set(vars(net)) == before
+    images = torch.randn(3, 3, 8, 8).contiguous(memory_format=memory_format)
+    assert probe_equality(net, split_module(found), images) is None

@@ -1,0 +1,134 @@
+"""The prefix by itself: folded, digested, continued, and what is left when all of it is done."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from ft.prefix.digest import prefix_digest
+from ft.prefix.find import FrozenPrefix, find_prefix, split_module
+from ft.prefix.fold import prepare_prefix
+from ft.prefix.linear import linear_head
+from ft.prefix.records import Price
+from ft.prefix.split import Halves, bridge
+
+FREE_STORE = Price(bytes_per_s=1e15)
+
+
+def found_in(prepared: Any, frozen: Any = None) -> FrozenPrefix:
+    found = find_prefix(prepared.module, prepared.frozen if frozen is None else frozen, prepared.shape, FREE_STORE)
+    assert isinstance(found, FrozenPrefix)
+    return found
+
+
+def halves_of(prepared: Any) -> Halves:
+    return split_module(found_in(prepared))
+
+
+def norms(module: nn.Module) -> int:
+    return sum(isinstance(inner, nn.BatchNorm2d) for inner in module.modules())
+
+
+@pytest.mark.parametrize("network", ["resnet", "mobilenet_v3", "densenet", "shufflenet"])
+def test_a_folded_prefix_is_as_close_to_the_truth_as_a_plain_one(prepare: Any, network: str) -> None:
+    prepared = prepare(network)
+    prefix = halves_of(prepared).prefix
+    images = prepared.images(8)
+    before = {name: tensor.clone() for name, tensor in prepared.module.state_dict().items()}
+    close = prepare_prefix(prefix, "close")
+    assert norms(close) < norms(prefix)
+    with torch.inference_mode():
+        plain, folded = prefix(images)[0], close(images)[0]
+        truth = halves_of(prepare(network)).prefix.double()(images.double())[0]
+    error, folded_error = (plain - truth).abs().max(), (folded - truth).abs().max()
+    assert folded_error < 3 * error + 1e-6
+    assert all(torch.equal(tensor, before[name]) for name, tensor in prepared.module.state_dict().items())
+
+
+def test_a_fast_prefix_computes_in_bf16(prepare: Any) -> None:
+    prepared = prepare("resnet")
+    prefix = halves_of(prepared).prefix
+    with torch.inference_mode():
+        plain, fast = prefix(prepared.images())[0], prepare_prefix(prefix, "fast")(prepared.images())[0]
+    assert fast.dtype == torch.bfloat16
+    assert torch.allclose(fast.float(), plain, rtol=0.1, atol=0.05)
+    assert prepared.module.conv1.weight.dtype == torch.float32
+
+
+def test_an_exact_prefix_is_the_prefix(prepare: Any) -> None:
+    prefix = halves_of(prepare("resnet")).prefix
+    assert prepare_prefix(prefix, "exact") is prefix
+
+
+def test_a_convolution_with_two_norms_is_not_folded() -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.a, self.b = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.BatchNorm2d(4)
+            self.fc = nn.Linear(4, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.fc((self.a(self.conv(x)) + self.b(self.conv(x * 2))).mean((2, 3)))
+
+    net = Twice().train()
+    for part in (net.conv, net.a, net.b):
+        part.eval()
+    net.b.running_var.fill_(4.0)
+    frozen = {name for name, _ in net.named_parameters() if not name.startswith("fc.")}
+    found = find_prefix(net, frozen, (3, 8, 8), FREE_STORE)
+    assert isinstance(found, FrozenPrefix)
+    prefix = split_module(found).prefix
+    images = torch.randn(2, 3, 8, 8)
+    assert torch.allclose(prepare_prefix(prefix, "close")(images)[0], prefix(images)[0], atol=1e-5)
+
+
+def test_the_digest_ignores_what_lies_behind_the_cut(prepare: Any) -> None:
+    prepared = prepare("resnet")
+    digest = prefix_digest(halves_of(prepared).prefix)
+    prepared.module.fc = nn.Linear(prepared.module.fc.in_features, 9)
+    assert prefix_digest(halves_of(prepared).prefix) == digest
+
+
+def test_the_digest_sees_a_weight_a_statistic_and_a_setting(prepare: Any) -> None:
+    digests = set()
+    for change in range(4):
+        prepared = prepare("resnet")
+        with torch.no_grad():
+            if change == 1:
+                prepared.module.conv1.weight[0, 0, 0, 0] += 1e-6
+            if change == 2:
+                prepared.module.bn1.running_mean[0] += 1e-6
+            if change == 3:
+                prepared.module.bn1.eps = 1e-4
+        digests.add(prefix_digest(halves_of(prepared).prefix))
+    assert len(digests) == 4
+
+
+def test_features_of_a_shallower_freeze_lead_on_to_a_deeper_one(prepare: Any) -> None:
+    prepared = prepare("densenet")
+    deep = found_in(prepared)
+    names = [name for name, _ in prepared.module.named_parameters()]
+    shallow = found_in(prepared, prepared.frozen & set(names[: len(names) // 2]))
+    assert len(shallow.cut.prefix_nodes) < len(deep.cut.prefix_nodes)
+    on = bridge(deep.observed, shallow.cut, deep.cut)
+    assert on is not None
+    images = prepared.images()
+    kept = split_module(shallow).prefix(images)
+    expected = split_module(deep).prefix(images)
+    assert all(torch.equal(a, b) for a, b in zip(on(kept), expected, strict=True))
+    assert bridge(deep.observed, deep.cut, shallow.cut) is None
+
+
+def test_a_linear_head_is_recognised(prepare: Any) -> None:
+    resnet = prepare("resnet")
+    assert linear_head(halves_of(resnet).suffix) is resnet.module.fc
+    mobilenet = prepare("efficientnet")
+    halves = halves_of(mobilenet)
+    assert linear_head(halves.suffix) is None, "dropout is active"
+    mobilenet.module.eval()
+    assert halves.suffix_eval is not None
+    assert linear_head(halves.suffix_eval) is mobilenet.module.classifier[1]
+    assert linear_head(halves_of(prepare("resnet", "first half")).suffix) is None
