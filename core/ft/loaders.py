@@ -6,7 +6,7 @@ import atexit
 import os
 import signal
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 import numpy as np
@@ -43,14 +43,12 @@ def epoch_batches(
 
 
 class Loader:
-    """Batches of a dataset, epoch after epoch, decoded ahead by processes that live until `close`."""
+    """The batches that `batches(epoch)` lists, decoded ahead by processes that live until `close`."""
 
     def __init__(
-        self, dataset: ImageDataset, batch_size: int, workers: int, device: str, shuffle: bool, rank: int, world: int
+        self, dataset: ImageDataset, batches: Callable[[int], list[list[int]]], workers: int, device: str
     ) -> None:
-        self._dataset, self._batch_size, self._shuffle, self._rank, self._world = (
-            dataset, batch_size, shuffle, rank, world,
-        )  # fmt: skip
+        self._batches = batches
         self._order: list[tuple[int, list[int]]] = []
         self._loader = _data_loader(dataset, self._order, workers, device)
         self._running: Any = None
@@ -82,10 +80,6 @@ class Loader:
         if hasattr(self._running, "_shutdown_workers"):
             self._running._shutdown_workers()
 
-    def _batches(self, epoch: int) -> list[list[int]]:
-        n, seed = len(self._dataset), self._dataset.seed
-        return epoch_batches(n, self._batch_size, seed, epoch, self._shuffle, self._rank, self._world)
-
 
 def make_loader(
     dataset: ImageDataset,
@@ -99,7 +93,11 @@ def make_loader(
     """Return a loader of `dataset` in the order of `epoch_batches`; the same batches for any number of workers."""
     if workers == "auto":
         workers = auto_workers(device, batches=-(-len(dataset) // batch_size), cores=_cores(), world=world)
-    return Loader(dataset, batch_size, workers, device, shuffle, rank, world)
+
+    def batches(epoch: int) -> list[list[int]]:
+        return epoch_batches(len(dataset), batch_size, dataset.seed, epoch, shuffle, rank, world)
+
+    return Loader(dataset, batches, workers, device)
 
 
 def auto_workers(device: str, batches: int, cores: int, world: int = 1) -> int:
