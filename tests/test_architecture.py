@@ -19,9 +19,10 @@ PLUGINS = sorted(path for path in (ROOT / "plugins").iterdir() if (path / "__ini
 LAYERS = (
     {"_version", "errors", "extensions", "hookspecs", "references", "settings", "unpackaged", "plugins"},
     {"config", "catalogue"},
-    {"files", "download", "weight_format", "weight_cache", "metrics", "display", "signals", "devices", "splits"},
-    {"data", "images", "loaders", "freezing", "state_dict", "weights", "prefix"},
-    {"backbone", "model", "evaluation"},
+    {"files", "weight_hashes", "weight_http", "weight_lock", "weight_partial"},
+    {"download", "weight_format", "weight_cache", "metrics", "display", "signals", "devices", "splits"},
+    {"data", "images", "checking", "loaders", "freezing", "state_dict", "weights", "prefix", "feature_store"},
+    {"backbone", "model", "evaluation", "caching"},
     {"plan", "inspection", "checkpoints", "provenance"},
     {"optim", "runs", "training"},
     {"report"},

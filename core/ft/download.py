@@ -1,26 +1,27 @@
-"""Fetching one URL into one file: whole, checked and published, or not at all."""
+"""Fetching one URL into one file: whole, checked and published, or not at all, however often it has to be begun."""
 
 from __future__ import annotations
 
+import hashlib
+import random
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import requests
 
-from ft._version import __version__
 from ft.errors import FtError
-from ft.files import megabytes, publish
+from ft.files import megabytes, put_in_place, sweep
+from ft.weight_http import NETWORK_ERRORS, TIMEOUT_VARIABLE, Passing, explain, http_timeout, open_url, shown
+from ft.weight_partial import Partial, take_up
 
 CHUNK = 128 * 1024
-TIMEOUTS = (10.0, 30.0)
-"""Seconds to wait for a connection, and for the next bytes."""
-PAUSES = (0.5, 1.0, 2.0)
-"""Seconds to wait after each failure that may pass by itself, before the next try."""
-_PASSING_STATUS = {408, 425, 429, 500, 502, 503, 504}
-_PASSING_ERRORS = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
+PROGRESS = 64 * 1024
+"""So many new bytes make a fetch one that goes on; fewer in the whole of $FT_HTTP_TIMEOUT make it one that does not."""
+PAUSES = (0.5, 1.0, 2.0, 4.0)
+"""Seconds to wait, give or take a quarter, after each failure in a row that may pass by itself."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +47,8 @@ def ignore(transfer: Transfer) -> None:
     """Show no progress."""
 
 
-class NotThere(FtError):
-    """The server answers that it has nothing under this URL (404 or 410)."""
-
-
-class _Passing(Exception):
-    """A failure that may pass by itself, so another try makes sense."""
+def note_nothing(text: str) -> None:
+    """Keep no notes."""
 
 
 def download(
@@ -60,68 +57,167 @@ def download(
     check: Callable[[Path], None],
     progress: Progress = ignore,
     pauses: tuple[float, ...] = PAUSES,
+    *,
+    note: Callable[[str], None] = note_nothing,
+    size: int | None = None,
+    has_digest: bool = True,
 ) -> None:
     """Fetch `url` and publish it as `path` once `check` accepts what arrived.
 
-    Connection failures, short bodies and answers such as 503 are tried again after each of `pauses` (seconds). Raises
-    NotThere, or FtError for everything else that went wrong; `path` then keeps its old content.
+    Failures that may pass are tried again after each of `pauses` (seconds), or when the server says; bytes that arrive
+    make that budget new. What has arrived is gone on with (RFC 9110, sections 13.1.5 and 14), also by a later process
+    if `has_digest` says that `check` would see a wrong byte. `size` is the exact length, if known. Nothing longer than
+    $FT_HTTP_TIMEOUT passes without progress. Raises NotThere when the server does not know the URL and FtError for
+    everything else that went wrong; `path` then keeps its old content.
     """
-    for pause in (*pauses, None):
-        try:
-            _fetch(url, path, check, progress)
-            return
-        except _Passing as error:
-            if pause is None:
-                raise FtError(f"{url}: {error} (tried {len(pauses) + 1} times)") from error
-            time.sleep(pause)
-
-
-def _fetch(url: str, path: Path, check: Callable[[Path], None], progress: Progress) -> None:
-    # A transparently compressed body would be neither the bytes that were hashed nor as long as announced.
-    headers = {"Accept-Encoding": "identity", "User-Agent": f"ft/{__version__}"}
+    partial = take_up(path, hashlib.sha256(url.encode()).hexdigest(), keep=has_digest)
+    fetch = _Fetch(url, partial, progress, pauses, note, size, has_digest, http_timeout(), partial.done)
     try:
-        with requests.get(url, stream=True, timeout=TIMEOUTS, headers=headers) as response:
-            total = _accept(response)
-            with publish(path, size=total, check=check) as file:
-                _receive(response, file, Transfer(path.name, 0, total, 0.0), progress)
-    except requests.exceptions.SSLError as error:
-        raise FtError(f"{url}: no trusted connection: {_reason(error)}") from error
-    except _PASSING_ERRORS as error:
-        raise _Passing(_reason(error)) from error
-    except requests.RequestException as error:
-        raise FtError(f"{url}: {_reason(error)}") from error
+        while True:
+            inherited = partial.done > 0
+            try:
+                fetch.attempt()
+                written = partial.finish()
+                try:
+                    put_in_place(written, path, check)
+                except FtError as error:
+                    alone = written.exists() and not inherited
+                    partial.discard()
+                    if alone:
+                        raise
+                    # A byte of what an earlier try left was wrong, or the file was taken away: begin anew.
+                    raise Passing(str(error)) from error
+                partial.published()
+                sweep(path)
+                return
+            except Passing as error:
+                fetch.wait_after(error)
+    finally:
+        partial.leave()
 
 
-def _accept(response: requests.Response) -> int | None:
-    """Return how many bytes the body will have, if announced. Raises for every answer that is not the plain file."""
-    status = f"HTTP {response.status_code} {response.reason}"
-    if response.status_code in _PASSING_STATUS:
-        raise _Passing(status)
-    if response.status_code in (404, 410):
-        raise NotThere(f"{response.url}: {status}")
-    if response.status_code != 200:
-        raise FtError(f"{response.url}: {status}")
-    encoding = response.headers.get("Content-Encoding", "identity")
-    if encoding != "identity":
-        raise FtError(f"{response.url}: the server sent the file {encoding}-encoded, which was not asked for")
+@dataclass
+class _Fetch:
+    """The tries to get one URL, and how long they have led nowhere."""
+
+    url: str
+    partial: Partial
+    progress: Progress
+    pauses: tuple[float, ...]
+    note: Callable[[str], None]
+    size: int | None
+    has_digest: bool
+    timeout: float
+    most: int
+    failures: int = 0
+    tries: int = 0
+
+    def __post_init__(self) -> None:
+        self.start = self.since = time.monotonic()
+        self.inherited = self.partial.done
+
+    def attempt(self) -> None:
+        """Get the rest of the file, if any is missing. Raises Passing, NotThere and FtError."""
+        partial = self.partial
+        self.tries += 1
+        if not partial.validator:
+            partial.discard()
+        if partial.done and partial.done == partial.total:
+            return
+        headers = {"Range": f"bytes={partial.done}-", "If-Range": partial.validator} if partial.done else {}
+        try:
+            response, final = open_url(self.url, headers, self.timeout / 3, self.note)
+            with response:
+                if response.status_code == 206 and partial.done:
+                    _check_range(response, partial)
+                else:
+                    self._begin(response, final)
+                self._receive(response)
+        except NETWORK_ERRORS as error:
+            raise Passing(explain(error)) from error
+        if partial.total is not None and partial.done != partial.total:
+            ended = f"the connection ended after {megabytes(partial.done)} of {megabytes(partial.total)}"
+            raise Passing(ended)
+
+    def wait_after(self, error: Passing) -> None:
+        """Wait before the next try. Raises FtError when there should be none."""
+        if self.failures >= len(self.pauses):
+            raise FtError(f"{shown(self.url)}: {error} (tried {self.tries} times)") from error
+        pause = self.pauses[self.failures] * random.uniform(0.75, 1.25)
+        self.failures += 1
+        left = self.timeout - (time.monotonic() - self.since)
+        if error.wait is not None and error.wait > left:
+            raise FtError(f"{shown(self.url)}: {error}; the server says to come back in {error.wait:.0f} s") from error
+        if pause > left:
+            raise FtError(
+                f"{shown(self.url)}: {error}; nothing to speak of arrived for {self.timeout:g} s "
+                f"(tried {self.tries} times; {TIMEOUT_VARIABLE} sets how long to wait)"
+            ) from error
+        time.sleep(max(pause, error.wait or 0.0))
+
+    def _begin(self, response: requests.Response, final: str) -> None:
+        if response.status_code == 416:
+            self.partial.discard()
+            raise Passing("the server has less than what arrived before (HTTP 416)")
+        if response.status_code != 200:
+            raise FtError(f"{shown(final)}: HTTP {response.status_code} {response.reason}, which was not asked for")
+        length = response.headers.get("Content-Length", "")
+        total = int(length) if re.fullmatch(r"\d{1,15}", length, re.ASCII) else None
+        if "Transfer-Encoding" in response.headers:
+            total = None
+        if self.size is not None and total not in (None, self.size):
+            page = " (a web page)" if "html" in response.headers.get("Content-Type", "").lower() else ""
+            raise FtError(f"{shown(final)}: what the server sends{page} has {total} bytes, should have {self.size}")
+        if total is None and self.size is None and not self.has_digest:
+            raise FtError(f"{shown(final)}: neither a digest nor a length says whether the file is whole; use a mirror")
+        self.partial.begin(_validator(response), total if total is not None else self.size)
+        self.inherited = 0
+
+    def _receive(self, response: requests.Response) -> None:
+        partial = self.partial
+        self._show()
+        while chunk := response.raw.read1(CHUNK, decode_content=False):
+            if partial.total is not None and partial.done + len(chunk) > partial.total:
+                raise FtError(f"{shown(self.url)}: the server sends more than the {partial.total} bytes of the file")
+            partial.write(chunk)
+            now = time.monotonic()
+            if partial.done - self.most >= PROGRESS:
+                self.most, self.since, self.failures = partial.done, now, 0
+            self._show()
+            if now - self.since > self.timeout and partial.done != partial.total:
+                raise FtError(
+                    f"{shown(self.url)}: less than {PROGRESS // 1024} KiB in {self.timeout:g} s is too slow; "
+                    f"{TIMEOUT_VARIABLE} sets how long to wait"
+                )
+
+    def _show(self) -> None:
+        new, seconds = self.partial.done - self.inherited, max(time.monotonic() - self.start, 1e-6)
+        self.progress(Transfer(self.partial.path.name, self.partial.done, self.partial.total, max(new, 0) / seconds))
+
+
+def _check_range(response: requests.Response, partial: Partial) -> None:
+    """Raise Passing, having thrown away what arrived before, unless the answer goes on exactly where that ends."""
+    said = response.headers.get("Content-Range", "")
+    match = re.fullmatch(r"bytes (\d{1,15})-(\d{1,15})/(\d{1,15}|\*)", said, re.ASCII)
+    tag = response.headers.get("ETag", partial.validator)
     length = response.headers.get("Content-Length", "")
-    return int(length) if length.isdecimal() and "Transfer-Encoding" not in response.headers else None
+    fits = (
+        match is not None
+        and int(match[1]) == partial.done <= int(match[2])
+        and match[3] in ("*", str(partial.total))
+        and length in ("", str(int(match[2]) - int(match[1]) + 1))
+        and (tag == partial.validator or not partial.validator.startswith('"'))
+    )
+    if not fits:
+        asked = f"bytes {partial.done}-"
+        partial.discard()
+        raise Passing(f"the server answered '{said}' when asked for '{asked}'")
 
 
-def _receive(response: requests.Response, file: BinaryIO, transfer: Transfer, progress: Progress) -> None:
-    start, done, total = time.monotonic(), 0, transfer.total
-    progress(transfer)
-    for chunk in response.iter_content(CHUNK):
-        file.write(chunk)
-        done += len(chunk)
-        progress(Transfer(transfer.file_name, done, total, done / max(time.monotonic() - start, 1e-6)))
-    if total is not None and done != total:  # older urllib3 takes the end of a connection for the end of the body
-        raise _Passing(f"the connection ended after {megabytes(done)} of {megabytes(total)}")
-
-
-def _reason(error: requests.RequestException) -> str:
-    """The cause inside the layers that requests and urllib3 wrap around it."""
-    inner: BaseException = error
-    while deeper := [e for e in (getattr(inner, "reason", None), *inner.args) if isinstance(e, BaseException)]:
-        inner = deeper[0]
-    return str(inner).rpartition("): ")[2] or type(inner).__name__
+def _validator(response: requests.Response) -> str:
+    """What names this version of the file for If-Range: a strong ETag, else its time, else nothing."""
+    tag = str(response.headers.get("ETag", ""))
+    if re.fullmatch(r'"[\x21\x23-\x7e]{1,500}"', tag):
+        return tag
+    changed = str(response.headers.get("Last-Modified", ""))
+    return changed if re.fullmatch(r"[\w ,:+-]{1,60}", changed, re.ASCII) else ""

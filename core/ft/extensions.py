@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -129,7 +129,12 @@ class Sample:
 
 
 class WeightCache(Protocol):
-    """What a weight source gets from the core: a folder that holds only whole, verified files."""
+    """What a weight source gets from the core: a folder that holds only whole, verified files.
+
+    `offline` is the setting that forbids the network, as in "FT_OFFLINE=1", or "".
+    """
+
+    offline: str
 
     def find(self, entry: WeightEntry) -> Path | None:
         """Return the verified file of `entry`, or None."""
@@ -142,6 +147,15 @@ class WeightCache(Protocol):
 
     def verify(self, entry: WeightEntry, path: Path) -> Path:
         """Return `path` when its content is that of `entry`. Raises FtError."""
+
+    def store(
+        self, entry: WeightEntry, origin: str, write: Callable[[BinaryIO], object], *, remote: bool = True
+    ) -> Path:
+        """Return the verified file of `entry`: the cached one, or else what `write` writes into the file it is given.
+
+        For whatever `download` cannot fetch; `remote` says that `write` needs the network. `origin` names the place.
+        Raises FtError, as when the network is forbidden.
+        """
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """Writing files so that a reader sees the old content or the new one, whole, whenever the machine stops.
 
 Everything ft writes goes through `publish`. It needs no lock: each writer has a temporary file of its own in the target
-folder, and of several writers the last to finish wins, with a whole file.
+folder, and of several writers the last to finish wins, with a whole file. A temporary file's name says which process
+writes it, so that what a killed one left behind can be told from what is being written.
 """
 
 from __future__ import annotations
@@ -11,13 +12,22 @@ import errno
 import hashlib
 import json
 import os
+import platform
+import re
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from ft.errors import FtError
+
+_PROCESS = secrets.token_hex(3)
+"""Tells this process from an earlier one with its number, which in containers is often the same."""
+_HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:6]
+_WRITER = re.compile(r"\.(?P<host>[0-9a-f]{6})-(?P<pid>\d+)-(?P<process>[0-9a-f]{6})-[0-9a-f]{6}(?:\.[a-z]+)+")
+_DAY = 24 * 3600.0
 
 
 @contextlib.contextmanager
@@ -29,13 +39,10 @@ def publish(path: Path, *, size: int | None = None, check: Callable[[Path], None
     published. Raises FtError when the disk is full or the folder cannot be written to; on any exception `path` keeps
     its old content and nothing else stays behind.
     """
-    folder, file = path.parent, None
-    temporary = folder / f".{path.name}.{secrets.token_hex(6)}.tmp"
+    file, temporary = None, temporary_beside(path)
     try:
-        with _explained(path):
-            folder.mkdir(parents=True, exist_ok=True)
-            if size is not None and shutil.disk_usage(folder).free < size:
-                raise FtError(_no_room(path, size))
+        with explained(path):
+            make_room(path, size)
             file = temporary.open("x+b")
         try:
             yield cast(BinaryIO, file)
@@ -43,22 +50,60 @@ def publish(path: Path, *, size: int | None = None, check: Callable[[Path], None
             if _is_disk_full(error):
                 raise FtError(_no_room(path, size)) from error
             raise
-        with _explained(path, size):
+        with explained(path, size):
             file.flush()
             os.fsync(file.fileno())
             file.close()
-        if check is not None:
-            check(temporary)
-        with _explained(path):
-            os.replace(temporary, path)
+        put_in_place(temporary, path, check)
     except BaseException:
         if file is not None:
             with contextlib.suppress(OSError):  # closing flushes what is now thrown away, onto a disk that may be full
                 file.close()
             temporary.unlink(missing_ok=True)
         raise
-    with _explained(path):
-        _sync_folder(folder)
+
+
+def put_in_place(written: Path, path: Path, check: Callable[[Path], None] | None = None) -> None:
+    """Give a whole, synced file its final name once `check` accepts it. Raises FtError, or what `check` raises."""
+    if check is not None:
+        check(written)
+    with explained(path):
+        os.replace(written, path)
+        _sync_folder(path.parent)
+
+
+def make_room(path: Path, size: int | None) -> None:
+    """Make the folder of `path`. Raises FtError when its disk has no room for `size` bytes, and OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if size is not None and shutil.disk_usage(path.parent).free < size:
+        raise FtError(_no_room(path, size))
+
+
+def temporary_beside(path: Path, ending: str = ".tmp", pid: int | None = None) -> Path:
+    """Return a new name beside `path` that says which process writes it; process 0 is nobody."""
+    writer = f"{_HOST}-{os.getpid() if pid is None else pid}-{_PROCESS}-{secrets.token_hex(3)}"
+    return path.with_name(f".{path.name}.{writer}{ending}")
+
+
+def left_behind(folder: Path, name: str = "") -> list[Path]:
+    """Return the temporary files in `folder`, or those for the file `name`, that no living process writes any more."""
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        return []
+    found = [(n, writer) for n in names if n.startswith(f".{name}") and (writer := _WRITER.search(n))]
+    return [
+        folder / n
+        for n, writer in found
+        if (not name or n[1 : writer.start()] == name) and _is_gone(folder / n, writer)
+    ]
+
+
+def sweep(path: Path) -> None:
+    """Delete what killed writers of `path` left beside it. Nothing is lost when that fails."""
+    for each in left_behind(path.parent, path.name):
+        with contextlib.suppress(OSError):
+            each.unlink()
 
 
 def publish_bytes(path: Path, content: bytes) -> None:
@@ -98,7 +143,8 @@ def megabytes(size: int) -> str:
 
 
 @contextlib.contextmanager
-def _explained(path: Path, size: int | None = None) -> Iterator[None]:
+def explained(path: Path, size: int | None = None) -> Iterator[None]:
+    """Turn an OSError inside into an FtError that names `path`, and the `size` it needs when the disk is full."""
     try:
         yield
     except OSError as error:
@@ -120,6 +166,29 @@ def _no_room(path: Path, size: int | None) -> str:
     free = megabytes(shutil.disk_usage(path.parent).free)
     need = f"needs {megabytes(size)} and {free} are free" if size is not None else f"{free} are free"
     return f"the disk is full: {path} {need}; make room, or write elsewhere"
+
+
+def _is_gone(path: Path, writer: re.Match[str]) -> bool:
+    if writer["host"] == _HOST and not _is_alive(int(writer["pid"]), writer["process"]):
+        return True
+    try:
+        return time.time() - path.stat().st_mtime > _DAY  # of a process on another machine nothing else is known
+    except OSError:
+        return False
+
+
+def _is_alive(pid: int, process: str) -> bool:
+    if pid == os.getpid():
+        return process == _PROCESS
+    if pid == 0 or os.name == "nt":  # on Windows os.kill would end the process that it asks about
+        return pid != 0
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
 
 
 def _sync_folder(folder: Path) -> None:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import BinaryIO
 
-from ft.download import PAUSES, NotThere, Progress, download, ignore
+from ft.download import PAUSES, Progress, download, ignore
 from ft.errors import FtError
 from ft.extensions import WeightEntry
-from ft.files import cache_folder, publish_json, sha256_of
+from ft.files import cache_folder, publish, publish_json, sha256_of, sweep
 from ft.weight_format import format_of
+from ft.weight_hashes import expected_digest
+from ft.weight_http import NotThere, http_timeout, shown
+from ft.weight_lock import one_at_a_time
 
+_LONGEST_NAME = 180
+"""Bytes; the names of temporary files and records are longer, and 255 is the most that disks take."""
 _OFFLINE = ("FT_OFFLINE", "HF_HUB_OFFLINE")
 
 
@@ -33,7 +40,7 @@ def offline_by(environ: Mapping[str, str] = os.environ) -> str:
 def check_file_name(name: str) -> str:
     """Return `name` when it is the plain name of a file. Raises FtError when it could lead out of a folder."""
     plain = name == PurePosixPath(name).name == PureWindowsPath(name).name and name.isprintable()
-    if not name or not plain or name.startswith("."):
+    if not name or not plain or name.startswith(".") or len(name.encode(errors="replace")) > _LONGEST_NAME:
         raise FtError(f"{name!r} cannot be the name of a weight file: it must be a plain name without folders")
     return name
 
@@ -67,31 +74,39 @@ class Cache:
         fault = self._fault(entry, path) or self._change(path)
         if fault:
             raise FtError(fault)
-        if not self._record_of(path).exists():
+        record = self._record_of(path)
+        if record.exists():
+            with contextlib.suppress(OSError):  # says when it was used last, which matters to `ft weights prune` alone
+                os.utime(record)
+        else:
             self._record(entry, path, "found in the folder")
         self._note_unverifiable(entry)
         return path
 
     def download(self, entry: WeightEntry, *urls: str) -> Path:
-        """Return the file of `entry`, from the folder or else from the first of `urls` that the server knows.
+        """Return the file of `entry`, from the folder or else from the first of `urls` that the server has.
 
         What lies in the folder under the entry's name and is not the entry's file is set aside as *.bad-<digest>,
-        once there is a right one. Raises FtError when no verified file can be had.
+        once there is a right one. Processes that want the same file wait for the first of them. Raises FtError when no
+        verified file can be had.
         """
-        try:
-            if found := self.find(entry):
-                return found
-        except FtError as error:
-            self.notes.append(str(error))
-        if self.offline:
-            raise FtError(f"{self.offline}, so nothing is fetched from {urls[0]}")
-        missing = []
-        for url in urls:
-            try:
-                return self._fetch(entry, url)
-            except NotThere as error:
-                missing.append(str(error))
-        raise FtError("; ".join(missing))
+        with self._obtain(entry, urls[0]) as found:
+            return found or self._from_first(entry, urls)
+
+    def store(
+        self, entry: WeightEntry, origin: str, write: Callable[[BinaryIO], object], *, remote: bool = True
+    ) -> Path:
+        """Return the file of `entry`, from the folder or else as `write` writes it, which may need the network.
+
+        It appears in the folder whole and verified or not at all. `origin` says where it comes from. Raises FtError.
+        """
+        with self._obtain(entry, origin, remote) as found:
+            if found is None:
+                path = self.path(entry)
+                with publish(path, size=entry.size, check=self._check(entry, path, origin)) as file:
+                    write(file)
+                self._keep(entry, path, origin)
+            return found or path
 
     def verify(self, entry: WeightEntry, path: Path) -> Path:
         """Return `path` when its content is that of `entry`. Raises FtError."""
@@ -111,24 +126,62 @@ class Cache:
             self._digests[state] = sha256_of(path)
         return self._digests[state]
 
-    def _fetch(self, entry: WeightEntry, url: str) -> Path:
+    @contextlib.contextmanager
+    def _obtain(self, entry: WeightEntry, origin: str, remote: bool = True) -> Iterator[Path | None]:
+        """Yield the file that is there, or None when it is this process's turn to get it."""
+        try:
+            found = self.find(entry)
+        except FtError as error:
+            self.notes.append(str(error))
+            found = None
+        if found:
+            yield found
+            return
+        if self.offline and remote:
+            raise FtError(f"{self.offline}, so nothing is fetched from {shown(origin)}")
         path = self.path(entry)
+        lock = self.records.parent / "locks" / self._record_of(path).with_suffix(".lock").name
+        with one_at_a_time(lock, path, http_timeout()) as waited:
+            if waited:
+                with contextlib.suppress(FtError):
+                    found = self.find(entry)
+            yield found
 
+    def _from_first(self, entry: WeightEntry, urls: tuple[str, ...]) -> Path:
+        path, has_digest = self.path(entry), bool(expected_digest(entry))
+        missing: list[str] = []
+        for url in urls:
+            check, note = self._check(entry, path, url), self.notes.append
+            try:
+                download(
+                    url, path, check, self.progress, self.pauses, note=note, size=entry.size, has_digest=has_digest
+                )
+            except NotThere as error:
+                missing.append(str(error))
+            else:
+                self._keep(entry, path, url)
+                return path
+        raise FtError("; ".join(missing))
+
+    def _check(self, entry: WeightEntry, path: Path, origin: str) -> Callable[[Path], None]:
         def check(arrived: Path) -> None:
-            if fault := self._fault(entry, arrived, f"what came from {url}"):
+            if fault := self._fault(entry, arrived, f"what came from {shown(origin)}"):
                 raise FtError(fault)
             self._set_aside(entry, path)
 
-        download(url, path, check, self.progress, self.pauses)
-        self._record(entry, path, url)
+        return check
+
+    def _keep(self, entry: WeightEntry, path: Path, origin: str) -> None:
+        self._record(entry, path, shown(origin))
+        sweep(path)
+        sweep(self._record_of(path))
         self._note_unverifiable(entry)
-        return path
 
     def _fault(self, entry: WeightEntry, path: Path, called: str = "") -> str:
         """Say why `path` is not the file of `entry`; "" when it is, as far as its publisher lets one know."""
         digest, called = self.digest(path), called or str(path)
-        size = path.stat().st_size
-        if digest.startswith(entry.sha256.lower()) and entry.size in (None, size) and entry.sha256:
+        size, expected = path.stat().st_size, expected_digest(entry)
+        if expected and digest.startswith(expected) and entry.size in (None, size):
             return ""
         try:
             format_of(path, called)
@@ -136,8 +189,8 @@ class Cache:
             return str(error)
         if entry.size not in (None, size):
             wrong = f"it has {size} bytes, should have {entry.size}"
-        elif not digest.startswith(entry.sha256.lower()):
-            wrong = f"sha256 is {digest[: max(len(entry.sha256), 8)]}, should be {entry.sha256}"
+        elif not digest.startswith(expected):
+            wrong = f"sha256 is {digest[: max(len(expected), 8)]}, should be {expected}"
         else:
             return ""
         return f"{called} is damaged or not {entry.name}: {wrong}"
@@ -178,7 +231,7 @@ class Cache:
             self.notes.append(f"{path.name} was fetched again; the damaged one is {aside}")
 
     def _note_unverifiable(self, entry: WeightEntry) -> None:
-        if not entry.sha256:
+        if not expected_digest(entry):
             self.notes.append(f"no digest is published for {entry.file_name}: its content cannot be verified")
 
 

@@ -20,6 +20,8 @@ from ft.plugins import Plugins, implementation, read_settings
 from ft.references import parse_reference
 from ft.weight_cache import Cache, check_file_name, open_cache
 from ft.weight_format import WEIGHT_SUFFIXES
+from ft.weight_hashes import expected_digest
+from ft.weight_http import shown
 
 MIRROR_VARIABLE = "FT_WEIGHT_MIRROR"
 
@@ -49,7 +51,7 @@ class WeightChoice:
             return f"{self.entry.name}, cached: {path} ({megabytes(path.stat().st_size)})"
         bytes_ = self.entry.size or self.entry.approximate_size
         size = f" ({megabytes(bytes_)})" if bytes_ else ""
-        return f"{self.entry.name}{size} from {', else '.join(self.sources)}"
+        return f"{self.entry.name}{size} from {shown(', else '.join(self.sources))}"
 
 
 @dataclass(frozen=True)
@@ -127,10 +129,10 @@ def fetch_weights(
             if not digest.startswith(choice.sha256):
                 raise FtError(f"sha256 of {path} is {digest}, but weights.sha256 is {choice.sha256}")
         except FtError as error:
-            failures.append(f"{place}: {error}")
+            failures.append(f"{shown(place)}: {error}")
         else:
             notes = [*choice.notes, *_told(failures, cache.notes), *_difference(choice.entry, digest)]
-            return FetchedWeights(path, digest, place, choice.entry, tuple(notes))
+            return FetchedWeights(path, digest, shown(place), choice.entry, tuple(notes))
     raise FtError(_nowhere(choice, _told(failures, cache.notes), cache))
 
 
@@ -178,8 +180,9 @@ def _told(failures: list[str], notes: list[str]) -> list[str]:
 
 
 def _difference(entry: WeightEntry, digest: str) -> Iterator[str]:
-    if entry.sha256 and not digest.startswith(entry.sha256.lower()):
-        yield f"the file is not the published one of {entry.name}: sha256 is {digest[:16]}, not {entry.sha256}"
+    expected = expected_digest(entry)
+    if not digest.startswith(expected):
+        yield f"the file is not the published one of {entry.name}: sha256 is {digest[:16]}, not {expected}"
 
 
 def _unknown(use: str, names: list[str], model: str, plugins: Plugins) -> str:
