@@ -17,7 +17,7 @@ PLUGINS = sorted(path for path in (ROOT / "plugins").iterdir() if (path / "__ini
 
 # From the bottom up: a module may import those of its own layer and of the layers above it in this list.
 LAYERS = (
-    {"_version", "errors", "extensions", "hookspecs", "references", "settings", "unpackaged", "plugins"},
+    {"_version", "errors", "extensions", "hookspecs", "references", "settings", "switches", "unpackaged", "plugins"},
     {"config", "catalogue"},
     {"files", "weight_hashes", "weight_http", "weight_lock", "weight_partial"},
     {"download", "weight_format", "weight_cache", "metrics", "display", "signals", "devices", "splits"},
@@ -27,7 +27,7 @@ LAYERS = (
     {"optim", "runs", "training"},
     {"report"},
     {"finetune", "inference"},
-    {"cli"},
+    {"cli", "testing", "scaffold"},
 )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ft._version import __version__ as __version__
 from ft.errors import FtError as FtError, did_you_mean as did_you_mean, nearest as nearest
 from ft.extensions import (
+    API_VERSION as API_VERSION,
     Backbone as Backbone,
     BackboneProvider as BackboneProvider,
     DataSource as DataSource,

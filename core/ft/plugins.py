@@ -6,9 +6,12 @@ distribution a record came from. pluggy still checks the hooks: their names, the
 
 from __future__ import annotations
 
+import inspect
+import os
 import re
+import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points as installed_entry_points
 from typing import Any, Literal
@@ -16,9 +19,11 @@ from typing import Any, Literal
 import pluggy
 
 from ft import hookspecs
+from ft._version import __version__
 from ft.errors import FtError, did_you_mean, nearest
-from ft.extensions import KINDS, Extension, Kind
+from ft.extensions import API_VERSION, KINDS, Extension, Kind
 from ft.references import Reference
+from ft.switches import Switches, normal, read_switches, traced, traced_call
 
 GROUP = "ft.plugins"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -27,15 +32,16 @@ _POINTER = re.compile(r"\w+(?:\.\w+)*:\w+")
 
 @dataclass(frozen=True)
 class Plugin:
-    """One entry point: where it comes from, whether it could be used, and why not."""
+    """One entry point: where it comes from, whether it can be used, and why not. `seconds`: what importing it took."""
 
     name: str
     module: str
     distribution: str
     version: str
-    state: Literal["ok", "broken"]
+    state: Literal["ok", "broken", "disabled"]
     error: str = ""
     components: tuple[Component, ...] = ()
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -54,9 +60,27 @@ class Component:
 
 @dataclass(frozen=True)
 class Plugins:
-    """Everything that is installed; asked for one component at a time."""
+    """Everything that is installed; asked for one component at a time.
+
+    `prefer` says for KIND:NAME, as in freeze:regex, which distribution is meant where several provide it.
+    """
 
     all: tuple[Plugin, ...]
+    prefer: Mapping[str, str] = field(default_factory=dict)
+
+    def preferring(self, prefer: Mapping[str, str]) -> Plugins:
+        """Return these plugins with other preferences. Raises FtError for one that nothing installed can meet."""
+        for key, distribution in prefer.items():
+            kind, _, name = key.partition(":")
+            if kind not in KINDS:
+                raise FtError(f"setting 'prefer.{key}': write KIND:NAME, as in freeze:regex. Kinds: {', '.join(KINDS)}")
+            if not self.has(kind, f"{distribution}/{name}"):
+                owners = [f"{c.distribution}" for c in self._named(kind, name)]
+                raise FtError(
+                    f"setting 'prefer.{key}': {distribution} provides no {KINDS[kind].noun} named '{name}'; "
+                    f"provided by: {', '.join(owners) or 'nothing that is installed'}"
+                )
+        return replace(self, prefer=dict(prefer))
 
     def broken(self) -> list[Plugin]:
         return [plugin for plugin in self.all if plugin.state == "broken"]
@@ -85,13 +109,18 @@ class Plugins:
     def _named(self, kind: str, name: str) -> list[Component]:
         distribution, slash, short = name.rpartition("/")
         found = [c for c in self.components(kind) if c.name == short]
-        return [c for c in found if _normal(c.distribution) == _normal(distribution)] if slash else found
+        wanted = distribution if slash else self.prefer.get(f"{kind}:{short}")
+        return [c for c in found if wanted is None or normal(c.distribution) == normal(wanted)]
 
     def _ambiguous(self, kind: str, reference: Reference, found: list[Component]) -> str:
         argument = "" if reference.argument is None else f":{reference.argument}"
         lines = [f"  {c.distribution}/{reference.name}{argument}   ({c.distribution} {c.version})" for c in found]
         return "\n".join(
-            [f"more than one {KINDS[kind].noun} is named '{reference.name}'. Write which one you mean:", *lines]
+            [
+                f"more than one {KINDS[kind].noun} is named '{reference.name}'. Write which one you mean:",
+                *lines,
+                f"or say it once, in a config file: prefer: {{{kind}:{reference.name}: {found[0].distribution}}}",
+            ]
         )
 
     def _unknown(self, kind: str, name: str) -> str:
@@ -104,21 +133,33 @@ class Plugins:
             text += f"\n'{name}' is a {elsewhere[0].noun}"
         for plugin in self.broken():
             text += f"\n{plugin.distribution} {plugin.version} could not be loaded and may provide it: {plugin.error}"
+        for plugin in self.all:
+            if plugin.state == "disabled":
+                text += f"\n{plugin.distribution} {plugin.version} is left out and may provide it: {plugin.error}"
         return text
 
 
-def load_plugins(entry_points: Iterable[tuple[EntryPoint, str, str]] | None = None) -> Plugins:
+def load_plugins(
+    entry_points: Iterable[tuple[EntryPoint, str, str]] | None = None,
+    environ: Mapping[str, str] = os.environ,
+    no_plugin: Iterable[str] = (),
+) -> Plugins:
     """Import every plugin and collect its records; a plugin that fails is kept with the cause and costs nothing else.
 
     `entry_points` are (entry point, distribution, version); by default those of all installed distributions.
+    `no_plugin` names distributions or entry points to leave out, as do the variables that `ft.switches` reads from
+    `environ`; one that is not installed raises FtError.
     """
+    switches = read_switches(environ, no_plugin)
     found = sorted(entry_points if entry_points is not None else _installed(), key=lambda e: (e[1], e[0].name))
-    return Plugins(tuple(_load(*each) for each in found))
+    switches.check([(distribution, entry_point.name) for entry_point, distribution, _ in found])
+    return Plugins(tuple(_load(*each, switches) for each in found))
 
 
 def implementation(component: Component, callable_name: str) -> Any:
     """Import and return one callable of a component. Raises FtError when the record points at nothing."""
-    return _resolve(getattr(component.record, callable_name), component, callable_name)
+    function = _resolve(getattr(component.record, callable_name), component, callable_name)
+    return traced_call(function, f"{callable_name} of {component.kind.noun} '{component.name}'")
 
 
 def read_settings(component: Component, values: Mapping[str, Any], where: str) -> Any:
@@ -143,16 +184,39 @@ def _installed() -> Iterator[tuple[EntryPoint, str, str]]:
             yield entry_point, distribution.name, distribution.version
 
 
-def _load(entry_point: EntryPoint, distribution: str, version: str) -> Plugin:
-    def plugin(state: Literal["ok", "broken"], error: str = "", components: Iterable[Component] = ()) -> Plugin:
-        return Plugin(entry_point.name, entry_point.value, distribution, version, state, error, tuple(components))
-
+def _load(entry_point: EntryPoint, distribution: str, version: str, switches: Switches) -> Plugin:
+    plugin = Plugin(entry_point.name, entry_point.value, distribution, version, "ok")
+    if reason := switches.reason(distribution, entry_point.name):
+        return replace(plugin, state="disabled", error=reason)
+    began = time.perf_counter()
     # A plugin is a stranger's code: whatever it raises is its own failure, kept and shown, never ft's.
     try:
-        module = entry_point.load()
-        return plugin("ok", components=_collect(module, distribution, version))
+        with traced(f"import {entry_point.value} of {distribution} {version}"):
+            module = entry_point.load()
+        _check_api(getattr(module, "FT_API", API_VERSION), distribution)
+        components = tuple(_collect(module, distribution, version))
+        return replace(plugin, components=components, seconds=time.perf_counter() - began)
     except (Exception, SystemExit) as error:
-        return plugin("broken", error=" ".join(f"{type(error).__name__}: {error}".split()))
+        if switches.raise_errors:
+            raise
+        newer = f"; it may need a newer ft than {__version__}" if getattr(error, "name", None) == "ft" else ""
+        cause = " ".join(f"{type(error).__name__}: {error}".split()) + newer
+        return replace(plugin, state="broken", error=cause, seconds=time.perf_counter() - began)
+
+
+def _check_api(wanted: Any, distribution: str) -> None:
+    if not isinstance(wanted, int):
+        raise TypeError(f"FT_API is {wanted!r}; it is a whole number, as in FT_API = {API_VERSION}")
+    if wanted > API_VERSION:
+        raise RuntimeError(
+            f"it is made for version {wanted} of ft's plugin API and ft {__version__} has {API_VERSION}; "
+            "upgrade ft: pip install --upgrade ftkit"
+        )
+    if wanted < API_VERSION - 1:
+        raise RuntimeError(
+            f"it is made for version {wanted} of ft's plugin API and ft {__version__} takes {API_VERSION - 1} and "
+            f"{API_VERSION}; upgrade it: pip install --upgrade {distribution}"
+        )
 
 
 def _collect(module: Any, distribution: str, version: str) -> Iterator[Component]:
@@ -166,14 +230,24 @@ def _collect(module: Any, distribution: str, version: str) -> Iterator[Component
             raise TypeError(f"there is no hook {caller.name}.{did_you_mean(caller.name, hooks)}")
         kind = hooks[caller.name]
         for hook in caller.get_hookimpls():
+            _check_signature(hook.function, kind)
             # Called without pluggy, which would drop a None that was meant to be records.
-            for record in _records(hook.function(), kind):
+            with traced(f"{kind.hook} of {distribution} {version}"):
+                records = list(_records(hook.function(), kind))
+            for record in records:
                 if (kind.name, record.name) in collected:
                     raise TypeError(f"{kind.hook} yields two {kind.noun} records named '{record.name}'")
                 collected.add((kind.name, record.name))
                 yield Component(kind, record, distribution, version)
     if not collected:
         raise TypeError(f"it provides nothing; mark at least one of these functions with @hookimpl: {', '.join(hooks)}")
+
+
+def _check_signature(function: Any, kind: Kind) -> None:
+    if names := list(
+        inspect.signature(function).parameters
+    ):  # pluggy allows those with a default, and never gives them
+        raise TypeError(f"{kind.hook} takes no arguments; remove {', '.join(map(repr, names))} from its definition")
 
 
 def _records(records: Any, kind: Kind) -> Iterator[Extension]:
@@ -214,7 +288,3 @@ def _resolve(pointer: Any, component: Component, what: str) -> Any:
         hint = f"; did you mean '{module}:{near[0]}'?" if near else ""
         raise FtError(f"{place} names '{pointer}' as its {what}, which does not exist{hint}")
     return getattr(target, attribute)
-
-
-def _normal(distribution: str) -> str:
-    return re.sub(r"[-_.]+", "-", distribution).lower()

@@ -165,7 +165,8 @@ def test_a_name_provided_twice_is_an_error_only_when_asked_for(twice: Plugins) -
     assert str(error.value) == (
         "more than one freezing strategy is named 'mine'. Write which one you mean:\n"
         "  Dist_B/mine:x   (Dist_B 1.0)\n"
-        "  dist-a/mine:x   (dist-a 1.0)"
+        "  dist-a/mine:x   (dist-a 1.0)\n"
+        "or say it once, in a config file: prefer: {freeze:mine: Dist_B}"
     )
 
 

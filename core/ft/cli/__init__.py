@@ -8,6 +8,7 @@ from importlib import import_module
 import click
 
 from ft import __version__
+from ft.cli.common import no_plugin_option
 from ft.errors import FtError
 
 COMMANDS = {
@@ -16,7 +17,7 @@ COMMANDS = {
     "predict": ("ft.cli.predict:predict", "Classify images with a finished run."),
     "evaluate": ("ft.cli.predict:evaluate", "Measure a finished run on labelled images."),
     "models": ("ft.cli.models:models", "List backbones; `ft models show NAME` describes one."),
-    "plugins": ("ft.cli.plugins:plugins", "List what is installed, and where it came from."),
+    "plugins": ("ft.cli.plugins:plugins", "List what is installed; `ft plugins new` starts your own."),
     "describe": ("ft.cli.plugins:describe", "Explain a component and its settings."),
 }
 
@@ -51,6 +52,7 @@ class LazyGroup(click.Group):
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="ft")
+@no_plugin_option
 def cli() -> None:
     """Fine-tune any pretrained vision backbone on your own images.
 

@@ -8,28 +8,55 @@ from typing import Any
 
 import click
 
-from ft.cli.common import load_and_report
+from ft.cli.common import load_and_report, no_plugin_option
+from ft.cli.plugin_check import check
+from ft.cli.plugin_new import new
+from ft.cli.plugin_why import why
 from ft.errors import FtError, did_you_mean
 from ft.extensions import KINDS
 from ft.plugins import Component, implementation, settings_class
 from ft.references import parse_reference
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @click.option("--json", "as_json", is_flag=True, help="print JSON")
-def plugins(as_json: bool) -> None:
-    """List what is installed: name, kind, distribution, version, state."""
+@no_plugin_option
+@click.pass_context
+def plugins(ctx: click.Context, as_json: bool) -> None:
+    """List what is installed, and where it came from; `ft plugins new` starts a plugin of your own."""
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(list_plugins, as_json=as_json)
+
+
+@plugins.command("list")
+@click.option("--json", "as_json", is_flag=True, help="print JSON")
+def list_plugins(as_json: bool) -> None:
+    """List components: kind, name, distribution, version, state, and how long importing the plugin took."""
     installed = load_and_report()
-    found = [(c.kind.name, c.name, c.distribution, c.version, "ok", c.record.summary) for c in installed.components()]
-    found += [("?", p.name, p.distribution, p.version, p.state, p.error) for p in installed.broken()]
+    importing = {component: plugin.seconds for plugin in installed.all for component in plugin.components}
+    found: list[tuple[Any, ...]] = [
+        (c.kind.name, c.name, c.distribution, c.version, "ok", c.record.summary, importing[c])
+        for c in installed.components()
+    ]
+    unused = [plugin for plugin in installed.all if plugin.state != "ok"]
+    found += [("?", p.name, p.distribution, p.version, p.state, p.error, p.seconds) for p in unused]
+    found = [(*row, round(seconds * 1000, 1)) for *row, seconds in found]
     if as_json:
-        keys = ("kind", "name", "distribution", "version", "state", "summary")
+        keys = ("kind", "name", "distribution", "version", "state", "summary", "import_ms")
         click.echo(json.dumps([dict(zip(keys, row, strict=True)) for row in found], indent=2, ensure_ascii=False))
         return
     from ft.cli.tables import print_table
 
-    rows = [(kind, name, f"{dist} {version}", state, text) for kind, name, dist, version, state, text in found]
-    print_table(("kind", "name", "distribution", "state", "what it does"), rows, cut="what it does")
+    rows = [
+        (kind, name, f"{dist} {version}", state, f"{ms:.0f} ms", text)
+        for kind, name, dist, version, state, text, ms in found
+    ]
+    print_table(("kind", "name", "distribution", "state", "import", "what it does"), rows, cut="what it does")
+
+
+plugins.add_command(new)
+plugins.add_command(why)
+plugins.add_command(check)
 
 
 @click.command()
@@ -41,11 +68,17 @@ def describe(component: str, as_json: bool) -> None:
     if not colon or kind not in KINDS:
         raise FtError(f"write KIND:NAME, as in freeze:regex.{did_you_mean(kind, KINDS)} Kinds: {', '.join(KINDS)}")
     found = load_and_report().get(kind, parse_reference(name))
-    schema = settings_class(found).model_json_schema()
     if as_json:
-        click.echo(json.dumps(schema, indent=2))
-        return
+        click.echo(json.dumps(settings_class(found).model_json_schema(), indent=2))
+    else:
+        print_component(found)
+
+
+def print_component(found: Component) -> None:
+    """Print what a component is, its documentation, an example and its settings."""
     from ft.cli.tables import print_table
+
+    schema = settings_class(found).model_json_schema()
 
     click.secho(f"{found.kind.noun} {found.name}", bold=True, nl=False)
     click.echo(f"   from {found.distribution} {found.version}\n\n{found.record.summary}")

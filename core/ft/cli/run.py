@@ -10,13 +10,14 @@ from typing import Any
 
 import click
 
-from ft.cli.common import load_and_report
+from ft.cli.common import load_and_report, no_plugin_option
 from ft.cli.options import config_from, config_options, given_flags
 from ft.errors import FtError
 
 
 @click.command()
 @config_options
+@no_plugin_option
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="continue a run that was stopped")
 @click.option("--trust-code", is_flag=True, help="let --resume import components that the run names by file or module")
 def run(file: Path | None, sets: tuple[str, ...], resume: Path | None, trust_code: bool, **given: Any) -> None:
@@ -51,6 +52,7 @@ def run(file: Path | None, sets: tuple[str, ...], resume: Path | None, trust_cod
 
 @click.command()
 @config_options
+@no_plugin_option
 @click.option("--json", "as_json", is_flag=True, help="the resolved config and the plan; ft run --config takes it")
 def plan(file: Path | None, sets: tuple[str, ...], as_json: bool, **given: Any) -> None:
     """Show exactly what `ft run` would do with the same flags. Fetches and trains nothing."""

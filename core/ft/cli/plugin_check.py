@@ -1,0 +1,79 @@
+"""`ft plugins check`."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import Executor
+from pathlib import Path
+
+import click
+
+from ft.cli.common import load_and_report
+from ft.errors import FtError, did_you_mean
+from ft.plugins import Component, Plugin
+from ft.switches import normal
+
+_RESULTS = ("passed", "failed", "skipped")
+Row = tuple[str, str, str, str]
+"""Component, check, one of the results, why."""
+
+
+@click.command()
+@click.argument("distribution", required=False, metavar="[DISTRIBUTION]")
+@click.option("--verbose", "-v", is_flag=True, help="show each check, and why one was skipped")
+@click.pass_context
+def check(ctx: click.Context, distribution: str | None, verbose: bool) -> None:
+    """Run the conformance kit against what is installed, or against one DISTRIBUTION. Exits with 1 if it fails."""
+    from ft.cli.tables import print_table
+
+    installed = load_and_report()
+    chosen = [p for p in installed.all if distribution is None or normal(p.distribution) == normal(distribution)]
+    if not chosen:
+        known = sorted({plugin.distribution for plugin in installed.all})
+        near = did_you_mean(distribution or "", known)
+        raise FtError(f"no plugin of a distribution '{distribution}' is installed.{near} Installed: {', '.join(known)}")
+    rows = list(_checked(chosen))
+    counts = {name: Counter(row[2] for row in rows if row[0] == name) for name in dict.fromkeys(row[0] for row in rows)}
+    if verbose:
+        print_table(("component", "check", "result", "why"), rows)
+    else:
+        print_table(("component", *_RESULTS), [(name, *(n[r] or "-" for r in _RESULTS)) for name, n in counts.items()])
+    failed = [(name, what, why) for name, what, result, why in rows if result == "failed"]
+    for name, what, why in failed:
+        click.echo(f"{name}: not so: {what}: {why}")
+    if failed:
+        ctx.exit(1)
+
+
+def _checked(chosen: list[Plugin]) -> Iterator[Row]:
+    from ft.testing.worker import spawned_worker
+
+    with spawned_worker() as worker:
+        for plugin in chosen:
+            if plugin.state != "ok":
+                result = "failed" if plugin.state == "broken" else "skipped"
+                yield f"{plugin.distribution}: {plugin.name}", "it can be loaded", result, plugin.error
+            for component in plugin.components:
+                yield from _check(component, plugin, worker)
+
+
+def _check(component: Component, plugin: Plugin, worker: Executor) -> Iterator[Row]:
+    from ft.testing.checks import CHECKS, usual_arguments
+    from ft.testing.trial import NotApplicable, Trial
+
+    for each in CHECKS[component.kind.name]:
+        name = f"{component.kind.name}:{component.name}"
+        with tempfile.TemporaryDirectory() as folder:
+            reference = f"{component.distribution}/{component.name}"
+            try:
+                trial = Trial(component, reference, plugin, Path(folder), worker, usual_arguments(component))
+                each(trial)
+                result, why = "passed", ""
+            except NotApplicable as reason:
+                result, why = "skipped", str(reason)
+            except (Exception, SystemExit) as error:  # a stranger's code: whatever it raises is a finding
+                kind = "" if isinstance(error, AssertionError | FtError) else f"{type(error).__name__}: "
+                result, why = "failed", f"{kind}{error}" or type(error).__name__
+        yield name, each.__name__.replace("_", " "), result, " ".join(why.split())

@@ -1,0 +1,23 @@
+"""`ft plugins new KIND NAME`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ft.cli.common import load_and_report
+from ft.extensions import KINDS
+
+
+@click.command()
+@click.argument("kind", metavar=f"[{'|'.join(KINDS)}]")
+@click.argument("name")
+@click.option("--into", default=".", type=click.Path(path_type=Path), metavar="DIR", help="where; default: here")
+def new(kind: str, name: str, into: Path) -> None:
+    """Write a complete plugin, with tests, into a new folder: `ft plugins new freeze my-strategy`."""
+    from ft.scaffold import write_plugin
+
+    folder = write_plugin(kind, name, into, load_and_report())
+    click.echo(f"{folder} is a working {KINDS[kind].noun}. Install it, test it, then change it:")
+    click.echo(f"  cd {folder}\n  pip install -e '.[test]'\n  pytest\n  ft describe {kind}:{name}")

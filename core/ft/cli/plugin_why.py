@@ -1,0 +1,93 @@
+"""`ft plugins why NAME`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.metadata import distributions
+
+import click
+
+from ft.cli.common import load_and_report
+from ft.errors import FtError, did_you_mean
+from ft.extensions import KINDS
+from ft.plugins import Component, Plugin, Plugins
+
+
+@click.command()
+@click.argument("name")
+def why(name: str) -> None:
+    """Say who provides NAME (a component, a model or a plugin), who else does, and how to choose.
+
+    \b
+      ft plugins why vgg16
+      ft plugins why freeze:regex
+    """
+    installed = load_and_report()
+    lines = [*_components(name, installed), *_models(name, installed), *_plugins(name, installed)]
+    if not lines:
+        raise FtError(_unknown(name, installed))
+    click.echo("\n".join(lines))
+    for plugin in installed.all:
+        if plugin.state != "ok":
+            click.echo(f"{_of(plugin)} is {plugin.state} and may provide it too: {plugin.error}")
+
+
+def _components(name: str, installed: Plugins) -> Iterator[str]:
+    kind, colon, rest = name.partition(":")
+    kinds, wanted = ([kind], rest) if colon and kind in KINDS else (list(KINDS), name)
+    for each in kinds:
+        found = [c for c in installed.components(each) if wanted in (c.name, f"{c.distribution}/{c.name}")]
+        yield from _who(found, each)
+
+
+def _models(name: str, installed: Plugins) -> Iterator[str]:
+    from ft.catalogue import model_names
+
+    provider, _, model = name.rpartition(":")
+    owners = [c for c in installed.components("backbone") if provider in ("", c.name) and model in model_names(c)]
+    for each in dict.fromkeys(c.name for c in owners):
+        yield f"model {model}: use it as {each}:{model}"
+        yield from _who([c for c in owners if c.name == each], "backbone")
+
+
+def _who(found: list[Component], kind: str) -> Iterator[str]:
+    for component in found:
+        yield f"{component.kind.noun} {component.name}: provided by {component.distribution} {component.version}"
+    if len(found) > 1:
+        one = found[0]
+        yield f"  none of these {len(found)} goes before the others, so '{one.name}' alone is an error; choose with"
+        yield from (f"    {c.distribution}/{c.name}" for c in found)
+        yield f"  or for good, in a config file: prefer: {{{kind}:{one.name}: {one.distribution}}}"
+
+
+def _plugins(name: str, installed: Plugins) -> Iterator[str]:
+    for plugin in installed.all:
+        if name in (plugin.name, plugin.distribution):
+            state = f"{plugin.state}: {plugin.error}" if plugin.error else plugin.state
+            yield f"plugin {plugin.name}: module {plugin.module} of {_of(plugin)}, {state}"
+            provided = ", ".join(f"{c.kind.name}:{c.name}" for c in plugin.components)
+            yield f"  provides {provided or 'nothing as it is'}"
+            yield from _hidden(plugin)
+
+
+def _hidden(plugin: Plugin) -> Iterator[str]:
+    """Other installations of the same distribution: the first on Python's search path counts."""
+    copies = list(distributions(name=plugin.distribution))
+    for copy in copies[1:]:
+        place = copy.locate_file("")
+        if place != copies[0].locate_file(""):
+            yield f"  hides {plugin.distribution} {copy.version} in {place}, which is later on Python's search path"
+
+
+def _unknown(name: str, installed: Plugins) -> str:
+    from ft.catalogue import model_names
+
+    known = [c.name for c in installed.components()] + [p.name for p in installed.all]
+    known += [model for c in installed.components("backbone") for model in model_names(c)]
+    lines = [f"nothing that is installed is named '{name}'.{did_you_mean(name, known)} See ft plugins and ft models"]
+    unused = [plugin for plugin in installed.all if plugin.state != "ok"]
+    return "\n".join([*lines, *(f"{_of(p)} is {p.state} and may provide it: {p.error}" for p in unused)])
+
+
+def _of(plugin: Plugin) -> str:
+    return f"{plugin.distribution} {plugin.version}"

@@ -1,0 +1,43 @@
+"""The conformance kit: what every plugin should pass, and fixtures to test one with. Nothing heavy is imported here.
+
+    from ft.testing import FreezeConformance
+
+    class TestMine(FreezeConformance):
+        component = "freeze:mine"
+        arguments = ("3", "60%")
+
+`ft plugins check` runs the same checks against what is installed. Fixtures (`ft_cli`, `ft_install`, `ft_registry`)
+come with ft as a pytest plugin and need no import.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ft.testing.conformance import (
+        BackboneConformance as BackboneConformance,
+        DataConformance as DataConformance,
+        FreezeConformance as FreezeConformance,
+        HeadConformance as HeadConformance,
+        WeightSourceConformance as WeightSourceConformance,
+    )
+    from ft.testing.networks import tiny_backbones as tiny_backbones
+    from ft.testing.served import WeightFile as WeightFile
+
+_WHERE = {
+    "BackboneConformance": "ft.testing.conformance",
+    "DataConformance": "ft.testing.conformance",
+    "FreezeConformance": "ft.testing.conformance",
+    "HeadConformance": "ft.testing.conformance",
+    "WeightSourceConformance": "ft.testing.conformance",
+    "WeightFile": "ft.testing.served",
+    "tiny_backbones": "ft.testing.networks",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'ft.testing' has no attribute {name!r}")
+    return getattr(import_module(_WHERE[name]), name)

@@ -1,0 +1,217 @@
+"""Checks for backbone providers, of each model that is tried."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from ft.extensions import Backbone
+from ft.testing.common import loaded_by_importing
+from ft.testing.trial import Check, NotApplicable, Trial, expect
+from ft.testing.worker import seeded_digest
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+CLASSES = 3
+_LIST = """
+from ft.plugins import implementation, read_settings
+for component in plugins.components("backbone"):
+    for name in implementation(component, "models")(read_settings(component, {}, "")):
+        component.record.weights and implementation(component, "weights")(name)
+"""
+
+
+def listing_models_loads_no_torch(trial: Trial) -> None:
+    """`ft models` names all models and their weights without torch."""
+    heavy = loaded_by_importing(trial, then=_LIST)
+    expect(not heavy, f"{trial.label}: listing models or weights loads {heavy}; import it in build")
+
+
+def models_have_names(trial: Trial) -> None:
+    """The names are those of the provider, each once, and those that are tried are among them."""
+    for settings in trial.read_settings():
+        names = list(trial.call("models", settings))
+        expect(names and all(isinstance(name, str) and name for name in names), f"{trial.label} lists {names!r:.200}")
+        expect(len(set(names)) == len(names), f"{trial.label} lists a model twice")
+        absent = [name for name in trial.arguments if name not in names]
+        expect(not absent, f"{trial.label} does not list {absent}")
+
+
+def weights_can_be_told_apart(trial: Trial) -> None:
+    """Entries have distinct names, plain file names and, where they name a digest, hexadecimal ones."""
+    from ft.weight_cache import check_file_name
+
+    if trial.component.record.weights is None:
+        raise NotApplicable("it publishes no weights")
+    for model in trial.arguments:
+        entries = list(trial.call("weights", model))
+        names = [entry.name for entry in entries]
+        expect(len(set(names)) == len(names), f"{model} has two weight entries of one name: {names}")
+        for entry in entries:
+            check_file_name(entry.file_name)
+            expect(re.fullmatch("[0-9a-fA-F]{8,64}|", entry.sha256), f"{entry.name}: sha256 '{entry.sha256}'")
+            expect(not entry.classes or len(entry.classes) == entry.num_classes, f"{entry.name}: wrong class names")
+
+
+def stages_cover_the_parameters_in_order(trial: Trial) -> None:
+    """Each parameter outside the head is in one stage; images pass the stages in the order they are listed."""
+    for model, backbone in _backbones(trial):
+        paths = {path for path, _ in backbone.module.named_modules()} | {
+            n for n, _ in backbone.module.named_parameters()
+        }
+        wrong = [path for stage in backbone.stages for path in stage.paths if path not in paths]
+        expect(not wrong, f"{model}: stages name {wrong}, which the module does not have")
+        names = [stage.name for stage in backbone.stages]
+        expect(len(set(names)) == len(names), f"{model}: two stages have one name: {names}")
+        held = [name for stage in backbone.stages for name in backbone.parameters_under(*stage.paths)]
+        missing = sorted(set(backbone.parameter_names()) - set(held))
+        expect(not missing, f"{model}: no stage holds {missing[:3]}")
+        expect(len(held) == len(set(held)), f"{model}: stages overlap")
+        visited = _visited(backbone)
+        expect(visited == sorted(visited), f"{model}: images pass the stages {[names[i] for i in visited]}")
+
+
+def the_head_is_where_it_says(trial: Trial) -> None:
+    """What enters the classifier has `feature_dim` features, as a vector or a map, as `head_form` says."""
+    for model, backbone in _backbones(trial):
+        expect(len(backbone.aux_dims) == len(backbone.head_paths) - 1, f"{model}: an aux_dim for each auxiliary head")
+        seen: list[tuple[int, ...]] = []
+        head = backbone.module.get_submodule(backbone.head_paths[0])
+        hook = head.register_forward_pre_hook(lambda _, args, s=seen: s.append(tuple(args[0].shape)))
+        _forward(backbone, training=False)
+        hook.remove()
+        expect(seen, f"{model}: nothing passes {backbone.head_paths[0]}")
+        rank = 4 if backbone.head_form == "map" else 2
+        fits = len(seen[0]) == rank and seen[0][1] == backbone.feature_dim
+        expect(
+            fits, f"{model}: {seen[0]} enters the head; head_form {backbone.head_form}, {backbone.feature_dim} features"
+        )
+
+
+def it_trains_with_a_new_head(trial: Trial) -> None:
+    """With a head for other classes it gives their logits, and a backward pass reaches every parameter."""
+    import torch
+
+    for model, backbone in _backbones(trial):
+        _put_heads(backbone)
+        logits = _forward(backbone, training=True)
+        main = logits[0] if isinstance(logits, tuple) else logits
+        expect(
+            tuple(main.shape) == (2, CLASSES), f"{model} gives {tuple(main.shape)} for 2 images and {CLASSES} classes"
+        )
+        expect(bool(torch.isfinite(main).all()), f"{model} gives values that are not finite")
+        outputs = list(logits) if isinstance(logits, tuple) else [logits]
+        torch.stack([each.square().sum() for each in outputs]).sum().backward()  # type: ignore[no-untyped-call]
+        idle = [name for name, p in backbone.module.named_parameters() if p.requires_grad and p.grad is None]
+        expect(not idle, f"{model}: no gradient reaches {idle[:3]}")
+
+
+def building_follows_the_seed(trial: Trial) -> None:
+    """The same seed builds the same network."""
+    for settings in trial.read_settings():
+        for model in trial.arguments:
+            one, other = (seeded_digest(lambda m=model, s=settings: trial.call("build", m, s).module) for _ in range(2))
+            expect(one == other, f"{trial.label} does not build {model} the same from the same seed")
+
+
+def it_builds_without_values(trial: Trial) -> None:
+    """`ft plan` and `ft models show` build on torch's meta device: same names, same shapes, no values."""
+    import torch
+
+    for (model, backbone), (_, empty) in zip(_backbones(trial), _backbones(trial, "meta"), strict=True):
+        expect(next(empty.module.parameters()).is_meta, f"{model} ignores torch.device('meta')")
+        shapes, other = ({name: p.shape for name, p in each.module.named_parameters()} for each in (backbone, empty))
+        expect(shapes == other, f"{model} has other parameters on the meta device")
+        expect(isinstance(_forward(empty, training=False), torch.Tensor), f"{model} does not run on the meta device")
+
+
+def a_frozen_prefix_can_be_cut(trial: Trial) -> None:
+    """With all but the head frozen, what is computed once and the rest give the same logits together, bit for bit."""
+    import torch
+
+    from ft.prefix.find import find_prefix, split_module
+    from ft.prefix.records import NoCut
+
+    for model, backbone in _backbones(trial):
+        _put_heads(backbone)
+        module = backbone.module.eval()
+        frozen = {name for name, _ in module.named_parameters() if not backbone.in_head(name)}
+        images = _images(backbone, next(module.parameters()).device)
+        found = find_prefix(module, frozen, tuple(images.shape[1:]))
+        if isinstance(found, NoCut):
+            raise NotApplicable(f"{model} has no cut: {found}")
+        halves = split_module(found)
+        with torch.no_grad():
+            expect(torch.equal(halves.suffix(halves.prefix(images)), module(images)), f"{model}: the halves differ")
+
+
+def _backbones(trial: Trial, device: str = "cpu") -> Iterator[tuple[str | None, Backbone]]:
+    import torch
+
+    for settings in trial.read_settings():
+        for model in trial.arguments:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(0)
+                with torch.device(device):
+                    backbone = trial.call("build", model, settings)
+                expect(isinstance(backbone, Backbone), f"{trial.label} returned {backbone!r:.80}, not a Backbone")
+                yield model, backbone
+
+
+def _images(backbone: Backbone, device: Any) -> torch.Tensor:
+    import torch
+
+    side = backbone.fixed_image_size or max(backbone.min_image_size, 32)
+    return torch.randn(2, 3, side, side, device=device)
+
+
+def _forward(backbone: Backbone, training: bool) -> Any:
+    module = backbone.module.train(training)
+    return module(_images(backbone, next(module.parameters()).device))
+
+
+def _put_heads(backbone: Backbone) -> None:
+    from torch import nn
+
+    form = backbone.head_form
+    main: nn.Module = (
+        nn.Conv2d(backbone.feature_dim, CLASSES, 1) if form == "map" else nn.Linear(backbone.feature_dim, CLASSES)
+    )
+    heads = (main, *(nn.Linear(dim, CLASSES) for dim in backbone.aux_dims))
+    for path, head in zip(backbone.head_paths, heads, strict=True):
+        backbone.module.set_submodule(path, head)
+
+
+def _visited(backbone: Backbone) -> list[int]:
+    """The stages in the order in which an image first reaches a module of theirs that holds parameters itself."""
+    order: list[int] = []
+    hooks = []
+
+    def reaches(number: int) -> Any:
+        return lambda *_: None if number in order else order.append(number)
+
+    for number, stage in enumerate(backbone.stages):
+        for path, module in backbone.module.named_modules():
+            inside = any(path == p or path.startswith(f"{p}.") for p in stage.paths)
+            if inside and not backbone.in_head(path) and any(True for _ in module.parameters(recurse=False)):
+                hooks.append(module.register_forward_pre_hook(reaches(number)))
+    _forward(backbone, training=False)
+    for hook in hooks:
+        hook.remove()
+    return order
+
+
+BACKBONE: tuple[Check, ...] = (
+    listing_models_loads_no_torch,
+    models_have_names,
+    weights_can_be_told_apart,
+    stages_cover_the_parameters_in_order,
+    the_head_is_where_it_says,
+    it_trains_with_a_new_head,
+    building_follows_the_seed,
+    it_builds_without_values,
+    a_frozen_prefix_can_be_cut,
+)

@@ -1,0 +1,158 @@
+"""The classes that a plugin's tests derive from: pytest runs every check of the kind, each as a test of its own."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from ft.extensions import KINDS
+from ft.plugins import Plugins, load_plugins
+from ft.references import parse_reference
+from ft.testing.checks import CHECKS, usual_arguments
+from ft.testing.served import WeightFile, serve_weights
+from ft.testing.trial import Check, NotApplicable, Trial
+
+
+class _Conformance:
+    """`component` is KIND:REFERENCE, as `ft describe` takes it; `settings` are mappings to try, each in turn."""
+
+    kind: ClassVar[str]
+    component: ClassVar[str] = ""
+    settings: ClassVar[Sequence[Mapping[str, Any]]] = ({},)
+
+    @pytest.fixture
+    def trial(
+        self,
+        arguments: Sequence[str | None] | None,
+        ft_worker: Executor,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        request: pytest.FixtureRequest,
+    ) -> Trial:
+        """What the checks get: the component as it is installed, and what to try it with."""
+        kind, _, text = self.component.partition(":")
+        assert kind == self.kind, f"set component = '{self.kind}:NAME' in {type(self).__name__}, not '{self.component}'"
+        scratch = tmp_path / "ft-check"
+        scratch.mkdir()
+        monkeypatch.setenv("FT_CACHE", str(scratch / "cache"))
+        reference = parse_reference(text)
+        installed: Plugins = load_plugins()
+        found = installed.get(kind, reference)
+        return Trial(
+            component=found,
+            reference=text,
+            plugin=next((plugin for plugin in installed.all if found in plugin.components), None),
+            folder=scratch,
+            worker=ft_worker,
+            arguments=tuple(usual_arguments(found) if arguments is None else arguments),
+            settings=tuple(self.settings),
+            weight_file=request.getfixturevalue("weight_file") if kind == "weights" else None,
+        )
+
+    def run(self, check: Check, trial: Trial) -> None:
+        try:
+            check(trial)
+        except NotApplicable as reason:
+            pytest.skip(str(reason))
+
+
+def _checks(kind: str) -> pytest.MarkDecorator:
+    assert kind in KINDS
+    return pytest.mark.parametrize("check", CHECKS[kind], ids=lambda check: check.__name__)
+
+
+class BackboneConformance(_Conformance):
+    """`models` are names of models to try; by default the provider's first. Small ones keep the tests quick."""
+
+    kind = "backbone"
+    models: ClassVar[Sequence[str] | None] = None
+
+    @pytest.fixture
+    def arguments(self) -> Sequence[str] | None:
+        return self.models
+
+    @_checks("backbone")
+    def test_conforms(self, check: Check, trial: Trial) -> None:
+        self.run(check, trial)
+
+
+class FreezeConformance(_Conformance):
+    """`arguments` are what may stand after the name, as "3" in depth:3; by default the example's."""
+
+    kind = "freeze"
+    arguments: ClassVar[Sequence[str | None] | None] = None
+
+    @pytest.fixture(name="arguments")
+    def _arguments(self) -> Sequence[str | None] | None:
+        return self.arguments
+
+    @_checks("freeze")
+    def test_conforms(self, check: Check, trial: Trial) -> None:
+        self.run(check, trial)
+
+
+class HeadConformance(_Conformance):
+    """`settings` are mappings to build heads from; by default the defaults."""
+
+    kind = "head"
+
+    @pytest.fixture
+    def arguments(self) -> Sequence[None]:
+        return (None,)
+
+    @_checks("head")
+    def test_conforms(self, check: Check, trial: Trial) -> None:
+        self.run(check, trial)
+
+
+class WeightSourceConformance(_Conformance):
+    """Override the fixture `argument`: put `weight_file` where the source looks, and return what names that place.
+
+    `weight_file.path` is a file alone in a folder, `weight_file.base_url` a server that has it under its name, and
+    `weight_file.entry.url` its whole URL.
+    """
+
+    kind = "weights"
+
+    @pytest.fixture
+    def weight_file(self, tmp_path: Path) -> Iterator[WeightFile]:
+        """A small weight file with its entry, on disk and served on this machine."""
+        folder = tmp_path / "ft-weight-file"
+        folder.mkdir()
+        with contextlib.ExitStack() as stack:
+            yield stack.enter_context(serve_weights(folder))
+
+    @pytest.fixture
+    def argument(self, weight_file: WeightFile) -> str | None:
+        return None
+
+    @pytest.fixture
+    def arguments(self, argument: str | None) -> Sequence[str | None]:
+        return (argument,)
+
+    @_checks("weights")
+    def test_conforms(self, check: Check, trial: Trial) -> None:
+        self.run(check, trial)
+
+
+class DataConformance(_Conformance):
+    """Override the fixture `argument`: make a few images of two classes and return what names them."""
+
+    kind = "data"
+
+    @pytest.fixture
+    def argument(self) -> str | None:
+        return None
+
+    @pytest.fixture
+    def arguments(self, argument: str | None) -> Sequence[str | None]:
+        return (argument,)
+
+    @_checks("data")
+    def test_conforms(self, check: Check, trial: Trial) -> None:
+        self.run(check, trial)

@@ -1,0 +1,81 @@
+"""Checks for data sources."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ft.errors import FtError
+from ft.extensions import Sample
+from ft.testing.trial import Check, NotApplicable, Trial, expect
+
+ODD_ARGUMENTS = (None, "", "./no/such/place", "no-such-thing")
+
+
+def samples_are_labelled_images(trial: Trial) -> None:
+    """Paths exist, each once; labels are class names, two at least; splits are train, val, test or None."""
+    for settings, argument, samples in _loaded(trial):
+        where = f"{trial.label} with {argument!r}, {settings!r}"
+        expect(samples, f"{where} has no images; raise FtError instead")
+        strange = [sample for sample in samples if not isinstance(sample, Sample)]
+        expect(not strange, f"{where} yields {strange[:1]!r}; it yields ft.Sample")
+        absent = [str(sample.path) for sample in samples if not sample.path.is_file()]
+        expect(not absent, f"{where}: there is no file {absent[:1]}")
+        paths = [sample.path for sample in samples]
+        expect(len(set(paths)) == len(paths), f"{where} yields an image twice")
+        labels = {sample.label for sample in samples}
+        expect(all(isinstance(label, str) and label for label in labels), f"{where} has labels {labels!r:.200}")
+        expect(len(labels) > 1, f"{where} has the one class {labels}; try it with data of two")
+        splits = {sample.split for sample in samples} - {None, "train", "val", "test"}
+        expect(not splits, f"{where} has the splits {splits}; there are train, val, test and None")
+
+
+def images_open(trial: Trial) -> None:
+    """The first image of each class can be read."""
+    from PIL import Image
+
+    for _, _, samples in _loaded(trial):
+        for sample in {sample.label: sample for sample in reversed(samples)}.values():
+            try:
+                with Image.open(sample.path) as image:
+                    image.convert("RGB")
+            except OSError as error:
+                raise AssertionError(f"{sample.path} cannot be read: {error}") from None
+
+
+def the_order_is_always_the_same(trial: Trial) -> None:
+    """A run can only be repeated when the same data come in the same order."""
+    for (_, argument, once), (_, _, again) in zip(_loaded(trial), _loaded(trial), strict=True):
+        expect(once == again, f"{trial.label} with {argument!r} yields another order each time; sort it")
+
+
+def a_mistake_is_told_to_the_user(trial: Trial) -> None:
+    """Whatever argument is typed, there are images or an FtError that says what to type; never a traceback."""
+    for settings in trial.read_settings():
+        for argument in ODD_ARGUMENTS:
+            try:
+                list(trial.call("load", argument, settings))
+            except FtError as error:
+                expect(str(error).strip(), f"{trial.label} raises an FtError that says nothing for {argument!r}")
+            except Exception as error:
+                raise AssertionError(
+                    f"{trial.label} raises {type(error).__name__} ({error}) for {argument!r}; raise ft.FtError"
+                ) from error
+
+
+def _loaded(trial: Trial) -> list[tuple[Any, str | None, list[Sample]]]:
+    try:
+        return [
+            (settings, argument, list(trial.call("load", argument, settings)))
+            for settings in trial.read_settings()
+            for argument in trial.arguments
+        ]
+    except FtError as error:
+        raise NotApplicable(f"it has no data here: {error}") from None
+
+
+DATA: tuple[Check, ...] = (
+    samples_are_labelled_images,
+    images_open,
+    the_order_is_always_the_same,
+    a_mistake_is_told_to_the_user,
+)

@@ -1,0 +1,121 @@
+"""Checks for head builders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from ft.testing.trial import Check, NotApplicable, Trial, expect
+from ft.testing.worker import seeded_digest
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+SIZES = ((8, 3), (5, 2))
+"""Numbers of features and of classes to build heads for."""
+
+
+def it_maps_features_to_classes(trial: Trial) -> None:
+    """[N, feature_dim] becomes [N, num_classes], in train mode and in eval mode."""
+    import torch
+
+    for features, classes, head in _heads(trial, "build"):
+        for training in (True, False):
+            _maps(trial, head.train(training), torch.randn(4, features), (4, classes))
+
+
+def it_maps_every_position(trial: Trial) -> None:
+    """build_map, where there is one: [N, feature_dim, H, W] becomes [N, num_classes, H, W]."""
+    import torch
+
+    if trial.component.record.build_map is None:
+        raise NotApplicable("it has no build_map")
+    for features, classes, head in _heads(trial, "build_map"):
+        for training in (True, False):
+            _maps(trial, head.train(training), torch.randn(4, features, 3, 2), (4, classes, 3, 2))
+
+
+def building_follows_the_seed(trial: Trial) -> None:
+    """The same seed builds the same head, so that a run can be repeated."""
+    for settings in trial.read_settings():
+        one, other = (seeded_digest(lambda s=settings: trial.call("build", 8, 3, s)) for _ in range(2))
+        expect(one == other, f"{trial.label} does not build the same from the same seed; draw with torch's generator")
+
+
+def every_parameter_learns(trial: Trial) -> None:
+    """A backward pass reaches every parameter that asks for a gradient, and there is one."""
+    import torch
+
+    for features, _, head in _heads(trial, "build"):
+        head.train()(torch.randn(4, features)).square().sum().backward()
+        trainable = {name: p for name, p in head.named_parameters() if p.requires_grad}
+        expect(trainable, f"{trial.label} has no parameter to train")
+        idle = [name for name, parameter in trainable.items() if parameter.grad is None]
+        expect(not idle, f"{trial.label}: no gradient reaches {', '.join(idle)}")
+
+
+def an_image_is_judged_alone(trial: Trial) -> None:
+    """In eval mode the answer is repeatable, and does not depend on what else is in the batch."""
+    import torch
+
+    for features, _, head in _heads(trial, "build"):
+        batch = torch.randn(4, features)
+        with torch.no_grad():
+            whole, again = head.eval()(batch), head(batch)
+            alone = torch.cat([head(batch[i : i + 1]) for i in range(len(batch))])
+        expect(torch.equal(whole, again), f"{trial.label} answers otherwise each time in eval mode")
+        expect(torch.allclose(whole, alone, atol=1e-5), f"{trial.label}: the answer depends on the rest of the batch")
+
+
+def its_tensors_can_be_saved(trial: Trial) -> None:
+    """The state of one head makes another answer the same: everything that matters is a parameter or a buffer."""
+    import torch
+
+    for settings in trial.read_settings():
+        one, other = trial.call("build", 8, 3, settings).eval(), trial.call("build", 8, 3, settings).eval()
+        other.load_state_dict(one.state_dict())
+        with torch.no_grad():
+            batch = torch.randn(4, 8)
+            expect(torch.equal(one(batch), other(batch)), f"{trial.label} keeps values outside its state_dict")
+
+
+def it_builds_without_values(trial: Trial) -> None:
+    """`ft plan` builds on torch's meta device, where tensors have a shape and no values."""
+    import torch
+
+    with torch.device("meta"):
+        for features, classes, head in _heads(trial, "build"):
+            _maps(trial, head.eval(), torch.randn(2, features), (2, classes))
+
+
+def _heads(trial: Trial, name: str) -> Iterator[tuple[int, int, nn.Module]]:
+    import torch
+    from torch import nn
+
+    for settings in trial.read_settings():
+        for features, classes in SIZES:
+            head: Any = trial.call(name, features, classes, settings)
+            expect(isinstance(head, nn.Module), f"{trial.label} returned {head!r}; it has to return a torch.nn.Module")
+            with torch.random.fork_rng(devices=[]):
+                yield features, classes, head
+
+
+def _maps(trial: Trial, head: nn.Module, batch: torch.Tensor, wanted: tuple[int, ...]) -> None:
+    import torch
+
+    out = head(batch)
+    given = tuple(batch.shape)
+    expect(isinstance(out, torch.Tensor), f"{trial.label} turns {given} into {out!r}, not a tensor")
+    expect(tuple(out.shape) == wanted, f"{trial.label} turns {given} into {tuple(out.shape)}; {wanted} is needed")
+
+
+HEAD: tuple[Check, ...] = (
+    it_maps_features_to_classes,
+    it_maps_every_position,
+    building_follows_the_seed,
+    every_parameter_learns,
+    an_image_is_judged_alone,
+    its_tensors_can_be_saved,
+    it_builds_without_values,
+)

@@ -1,0 +1,59 @@
+"""What a check gets, and what it raises."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ft.plugins import Component, Plugin, implementation, read_settings
+
+if TYPE_CHECKING:
+    from ft.testing.served import WeightFile
+
+Check = Callable[["Trial"], None]
+"""Raises AssertionError when a promise is broken and NotApplicable when it cannot be tried."""
+
+
+class NotApplicable(Exception):
+    """The check says nothing about this component; the message says why."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One component, and what to try it with.
+
+    `reference` is how another process finds it. `plugin` is None for a component that is not packaged. `arguments` are
+    those to try: of a strategy or source, or, for a provider, names of models. `settings` are mappings, each tried.
+    `folder` is empty and the check's to write to. `worker` runs a function in a process that was spawned.
+    """
+
+    component: Component
+    reference: str
+    plugin: Plugin | None
+    folder: Path
+    worker: Executor
+    arguments: tuple[str | None, ...] = (None,)
+    settings: tuple[Mapping[str, Any], ...] = ({},)
+    weight_file: WeightFile | None = None
+
+    @property
+    def label(self) -> str:
+        return f"{self.component.kind.noun} '{self.component.name}'"
+
+    def call(self, name: str, *args: Any) -> Any:
+        """Call one of the component's functions."""
+        return implementation(self.component, name)(*args)
+
+    def read_settings(self) -> Iterator[Any]:
+        """The settings to try, checked as ft checks a user's."""
+        for values in self.settings:
+            yield read_settings(self.component, values, self.component.kind.name)
+
+
+def expect(condition: object, message: str) -> None:
+    """Raise AssertionError unless `condition`; unlike `assert` it also works under `python -O`."""
+    if not condition:
+        raise AssertionError(message)

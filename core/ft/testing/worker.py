@@ -1,0 +1,83 @@
+"""What a component answers, in a form that can be compared between this process and one that was spawned."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Executor, ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import TYPE_CHECKING, Any
+
+from ft.plugins import Component, implementation, load_plugins, read_settings
+from ft.references import parse_reference
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@contextlib.contextmanager
+def spawned_worker() -> Iterator[Executor]:
+    """A single process, started by "spawn" as on macOS and Windows: it inherits nothing that was imported here."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        yield pool
+
+
+def answer_elsewhere(
+    search_path: list[str],
+    environ: Mapping[str, str],
+    kind: str,
+    reference: str,
+    argument: str | None,
+    settings: Mapping[str, Any],
+) -> Any:
+    """Find the component anew and return its `answer`; runs in the worker."""
+    sys.path[:] = search_path
+    os.environ.update(environ)
+    return answer(load_plugins().get(kind, parse_reference(reference)), argument, settings)
+
+
+def answer(component: Component, argument: str | None, settings: Mapping[str, Any]) -> Any:
+    """Use the component once and return what came of it, comparable and picklable."""
+    values = read_settings(component, settings, component.kind.name)
+    if component.kind.name == "freeze":
+        return _selections(component, argument, values)
+    if component.kind.name == "head":
+        return seeded_digest(lambda: implementation(component, "build")(8, 3, values))
+    if component.kind.name == "backbone":
+        return seeded_digest(lambda: implementation(component, "build")(argument, values).module)
+    if component.kind.name == "data":
+        samples = implementation(component, "load")(argument, values)
+        return [(str(sample.path), sample.label, sample.split) for sample in samples]
+    return implementation(component, "fetch").__qualname__
+
+
+def seeded_digest(build: Any, seed: int = 0) -> str:
+    """Build a module from a seed and return the digest of its tensors' names and values."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return digest(build())
+
+
+def digest(module: nn.Module) -> str:
+    """SHA-256 over names, shapes and values of all parameters and buffers."""
+    made = hashlib.sha256()
+    for name, tensor in module.state_dict().items():
+        made.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        made.update(tensor.detach().cpu().contiguous().flatten().numpy().tobytes())
+    return made.hexdigest()
+
+
+def _selections(component: Component, argument: str | None, settings: Any) -> dict[str, list[str]]:
+    from ft.errors import FtError
+    from ft.testing.networks import tiny_backbones
+
+    found = {}
+    for name, backbone in tiny_backbones().items():
+        with contextlib.suppress(FtError):  # an argument need not fit every network
+            found[name] = sorted(implementation(component, "select")(backbone, argument, settings))
+    return found

@@ -1,0 +1,142 @@
+"""Everything that comes with ft passes the kit that its authors hand to others."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from ft.plugins import load_plugins
+from ft.testing import (
+    BackboneConformance,
+    DataConformance,
+    FreezeConformance,
+    HeadConformance,
+    WeightFile,
+    WeightSourceConformance,
+)
+
+
+class TestTorchvision(BackboneConformance):
+    component = "backbone:torchvision"
+    models = ("squeezenet1_1", "shufflenet_v2_x0_5")
+
+
+@pytest.mark.slow
+class TestTorchvisionTransformer(BackboneConformance):
+    component = "backbone:torchvision"
+    models = ("vit_b_32",)
+    settings = ({"image_size": 32},)
+
+
+class TestNone(FreezeConformance):
+    component = "freeze:none"
+
+
+class TestAll(FreezeConformance):
+    component = "freeze:all"
+
+
+class TestRegex(FreezeConformance):
+    component = "freeze:regex"
+    arguments = ("features.*", r"layer[12](\..*)?", "conv1")
+
+
+class TestDepth(FreezeConformance):
+    component = "freeze:depth"
+    arguments = ("3", "60%", "-1")
+
+
+class TestUntil(FreezeConformance):
+    component = "freeze:until"
+    arguments = ("layer3", "features")
+
+
+class TestType(FreezeConformance):
+    component = "freeze:type"
+    arguments = ("norm", "conv", "bias")
+
+
+class TestLinear(HeadConformance):
+    component = "head:linear"
+
+
+class TestMlp(HeadConformance):
+    component = "head:mlp"
+    settings = ({}, {"hidden": [8, 4], "norm": "layer", "dropout": 0.0}, {"norm": "none"})
+
+
+class TestOfficial(WeightSourceConformance):
+    component = "weights:official"
+
+
+class TestMirror(WeightSourceConformance):
+    component = "weights:mirror"
+
+    @pytest.fixture
+    def argument(self, weight_file: WeightFile) -> str:
+        return weight_file.base_url
+
+
+class TestLocal(WeightSourceConformance):
+    component = "weights:local"
+
+    @pytest.fixture
+    def argument(self, weight_file: WeightFile) -> str:
+        return str(weight_file.path.parent)
+
+
+class TestPip(WeightSourceConformance):
+    component = "weights:pip"
+
+    @pytest.fixture
+    def argument(self, weight_file: WeightFile, monkeypatch: pytest.MonkeyPatch) -> str:
+        site = weight_file.path.parent
+        (site / "package").mkdir()
+        shutil.copy(weight_file.path, site / "package")
+        info = site / "kit_weights-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: kit-weights\nVersion: 1.0\n")
+        (info / "RECORD").write_text(f"package/{weight_file.path.name},,\n")
+        monkeypatch.syspath_prepend(str(site))
+        return "kit-weights"
+
+
+class TestFolder(DataConformance):
+    component = "data:folder"
+
+    @pytest.fixture
+    def argument(self, photos: Path) -> str:
+        return str(photos)
+
+
+class TestCsv(DataConformance):
+    component = "data:csv"
+
+    @pytest.fixture
+    def argument(self, photos: Path, tmp_path: Path) -> str:
+        lines = [f"{path},{path.parent.name}" for path in sorted(photos.glob("*/*.png"))]
+        (tmp_path / "table.csv").write_text("\n".join(["path,label", *lines]) + "\n")
+        return str(tmp_path / "table.csv")
+
+
+class TestDemo(DataConformance):
+    component = "data:demo"
+    settings = ({"images_per_class": 2, "size": 32}, {"images_per_class": 2, "size": 32, "seed": 1})
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    from PIL import Image
+
+    for number, label in enumerate(("cat", "cat", "dog")):
+        (tmp_path / "photos" / label).mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (80 * number, 0, 0)).save(tmp_path / "photos" / label / f"{number}.png")
+    return tmp_path / "photos"
+
+
+def test_no_built_in_component_is_left_out() -> None:
+    tried = {value.component for name, value in globals().items() if name.startswith("Test")}
+    built_in = load_plugins(environ={"FT_NO_THIRD_PARTY": "1"}).components()
+    assert {f"{component.kind.name}:{component.name}" for component in built_in} == tried
