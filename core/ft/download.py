@@ -20,6 +20,8 @@ from ft.weight_partial import Partial, take_up
 CHUNK = 128 * 1024
 PROGRESS = 64 * 1024
 """So many new bytes make a fetch one that goes on; fewer in the whole of $FT_HTTP_TIMEOUT make it one that does not."""
+MOST = 64 * 10**9
+"""Bytes that no weight file exceeds."""
 PAUSES = (0.5, 1.0, 2.0, 4.0)
 """Seconds to wait, give or take a quarter, after each failure in a row that may pass by itself."""
 
@@ -60,18 +62,19 @@ def download(
     *,
     note: Callable[[str], None] = note_nothing,
     size: int | None = None,
+    most: int = MOST,
     has_digest: bool = True,
 ) -> None:
     """Fetch `url` and publish it as `path` once `check` accepts what arrived.
 
     Failures that may pass are tried again after each of `pauses` (seconds), or when the server says; bytes that arrive
     make that budget new. What has arrived is gone on with (RFC 9110, sections 13.1.5 and 14), also by a later process
-    if `has_digest` says that `check` would see a wrong byte. `size` is the exact length, if known. Nothing longer than
-    $FT_HTTP_TIMEOUT passes without progress. Raises NotThere when the server does not know the URL and FtError for
-    everything else that went wrong; `path` then keeps its old content.
+    if `has_digest` says that `check` would see a wrong byte. `size` is the exact length, if known, `most` what it
+    cannot exceed. Nothing longer than $FT_HTTP_TIMEOUT passes without progress. Raises NotThere when the server does
+    not know the URL and FtError for everything else that went wrong; `path` then keeps its old content.
     """
     partial = take_up(path, hashlib.sha256(url.encode()).hexdigest(), keep=has_digest)
-    fetch = _Fetch(url, partial, progress, pauses, note, size, has_digest, http_timeout(), partial.done)
+    fetch = _Fetch(url, partial, progress, pauses, note, size, most, has_digest, http_timeout(), partial.done)
     try:
         while True:
             inherited = partial.done > 0
@@ -106,9 +109,10 @@ class _Fetch:
     pauses: tuple[float, ...]
     note: Callable[[str], None]
     size: int | None
+    most: int
     has_digest: bool
     timeout: float
-    most: int
+    furthest: int
     failures: int = 0
     tries: int = 0
 
@@ -168,6 +172,8 @@ class _Fetch:
         if self.size is not None and total not in (None, self.size):
             page = " (a web page)" if "html" in response.headers.get("Content-Type", "").lower() else ""
             raise FtError(f"{shown(final)}: what the server sends{page} has {total} bytes, should have {self.size}")
+        if total is not None and total > self.most:
+            raise FtError(f"{shown(final)}: what the server sends has {total} bytes, should have at most {self.most}")
         if total is None and self.size is None and not self.has_digest:
             raise FtError(f"{shown(final)}: neither a digest nor a length says whether the file is whole; use a mirror")
         self.partial.begin(_validator(response), total if total is not None else self.size)
@@ -177,12 +183,16 @@ class _Fetch:
         partial = self.partial
         self._show()
         while chunk := response.raw.read1(CHUNK, decode_content=False):
-            if partial.total is not None and partial.done + len(chunk) > partial.total:
-                raise FtError(f"{shown(self.url)}: the server sends more than the {partial.total} bytes of the file")
+            limit = self.most if partial.total is None else partial.total
+            if partial.done + len(chunk) > limit:
+                partial.discard()
+                raise FtError(
+                    f"{shown(self.url)}: the server sends more than the {limit} bytes that the file has at most"
+                )
             partial.write(chunk)
             now = time.monotonic()
-            if partial.done - self.most >= PROGRESS:
-                self.most, self.since, self.failures = partial.done, now, 0
+            if partial.done - self.furthest >= PROGRESS:
+                self.furthest, self.since, self.failures = partial.done, now, 0
             self._show()
             if now - self.since > self.timeout and partial.done != partial.total:
                 raise FtError(

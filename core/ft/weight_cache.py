@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import BinaryIO
 
-from ft.download import PAUSES, Progress, download, ignore
+from ft.download import MOST, PAUSES, Progress, download, ignore
 from ft.errors import FtError
 from ft.extensions import WeightEntry
 from ft.files import cache_folder, publish, publish_json, sha256_of, sweep
@@ -148,13 +148,20 @@ class Cache:
             yield found
 
     def _from_first(self, entry: WeightEntry, urls: tuple[str, ...]) -> Path:
-        path, has_digest = self.path(entry), bool(expected_digest(entry))
+        path = self.path(entry)
         missing: list[str] = []
         for url in urls:
-            check, note = self._check(entry, path, url), self.notes.append
             try:
                 download(
-                    url, path, check, self.progress, self.pauses, note=note, size=entry.size, has_digest=has_digest
+                    url,
+                    path,
+                    self._check(entry, path, url),
+                    self.progress,
+                    self.pauses,
+                    note=self.notes.append,
+                    size=entry.size,
+                    most=2 * entry.approximate_size + 10**6 if entry.approximate_size else MOST,
+                    has_digest=bool(expected_digest(entry)),
                 )
             except NotThere as error:
                 missing.append(str(error))

@@ -80,8 +80,8 @@ def open_url(
         response = _ask(here, headers, credentials if _origin(here) == origin else None, left)
         if response.status_code not in _REDIRECTS or "Location" not in response.headers:
             return _accepted(response, here), here
-        target, _ = _split_credentials(urljoin(here, response.headers["Location"]))
         response.close()
+        target = _redirected(here, response.headers["Location"])
         _within(end - time.monotonic(), partial(check_redirect, here, target))
         if urlsplit(target).hostname != urlsplit(here).hostname:
             note(f"{shown(here)} was redirected to another host: {shown(target)}")
@@ -204,6 +204,13 @@ def _split_credentials(url: str) -> tuple[str, tuple[str, str] | None]:
     host = parts.netloc.rpartition("@")[2]
     bare = urlunsplit(SplitResult(parts.scheme, host, parts.path, parts.query, ""))
     return bare, (unquote(user or ""), unquote(password or "")) if user or password else None
+
+
+def _redirected(here: str, location: str) -> str:
+    try:
+        return _split_credentials(urljoin(here, location))[0]
+    except (FtError, ValueError):
+        raise FtError(f"{shown(here)}: redirects to {shown(location)}, which is no web address") from None
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:
