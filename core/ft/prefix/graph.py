@@ -140,7 +140,8 @@ def _random_state() -> tuple[Any, ...]:
 def random_state_kept() -> Iterator[None]:
     """Leave every generator as it was found: looking at a network must not change the run."""
     python_state, numpy_state = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng(devices=[]):
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
+    with torch.random.fork_rng(devices=devices):
         try:
             yield
         finally:

@@ -12,6 +12,7 @@ from typing import NamedTuple, cast
 import torch
 from torch import fx
 from torch.fx.node import Argument
+from torch.utils._pytree import tree_leaves
 
 from ft.prefix.observe import BATCH, OTHER_BATCH, TensorFact
 
@@ -64,7 +65,7 @@ def is_constant(value: object, other: object) -> bool:
     """Whether a value follows from the images' size and number alone."""
     if isinstance(value, tuple | list) and isinstance(other, tuple | list):
         return len(value) == len(other) and all(map(is_constant, value, other))
-    if isinstance(value, TensorFact):
+    if any(isinstance(leaf, TensorFact) for leaf in tree_leaves(value)):
         return False
     return value == other or (value, other) == (BATCH, OTHER_BATCH)
 

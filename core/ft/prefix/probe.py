@@ -36,7 +36,9 @@ def same_bits(one: torch.Tensor, other: torch.Tensor) -> bool:
 def run_padded(prefix: Callable[[torch.Tensor], Tensors], images: torch.Tensor, batch_size: int) -> Tensors:
     """Run `prefix` on up to `batch_size` images as if there were exactly that many: the last one is repeated.
 
-    So every image is computed in a batch of one size; a short batch, above all one of one, can come out differently.
+    So every image is computed in a batch of one size. A short one can come out differently: linear layers and
+    squeeze-and-excitation sum, and vectorized loops end, elsewhere. A loop without a cache that runs its short batches
+    through this and the suffix equals one with a cache.
     """
     missing = batch_size - len(images)
     if missing <= 0:
@@ -52,7 +54,7 @@ def probe_batch_invariance(
     """Return None if an image's features have the same bits wherever, and beside whatever, it lies in a batch.
 
     Otherwise say what differed. `images` [N, 3, S, S] are in the layout of the feature pass, N (2 or more) its batch
-    size; `batch_sizes` are those of the loop that must be equalled, as its last, short batch.
+    size; `batch_sizes` are those of the loop that must be equalled, just N if it fills short batches (`run_padded`).
     """
     with torch.inference_mode():
         expected = prefix(images)
