@@ -61,7 +61,7 @@ def _checked(chosen: list[Plugin]) -> Iterator[Row]:
 
 def _check(component: Component, plugin: Plugin, worker: Executor) -> Iterator[Row]:
     from ft.testing.checks import CHECKS, usual_arguments
-    from ft.testing.trial import NotApplicable, Trial
+    from ft.testing.trial import NotApplicable, NotSo, Trial
 
     for each in CHECKS[component.kind.name]:
         name = f"{component.kind.name}:{component.name}"
@@ -74,6 +74,6 @@ def _check(component: Component, plugin: Plugin, worker: Executor) -> Iterator[R
             except NotApplicable as reason:
                 result, why = "skipped", str(reason)
             except (Exception, SystemExit) as error:  # a stranger's code: whatever it raises is a finding
-                kind = "" if isinstance(error, AssertionError | FtError) else f"{type(error).__name__}: "
+                kind = "" if isinstance(error, NotSo | FtError) else f"{type(error).__name__}: "
                 result, why = "failed", f"{kind}{error}" or type(error).__name__
         yield name, each.__name__.replace("_", " "), result, " ".join(why.split())

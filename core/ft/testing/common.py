@@ -12,7 +12,7 @@ import sys
 
 from ft.errors import FtError
 from ft.plugins import check_record, implementation, settings_class
-from ft.testing.trial import NotApplicable, Trial, expect
+from ft.testing.trial import NotApplicable, NotSo, Trial, expect
 from ft.testing.worker import answer, answer_elsewhere
 
 _IMPORT = """
@@ -53,7 +53,7 @@ def the_record_is_valid(trial: Trial) -> None:
     try:
         check_record(record, kind)
     except TypeError as error:
-        raise AssertionError(str(error)) from None
+        raise NotSo(str(error)) from None
     for name in kind.callables:
         expect(callable(implementation(trial.component, name)), f"{trial.label}: {name} is not callable")
     example = getattr(record, "example", "")

@@ -15,7 +15,7 @@ from ft.plugins import Plugins, load_plugins
 from ft.references import parse_reference
 from ft.testing.checks import CHECKS, usual_arguments
 from ft.testing.served import WeightFile, serve_weights
-from ft.testing.trial import Check, NotApplicable, Trial
+from ft.testing.trial import Check, NotApplicable, NotSo, Trial
 
 
 class _Conformance:
@@ -55,8 +55,13 @@ class _Conformance:
         )
 
     def run(self, check: Check, trial: Trial) -> None:
+        __tracebackhide__ = True  # what matters is the message, not where in the kit it was found
         try:
             check(trial)
+        except NotSo as found:
+            if found.__cause__ is not None:
+                raise
+            pytest.fail(str(found), pytrace=False)
         except NotApplicable as reason:
             pytest.skip(str(reason))
 

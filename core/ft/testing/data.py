@@ -6,7 +6,7 @@ from typing import Any
 
 from ft.errors import FtError
 from ft.extensions import Sample
-from ft.testing.trial import Check, NotApplicable, Trial, expect
+from ft.testing.trial import Check, NotApplicable, NotSo, Trial, expect
 
 ODD_ARGUMENTS = (None, "", "./no/such/place", "no-such-thing")
 
@@ -19,7 +19,7 @@ def samples_are_labelled_images(trial: Trial) -> None:
         strange = [sample for sample in samples if not isinstance(sample, Sample)]
         expect(not strange, f"{where} yields {strange[:1]!r}; it yields ft.Sample")
         absent = [str(sample.path) for sample in samples if not sample.path.is_file()]
-        expect(not absent, f"{where}: there is no file {absent[:1]}")
+        expect(not absent, f"{where}: there is no file {''.join(absent[:1])}")
         paths = [sample.path for sample in samples]
         expect(len(set(paths)) == len(paths), f"{where} yields an image twice")
         labels = {sample.label for sample in samples}
@@ -39,7 +39,7 @@ def images_open(trial: Trial) -> None:
                 with Image.open(sample.path) as image:
                     image.convert("RGB")
             except OSError as error:
-                raise AssertionError(f"{sample.path} cannot be read: {error}") from None
+                raise NotSo(f"{sample.path} cannot be read: {error}") from None
 
 
 def the_order_is_always_the_same(trial: Trial) -> None:
@@ -57,7 +57,7 @@ def a_mistake_is_told_to_the_user(trial: Trial) -> None:
             except FtError as error:
                 expect(str(error).strip(), f"{trial.label} raises an FtError that says nothing for {argument!r}")
             except Exception as error:
-                raise AssertionError(
+                raise NotSo(
                     f"{trial.label} raises {type(error).__name__} ({error}) for {argument!r}; raise ft.FtError"
                 ) from error
 

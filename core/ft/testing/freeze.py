@@ -8,7 +8,7 @@ from typing import Any
 from ft.errors import FtError
 from ft.extensions import Backbone
 from ft.testing.networks import tiny_backbones
-from ft.testing.trial import Check, Trial, expect
+from ft.testing.trial import Check, NotSo, Trial, expect
 from ft.testing.worker import digest
 
 ODD_ARGUMENTS = (None, "", "0", "-1", "no-such-thing", "((", "100%", "ü")
@@ -26,7 +26,7 @@ def it_selects_parameters(trial: Trial) -> None:
                 except FtError as error:
                     told.append(str(error))
             else:
-                raise AssertionError(f"{trial.label} selects on no network with {argument!r}: {'; '.join(told)}")
+                raise NotSo(f"{trial.label} selects on no network with {argument!r}: {'; '.join(told)}")
 
 
 def selecting_is_deterministic(trial: Trial) -> None:
@@ -69,10 +69,10 @@ def a_mistake_is_told_to_the_user(trial: Trial) -> None:
                     _names(trial, backbone, argument, settings, may_be_empty=True)
                 except FtError as error:
                     expect(str(error).strip(), f"{trial.label} raises an FtError that says nothing for {argument!r}")
-                except AssertionError:
+                except NotSo:
                     raise
                 except Exception as error:
-                    raise AssertionError(
+                    raise NotSo(
                         f"{trial.label} raises {type(error).__name__} ({error}) for {argument!r}; raise ft.FtError"
                     ) from error
 

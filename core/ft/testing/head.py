@@ -48,9 +48,9 @@ def every_parameter_learns(trial: Trial) -> None:
     import torch
 
     for features, _, head in _heads(trial, "build"):
-        head.train()(torch.randn(4, features)).square().sum().backward()
         trainable = {name: p for name, p in head.named_parameters() if p.requires_grad}
         expect(trainable, f"{trial.label} has no parameter to train")
+        head.train()(torch.randn(4, features)).square().sum().backward()
         idle = [name for name, parameter in trainable.items() if parameter.grad is None]
         expect(not idle, f"{trial.label}: no gradient reaches {', '.join(idle)}")
 

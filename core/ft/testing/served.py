@@ -15,10 +15,14 @@ from ft.extensions import WeightEntry
 
 @dataclass(frozen=True)
 class WeightFile:
-    """`path` holds the file alone in a folder; `entry.url` serves it; `asked` are the paths that were asked for."""
+    """`path` holds the file alone in a folder, for a test to move; `entry.url` serves it, and `base_url`/<its name>.
+
+    `asked` grows with the paths that the server is asked for.
+    """
 
     entry: WeightEntry
     path: Path
+    content: bytes
     base_url: str
     asked: list[str]
 
@@ -54,7 +58,7 @@ def serve_weights(folder: Path) -> Iterator[WeightFile]:
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
-        yield WeightFile(entry, path, base, asked)
+        yield WeightFile(entry, path, content, base, asked)
     finally:
         server.shutdown()
         server.server_close()

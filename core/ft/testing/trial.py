@@ -14,7 +14,11 @@ if TYPE_CHECKING:
     from ft.testing.served import WeightFile
 
 Check = Callable[["Trial"], None]
-"""Raises AssertionError when a promise is broken and NotApplicable when it cannot be tried."""
+"""Raises NotSo when a promise is broken and NotApplicable when it cannot be tried."""
+
+
+class NotSo(AssertionError):
+    """What a check promises is not so; the message says what is, and what to do."""
 
 
 class NotApplicable(Exception):
@@ -54,6 +58,6 @@ class Trial:
 
 
 def expect(condition: object, message: str) -> None:
-    """Raise AssertionError unless `condition`; unlike `assert` it also works under `python -O`."""
+    """Raise NotSo unless `condition`."""
     if not condition:
-        raise AssertionError(message)
+        raise NotSo(message)

@@ -10,7 +10,7 @@ from typing import Any
 from ft.errors import FtError
 from ft.extensions import WeightEntry
 from ft.testing.served import WeightFile
-from ft.testing.trial import Check, NotApplicable, Trial, expect
+from ft.testing.trial import Check, NotApplicable, NotSo, Trial, expect
 from ft.weight_cache import Cache
 
 ODD_ARGUMENTS = (None, "", "no-such-thing", "./no/such/place")
@@ -18,7 +18,7 @@ ODD_ARGUMENTS = (None, "", "no-such-thing", "./no/such/place")
 
 def fetch_returns_the_file(trial: Trial) -> None:
     """A Path of a file with exactly the published content."""
-    wanted = _file(trial).path.read_bytes()
+    wanted = _file(trial).content
     for path in _fetched(trial, _cache(trial)):
         expect(isinstance(path, Path), f"{trial.label} returned {path!r}; it returns a Path")
         expect(path.read_bytes() == wanted, f"{trial.label} returned {path}, which is another file")
@@ -46,7 +46,7 @@ def another_file_is_refused(trial: Trial) -> None:
                 left = _content(cache)
                 expect(not left, f"{trial.label} leaves {left} behind")
             else:
-                raise AssertionError(f"{trial.label} returned {path} unverified; use cache.verify or cache.download")
+                raise NotSo(f"{trial.label} returned {path} unverified; use cache.verify or cache.download")
 
 
 def without_a_network_it_says_so(trial: Trial) -> None:
@@ -61,11 +61,11 @@ def without_a_network_it_says_so(trial: Trial) -> None:
             except FtError as error:
                 expect(str(error).strip(), f"{trial.label} raises an FtError that says nothing")
             except Exception as error:
-                raise AssertionError(
+                raise NotSo(
                     f"{trial.label} raises {type(error).__name__} ({error}) for {argument!r}; raise ft.FtError"
                 ) from error
             else:
-                raise AssertionError(f"{trial.label} returned {path} for weights that do not exist")
+                raise NotSo(f"{trial.label} returned {path} for weights that do not exist")
             expect(not _content(cache), f"{trial.label} leaves {_content(cache)} behind")
 
 
