@@ -157,6 +157,12 @@ class WeightCache(Protocol):
         """Return the verified file of `entry`: the cached one, or else what `write` writes into the file it is given.
 
         For whatever `download` cannot fetch; `remote` says that `write` needs the network. `origin` names the place.
+    def unpack(self, entry: WeightEntry, bundle: Path) -> Path:
+        """Return the verified file of `entry`: the cached one, or else that in an archive of `ft weights bundle`."""
+
+    def verify(self, entry: WeightEntry, path: Path) -> Path:
+        """Return `path` when its content is that of `entry`. Raises FtError."""
+
         Raises FtError, as when the network is forbidden.
         """
 

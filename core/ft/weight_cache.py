@@ -7,14 +7,16 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import BinaryIO
+from typing import BinaryIO, ClassVar
 
 from ft.download import MOST, PAUSES, Progress, download, ignore
 from ft.errors import FtError
 from ft.extensions import WeightEntry
 from ft.files import cache_folder, publish, publish_json, sha256_of, sweep
+from ft.weight_bundle import copy_out, read_manifest
 from ft.weight_format import format_of
 from ft.weight_hashes import expected_digest
 from ft.weight_http import NotThere, http_timeout, shown
@@ -54,6 +56,9 @@ class Cache:
     forbids the network. `notes` grows with what a report should say about the files that were handed out.
     """
 
+    FOUND: ClassVar[str] = "found in the folder"
+    """Where a file came from that ft did not fetch."""
+
     folder: Path
     records: Path
     offline: str = ""
@@ -74,12 +79,12 @@ class Cache:
         fault = self._fault(entry, path) or self._change(path)
         if fault:
             raise FtError(fault)
-        record = self._record_of(path)
+        record = self.record_of(path)
         if record.exists():
             with contextlib.suppress(OSError):  # says when it was used last, which matters to `ft weights prune` alone
                 os.utime(record)
         else:
-            self._record(entry, path, "found in the folder")
+            self._record(entry, path, self.FOUND)
         self._note_unverifiable(entry)
         return path
 
@@ -108,6 +113,17 @@ class Cache:
                 self._keep(entry, path, origin)
             return found or path
 
+    def unpack(self, entry: WeightEntry, bundle: Path) -> Path:
+        """Return the file of `entry`, from the folder or else out of a bundle. Raises FtError when neither has it."""
+        held = read_manifest(bundle)
+        item = held.get(entry.file_name)
+        if item is None:
+            raise FtError(f"the bundle {bundle} has no {entry.file_name}; it holds: {', '.join(held) or 'nothing'}")
+        if not item.sha256.startswith(expected_digest(entry)):
+            raise FtError(f"the bundle {bundle} holds another {entry.file_name}: its sha256 is {item.sha256}")
+        exact = replace(entry, sha256=item.sha256, size=item.size)
+        return self.store(exact, str(bundle.absolute()), partial(copy_out, bundle, item), remote=False)
+
     def verify(self, entry: WeightEntry, path: Path) -> Path:
         """Return `path` when its content is that of `entry`. Raises FtError."""
         if fault := self._fault(entry, path):
@@ -126,6 +142,12 @@ class Cache:
             self._digests[state] = sha256_of(path)
         return self._digests[state]
 
+    def record_of(self, path: Path) -> Path:
+        """Return where the record of a weight file lies, if it has one."""
+        # Files of one name may lie in several folders, as $TORCH_HOME changes.
+        folder = hashlib.sha256(str(path.parent.absolute()).encode()).hexdigest()[:8]
+        return self.records / f"{path.name}.{folder}.json"
+
     @contextlib.contextmanager
     def _obtain(self, entry: WeightEntry, origin: str, remote: bool = True) -> Iterator[Path | None]:
         """Yield the file that is there, or None when it is this process's turn to get it."""
@@ -140,7 +162,7 @@ class Cache:
         if self.offline and remote:
             raise FtError(f"{self.offline}, so nothing is fetched from {shown(origin)}")
         path = self.path(entry)
-        lock = self.records.parent / "locks" / self._record_of(path).with_suffix(".lock").name
+        lock = self.records.parent / "locks" / self.record_of(path).with_suffix(".lock").name
         with one_at_a_time(lock, path, http_timeout()) as waited:
             if waited:
                 with contextlib.suppress(FtError):
@@ -181,7 +203,7 @@ class Cache:
     def _keep(self, entry: WeightEntry, path: Path, origin: str) -> None:
         self._record(entry, path, shown(origin))
         sweep(path)
-        sweep(self._record_of(path))
+        sweep(self.record_of(path))
         self._note_unverifiable(entry)
 
     def _fault(self, entry: WeightEntry, path: Path, called: str = "") -> str:
@@ -204,7 +226,7 @@ class Cache:
 
     def _change(self, path: Path) -> str:
         """Say how a file differs from what was recorded when it was first seen; "" when it does not."""
-        record = self._record_of(path)
+        record = self.record_of(path)
         if not record.exists():
             return ""
         try:
@@ -219,15 +241,10 @@ class Cache:
             f"if you replaced it on purpose, delete {record}"
         )
 
-    def _record_of(self, path: Path) -> Path:
-        # Files of one name may lie in several folders, as $TORCH_HOME changes.
-        folder = hashlib.sha256(str(path.parent.absolute()).encode()).hexdigest()[:8]
-        return self.records / f"{path.name}.{folder}.json"
-
     def _record(self, entry: WeightEntry, path: Path, origin: str) -> None:
         content = {"file": str(path.absolute()), "entry": entry.name, "from": origin, "sha256": self.digest(path)}
         try:
-            publish_json(self._record_of(path), content)
+            publish_json(self.record_of(path), content)
         except FtError as error:  # the file itself is good, and a read-only home is common on clusters
             self.notes.append(f"the digest of {path.name} could not be recorded, so later damage may not show: {error}")
 

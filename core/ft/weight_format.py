@@ -33,12 +33,19 @@ def format_of(path: Path, called: str = "") -> Format:
         raise FtError(f"{called} is an incomplete or damaged .pth file: {error}") from error
     if start.startswith(b"\x80"):
         return "pickle"
-    if start[8:9] == b"{":  # after eight bytes that say how long the JSON header is
-        _check_safetensors(path, called)
-        return "safetensors"
+    if looks := other_than_weights(start):
+        raise FtError(f"{called} is no weight file ({', '.join(WEIGHT_SUFFIXES)}): {looks}")
+    _check_safetensors(path, called)
+    return "safetensors"
+
+
+def other_than_weights(start: bytes) -> str:
+    """Say what a file looks like by how it begins; "" when it may be a weight file."""
+    # A safetensors file has eight bytes that say how long its JSON header is, then the header.
+    if start.startswith((b"PK", b"\x80")) or start[8:9] == b"{":
+        return ""
     page = start.lstrip().lower().startswith((b"<!doctype", b"<html"))
-    looks = "it is a web page" if page else f"it begins with {start[:24]!r}" if start else "it is empty"
-    raise FtError(f"{called} is no weight file ({', '.join(WEIGHT_SUFFIXES)}): {looks}")
+    return "it is a web page" if page else f"it begins with {start[:24]!r}" if start else "it is empty"
 
 
 def _check_safetensors(path: Path, called: str) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from ft.config import WeightsConfig
 from ft.download import Progress, ignore
 from ft.errors import FtError, nearest
-from ft.extensions import WeightEntry
+from ft.extensions import WeightCache, WeightEntry
 from ft.files import megabytes
 from ft.plugins import Plugins, implementation, read_settings
 from ft.references import parse_reference
@@ -136,14 +136,8 @@ def fetch_weights(
     raise FtError(_nowhere(choice, _told(failures, cache.notes), cache))
 
 
-def _places(choice: WeightChoice, plugins: Plugins, cache: Cache) -> Iterator[tuple[str, Callable[[], Path | None]]]:
-    if choice.cache_first:
-        yield "cache", partial(cache.find, choice.entry)
-    for source in choice.sources:
-        yield source, partial(_ask, source, choice, plugins, cache)
-
-
-def _ask(source: str, choice: WeightChoice, plugins: Plugins, cache: Cache) -> Path:
+def ask_source(source: str, choice: WeightChoice, plugins: Plugins, cache: WeightCache) -> Path:
+    """Return what one weight source gives. Raises FtError."""
     reference = parse_reference(source)
     component = plugins.get("weights", reference)
     settings = read_settings(component, choice.settings, "weights")
@@ -151,6 +145,13 @@ def _ask(source: str, choice: WeightChoice, plugins: Plugins, cache: Cache) -> P
     if not isinstance(path, Path):
         raise TypeError(f"weight source '{component.name}' of {component.distribution} returned {path!r}, not a Path")
     return path
+
+
+def _places(choice: WeightChoice, plugins: Plugins, cache: Cache) -> Iterator[tuple[str, Callable[[], Path | None]]]:
+    if choice.cache_first:
+        yield "cache", partial(cache.find, choice.entry)
+    for source in choice.sources:
+        yield source, partial(ask_source, source, choice, plugins, cache)
 
 
 def _is_source(use: str, plugins: Plugins) -> bool:

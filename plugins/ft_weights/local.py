@@ -1,4 +1,4 @@
-"""`local:PATH`: a weight file on this machine, or a folder of them."""
+"""`local:PATH`: a weight file on this machine, a folder of them, or a bundle of them."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from pathlib import Path
 from ft import FtError, Settings, WeightCache, WeightEntry
 
 SUFFIXES = (".pth", ".pt", ".safetensors")
+BUNDLE = ".zip"
 
 
 def fetch(entry: WeightEntry, argument: str | None, settings: Settings, cache: WeightCache) -> Path:
-    """Return the file at PATH, or the entry's own in the folder at PATH.
+    """Return the file at PATH, or the entry's own in the folder or the bundle (.zip) at PATH.
 
     A file that is named may be the user's own work, so it need not be the published one; one that is found in a folder
-    by its usual name must be. Raises FtError when there is none, or another one.
+    or a bundle by its usual name must be. Raises FtError when there is none, or another one.
     """
     if not argument:
         raise FtError("write which file or folder, as in local:./resnet50.pth")
@@ -22,8 +23,10 @@ def fetch(entry: WeightEntry, argument: str | None, settings: Settings, cache: W
         return cache.verify(entry, _inside(path, entry.file_name))
     if not path.is_file():
         raise FtError(f"there is no file or folder {path.absolute()}.{_neighbours(path.parent)}")
+    if path.suffix == BUNDLE:
+        return cache.unpack(entry, path)
     if path.suffix not in SUFFIXES:
-        raise FtError(f"{path} is no weight file; ft reads {', '.join(SUFFIXES)}")
+        raise FtError(f"{path} is no weight file; ft reads {', '.join(SUFFIXES)}, and bundles ({BUNDLE})")
     return path
 
 
