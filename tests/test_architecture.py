@@ -35,7 +35,7 @@ LAYERS = (
         "feature_store",
     },
     {"backbone", "model", "evaluation", "caching"},
-    {"plan", "inspection", "checkpoints", "provenance"},
+    {"plan", "inspection", "checkpoints", "locking", "provenance"},
     {"optim", "runs", "training"},
     {"report"},
     {"finetune", "inference"},

@@ -138,6 +138,9 @@ class Config(Section):
     machine: MachineConfig = MachineConfig()
     seed: int = Field(0, ge=0, lt=2**32)
     run_dir: Path | None = Field(None, description="default: runs/<time>-<backbone>")
+    prefer: dict[str, str] = Field(
+        {}, description="KIND:NAME, as in freeze:regex: which distribution is meant where several provide it"
+    )
 
 
 def load_config(file: Path | None = None, sets: Iterable[str] = (), flags: Mapping[str, Any] | None = None) -> Config:

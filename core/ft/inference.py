@@ -56,6 +56,7 @@ def load_trained(run: Run, plugins: Plugins, machine: dict[str, Any], batch_size
     is not given.
     """
     about = run.read_json("model.json")
+    plugins = plugins.preferring(about.get("prefer", {}))
     if about.get("format") != MODEL_FORMAT:
         raise FtError(f"{run.path}/model.json has format {about.get('format')}; this ft reads {MODEL_FORMAT}")
     tree = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -13,9 +12,10 @@ import torchvision
 from ft import __version__
 from ft.backbone import BuiltBackbone
 from ft.config import Config
-from ft.data import ImageData, data_reference
+from ft.data import ImageData
+from ft.locking import components_of, describe_component
 from ft.model import Model
-from ft.plugins import Component, Plugins
+from ft.plugins import Plugins
 from ft.references import parse_reference
 
 MODEL_FORMAT = 1
@@ -33,33 +33,29 @@ def describe_model(
         "head": config.head.model_dump(mode="json"),
         "head_description": model.description,
         "split": config.split.model_dump(mode="json"),
+        "prefer": _preferred(config, versions),
         "provenance": {"weights": _weights(built), "data": str(data.source), "versions": versions},
     }
 
 
 def versions_used(config: Config, built: BuiltBackbone, plugins: Plugins) -> dict[str, Any]:
-    """ft, Python, torch, and distribution and version of every component that the run uses."""
+    """ft, Python, torch, and distribution, version and digest of every component that the run uses."""
+    components = list(components_of(config, plugins))
+    if built.fetched is not None and built.fetched.source != "cache":
+        components.append(plugins.get("weights", parse_reference(built.fetched.source)))
     return {
         "ft": __version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
         "torchvision": torchvision.__version__,
-        "components": [
-            {"kind": c.kind.name, "name": c.name, "distribution": c.distribution, "version": c.version}
-            for c in _components(config, built, plugins)
-        ],
+        "components": [describe_component(component) for component in components],
     }
 
 
-def _components(config: Config, built: BuiltBackbone, plugins: Plugins) -> Iterator[Component]:
-    yield built.component
-    if config.head.use != "keep":
-        yield plugins.get("head", parse_reference(config.head.use))
-    for each in (*config.freeze, *config.train, *(group.match for group in config.groups)):
-        yield plugins.get("freeze", parse_reference(each.use))
-    yield plugins.get("data", data_reference(config.data.use, plugins))
-    if built.fetched is not None and built.fetched.source != "cache":
-        yield plugins.get("weights", parse_reference(built.fetched.source))
+def _preferred(config: Config, versions: dict[str, Any]) -> dict[str, str]:
+    """What of `config.prefer` it takes to rebuild the model."""
+    rebuilt = {f"{c['kind']}:{c['name']}" for c in versions["components"] if c["kind"] in ("backbone", "head")}
+    return {name: distribution for name, distribution in config.prefer.items() if name in rebuilt}
 
 
 def _weights(built: BuiltBackbone) -> dict[str, Any] | None:

@@ -2,7 +2,7 @@
 
 config.yaml         the resolved config; `ft run --config` with it repeats the run
 plan.json           the plan
-versions.json       ft, torch, and the distribution and version of every component used
+versions.json       ft, torch, and the distribution, version and digest of every component used
 frozen.safetensors  tensors that never change (until model.safetensors holds them)
 last.pt, best.pt    checkpoints
 metrics.jsonl       a line for each finished epoch

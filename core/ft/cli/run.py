@@ -19,18 +19,30 @@ from ft.errors import FtError
 @config_options
 @no_plugin_option
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="continue a run that was stopped")
-@click.option("--trust-code", is_flag=True, help="let --resume import components that the run names by file or module")
-def run(file: Path | None, sets: tuple[str, ...], resume: Path | None, trust_code: bool, **given: Any) -> None:
+@click.option(
+    "--locked", type=click.Path(path_type=Path), metavar="RUN", help="repeat a run, with exactly the components it used"
+)
+@click.option("--trust-code", is_flag=True, help="import components that RUN names by file or module")
+def run(
+    file: Path | None,
+    sets: tuple[str, ...],
+    resume: Path | None,
+    locked: Path | None,
+    trust_code: bool,
+    **given: Any,
+) -> None:
     """Fine-tune a backbone on your images.
 
     \b
       ft run --backbone torchvision:resnet18 --freeze all --data ./photos
       ft run --backbone torchvision:resnet50 --freeze all --train 'regex:layer4.*' --lr-decay 0.8
       ft run --resume runs/20260101-120000-torchvision-resnet18
+      ft run --locked runs/20260101-120000-torchvision-resnet18 --seed 1
     """
     from ft.cli.tables import print_report
     from ft.display import Display
     from ft.finetune import finetune
+    from ft.locking import check_locked
     from ft.runs import Run
     from ft.signals import StopAsked
 
@@ -41,7 +53,13 @@ def run(file: Path | None, sets: tuple[str, ...], resume: Path | None, trust_cod
         if flags := [*given_flags(given), *(["--set"] if sets else []), *(["--config"] if file else [])]:
             raise FtError(f"--resume continues a run as it was started; leave out {', '.join(flags)}")
         old = Run(resume)
+    if locked is not None and old is None:
+        Run(locked).config(trust_code)  # it may name code, which would be run
+        file = file or locked / "config.yaml"
     config = old.config(trust_code) if old else config_from(file, sets, given)
+    plugins = plugins.preferring(config.prefer)
+    if locked is not None:
+        check_locked(config, plugins, Run(locked).read_json("versions.json"), str(locked))
     try:
         done, report = finetune(config, plugins, display, old)
     except StopAsked as asked:
@@ -62,7 +80,7 @@ def plan(file: Path | None, sets: tuple[str, ...], as_json: bool, **given: Any) 
 
     display = Display()
     config = config_from(file, sets, given)
-    ready = prepare(config, load_and_report(), display)
+    ready = prepare(config, load_and_report().preferring(config.prefer), display)
     if as_json:
         click.echo(json.dumps({"config": config.model_dump(mode="json"), "plan": asdict(ready.plan)}, indent=2))
     else:
