@@ -36,6 +36,7 @@ LAYERS = (
     },
     {"backbone", "model", "evaluation", "caching"},
     {"plan", "inspection", "checkpoints", "locking", "provenance"},
+    {"features", "proof", "feeds"},
     {"optim", "runs", "training"},
     {"report"},
     {"finetune", "inference"},

@@ -75,7 +75,10 @@ class ImagesConfig(Section):
     fit: Literal["crop", "squash", "pad"] | None = Field(
         None, description="crop: resize and cut the centre; squash: no cut; pad: keep the shape; default: as pretrained"
     )
-    augment: Literal["none", "flip", "standard", "strong"] = Field("standard", description="preset for training images")
+    augment: Literal["auto", "none", "flip", "standard", "strong"] = Field(
+        "auto", description="preset for training images; auto: none if only the head trains, else standard"
+    )
+    views: int | None = Field(None, ge=1, description="replay so many augmented views of an image; default: always new")
     bad: Literal["fail", "skip"] = Field("fail", description="what to do when images cannot be read")
 
 
@@ -117,6 +120,14 @@ class TrainingConfig(Section):
         return {**values, "lr": given, "head_lr": head_lr if head_lr is not None else (lr or 10 * default)}
 
 
+class CacheConfig(Section):
+    promise: Literal["auto", "off", "exact", "close", "fast"] = Field(
+        "auto", description="compute what is frozen once: exact, bit for bit; close, folded; fast, also in bf16; or off"
+    )
+    memory_gb: float = Field(4.0, ge=0, description="features up to this size are kept in memory, others on disk")
+    disk_gb: float = Field(20.0, ge=0, description="size of the folder of features; what was used longest ago goes")
+
+
 class MachineConfig(Section):
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -135,6 +146,7 @@ class Config(Section):
     images: ImagesConfig = ImagesConfig()
     training: TrainingConfig = Field(default_factory=lambda: TrainingConfig.model_validate({}))
     groups: tuple[GroupConfig, ...] = ()
+    cache: CacheConfig = CacheConfig()
     machine: MachineConfig = MachineConfig()
     seed: int = Field(0, ge=0, lt=2**32)
     run_dir: Path | None = Field(None, description="default: runs/<time>-<backbone>")

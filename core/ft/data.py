@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
-from typing import Any, Literal
+from typing import Any
 
 from ft.config import ComponentConfig, Config
 from ft.errors import FtError, did_you_mean
@@ -31,7 +30,7 @@ class ImageData:
     """All images of a run, in an order that is the same on every machine.
 
     `classes` are those of the training images, sorted; an item's label is an index into them. `notes` say what ft
-    chose, `warnings` what the user may not have meant.
+    chose, `warnings` what the user may not have meant. `digests` are the sha256 of the files, once they are checked.
     """
 
     classes: tuple[str, ...]
@@ -41,6 +40,7 @@ class ImageData:
     source: str
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    digests: Mapping[Path, str] = field(default_factory=dict, repr=False)
 
     @property
     def items(self) -> tuple[Item, ...]:
@@ -63,7 +63,7 @@ def load_data(config: Config, plugins: Plugins) -> ImageData:
 
     notes = describe_splits(samples, splits, config.split)
     data = ImageData(classes, part("train"), part("val"), part("test"), source, notes)
-    return replace(data, warnings=(*warnings, *_unmeasured(data)))
+    return replace(data, warnings=(*warnings, *unmeasured(data)))
 
 
 def read_samples(data: ComponentConfig, plugins: Plugins) -> tuple[dict[str, Sample], str, list[str]]:
@@ -87,7 +87,7 @@ def number_classes(samples: Sequence[Sample], classes: Sequence[str]) -> tuple[I
         if sample.label not in numbers:
             raise FtError(
                 f"the model does not know the class '{sample.label}' ({sample.path})."
-                f"{did_you_mean(sample.label, classes)} It knows: {_names(classes)}"
+                f"{did_you_mean(sample.label, classes)} It knows: {some_names(classes)}"
             )
     return tuple(Item(sample.path, numbers[sample.label]) for sample in samples)
 
@@ -120,64 +120,6 @@ def data_reference(text: str, plugins: Plugins) -> Reference:
     except FtError as error:
         raise FtError(f"{error}\nTaken as a path: {nowhere}") from None
     return reference
-
-
-def check_images(
-    data: ImageData, bad: Literal["fail", "skip"], progress: Callable[[int], object] | None = None
-) -> ImageData:
-    """Decode every image once, on all cores; return the data that can be read.
-
-    `progress` is told how many of `data.items` are done. Raises FtError listing the unreadable images when `bad` is
-    "fail", and when leaving them out ("skip") would empty a class or the validation.
-    """
-    reasons = _find_unreadable([item.path for item in data.items], progress)
-    if not reasons:
-        return data
-    said = [f"{path}: {reason}" for path, reason in reasons.items()]
-    listed = "\n".join(f"  {line}" for line in _first(said))
-    count = f"{len(reasons)} of {len(data.items)} images"
-    if bad == "fail":
-        raise FtError(f"{count} cannot be read:\n{listed}\nMend them, or leave them out with --bad-images skip")
-
-    def readable(items: Sequence[Item]) -> tuple[Item, ...]:
-        return tuple(item for item in items if item.path not in reasons)
-
-    kept = replace(data, train=readable(data.train), val=readable(data.val), test=readable(data.test))
-    left = {item.label for item in kept.train}
-    emptied = [name for label, name in enumerate(data.classes) if label not in left]
-    if emptied:
-        raise FtError(f"{count} cannot be read, which leaves no training image of {_names(emptied)}:\n{listed}")
-    if not kept.val:
-        raise FtError(f"{count} cannot be read, which leaves none to validate with:\n{listed}")
-    new = [warning for warning in _unmeasured(kept) if warning not in data.warnings]
-    return replace(kept, warnings=(*data.warnings, f"{count} cannot be read and are left out:\n{listed}", *new))
-
-
-def _find_unreadable(paths: Sequence[Path], progress: Callable[[int], object] | None) -> dict[Path, str]:
-    from ft.images import describe_failure, open_image  # loads torch, which nothing else here needs
-
-    def failures(some: Sequence[Path]) -> dict[Path, str]:
-        found = {}
-        for path in some:
-            try:
-                open_image(path)
-            except Exception as error:  # whatever a decoder raises, the image is what is wrong
-                found[path] = describe_failure(error)
-        return found
-
-    reasons: dict[Path, str] = {}
-    chunks = [paths[start : start + 16] for start in range(0, len(paths), 16)]
-    pool = ThreadPoolExecutor()  # Pillow decodes without holding the interpreter's lock
-    try:
-        done = 0
-        for chunk, found in zip(chunks, pool.map(failures, chunks), strict=True):
-            reasons |= found
-            done += len(chunk)
-            if progress is not None:
-                progress(done)
-    finally:
-        pool.shutdown(cancel_futures=True)
-    return reasons
 
 
 def _keyed(found: Iterable[Any], component: Component, source: str) -> tuple[dict[str, Sample], list[str]]:
@@ -224,7 +166,7 @@ def _check_classes(
         if sample.label not in classes:
             raise FtError(
                 f"class '{sample.label}' is in {splits[key]} but not in train, so it cannot be learnt "
-                f"({sample.path}).{did_you_mean(sample.label, classes)} Classes of train: {_names(classes)}"
+                f"({sample.path}).{did_you_mean(sample.label, classes)} Classes of train: {some_names(classes)}"
             )
     if len(classes) < 2:
         raise FtError(f"'{source}' has one class only, '{classes[0]}'; telling classes apart takes two or more")
@@ -232,14 +174,16 @@ def _check_classes(
         raise FtError(f"'{source}' has one image of every class, which leaves none to validate with; add some")
 
 
-def _unmeasured(data: ImageData) -> list[str]:
+def unmeasured(data: ImageData) -> list[str]:
     """Say which classes a split has no images of; labels are safe, but nothing measures these classes."""
     warnings = []
     for split, items in (("val", data.val), ("test", data.test)):
         present = {item.label for item in items}
         missing = [name for label, name in enumerate(data.classes) if label not in present]
         if items and missing:
-            warnings.append(f"{split} has no image of {len(missing)} of {len(data.classes)} classes: {_names(missing)}")
+            warnings.append(
+                f"{split} has no image of {len(missing)} of {len(data.classes)} classes: {some_names(missing)}"
+            )
     return warnings
 
 
@@ -249,9 +193,9 @@ def _natural(name: str) -> tuple[list[str | int], str]:
     return [int(part) if place % 2 else part.casefold() for place, part in enumerate(parts)], name
 
 
-def _first(lines: Sequence[str], most: int = 20) -> list[str]:
+def first_lines(lines: Sequence[str], most: int = 20) -> list[str]:
     return [*lines[:most], *([f"... and {len(lines) - most} more"] if len(lines) > most else [])]
 
 
-def _names(names: Sequence[str]) -> str:
-    return ", ".join(_first(names, 10))
+def some_names(names: Sequence[str]) -> str:
+    return ", ".join(first_lines(names, 10))

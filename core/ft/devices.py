@@ -30,9 +30,10 @@ class Machine:
         return torch.autocast(torch.device(self.device).type, dtype=torch.bfloat16)
 
     def place(self, module: torch.nn.Module) -> torch.nn.Module:
-        """Move `module` to the device, in the memory layout that its images will have."""
-        layout = torch.channels_last if self.channels_last else torch.contiguous_format
-        return module.to(self.device).to(memory_format=layout)
+        """Move `module` to the device, in the memory layout that its images will have; on the meta device it stays."""
+        if not any(parameter.is_meta for parameter in module.parameters()):
+            module.to(self.device)
+        return module.to(memory_format=torch.channels_last if self.channels_last else torch.contiguous_format)
 
     def send(self, images: torch.Tensor) -> torch.Tensor:
         """Move a batch of images [N, 3, S, S] to the device, in the module's layout."""
@@ -40,11 +41,14 @@ class Machine:
         return images.to(device=self.device, memory_format=layout, non_blocking=True)
 
 
-def choose_machine(config: MachineConfig) -> Machine:
-    """Resolve `auto` and check what was asked for. Raises FtError for what this machine lacks."""
+def choose_machine(config: MachineConfig, exact: bool = False) -> Machine:
+    """Resolve `auto` and check what was asked for. `exact` is fp32 unless the config says otherwise.
+
+    Raises FtError for what this machine lacks.
+    """
     device = _device(config.device)
-    bf16 = has_fast_bf16(device)
     if config.precision == "auto":
+        bf16 = has_fast_bf16(device) and not exact
         return Machine(device, "bf16" if bf16 else "fp32", config.channels_last)
     return Machine(device, config.precision, config.channels_last)
 

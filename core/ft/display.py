@@ -89,6 +89,11 @@ class Display:
 
             yield show
 
+    def features_ready(self, computed: int, seconds: float) -> None:
+        """Where the frozen prefix's features came from."""
+        source = f"computed for {computed} images in {seconds:.1f} s" if computed else "found, no image was decoded"
+        self.say(f"features of the frozen prefix: {source}")
+
     def epoch(self, record: EpochRecord, epochs: int, is_best: bool) -> None:
         """One line for a finished epoch."""
         width = len(str(epochs))

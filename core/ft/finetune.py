@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import Literal
 
 from ft.backbone import BuiltBackbone, build_backbone
+from ft.caching import plan_cache, resolve_augment
+from ft.checking import check_images
 from ft.checkpoints import moving_tensors
 from ft.config import Config
-from ft.data import ImageData, check_images, load_data
+from ft.data import ImageData, load_data
 from ft.devices import Machine, choose_machine
 from ft.display import Display
 from ft.evaluation import evaluate
-from ft.freezing import apply_frozen, choose_frozen, frozen_digest
+from ft.feeds import open_feed, predict_batches
+from ft.freezing import apply_frozen, choose_frozen, frozen_digest, frozen_modules
 from ft.model import Model, build_model
 from ft.plan import Plan, make_plan
 from ft.plugins import Plugins
+from ft.prefix.find import FrozenPrefix
 from ft.provenance import describe_model, versions_used
 from ft.report import Report, make_report
 from ft.runs import Run, start_run
@@ -23,30 +28,37 @@ from ft.signals import stop_on_signals
 from ft.training import train
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Prepared:
-    """Everything that is decided before the first step."""
+    """Everything that is decided before the first step. `config` is the one given, with what follows from the data,
+    the network and the machine filled in. The model's modes are those it trains in."""
 
+    config: Config
     data: ImageData
     built: BuiltBackbone
     model: Model
     machine: Machine
     plan: Plan
+    prefix: FrozenPrefix | None
 
 
 def prepare(
     config: Config, plugins: Plugins, display: Display, tensors: Literal["pretrained", "random", "empty"] = "empty"
 ) -> Prepared:
     """Decide what a run will do. `ft plan` stops here, having fetched and trained nothing."""
-    machine = choose_machine(config.machine)
+    machine = choose_machine(config.machine, exact=config.cache.promise == "exact")
     data = load_data(config, plugins)
     with display.progress("reading images", len(data.items)) as bar:
         data = check_images(data, config.images.bad, bar.advance)
     built = build_backbone(config, plugins, display, tensors)
     model = build_model(built.backbone, config.head, len(data.classes), plugins, config.seed)
     frozen = choose_frozen(config.freeze, config.train, built.backbone, plugins)
-    plan = make_plan(model, built, frozen, data, config, machine, plugins)
-    return Prepared(data, built, model, machine, plan)
+    config = resolve_augment(config, only_head_trains=frozen.names >= set(built.backbone.parameter_names()))
+    machine.place(model.module)
+    apply_frozen(model.module, frozen.names, frozen_modules(model.module, frozen.names, model.head_paths))
+    cache, prefix = plan_cache(model.module, frozen.names, config, machine, built.preprocessing.crop_size, data)
+    plan = make_plan(model, built, frozen, cache, data, config, machine, plugins)
+    return Prepared(config, data, built, model, machine, plan, prefix)
 
 
 def finetune(config: Config, plugins: Plugins, display: Display, resume: Run | None = None) -> tuple[Run, Report]:
@@ -55,10 +67,7 @@ def finetune(config: Config, plugins: Plugins, display: Display, resume: Run | N
     Raises FtError for what the user can mend, and StopAsked when a signal asked to stop; the state is then saved.
     """
     ready = prepare(config, plugins, display, tensors="random" if resume else "pretrained")
-    data, plan, machine, preprocessing = ready.data, ready.plan, ready.machine, ready.built.preprocessing
-    module = machine.place(ready.model.module)
-    apply_frozen(module, plan.frozen, plan.frozen_modules)
-
+    config, data, plan, machine, module = ready.config, ready.data, ready.plan, ready.machine, ready.model.module
     versions = versions_used(config, ready.built, plugins)
     run = resume or start_run(config, plan, versions)
     if resume:
@@ -68,15 +77,18 @@ def finetune(config: Config, plugins: Plugins, display: Display, resume: Run | N
         run.write_json("model.json", describe_model(config, ready.built, ready.model, data, versions))
     display.run_begins(run, plan, (*ready.built.notes, *data.notes))
 
+    before = frozen_digest(module, plan.frozen, plan.frozen_modules)
     with stop_on_signals(run.path) as stop:
-        before = frozen_digest(module, plan.frozen, plan.frozen_modules)
-        history = train(module, plan, data, preprocessing, config, machine, run, display, stop)
-        after = frozen_digest(module, plan.frozen, plan.frozen_modules)
+        feed = open_feed(module, plan, ready.prefix, data, ready.built.preprocessing, config, machine, display, stop)
+        with closing(feed):
+            history = train(module, plan, feed, data, config, machine, run, display, stop)
         test = None
         if data.test:
-            test = evaluate(module, data.test, data.classes, preprocessing, config, machine, display, stop)
+            batches = predict_batches(module, data.test, ready.built.preprocessing, config, machine, display, stop)
+            test = evaluate(batches, data.classes)
+    after = frozen_digest(module, plan.frozen, plan.frozen_modules)
 
     run.save_model(module)
-    report = make_report(config, plan, history, test, before, after)
+    report = make_report(config, plan, history, test, before, after, feed.cost)
     run.write_json("report.json", asdict(report))
     return run, report

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 Transform = Callable[[Tensor], Tensor]
 """A uint8 image [3, H, W] in, a float32 image [3, S, S] out."""
 
-Augment = Literal["none", "flip", "standard", "strong"]
+Augment = Literal["auto", "none", "flip", "standard", "strong"]
 
 # A list, because Pillow otherwise tries every format on every file, among them ones that start other programs (EPS),
 # and because loading its further formats while other threads open files makes it reject good ones.
@@ -97,6 +97,7 @@ def train_transform(preprocessing: Preprocessing, augment: Augment) -> Transform
     (TrivialAugment, Mueller & Hutter 2021, wide space) and an erased rectangle in a quarter of the images (Zhong et
     al. 2020).
     """
+    assert augment != "auto", "the plan resolves it"
     flip = v2.RandomHorizontalFlip()
     normalise = partial(_normalise, preprocessing)
     if augment == "none":
@@ -116,11 +117,11 @@ class ImageDataset(Dataset[tuple[Tensor, int, int]]):
     """Images by (epoch, index): a transformed image [3, S, S], its label, and the index.
 
     What is random in the transform is a function of (seed, epoch, index), whichever process computes it; the state
-    of torch's default generator is as before afterwards.
+    of torch's default generator is as before afterwards. With `views`, epochs repeat the first so many.
     """
 
-    def __init__(self, items: Sequence[Item], transform: Transform, seed: int = 0) -> None:
-        self.items, self.transform, self.seed = tuple(items), transform, seed
+    def __init__(self, items: Sequence[Item], transform: Transform, seed: int = 0, views: int | None = None) -> None:
+        self.items, self.transform, self.seed, self.views = tuple(items), transform, seed, views
 
     def __len__(self) -> int:
         return len(self.items)
@@ -129,7 +130,7 @@ class ImageDataset(Dataset[tuple[Tensor, int, int]]):
         epoch, index = key
         item = self.items[index]
         image = read_image(item.path)
-        with _seeded(self.seed, epoch, index):
+        with _seeded(self.seed, epoch % self.views if self.views else epoch, index):
             return self.transform(image), item.label, index
 
 

@@ -10,13 +10,15 @@ from typing import Any
 from torch import nn
 
 from ft.backbone import build_backbone
+from ft.checking import check_images
 from ft.config import ComponentConfig, Config
-from ft.data import ImageData, Item, check_images, number_classes, read_samples
+from ft.data import ImageData, Item, number_classes, read_samples
 from ft.devices import Machine, choose_machine
 from ft.display import Display
 from ft.errors import FtError
-from ft.evaluation import evaluate, predict_batches
+from ft.evaluation import evaluate
 from ft.extensions import Preprocessing
+from ft.feeds import predict_batches
 from ft.images import is_image
 from ft.metrics import Evaluation
 from ft.model import build_model
@@ -108,7 +110,7 @@ def measure(trained: Trained, data: str, split: str, plugins: Plugins, display: 
     with display.progress("reading images", len(items)) as bar:
         check_images(ImageData(trained.classes, (), items, (), source), "fail", bar.advance)
     args = (trained.preprocessing, trained.config, trained.machine, display)
-    return evaluate(trained.module, items, trained.classes, *args), len(items)
+    return evaluate(predict_batches(trained.module, items, *args), trained.classes), len(items)
 
 
 def image_paths(given: Sequence[Path]) -> list[Path]:

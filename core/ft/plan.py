@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from torch import nn
 
 from ft.backbone import BuiltBackbone
+from ft.caching import CachePlan
 from ft.config import Config, GroupConfig, TrainingConfig
 from ft.data import ImageData
 from ft.devices import Machine
@@ -72,6 +73,8 @@ class Plan:
     device: str
     precision: str
     image_size: int
+    augment: str
+    cache: CachePlan
     warnings: tuple[str, ...]
 
     @property
@@ -80,7 +83,7 @@ class Plan:
 
     def digest(self) -> str:
         """A short name for everything that decides which numbers come out."""
-        decisive = {key: value for key, value in asdict(self).items() if key not in ("weights", "warnings")}
+        decisive = {key: value for key, value in asdict(self).items() if key not in ("weights", "warnings", "cache")}
         text = json.dumps(decisive, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -89,6 +92,7 @@ def make_plan(
     model: Model,
     built: BuiltBackbone,
     frozen: FrozenChoice,
+    cache: CachePlan,
     data: ImageData,
     config: Config,
     machine: Machine,
@@ -100,7 +104,7 @@ def make_plan(
     if not trainable or (not model.new_head and all(built.backbone.in_head(name) for name in trainable)):
         raise FtError("everything is frozen and the head is kept, so nothing would train; use --head linear or --train")
     groups = make_groups(model, built.backbone, trainable, config, plugins)
-    modules = frozen_modules(model.module, frozen.names, built.backbone.head_paths)
+    modules = frozen_modules(model.module, frozen.names, model.head_paths)
     steps = len(epoch_batches(len(data.train), training.batch_size, config.seed, 0, shuffle=True))
     numel = {name: parameter.numel() for name, parameter in model.module.named_parameters()}
     moving = _moving_batchnorms(model.module, modules)
@@ -126,6 +130,8 @@ def make_plan(
         device=machine.device,
         precision=machine.precision,
         image_size=built.preprocessing.crop_size,
+        augment=config.images.augment,
+        cache=cache,
         warnings=(*frozen.warnings, *data.warnings, *_advice(config, built, trainable)),
     )
 

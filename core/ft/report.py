@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ft.caching import CacheCost
 from ft.checkpoints import EpochRecord
 from ft.config import Config
 from ft.metrics import Evaluation
@@ -36,11 +37,18 @@ class Report:
     frozen_digest_before: str
     frozen_digest_after: str
     plan_digest: str
+    cache: CacheCost
     warnings: tuple[str, ...]
 
 
 def make_report(
-    config: Config, plan: Plan, history: Sequence[EpochRecord], test: Evaluation | None, before: str, after: str
+    config: Config,
+    plan: Plan,
+    history: Sequence[EpochRecord],
+    test: Evaluation | None,
+    before: str,
+    after: str,
+    cache: CacheCost,
 ) -> Report:
     """Sum up a run. `before` and `after` are digests of what is frozen; that they differ is a bug, never a result."""
     assert before == after, f"frozen tensors moved: digest {before} became {after}"
@@ -63,5 +71,6 @@ def make_report(
         frozen_digest_before=before,
         frozen_digest_after=after,
         plan_digest=plan.digest(),
+        cache=cache,
         warnings=plan.warnings,
     )

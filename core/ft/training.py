@@ -18,10 +18,8 @@ from ft.devices import Machine
 from ft.display import Display
 from ft.errors import FtError
 from ft.evaluation import evaluate
-from ft.extensions import Preprocessing
+from ft.feeds import Feed
 from ft.freezing import set_train_mode
-from ft.images import ImageDataset, train_transform
-from ft.loaders import make_loader
 from ft.optim import lr_factor, make_optimizer, optimizer_state, restore_optimizer, set_lr
 from ft.plan import Plan
 from ft.runs import Run
@@ -33,8 +31,8 @@ Criterion = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 def train(
     module: nn.Module,
     plan: Plan,
+    feed: Feed,
     data: ImageData,
-    preprocessing: Preprocessing,
     config: Config,
     machine: Machine,
     run: Run,
@@ -52,8 +50,6 @@ def train(
     optimizer = make_optimizer(module, plan, training)
     criterion = _criterion(training, data, machine)
     position = _resume(run, module, optimizer)
-    dataset = ImageDataset(data.train, train_transform(preprocessing, config.images.augment), config.seed)
-    loader = make_loader(dataset, training.batch_size, config.machine.workers, machine.device, shuffle=True)
 
     def save(name: str) -> None:
         tensors = moving_tensors(module, plan.frozen, plan.frozen_modules)
@@ -63,14 +59,14 @@ def train(
         while position.epoch < plan.epochs and not _out_of_patience(position.history, training):
             set_train_mode(module, plan.frozen_modules)
             with display.progress(f"epoch {position.epoch + 1}/{plan.epochs}", plan.total_steps) as bar:
-                for images, labels, _ in loader.epoch(position.epoch, skip=position.step):
-                    started = time.perf_counter()
+                started = time.perf_counter()
+                for inputs, labels in feed.batches(position.epoch, skip=position.step):
                     step = position.epoch * plan.steps_per_epoch + position.step
                     torch.manual_seed(step_seed(config.seed, step))
                     set_lr(optimizer, lr_factor(step, plan.warmup_steps, plan.total_steps))
                     labels = labels.to(machine.device)
                     with machine.autocast():
-                        outputs = module(machine.send(images))
+                        outputs = feed.forward(inputs)
                     loss, logits = total_loss(outputs, labels, criterion, plan.aux_loss_weight)
                     loss.backward()  # type: ignore[no-untyped-call]
                     if training.clip_norm is not None:
@@ -79,11 +75,14 @@ def train(
                     optimizer.step()
                     optimizer.zero_grad(set_to_none=True)
                     hits = int((logits.argmax(1) == labels).sum())
-                    position.finish_step(loss.item(), hits, len(labels), time.perf_counter() - started)
+                    now = time.perf_counter()
+                    position.finish_step(loss.item(), hits, len(labels), now - started)
+                    started = now
                     bar.advance(step + 1, f"loss {position.loss_sum / position.seen:.3f}")
                     stop.check()
             started = time.perf_counter()
-            val = evaluate(module, data.val, data.classes, preprocessing, config, machine, display, stop)
+            module.eval()
+            val = evaluate(feed.validation(stop), data.classes)
             record = position.finish_epoch(optimizer.param_groups[0]["lr"], val, time.perf_counter() - started)
             is_best = best_epoch(position.history, training.monitor) is record
             if is_best:
@@ -94,8 +93,6 @@ def train(
     except StopAsked:
         save("last")
         raise
-    finally:
-        loader.close()
     run.load_checkpoint("best", module)
     return position.history
 

@@ -11,8 +11,9 @@ from hypothesis import given, strategies as st
 from PIL import Image
 
 from ft import DataSource, FtError, Sample
+from ft.checking import check_images
 from ft.config import Config, SplitConfig
-from ft.data import ImageData, Item, check_images, data_reference, load_data
+from ft.data import ImageData, Item, data_reference, load_data
 from ft.extensions import KINDS
 from ft.plugins import Component, Plugin, Plugins
 from ft.splits import choose_splits
@@ -288,6 +289,8 @@ def test_leaving_out_may_not_empty_a_class_or_the_validation(tmp_path: Path, par
 def test_whoever_asks_is_told_how_far_the_check_is(tmp_path: Path) -> None:
     seen: list[int] = []
     data = image_data(tmp_path, train=40)
-    assert check_images(data, "fail", seen.append) is data
+    checked = check_images(data, "fail", seen.append)
+    assert checked.items == data.items
+    assert set(checked.digests) == {item.path for item in data.items}
     assert seen == sorted(seen)
     assert seen[-1] == len(data.items)

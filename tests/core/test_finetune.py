@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,33 +12,15 @@ import torch
 from safetensors.torch import load_file
 
 from ft.config import Config
-from ft.display import Bar, Display
+from ft.display import Display
 from ft.errors import FtError
 from ft.finetune import finetune, prepare
 from ft.plugins import Plugins
 from ft.runs import Run
 from ft.signals import StopAsked
+from stopping import StopAt
 
 MakeConfig = Callable[..., Config]
-
-
-class StopAt(Display):
-    """Sends this process a signal when the bar called `title` has come to `done`."""
-
-    def __init__(self, title: str, done: int) -> None:
-        super().__init__()
-        self.title, self.done = title, done
-
-    @contextmanager
-    def progress(self, title: str, total: int) -> Iterator[Bar]:
-        outer = self
-
-        class Watched(Bar):
-            def advance(self, done: int, text: str = "") -> None:
-                if title == outer.title and done == outer.done:
-                    os.kill(os.getpid(), signal.SIGTERM)
-
-        yield Watched()
 
 
 def model_of(run: Run) -> dict[str, torch.Tensor]:

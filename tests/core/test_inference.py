@@ -11,7 +11,7 @@ from PIL import Image
 from ft.config import Config
 from ft.display import Display
 from ft.errors import FtError
-from ft.evaluation import predict_batches
+from ft.feeds import predict_batches
 from ft.finetune import finetune, prepare
 from ft.inference import image_paths, load_trained, measure, predict
 from ft.plugins import Plugins

@@ -18,6 +18,7 @@ COMMANDS = {
     "evaluate": ("ft.cli.predict:evaluate", "Measure a finished run on labelled images."),
     "models": ("ft.cli.models:models", "List backbones; `ft models show NAME` describes one."),
     "weights": ("ft.cli.weights:weights", "Fetch, check and carry weight files."),
+    "cache": ("ft.cli.cache:cache", "List, check and remove features kept on disk."),
     "plugins": ("ft.cli.plugins:plugins", "List what is installed; `ft plugins new` starts your own."),
     "describe": ("ft.cli.plugins:describe", "Explain a component and its settings."),
 }

@@ -38,6 +38,8 @@ FLAGS: tuple[tuple[str, str, str, bool], ...] = (
     ("--image-size", "images.size", "", False),
     ("--fit", "images.fit", "", False),
     ("--augment", "images.augment", "", False),
+    ("--views", "images.views", "", False),
+    ("--cache", "cache.promise", "", False),
     ("--bad-images", "images.bad", "", False),
     ("--val-fraction", "split.val", "", False),
     ("--test-fraction", "split.test", "", False),

@@ -82,6 +82,6 @@ def plan(file: Path | None, sets: tuple[str, ...], as_json: bool, **given: Any) 
     config = config_from(file, sets, given)
     ready = prepare(config, load_and_report().preferring(config.prefer), display)
     if as_json:
-        click.echo(json.dumps({"config": config.model_dump(mode="json"), "plan": asdict(ready.plan)}, indent=2))
+        click.echo(json.dumps({"config": ready.config.model_dump(mode="json"), "plan": asdict(ready.plan)}, indent=2))
     else:
         print_plan(ready, display)

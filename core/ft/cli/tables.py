@@ -14,6 +14,7 @@ MOST_CONFUSED = 12
 """A confusion matrix of more classes than this does not fit on a screen; report.json has it."""
 
 if TYPE_CHECKING:
+    from ft.caching import CacheCost, CachePlan
     from ft.display import Display
     from ft.finetune import Prepared
     from ft.inference import Prediction
@@ -79,7 +80,9 @@ def print_plan(ready: Prepared, display: Display) -> None:
                 f"{count(plan.trainable_numel)} of {count(total)} parameters ({plan.trainable_numel / total:.1%})",
             ),
             ("steps", f"{plan.epochs} epochs x {plan.steps_per_epoch} steps, warm-up over {plan.warmup_steps} steps"),
+            ("images", f"augmentation {plan.augment}"),
             ("machine", f"{plan.device}, {plan.precision}"),
+            *_cache_lines(plan.cache),
         ],
         console,
     )
@@ -144,6 +147,7 @@ def print_report(report: Report, run: Run, display: Display) -> None:
         [
             ("frozen", f"{report.frozen_parameters:,} parameters, unchanged with their buffers ({proof})"),
             ("trained", f"{report.trainable_parameters:,} parameters in {report.seconds:.1f} s"),
+            ("once", _cache_came_to(report.cache)),
             ("run", str(run.path)),
             ("use it", f"ft predict {run.path} IMAGES"),
         ],
@@ -186,9 +190,44 @@ def count(number: int) -> str:
     return str(number)
 
 
+def times(factor: float) -> str:
+    """A factor as people say it; beyond a hundred, other work than the network's decides."""
+    return "more than 100 times" if factor > 100 else f"{factor:.1f} times"
+
+
 def size(number: int | None) -> str:
-    """Bytes as people say them: 44.7 MB."""
-    return "?" if number is None else f"{number / 1e6:.1f} MB"
+    """Bytes as people say them: 44.7 MB, 2.0 KB."""
+    if number is None:
+        return "?"
+    for limit, unit in ((10**9, "GB"), (10**6, "MB"), (10**3, "KB")):
+        if number >= limit:
+            return f"{number / limit:.1f} {unit}"
+    return f"{number} B"
+
+
+def _cache_lines(cache: CachePlan) -> list[tuple[str, str]]:
+    if cache.promise == "off":
+        return [("once", f"nothing is computed once: {cache.reason}")]
+    whole = cache.prefix_flops + cache.suffix_flops
+    return [
+        (
+            "once",
+            f"{cache.prefix_flops / whole:.1%} of {whole / 1e9:.2f} GFLOPs an image; {cache.promise} ({cache.reason})",
+        ),
+        (
+            "cut",
+            f"{', '.join(cache.tensors)}: {size(cache.bytes_per_image)} an image, {size(cache.bytes)} in {cache.kept}",
+        ),
+        ("ceiling", f"epochs {times(cache.ceiling)} as fast, once features are there"),
+        *(("barrier", text) for text in cache.barriers[:3]),
+    ]
+
+
+def _cache_came_to(cost: CacheCost) -> str:
+    if cost.promise == "off":
+        return f"nothing was computed once: {cost.reason}"
+    source = f"computed for {cost.computed} images in {cost.seconds:.1f} s" if cost.computed else "found in the store"
+    return f"features {source}; {cost.promise}, ceiling {times(cost.ceiling)}"
 
 
 def _state(frozen: int, total: int) -> str:

@@ -1,0 +1,159 @@
+"""Whether the frozen prefix is computed once, under which promise, and what that is worth: decided before training."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import nn
+
+from ft.config import Config
+from ft.data import ImageData
+from ft.devices import Machine
+from ft.errors import FtError
+from ft.prefix.find import FrozenPrefix, find_prefix
+from ft.prefix.records import Cut, NoCut, Price
+
+GB = 10**9
+WORTHWHILE = 1.05
+"""Ceilings below this do not pay for keeping anything."""
+
+
+@dataclass(frozen=True)
+class CachePlan:
+    """What is computed once. `promise` is "off" where nothing is, and `reason` says why, or why this promise.
+
+    exact: bit for bit what the plain loop computes, in fp32. close: BatchNorm folded into convolutions, channels last,
+    fp32. fast: that in bf16. `images` counts images times views; `kept` says where their features are.
+    """
+
+    promise: Literal["off", "exact", "close", "fast"]
+    reason: str
+    tensors: tuple[str, ...] = ()
+    bytes_per_image: int = 0
+    images: int = 0
+    views: int = 1
+    kept: Literal["memory", "disk", "nowhere"] = "nowhere"
+    prefix_flops: int = 0
+    suffix_flops: int = 0
+    ceiling: float = 1.0
+    barriers: tuple[str, ...] = ()
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all features together."""
+        return self.bytes_per_image * self.images
+
+
+@dataclass(frozen=True)
+class CacheCost:
+    """What became of the plan: the promise kept, why, images (and views) computed, seconds until features were there.
+
+    `computed` is 0 when the store had all of them; no image is then decoded.
+    """
+
+    promise: str
+    reason: str
+    computed: int = 0
+    seconds: float = 0.0
+    ceiling: float = 1.0
+
+
+def plan_cache(
+    module: nn.Module, frozen: Collection[str], config: Config, machine: Machine, image_size: int, data: ImageData
+) -> tuple[CachePlan, FrozenPrefix | None]:
+    """Decide for `module`, in the modes and the layout it will train in, with images of `image_size` px.
+
+    Raises FtError when the config demands a promise that cannot be kept; `auto` says why it does without.
+    """
+    wanted = config.cache.promise
+    images = len(data.train) * (config.images.views or 1) + len(data.val)
+    if wanted == "off":
+        return CachePlan("off", "not asked for (--cache off)"), None
+    reason = _excluded(frozen, config)
+    found: FrozenPrefix | NoCut = NoCut(reason)
+    if not reason:
+        promise = _promise(config, machine)
+        layout = torch.channels_last if machine.channels_last else torch.contiguous_format
+        price = price_of(config, promise)
+        found = find_prefix(module, frozen, (3, image_size, image_size), price, memory_format=layout)
+        reason = found.reason if isinstance(found, NoCut) else _unworthy(found.cut, config, images)
+    if isinstance(found, NoCut) or reason:
+        if wanted != "auto":
+            raise FtError(f"--cache {wanted} is not possible: {reason}")
+        return CachePlan("off", reason), None
+    return describe_cut(found.cut, promise, config, images), found
+
+
+def resolve_augment(config: Config, only_head_trains: bool) -> Config:
+    """Fill in `images.augment: auto`: where only the head trains, features computed once are worth more than views."""
+    if config.images.augment != "auto":
+        return config
+    augment = "none" if only_head_trains and config.images.views is None else "standard"
+    return config.model_copy(update={"images": config.images.model_copy(update={"augment": augment})})
+
+
+def price_of(config: Config, promise: str) -> Price:
+    """What computing and keeping cost in this run; every (image, view) is seen epochs / views times."""
+    return Price(
+        epochs=config.training.epochs // (config.images.views or 1), item_bytes=2 if promise == "fast" else None
+    )
+
+
+def describe_cut(cut: Cut, promise: Literal["exact", "close", "fast"], config: Config, images: int) -> CachePlan:
+    """The plan's account of a cut."""
+    why = {"exact": "fp32, bit for bit", "close": "fp32, folded", "fast": "bf16, folded"}[promise]
+    return CachePlan(
+        promise=promise,
+        reason=why if config.cache.promise != "auto" else f"{why}; chosen because the run is in {_precision(promise)}",
+        tensors=tuple(f"{t.path} {list(t.shape)}" for t in cut.tensors),
+        bytes_per_image=cut.bytes,
+        images=images,
+        views=config.images.views or 1,
+        kept="memory" if cut.bytes * images <= config.cache.memory_gb * GB else "disk",
+        prefix_flops=cut.prefix_flops,
+        suffix_flops=cut.suffix_flops,
+        ceiling=cut.ceiling,
+        barriers=tuple(str(barrier) for barrier in cut.barriers if barrier.kind != "trainable"),
+    )
+
+
+def _promise(config: Config, machine: Machine) -> Literal["exact", "close", "fast"]:
+    wanted = config.cache.promise
+    if wanted == "auto":
+        return "fast" if machine.precision == "bf16" else "exact"
+    assert wanted != "off"
+    if wanted == "exact" and machine.precision != "fp32":
+        raise FtError(f"--cache exact promises fp32, and the run is in {machine.precision}; add --precision fp32")
+    return wanted
+
+
+def _excluded(frozen: Collection[str], config: Config) -> str:
+    """Why nothing can be kept, whatever the network; "" if something may be."""
+    if not frozen:
+        return "nothing is frozen"
+    augment, views = config.images.augment, config.images.views
+    if augment != "none" and views is None:
+        return (
+            f"augmentation '{augment}' makes a new view of every image in every epoch; "
+            "--views 4 replays four, --augment none makes none"
+        )
+    if config.training.epochs // (views or 1) < 2:
+        return "every view of an image is seen once only"
+    return ""
+
+
+def _unworthy(cut: Cut, config: Config, images: int) -> str:
+    if cut.keeps_images or cut.ceiling < WORTHWHILE:
+        barriers = [str(b) for b in cut.barriers if b.kind != "trainable"]
+        return "what could be computed once is not worth keeping" + (f" ({barriers[0]})" if barriers else "")
+    if cut.bytes * images > max(config.cache.memory_gb, config.cache.disk_gb) * GB:
+        need = cut.bytes * images / GB
+        return f"its features would take {need:.1f} GB; --set cache.disk_gb={need:.0f} allows that"
+    return ""
+
+
+def _precision(promise: str) -> str:
+    return "bf16" if promise == "fast" else "fp32"

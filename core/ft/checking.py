@@ -1,0 +1,97 @@
+"""Finds the images that cannot be read before they can end a run."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import PIL
+
+from ft.data import ImageData, Item, first_lines, some_names, unmeasured
+from ft.errors import FtError
+from ft.files import cache_folder, publish_text
+from ft.images import FORMATS, describe_failure, open_image
+
+T = TypeVar("T")
+CHUNK = 16
+"""Images that a thread takes at a time."""
+
+
+def check_images(
+    data: ImageData, bad: Literal["fail", "skip"], progress: Callable[[int], object] | None = None
+) -> ImageData:
+    """Decode every image once, on all cores; return the data that can be read, with the digests of its files.
+
+    Files that were all found readable before, byte for byte, are not decoded again. `progress` is told how many of
+    `data.items` are done. Raises FtError listing the unreadable images when `bad` is "fail", and when leaving them out
+    ("skip") would empty a class or the validation.
+    """
+    paths = [item.path for item in data.items]
+    digests = dict(zip(paths, _spread(_digest, paths, None), strict=True))
+    marker = _marker(digests.values())
+    if marker.exists():
+        return replace(data, digests=digests)
+    failures = zip(paths, _spread(_failure, paths, progress), strict=True)
+    reasons = {path: reason for path, reason in failures if reason is not None}
+    if not reasons:
+        publish_text(marker, f"{len(paths)} images, all readable\n")
+        return replace(data, digests=digests)
+    said = [f"{path}: {reason}" for path, reason in reasons.items()]
+    listed = "\n".join(f"  {line}" for line in first_lines(said))
+    count = f"{len(reasons)} of {len(data.items)} images"
+    if bad == "fail":
+        raise FtError(f"{count} cannot be read:\n{listed}\nMend them, or leave them out with --bad-images skip")
+
+    def readable(items: Sequence[Item]) -> tuple[Item, ...]:
+        return tuple(item for item in items if item.path not in reasons)
+
+    kept = replace(data, train=readable(data.train), val=readable(data.val), test=readable(data.test), digests=digests)
+    left = {item.label for item in kept.train}
+    emptied = [name for label, name in enumerate(data.classes) if label not in left]
+    if emptied:
+        raise FtError(f"{count} cannot be read, which leaves no training image of {some_names(emptied)}:\n{listed}")
+    if not kept.val:
+        raise FtError(f"{count} cannot be read, which leaves none to validate with:\n{listed}")
+    new = [warning for warning in unmeasured(kept) if warning not in data.warnings]
+    return replace(kept, warnings=(*data.warnings, f"{count} cannot be read and are left out:\n{listed}", *new))
+
+
+def _digest(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        return f"unreadable: {error.strerror}"
+
+
+def _failure(path: Path) -> str | None:
+    try:
+        open_image(path)
+    except Exception as error:  # whatever a decoder raises, the image is what is wrong
+        return describe_failure(error)
+    return None
+
+
+def _marker(digests: Iterable[str]) -> Path:
+    """A file that exists when images with these digests could all be read by this Pillow."""
+    content = "\n".join([PIL.__version__, *FORMATS, *sorted(digests)])
+    return cache_folder() / "readable" / hashlib.sha256(content.encode()).hexdigest()
+
+
+def _spread(work: Callable[[Path], T], paths: Sequence[Path], progress: Callable[[int], object] | None) -> list[T]:
+    """Do `work` for each path, on all cores; Pillow decodes, and hashlib digests, without the interpreter's lock."""
+    chunks = [paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK)]
+    pool = ThreadPoolExecutor()
+    results: list[T] = []
+    try:
+        for some in pool.map(lambda chunk: [work(path) for path in chunk], chunks):
+            results += some
+            if progress is not None:
+                progress(len(results))
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return results

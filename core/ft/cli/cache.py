@@ -1,0 +1,88 @@
+"""`ft cache`: the features of frozen prefixes that are kept on disk."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ft.errors import FtError
+
+if TYPE_CHECKING:
+    from ft.feature_store import Entry
+
+
+@click.group()
+def cache() -> None:
+    """List, check and remove the features that runs keep on disk."""
+
+
+@cache.command("list")
+@click.option("--json", "as_json", is_flag=True, help="print JSON")
+def list_entries(as_json: bool) -> None:
+    """List entries, the one used longest ago first."""
+    from ft.cli.tables import print_table, size
+    from ft.feature_store import FeatureStore
+
+    store = FeatureStore(0)
+    entries = store.entries()
+    if as_json:
+        click.echo(json.dumps([_row(entry) for entry in entries], indent=2))
+        return
+    rows = [
+        (
+            entry.key[:12],
+            entry.about.get("backbone", "?"),
+            entry.about.get("promise", "?"),
+            entry.rows,
+            size(entry.size),
+            time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.used)),
+        )
+        for entry in entries
+    ]
+    if rows:
+        print_table(("entry", "backbone", "promise", "rows", "size", "last used"), rows)
+    click.echo(f"{len(rows)} entries, {size(sum(entry.size for entry in entries))} in {store.folder}")
+
+
+@cache.command()
+@click.option("--to", "limit_gb", type=click.FloatRange(0), metavar="GB", help="what may stay; default: nothing")
+def prune(limit_gb: float | None) -> None:
+    """Remove entries, those used longest ago first, until at most --to GB are left."""
+    from ft.cli.tables import size
+    from ft.feature_store import FeatureStore
+
+    removed = FeatureStore(0).prune(int((limit_gb or 0) * 1e9))
+    click.echo(f"removed {len(removed)} entries, {size(sum(entry.size for entry in removed))}")
+
+
+@cache.command()
+def verify() -> None:
+    """Read every entry again and compare it with the digest taken when it was written."""
+    from ft.feature_store import FeatureStore
+
+    store, entries = FeatureStore(0), 0
+
+    def tell(entry: Entry, good: bool) -> None:
+        nonlocal entries
+        entries += 1
+        if not good:
+            click.echo(f"damaged: {entry.path}")
+
+    damaged = store.verify(tell)
+    click.echo(f"{entries} entries, {damaged} damaged")
+    if damaged:
+        raise FtError("remove damaged entries with: ft cache prune")
+
+
+def _row(entry: Entry) -> dict[str, Any]:
+    return {
+        "key": entry.key,
+        "path": str(entry.path),
+        "size": entry.size,
+        "rows": entry.rows,
+        "used": entry.used,
+        "about": dict(entry.about),
+    }

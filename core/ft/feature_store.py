@@ -1,0 +1,198 @@
+"""Features on disk: one safetensors file for each key, and a note beside it that says the file is whole.
+
+A key stands for everything that decides the values, so whoever finds an entry may use it. Entries appear whole or not
+at all: the data file is published first, its note last, and only what has a note counts. Several processes may write
+the same key; the last one's identical file wins. What was used longest ago goes first when room is needed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import torch
+
+from ft.errors import FtError
+from ft.files import cache_folder, publish, publish_json, sha256_of
+
+Tensors = tuple[torch.Tensor, ...]
+
+_DTYPES = {
+    "float32": ("F32", torch.float32, np.float32),
+    "bfloat16": ("BF16", torch.bfloat16, np.int16),
+    "float16": ("F16", torch.float16, np.float16),
+    "uint8": ("U8", torch.uint8, np.uint8),
+    "int64": ("I64", torch.int64, np.int64),
+}
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One kept tensor: its shape for one image, and its type's name."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+    @property
+    def row_bytes(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64)) * torch.empty(0, dtype=_DTYPES[self.dtype][1]).itemsize
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A whole entry of the store. `about` is what the writer said of it; `used` the time of the last use."""
+
+    key: str
+    path: Path
+    size: int
+    sha256: str
+    rows: int
+    shapes: tuple[Shape, ...]
+    about: Mapping[str, Any]
+    used: float
+
+
+class Writer:
+    """Puts rows where they belong in a file that is not published yet."""
+
+    def __init__(self, file: BinaryIO, shapes: Sequence[Shape], rows: int) -> None:
+        self._file, self._shapes = file, shapes
+        header = _header(shapes, rows)
+        file.write(header)
+        sizes = [shape.row_bytes * rows for shape in shapes]
+        self._starts = [len(header) + sum(sizes[:i]) for i in range(len(sizes))]
+
+    def put(self, row: int, tensors: Tensors) -> None:
+        """Write a batch of rows, the first of which is number `row`."""
+        for start, shape, tensor in zip(self._starts, self._shapes, tensors, strict=True):
+            self._file.seek(start + row * shape.row_bytes)
+            self._file.write(tensor.contiguous().cpu().view(torch.uint8).numpy().tobytes())
+
+
+class FeatureStore:
+    """The folder of features; `limit` bounds its size in bytes."""
+
+    def __init__(self, limit: int, folder: Path | None = None) -> None:
+        self.folder, self.limit = folder or cache_folder() / "features", limit
+
+    def find(self, key: str) -> Entry | None:
+        """Return the entry of `key`, which thereby counts as used just now; None when there is no whole one."""
+        entry = _entry(self.folder / f"{key}.json")
+        if entry is not None:
+            os.utime(self.folder / f"{key}.json")
+        return entry
+
+    def entries(self) -> list[Entry]:
+        """All whole entries, the one used longest ago first."""
+        found = [_entry(note) for note in self.folder.glob("*.json")]
+        return sorted((entry for entry in found if entry is not None), key=lambda entry: entry.used)
+
+    @contextmanager
+    def write(self, key: str, shapes: Sequence[Shape], rows: int, about: Mapping[str, Any]) -> Iterator[Writer]:
+        """Write an entry; it exists once the block has ended without an exception. Raises FtError for a full disk."""
+        path = self.folder / f"{key}.safetensors"
+        size = len(_header(shapes, rows)) + rows * sum(shape.row_bytes for shape in shapes)
+        self.prune(self.limit - size)
+        with publish(path, size=size) as file:
+            yield Writer(file, shapes, rows)
+        note = {"sha256": sha256_of(path), "size": size, "rows": rows, "about": about}
+        publish_json(
+            self.folder / f"{key}.json", {**note, "shapes": [{"shape": s.shape, "dtype": s.dtype} for s in shapes]}
+        )
+
+    def read(self, entry: Entry, in_memory: bool) -> Tensors:
+        """Return the tensors [rows, ...] of an entry: copied to memory and checked, or mapped from the file.
+
+        Raises FtError when the file is not what was written; it is then out of the way.
+        """
+        if in_memory and sha256_of(entry.path) != entry.sha256:
+            self.remove(entry)
+            raise FtError(f"features in {entry.path} were damaged and are removed; run the same command again")
+        start = entry.size - entry.rows * sum(shape.row_bytes for shape in entry.shapes)
+        tensors = []
+        for shape in entry.shapes:
+            _, dtype, plain = _DTYPES[shape.dtype]
+            mapped = np.memmap(entry.path, plain, "c", start, (entry.rows, *shape.shape))
+            tensors.append(torch.from_numpy(np.array(mapped) if in_memory else mapped).view(dtype))
+            start += shape.row_bytes * entry.rows
+        return tuple(tensors)
+
+    def verify(self, tell: Callable[[Entry, bool], object]) -> int:
+        """Read every entry's file again, tell about each, and return how many are damaged."""
+        damaged = 0
+        for entry in self.entries():
+            good = sha256_of(entry.path) == entry.sha256
+            damaged += not good
+            tell(entry, good)
+        return damaged
+
+    def prune(self, limit: int) -> list[Entry]:
+        """Remove entries, those used longest ago first, until all take `limit` bytes at most, and what is not whole."""
+        entries = self.entries()
+        whole = {entry.key for entry in entries}
+        for data in self.folder.glob("*.safetensors"):
+            # A file without its note is being published just now, or was when its writer died.
+            if data.stem not in whole and _age(data) > 3600:
+                data.unlink(missing_ok=True)
+        for left in self.folder.glob(".*.tmp"):
+            if _age(left) > 24 * 3600:
+                left.unlink(missing_ok=True)
+        total = sum(entry.size for entry in entries)
+        removed = []
+        for entry in entries:
+            if total <= limit:
+                break
+            self.remove(entry)
+            removed.append(entry)
+            total -= entry.size
+        return removed
+
+    def remove(self, entry: Entry) -> None:
+        """Take an entry away: its note first, so that it is never taken for whole."""
+        entry.path.with_suffix(".json").unlink(missing_ok=True)
+        entry.path.unlink(missing_ok=True)
+
+
+def _header(shapes: Sequence[Shape], rows: int) -> bytes:
+    fields, end = {}, 0
+    for number, shape in enumerate(shapes):
+        size = shape.row_bytes * rows
+        fields[f"feature{number}"] = {
+            "dtype": _DTYPES[shape.dtype][0],
+            "shape": [rows, *shape.shape],
+            "data_offsets": [end, end + size],
+        }
+        end += size
+    text = json.dumps(fields).encode()
+    text += b" " * (-len(text) % 64)  # rows that begin at round addresses are read faster
+    return struct.pack("<Q", len(text)) + text
+
+
+def _entry(note: Path) -> Entry | None:
+    path = note.with_suffix(".safetensors")
+    try:
+        content = json.loads(note.read_text(encoding="utf-8"))
+        if path.stat().st_size != content["size"]:
+            return None
+        shapes = tuple(Shape(tuple(s["shape"]), s["dtype"]) for s in content["shapes"])
+        used = note.stat().st_mtime
+        return Entry(
+            note.stem, path, content["size"], content["sha256"], content["rows"], shapes, content["about"], used
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # half removed, or not ours: either way no whole entry
+
+
+def _age(path: Path) -> float:
+    try:
+        return time.time() - path.stat().st_mtime
+    except OSError:
+        return 0.0

@@ -1,0 +1,71 @@
+"""Proves on real images that computing the frozen prefix once is what was promised."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from ft.caching import price_of
+from ft.config import Config
+from ft.data import ImageData
+from ft.devices import Machine
+from ft.extensions import Preprocessing
+from ft.images import ImageDataset, train_transform
+from ft.loaders import epoch_batches
+from ft.plan import Plan
+from ft.prefix.find import FrozenPrefix, split_module, steady
+from ft.prefix.probe import probe_batch_invariance, probe_equality
+from ft.prefix.records import Cut
+from ft.prefix.split import Halves
+
+
+class NotProved(Exception):
+    """Features computed once would not be what the plain loop computes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Proved:
+    """The halves of the network, where it is cut, and whether a short batch, too, gives the features of a full one."""
+
+    halves: Halves
+    cut: Cut
+    any_size: bool = True
+
+
+def prove(
+    module: nn.Module,
+    prefix: FrozenPrefix,
+    plan: Plan,
+    data: ImageData,
+    preprocessing: Preprocessing,
+    config: Config,
+    machine: Machine,
+) -> Proved:
+    """Return the halves of the network, cut earlier than planned where *exact* needs that.
+
+    *exact*: an image's features do not depend on where, and beside what, it lies in a batch, and one step through the
+    halves equals one through the whole in every bit. Raises NotProved with what differs.
+    """
+    if plan.cache.promise != "exact":
+        return Proved(_halves(prefix), prefix.cut)
+    size = config.training.batch_size
+    dataset = ImageDataset(data.train, train_transform(preprocessing, config.images.augment), config.seed)
+    images = machine.send(torch.stack([dataset[0, i % len(dataset)][0] for i in range(max(2, size))]))
+    prefix = steady(prefix, plan.frozen, images, (size,), price_of(config, "exact"))
+    if prefix.cut.keeps_images:
+        raise NotProved("every layer computes an image differently beside others")
+    halves = _halves(prefix)
+    reason = probe_batch_invariance(halves.prefix, images, (size,)) or probe_equality(module, halves, images)
+    if reason:
+        raise NotProved(reason)
+    short = {len(batch) for batch in epoch_batches(len(data.train), size, config.seed, 0, shuffle=True)} - {size}
+    return Proved(halves, prefix.cut, not probe_batch_invariance(halves.prefix, images, sorted(short)))
+
+
+def _halves(prefix: FrozenPrefix) -> Halves:
+    halves = split_module(prefix)
+    if halves.suffix_eval is None:
+        raise NotProved("validation needs values that training does not compute")
+    return halves

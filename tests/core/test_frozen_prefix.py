@@ -1,0 +1,273 @@
+"""Computing the frozen prefix once is the same computation: whole runs, with and without, end in the same bits."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+import ft.images
+from ft.config import Config, load_config
+from ft.display import Display
+from ft.errors import FtError
+from ft.finetune import finetune, prepare
+from ft.plugins import Plugins
+from ft.report import Report
+from ft.runs import Run
+from ft.signals import StopAsked
+from stopping import StopAt
+
+MakeConfig = Callable[..., Config]
+
+
+@pytest.fixture(autouse=True)
+def _own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FT_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Every image file that is decoded, in the process of the test."""
+    paths: list[Path] = []
+    real = ft.images.open_image
+
+    def counting(path: Path) -> Any:
+        paths.append(path)
+        return real(path)
+
+    monkeypatch.setattr(ft.images, "open_image", counting)
+    monkeypatch.setattr("ft.checking.open_image", counting)
+    return paths
+
+
+class Ended:
+    """What a run left: its weights, its figures, its report."""
+
+    def __init__(self, config: Config, plugins: Plugins) -> None:
+        self.run, self.report = finetune(config, plugins, Display())
+        self.weights = load_file(self.run.path / "model.safetensors")
+        lines = (self.run.path / "metrics.jsonl").read_text().splitlines()
+        self.metrics = [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in lines]
+
+
+def assert_same(one: Ended, other: Ended) -> None:
+    assert one.metrics == other.metrics
+    assert one.weights.keys() == other.weights.keys()
+    for name, tensor in one.weights.items():
+        assert torch.equal(tensor, other.weights[name]), name
+
+
+def torchvision_config(tmp_path: Path, name: str, model: str, **keys: Any) -> Config:
+    tree = {
+        "backbone": f"torchvision:{model}",
+        "weights": "none",
+        "data": {"use": "demo", "images_per_class": 4, "size": 32},
+        "images.size": 32,
+        "images.augment": "none",
+        "machine.precision": "fp32",
+        "machine.device": "cpu",
+        "machine.workers": 0,
+        "training.epochs": 2,
+        "training.batch_size": 6,
+        "run_dir": tmp_path / name,
+    }
+    return load_config(flags={**tree, **{key.replace("__", "."): value for key, value in keys.items()}})
+
+
+NETWORKS = {
+    "resnet18": ("all", "until:layer3"),
+    "mobilenet_v3_small": ("all", "depth:60%"),
+    "shufflenet_v2_x0_5": ("until:stage3",),
+    "squeezenet1_1": ("depth:-1",),
+    "densenet121": ("until:denseblock3",),
+    "mnasnet0_5": ("all",),
+    "regnet_y_400mf": ("depth:-1",),
+    "efficientnet_b0": ("depth:-2",),
+    "googlenet": ("until:inception4a",),
+    "swin_t": ("all",),
+}
+
+
+@pytest.mark.parametrize(("model", "freeze"), [(m, f) for m, freezes in NETWORKS.items() for f in freezes])
+def test_a_cached_run_equals_an_uncached_one_in_every_bit(
+    model: str, freeze: str, plugins: Plugins, tmp_path: Path
+) -> None:
+    keys = {"freeze": [freeze], "training__optimizer": "sgd"}
+    plain = Ended(torchvision_config(tmp_path, "plain", model, cache__promise="off", **keys), plugins)
+    cached = Ended(torchvision_config(tmp_path, "cached", model, cache__promise="exact", **keys), plugins)
+    assert plain.report.cache.promise == "off"
+    assert cached.report.cache.promise == "exact", cached.report.cache.reason
+    assert cached.report.cache.computed == 16
+    assert_same(plain, cached)
+
+
+@pytest.mark.parametrize("augment", ["flip", "standard", "strong"])
+def test_replayed_views_are_the_same_cached_and_uncached(
+    augment: str, tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path
+) -> None:
+    keys = {"freeze": ["all"], "images__augment": augment, "images__views": 2, "training__epochs": 5}
+    plain = Ended(tiny_config(run_dir=tmp_path / "plain", cache__promise="off", **keys), plugins)
+    cached = Ended(tiny_config(run_dir=tmp_path / "cached", cache__promise="exact", **keys), plugins)
+    assert cached.report.cache.computed == 20 * 2 + 4
+    assert_same(plain, cached)
+
+
+def test_a_second_run_with_another_rate_and_head_decodes_no_image(
+    tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path, decoded: list[Path]
+) -> None:
+    first = Ended(tiny_config(run_dir=tmp_path / "a", freeze=["all"], cache__promise="exact"), plugins)
+    assert first.report.cache.computed == 24
+    assert decoded
+    decoded.clear()
+    keys = {"training__lr": 0.03, "head": {"use": "mlp", "hidden": [6]}, "cache__promise": "exact"}
+    second = Ended(tiny_config(run_dir=tmp_path / "b", freeze=["all"], **keys), plugins)
+    assert second.report.cache.computed == 0
+    # what proves on real images that the halves are the whole looks at one batch of them
+    assert len(decoded) <= 8
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"images__size": 24},
+        {"images__fit": "pad"},
+        {"cache__promise": "close"},
+        {"seed": 1},  # other random weights
+    ],
+    ids=str,
+)
+def test_whatever_changes_features_changes_their_key(
+    keys: dict[str, Any], tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path
+) -> None:
+    base = {"freeze": ["all"], "cache__promise": "exact"}
+    Ended(tiny_config(run_dir=tmp_path / "a", **base), plugins)
+    second = Ended(tiny_config(run_dir=tmp_path / "b", **{**base, **keys}), plugins)
+    assert second.report.cache.computed > 0
+
+
+def test_an_image_that_changed_on_disk_is_computed_again(
+    tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path
+) -> None:
+    for label in ("a", "b"):
+        (tmp_path / "photos" / label).mkdir(parents=True)
+        for number in range(6):
+            color = (number * 30, 200 if label == "a" else 20, 90)
+            Image.new("RGB", (20, 20), color).save(tmp_path / "photos" / label / f"{number}.png")
+
+    def computed(name: str) -> int:
+        keys = {"data": str(tmp_path / "photos"), "freeze": ["all"], "cache__promise": "exact"}
+        return Ended(tiny_config(run_dir=tmp_path / name, **keys), plugins).report.cache.computed
+
+    assert computed("first") == 12
+    assert computed("second") == 0
+    Image.new("RGB", (20, 20), "white").save(tmp_path / "photos" / "a" / "0.png")
+    assert computed("third") > 0
+
+
+@pytest.mark.parametrize(("title", "done"), [("epoch 1/3", 2), ("epoch 3/3", 8), ("training features", 8)])
+def test_a_cached_run_that_was_stopped_and_resumed_equals_an_uncached_one(
+    title: str, done: int, tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path
+) -> None:
+    keys = {"freeze": ["all"], "head": {"use": "mlp", "hidden": [6]}, "training__epochs": 3, "images__augment": "none"}
+    plain = Ended(tiny_config(run_dir=tmp_path / "plain", cache__promise="off", **keys), plugins)
+    config = tiny_config(run_dir=tmp_path / "cached", cache__promise="exact", **keys)
+    with pytest.raises(StopAsked):
+        finetune(config, plugins, StopAt(title, done))
+    run = Run(tmp_path / "cached")
+    _, report = finetune(run.config(trust_code=True), plugins, Display(), run)
+    resumed = load_file(run.path / "model.safetensors")
+    assert report.cache.promise == "exact"
+    assert all(torch.equal(plain.weights[name], tensor) for name, tensor in resumed.items())
+
+
+@pytest.mark.parametrize("promise", ["close", "fast"])
+def test_looser_promises_come_near(promise: str, tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path) -> None:
+    keys = {"freeze": ["all"], "training__epochs": 3}
+    plain = Ended(
+        tiny_config(run_dir=tmp_path / "plain", cache__promise="off", images__augment="none", **keys), plugins
+    )
+    loose = Ended(tiny_config(run_dir=tmp_path / "loose", cache__promise=promise, **keys), plugins)
+    assert loose.report.cache.promise == promise
+    for one, other in zip(plain.metrics, loose.metrics, strict=True):
+        assert one["train_loss"] == pytest.approx(other["train_loss"], rel=1e-4 if promise == "close" else 3e-2)
+
+
+def test_features_too_large_for_memory_are_mapped_from_disk(
+    tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path
+) -> None:
+    keys = {"freeze": ["all"], "cache__promise": "exact"}
+    near = Ended(tiny_config(run_dir=tmp_path / "a", **keys), plugins)
+    far = Ended(tiny_config(run_dir=tmp_path / "b", cache__memory_gb=0.0, **keys), plugins)
+    assert far.report.cache.computed == 0
+    assert_same(near, far)
+
+
+def planned(tiny_config: MakeConfig, plugins: Plugins, **keys: Any) -> Any:
+    return prepare(tiny_config(**keys), plugins, Display()).plan.cache
+
+
+def test_the_plan_says_where_the_cut_is_and_what_it_is_worth(tiny_config: MakeConfig, plugins: Plugins) -> None:
+    cache = planned(tiny_config, plugins, freeze=["all"])
+    assert cache.promise == "exact"
+    assert cache.tensors == ("mean [8]",)
+    assert (cache.bytes_per_image, cache.images, cache.bytes) == (32, 24, 32 * 24)
+    assert cache.kept == "memory"
+    assert cache.ceiling > 100
+    assert cache.prefix_flops > cache.suffix_flops > 0
+
+
+@pytest.mark.parametrize(
+    ("keys", "reason"),
+    [
+        ({}, "nothing is frozen"),
+        ({"freeze": ["until:stem"]}, "--views 4 replays four, --augment none makes none"),
+        ({"freeze": ["all"], "training__epochs": 1}, "seen once only"),
+        ({"freeze": ["all"], "cache__promise": "off"}, "--cache off"),
+    ],
+    ids=str,
+)
+def test_where_nothing_is_kept_the_plan_says_why(
+    keys: dict[str, Any], reason: str, tiny_config: MakeConfig, plugins: Plugins
+) -> None:
+    cache = planned(tiny_config, plugins, **keys)
+    assert cache.promise == "off"
+    assert reason in cache.reason
+
+
+def test_a_promise_that_cannot_be_kept_is_an_error_when_it_was_demanded(
+    tiny_config: MakeConfig, plugins: Plugins
+) -> None:
+    with pytest.raises(FtError, match=r"--cache exact is not possible: augmentation 'standard'.*--views"):
+        planned(tiny_config, plugins, freeze=["until:stem"], cache__promise="exact")
+    with pytest.raises(FtError, match="--cache exact promises fp32"):
+        planned(tiny_config, plugins, freeze=["all"], cache__promise="exact", machine__precision="bf16")
+
+
+def test_only_a_head_that_trains_alone_does_without_augmentation_by_itself(
+    tiny_config: MakeConfig, plugins: Plugins
+) -> None:
+    def augment(**keys: Any) -> str:
+        return prepare(tiny_config(**keys), plugins, Display()).config.images.augment
+
+    assert augment(freeze=["all"]) == "none"
+    assert augment(freeze=["until:layer1"]) == "standard"
+    assert augment(freeze=["all"], images__views=3) == "standard"
+
+
+def test_batchnorm_left_in_train_mode_moves_the_cut_before_it(tiny_config: MakeConfig, plugins: Plugins) -> None:
+    cache = planned(tiny_config, plugins, freeze=["all"], train=["regex:stem.1.weight"], images__augment="none")
+    assert not any(tensor.startswith("mean") for tensor in cache.tensors)
+
+
+def test_where_features_came_from_is_in_the_report(tiny_config: MakeConfig, plugins: Plugins) -> None:
+    report: Report = Ended(tiny_config(freeze=["all"]), plugins).report
+    assert (report.cache.promise, report.cache.computed) == ("exact", 24)
+    assert report.cache.ceiling > 100
+    assert os.listdir(Path(os.environ["FT_CACHE"]) / "features")
