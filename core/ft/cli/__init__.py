@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 
@@ -66,6 +67,8 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line. A user's mistake is one message and exit code 2; a bug is a traceback."""
+    if "_FT_COMPLETE" in os.environ:
+        import_module("ft.cli.completion")  # it teaches click to complete after a colon in bash
     try:
         cli.main(prog_name="ft", standalone_mode=True)
     except FtError as error:

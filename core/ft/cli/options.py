@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import click
 
+from ft.cli.completion import COMPLETE, complete_set
 from ft.config import Config, load_config
 from ft.errors import FtError
 
@@ -54,9 +55,14 @@ FLAGS: tuple[tuple[str, str, str, bool], ...] = (
 
 def config_options(command: F) -> F:
     """Give a command the flags above, `--config` and `--set`; it gets them all as keyword arguments."""
-    command = click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="set any key of the config")(
-        command
-    )
+    command = click.option(
+        "--set",
+        "sets",
+        multiple=True,
+        metavar="KEY=VALUE",
+        shell_complete=complete_set,
+        help="set any key of the config",
+    )(command)
     command = click.option(
         "--config", "file", type=click.Path(path_type=Path), help="YAML or JSON; flags and --set win over it"
     )(command)
@@ -85,7 +91,15 @@ def _option(flag: str, key: str, text: str, several: bool) -> Callable[[F], F]:
     if not several and not field.is_required() and field.default is not None and "default" not in about:
         about = "; ".join(part for part in (about, f"default: {getattr(field.default, 'use', field.default)}") if part)
     kind = {} if "/" in flag else {"type": _click_type(field.annotation), "metavar": _metavar(flag, field.annotation)}
-    return click.option(flag, _variable(flag), default=() if several else None, multiple=several, help=about, **kind)
+    return click.option(
+        flag,
+        _variable(flag),
+        default=() if several else None,
+        multiple=several,
+        shell_complete=COMPLETE.get(flag),
+        help=about,
+        **kind,
+    )
 
 
 def _field(key: str) -> Any:

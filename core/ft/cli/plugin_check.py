@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from ft.cli.common import load_and_report
+from ft.cli.completion import complete_distribution
 from ft.errors import FtError, did_you_mean
 from ft.plugins import Component, Plugin
 from ft.switches import normal
@@ -21,7 +22,7 @@ Row = tuple[str, str, str, str]
 
 
 @click.command()
-@click.argument("distribution", required=False, metavar="[DISTRIBUTION]")
+@click.argument("distribution", required=False, metavar="[DISTRIBUTION]", shell_complete=complete_distribution)
 @click.option("--verbose", "-v", is_flag=True, help="show each check, and why one was skipped")
 @click.pass_context
 def check(ctx: click.Context, distribution: str | None, verbose: bool) -> None:

@@ -8,13 +8,14 @@ from importlib.metadata import distributions
 import click
 
 from ft.cli.common import load_and_report
+from ft.cli.completion import complete_described
 from ft.errors import FtError, did_you_mean
 from ft.extensions import KINDS
 from ft.plugins import Component, Plugin, Plugins
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_described)
 def why(name: str) -> None:
     """Say who provides NAME (a component, a model or a plugin), who else does, and how to choose.
 

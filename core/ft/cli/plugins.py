@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from ft.cli.common import load_and_report, no_plugin_option
+from ft.cli.completion import complete_described
 from ft.cli.plugin_check import check
 from ft.cli.plugin_new import new
 from ft.cli.plugin_why import why
@@ -60,7 +61,7 @@ plugins.add_command(check)
 
 
 @click.command()
-@click.argument("component", metavar="KIND:NAME")
+@click.argument("component", metavar="KIND:NAME", shell_complete=complete_described)
 @click.option("--json", "as_json", is_flag=True, help="print the settings' JSON schema")
 def describe(component: str, as_json: bool) -> None:
     """Explain a component and its settings, as in `ft describe freeze:regex`."""
