@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 EXAMPLES := $(wildcard examples/*/pyproject.toml)
 
-.PHONY: demo test lint types clean
+.PHONY: demo test faults lint types clean
 
 # The main job: real ImageNet weights, real photographs of solar cells, the backbone frozen.
 demo: $(VENV)/.ready
@@ -13,6 +13,10 @@ demo: $(VENV)/.ready
 
 test: lint types
 	$(BIN)/python -m pytest -n auto
+
+# What breaks in the field, many times over; `make test` does a few of each.
+faults: $(VENV)/.ready
+	FT_FAULTS=full $(BIN)/python -m pytest tests/faults -s
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check

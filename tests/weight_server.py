@@ -49,7 +49,10 @@ def weight_server() -> Iterator[WeightServer]:
             for name, value in {"Content-Length": str(length), **answer.headers}.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(answer.body)
+            if self.command == "GET":
+                self.wfile.write(answer.body)
+
+        do_HEAD = do_GET
 
         def log_message(self, *_: object) -> None:
             pass

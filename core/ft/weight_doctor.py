@@ -68,8 +68,8 @@ def diagnose(choice: WeightChoice, plugins: Plugins, cache: Cache) -> list[Findi
     return found
 
 
-class _Tried(Exception):
-    """A source asked for something to be fetched; whether it could be is known now."""
+class _Tried(BaseException):
+    """A source asked for something to be fetched; whether it could be is known now. No source may catch this."""
 
 
 @dataclass

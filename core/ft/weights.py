@@ -129,7 +129,7 @@ def fetch_weights(
             if not digest.startswith(choice.sha256):
                 raise FtError(f"sha256 of {path} is {digest}, but weights.sha256 is {choice.sha256}")
         except FtError as error:
-            failures.append(f"{shown(place)}: {error}")
+            failures.append(shown(f"{place}: {error}"))
         else:
             notes = [*choice.notes, *_told(failures, cache.notes), *_difference(choice.entry, digest)]
             return FetchedWeights(path, digest, shown(place), choice.entry, tuple(notes))

