@@ -13,6 +13,7 @@ from ft import FtError
 from ft.config import Config
 from ft.data import load_data
 from ft.plugins import load_plugins
+from ft.testing import DataConformance
 
 LINES = """\
 images/cell0001.png  1.0                 mono
@@ -56,6 +57,12 @@ def test_without_the_photographs_the_error_says_what_to_install(monkeypatch: pyt
     monkeypatch.setattr("ft_elpv.cells.find_spec", lambda *_: None)
     with pytest.raises(FtError, match="pip install elpv-dataset"):
         list(load(None, Settings()))
+
+
+@pytest.mark.skipif(find_spec("elpv_dataset") is None, reason="needs the package elpv-dataset")
+class TestConformance(DataConformance):
+    component = "data:elpv"
+    settings = ({}, {"type": "poly", "threshold": 0.3})
 
 
 @pytest.mark.skipif(find_spec("elpv_dataset") is None, reason="needs the package elpv-dataset")

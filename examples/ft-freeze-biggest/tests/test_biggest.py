@@ -5,6 +5,17 @@ from torch import nn
 from ft import Backbone, FtError, Settings, Stage
 from ft.plugins import implementation, load_plugins
 from ft.references import parse_reference
+from ft.testing import FreezeConformance
+
+
+class TestConformance(FreezeConformance):
+    component = "freeze:biggest"
+    arguments = ("1", "5")
+
+
+class TestUnpackaged(FreezeConformance):
+    component = f"freeze:{ft_freeze_biggest.biggest.__file__}:Biggest"
+    arguments = ("5",)
 
 
 def backbone() -> Backbone:
