@@ -87,7 +87,10 @@ def test_a_good_download_is_published_whole(web: WeightServer, weight_cache: Cac
         (Answer(CONTENT, 206), "HTTP 206"),
         (Answer(CONTENT, 503), r"HTTP 503 Service Unavailable \(tried 3 times\)"),
         (Answer(CONTENT, headers={"Content-Encoding": "gzip"}), "gzip-encoded"),
-        (Answer(b"", 302, {"Location": "file:///etc/passwd"}), "refused to be redirected to file:///etc/passwd: ft fetches from http and https"),
+        (
+            Answer(b"", 302, {"Location": "file:///etc/passwd"}),
+            "refused to be redirected to file:///etc/passwd: ft fetches from http and https",
+        ),
     ],
 )
 def test_an_answer_that_is_not_the_file_is_never_published(
@@ -120,7 +123,9 @@ def test_failures_that_pass_are_tried_again(web: WeightServer, weight_cache: Cac
     assert len(web.asked) == 3
 
 
-def test_the_next_url_is_asked_only_where_the_first_is_unknown_or_closed(web: WeightServer, weight_cache: Cache) -> None:
+def test_the_next_url_is_asked_only_where_the_first_is_unknown_or_closed(
+    web: WeightServer, weight_cache: Cache
+) -> None:
     good = web.put("/below/net.pth", CONTENT)
     with pytest.raises(FtError, match="HTTP 501"):
         weight_cache.download(ENTRY, web.put("/broken.pth", Answer(status=501)), good)
