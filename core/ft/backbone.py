@@ -45,7 +45,10 @@ def build_backbone(
     choice = choose_weights(config.weights, weight_entries(component, model_name), config.backbone.use, plugins)
     with torch.random.fork_rng(devices=[]), torch.device("meta" if tensors == "empty" else "cpu"):
         torch.manual_seed(config.seed)
-        backbone: Backbone = implementation(component, "build")(model_name, settings)
+        backbone = implementation(component, "build")(model_name, settings)
+    if not isinstance(backbone, Backbone):
+        owner = f"backbone provider '{component.name}' of {component.distribution} {component.version}"
+        raise FtError(f"{owner} built a {type(backbone).__name__} for {model_name}; build has to return an ft.Backbone")
     published = choice.entry.preprocessing if choice and choice.published else backbone.preprocessing
     preprocessing = effective_preprocessing(published, config.images)
     _check_image_size(backbone, config, choice, preprocessing.crop_size)

@@ -166,15 +166,26 @@ def read_settings(component: Component, values: Mapping[str, Any], where: str) -
     """Return the component's settings, checked. Raises FtError naming every unknown key and unfit value."""
     from ft.settings import validate
 
-    return validate(settings_class(component), values, where)
+    try:
+        return validate(settings_class(component), values, where)
+    except FtError as error:
+        about = f"{_place(component)}; see ft describe {component.kind.name}:{component.name}"
+        raise FtError(f"{error}\n({about})") from None
 
 
 def settings_class(component: Component) -> Any:
-    """Return the pydantic class of a component's settings; one without fields when it has none."""
+    """Return the pydantic class of a component's settings; one without fields when it has none. Raises FtError."""
+    from pydantic import BaseModel
+
     from ft.settings import Settings
 
     pointer = component.record.settings
-    return Settings if pointer is None else _resolve(pointer, component, "settings")
+    found = Settings if pointer is None else _resolve(pointer, component, "settings")
+    if not (isinstance(found, type) and issubclass(found, BaseModel)):
+        raise FtError(
+            f"{_place(component)} names {found!r} as its settings; it has to be a class derived from ft.Settings"
+        )
+    return found
 
 
 def _installed() -> Iterator[tuple[EntryPoint, str, str]]:
@@ -274,15 +285,22 @@ def check_record(record: Any, kind: Kind) -> None:
             )
 
 
+def _place(component: Component) -> str:
+    return f"{component.kind.noun} '{component.name}' of {component.distribution} {component.version}"
+
+
 def _resolve(pointer: Any, component: Component, what: str) -> Any:
     if not isinstance(pointer, str):
         return pointer
     module, _, attribute = pointer.partition(":")
-    place = f"{component.kind.noun} '{component.name}' of {component.distribution} {component.version}"
+    place = _place(component)
     try:
         target = import_module(module)
-    except ImportError as error:
-        raise FtError(f"{place} cannot be used: importing {module} failed: {error}") from error
+    except Exception as error:  # a stranger's code, as in _load
+        if read_switches(os.environ).raise_errors:
+            raise
+        cause = str(error) if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
+        raise FtError(f"{place} cannot be used: importing {module} failed: {' '.join(cause.split())}") from error
     if not hasattr(target, attribute):
         near = nearest(attribute, vars(target), most=1)
         hint = f"; did you mean '{module}:{near[0]}'?" if near else ""

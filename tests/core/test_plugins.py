@@ -317,6 +317,43 @@ def test_settings_are_a_class_or_where_to_find_one_or_none_at_all(module: Module
         read_settings(component(module), {"count": 3}, "freeze.mine")
 
 
+def test_unfit_settings_are_told_with_the_component_and_where_to_read_about_it(module: Module) -> None:
+    with pytest.raises(FtError) as error:
+        read_settings(component(module, settings=MySettings), {"cuont": 3}, "freeze.mine")
+    assert str(error.value) == (
+        "unknown setting 'freeze.mine.cuont'. Did you mean 'count'? It takes: count\n"
+        "(freezing strategy 'mine' of some-dist 1.0; see ft describe freeze:mine)"
+    )
+
+
+def test_settings_that_are_no_settings_class_are_told(module: Module) -> None:
+    pointer = f"{module('settings_module', MySettings=dict)}:MySettings"
+    with pytest.raises(FtError, match=r"of some-dist 1\.0 names <class 'dict'> as its settings; .*ft\.Settings"):
+        read_settings(component(module, settings=pointer), {}, "freeze.mine")
+
+
+def test_an_implementation_that_fails_while_it_is_imported_is_told_or_raised(
+    module: Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "failing_implementation.py").write_text("1 / 0")
+    monkeypatch.syspath_prepend(tmp_path)
+    failing = component(module, select="failing_implementation:select")
+    with pytest.raises(FtError, match="importing failing_implementation failed: ZeroDivisionError: division by zero"):
+        implementation(failing, "select")
+    monkeypatch.setenv("FT_RAISE_PLUGIN_ERRORS", "1")
+    with pytest.raises(ZeroDivisionError):
+        implementation(failing, "select")
+
+
+def test_a_hook_argument_with_a_default_is_told(module: Module) -> None:
+    def ft_freeze_strategies(config: Any = None) -> Any:
+        return [strategy()]
+
+    assert error_of(load_one(module(ft_freeze_strategies=hookimpl(ft_freeze_strategies)))) == (
+        "TypeError: ft_freeze_strategies takes no arguments; remove 'config' from its definition"
+    )
+
+
 # The contract
 
 

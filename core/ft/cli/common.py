@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ft.plugins import Plugins, load_plugins
+if TYPE_CHECKING:
+    from ft.plugins import Plugins
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -26,6 +27,8 @@ def no_plugin_option(command: F) -> F:
 
 def load_and_report() -> Plugins:
     """Load the installed plugins but those of `--no-plugin`; each broken one costs a line on stderr."""
+    from ft.plugins import load_plugins  # `ft --help` does without
+
     context = click.get_current_context(silent=True)
     plugins = load_plugins(no_plugin=context.find_root().meta.get(_LEFT_OUT, ()) if context else ())
     for plugin in plugins.broken():
