@@ -119,7 +119,8 @@ class WeightSourceConformance(_Conformance):
     """Override the fixture `argument`: put `weight_file` where the source looks, and return what names that place.
 
     `weight_file.path` is a file alone in a folder, `weight_file.base_url` a server that has it under its name, and
-    `weight_file.entry.url` its whole URL.
+    `weight_file.entry.url` its whole URL. Where nothing on this machine can stand for the place, override the fixture
+    `weight_file` to return None: what needs the file is skipped then.
     """
 
     kind = "weights"

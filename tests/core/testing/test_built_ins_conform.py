@@ -103,6 +103,40 @@ class TestPip(WeightSourceConformance):
         return "kit-weights"
 
 
+class TestFsspec(WeightSourceConformance):
+    component = "weights:fsspec"
+
+    @pytest.fixture
+    def argument(self, weight_file: WeightFile) -> str:
+        fsspec = pytest.importorskip("fsspec")
+        fsspec.filesystem("memory").pipe(f"/kit/{weight_file.path.name}", weight_file.content)
+        return "memory://kit"
+
+
+class _Elsewhere(WeightSourceConformance):
+    """Nothing on this machine can stand for where the file is; the rest is tried."""
+
+    @pytest.fixture
+    def weight_file(self) -> None:
+        return None
+
+    @pytest.fixture
+    def argument(self) -> str:
+        return "ft-testing/no-such-bucket"
+
+
+class TestS3(_Elsewhere):
+    component = "weights:s3"
+
+
+class TestGs(_Elsewhere):
+    component = "weights:gs"
+
+
+class TestHf(_Elsewhere):
+    component = "weights:hf"
+
+
 class TestFolder(DataConformance):
     component = "data:folder"
 
