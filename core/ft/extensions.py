@@ -148,23 +148,20 @@ class WeightCache(Protocol):
         It appears in the folder whole and verified or not at all. Raises FtError.
         """
 
-    def verify(self, entry: WeightEntry, path: Path) -> Path:
-        """Return `path` when its content is that of `entry`. Raises FtError."""
-
     def store(
         self, entry: WeightEntry, origin: str, write: Callable[[BinaryIO], object], *, remote: bool = True
     ) -> Path:
         """Return the verified file of `entry`: the cached one, or else what `write` writes into the file it is given.
 
         For whatever `download` cannot fetch; `remote` says that `write` needs the network. `origin` names the place.
+        Raises FtError, as when the network is forbidden.
+        """
+
     def unpack(self, entry: WeightEntry, bundle: Path) -> Path:
         """Return the verified file of `entry`: the cached one, or else that in an archive of `ft weights bundle`."""
 
     def verify(self, entry: WeightEntry, path: Path) -> Path:
         """Return `path` when its content is that of `entry`. Raises FtError."""
-
-        Raises FtError, as when the network is forbidden.
-        """
 
 
 @dataclass(frozen=True)
