@@ -1,0 +1,383 @@
+"""The documentation is true: its commands are planned or run, its code is executed, its links lead somewhere, and what
+there is to document is documented.
+
+`python tests/test_docs.py` writes the table of config keys, which is made from the code, into docs/configuration.md.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import html
+import json
+import re
+import runpy
+import shlex
+import shutil
+import sys
+import tomllib
+from collections.abc import Callable, Iterator
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+from PIL import Image
+
+import ft
+from ft.cli import COMMANDS, cli
+from ft.cli.options import FLAGS
+from ft.config import Config, load_config
+from ft.extensions import KINDS
+from ft.plugins import GROUP, Component, Plugins, load_plugins, settings_class
+
+ROOT = Path(__file__).parents[1]
+DOCS = sorted((ROOT / "docs").glob("*.md"))
+PAGES = [*(ROOT / name for name in ("README.md", "README.zh.md", "CONTRIBUTING.md", "CHANGELOG.md")), *DOCS]
+PAGE_OF = {"backbone": "backbones", "head": "backbones", "freeze": "freezing", "weights": "weights", "data": "data"}
+LONG = [["weights", "fetch"], ["weights", "doctor"], ["weights", "bundle"], ["plugins", "check"]]
+KEYS = re.compile(r"(?<=<!-- keys -->\n).*(?=<!-- /keys -->)", re.DOTALL)
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """A fenced block; `name` is the file that its first line says it is (`# my_freeze.py`), if any."""
+
+    language: str
+    text: str
+
+    @property
+    def name(self) -> str:
+        match = re.match(r"# (\S+\.\w+)\n", self.text)
+        return match[1] if match else ""
+
+    @property
+    def content(self) -> str:
+        return self.text.partition("\n")[2] if self.name else self.text
+
+    def commands(self) -> list[str]:
+        return [line for line in self.text.splitlines() if line.startswith("ft ")] if self.language == "sh" else []
+
+
+@functools.cache
+def blocks(page: Path) -> list[Block]:
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    return [Block(language, text) for language, text in found]
+
+
+def prose(page: Path) -> str:
+    return re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+
+
+def all_docs() -> str:
+    return "\n".join(page.read_text(encoding="utf-8") for page in DOCS)
+
+
+def named_blocks(language: str, files: bool) -> list[Block]:
+    """Blocks that are files of this repository (`files`), or files of the reader's own; each once."""
+    found = {b: None for page in PAGES for b in blocks(page) if b.language == language and b.name}
+    return [block for block in found if ("/" in block.name) == files]
+
+
+# The commands
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as the pages take it to be: photographs, a table, files from the pages, and two finished runs."""
+    folder = tmp_path_factory.mktemp("docs")
+    for place in ("photos", "PATH"):
+        for label, colour in (("cat", "orange"), ("dog", "brown")):
+            (folder / place / label).mkdir(parents=True)
+            for number in range(1, 6):
+                Image.new("RGB", (40, 30 + number), colour).save(folder / place / label / f"{number}.jpg")
+    (folder / "pets").mkdir()
+    for name in ("cat_001", "cat_002", "dog_001", "dog_002"):
+        Image.new("RGB", (40, 30), "grey").save(folder / "pets" / f"{name}.jpg")
+    (folder / "labels.csv").write_text(next(b.text for b in blocks(ROOT / "docs/data.md") if b.language == "csv"))
+    for block in named_blocks("python", files=False):
+        (folder / block.name).write_text(block.content)
+    return folder
+
+
+@pytest.fixture
+def type_(workspace: Path, monkeypatch: pytest.MonkeyPatch, cache_folder: Path) -> Callable[[str], Result]:
+    """Type a command in the workspace. A run is only planned, unless it resumes; what is LONG is only parsed."""
+    monkeypatch.chdir(workspace)
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setenv("FT_CACHE", str(cache_folder))
+
+    def type_(command: str) -> Result:
+        args = shlex.split(command)[1:]
+        if args[:2] in LONG or "--locked" in args:
+            args.append("--help")
+        elif args[0] == "run" and "--resume" not in args:
+            args[0] = "plan"
+        result = CliRunner().invoke(cli, args, catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        return result
+
+    if not (workspace / "runs").exists():
+        flags = "--backbone torchvision:squeezenet1_1 --weights none --freeze all --data ./photos"
+        args = shlex.split(f"run {flags} --image-size 32 --epochs 1 --workers 0 --run-dir runs/first")
+        assert CliRunner().invoke(cli, args, catch_exceptions=False).exit_code == 0
+        shutil.copytree("runs/first", "runs/mine")
+    return type_
+
+
+def test_every_command_in_the_documentation_works(
+    page: Path, type_: Callable[[str], Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for block in blocks(page):
+        if block.language == "yaml":
+            Path(block.name).write_text(block.content)
+    for command in dict.fromkeys(c for block in blocks(page) for c in block.commands()):
+        try:
+            type_(command)
+        except Exception as error:
+            pytest.fail(f"{page.name}: {command}: {error}")
+
+
+def test_what_ft_plan_is_said_to_print_is_printed(page: Path, type_: Callable[[str], Result]) -> None:
+    for before, block in zip(blocks(page), blocks(page)[1:], strict=False):
+        is_plan = [command.split()[1] for command in before.commands()] == ["plan"]
+        if is_plan and block.language == "text" and not block.text.startswith("error:"):
+            printed = [line.strip() for line in type_(before.commands()[0]).stdout.splitlines()]
+            said = [line.strip() for line in block.text.splitlines() if not line.startswith("machine")]
+            assert [line for line in said if line not in printed] == [], page.name
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "page" in metafunc.fixturenames:
+        metafunc.parametrize("page", PAGES, ids=lambda page: page.name)
+
+
+def test_other_commands_name_what_exists(page: Path) -> None:
+    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    for block in blocks(page):
+        for line in block.text.splitlines() if block.language == "sh" else ():
+            words = shlex.split(line)
+            if words[:1] == ["make"]:
+                assert set(words[1:]) <= set(targets), line
+            for word in words:
+                if re.match(r"(\./)?(examples|tests|plugins|core|docs)/", word):
+                    assert (ROOT / word).exists(), line
+
+
+# The code
+
+
+def test_code_that_is_said_to_be_a_file_of_this_repository_is_that_file() -> None:
+    for language in ("python", "toml"):
+        for block in named_blocks(language, files=True):
+            assert block.content == (ROOT / block.name).read_text(encoding="utf-8"), block.name
+
+
+def test_a_part_of_a_toml_file_is_in_the_example() -> None:
+    whole = (ROOT / "examples/ft-freeze-biggest/pyproject.toml").read_text()
+    for block in (b for page in PAGES for b in blocks(page) if b.language == "toml" and not b.name):
+        assert tomllib.loads(block.text)
+        assert block.text in whole
+
+
+@pytest.mark.parametrize("block", named_blocks("python", files=False), ids=lambda block: block.name)
+def test_the_readers_own_python_files_work(
+    block: Block, type_: Callable[[str], Result], workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(workspace)
+    content = runpy.run_path(str(workspace / block.name))
+    for name, test in content.items():
+        if name.startswith("test_"):
+            test()
+    if any(hasattr(each, "ft_impl") for each in content.values()):
+        stem = block.name.removesuffix(".py")
+        (plugin,) = load_plugins([(EntryPoint(stem, stem, GROUP), "theirs", "1.0")]).all
+        assert (plugin.error, len(plugin.components)) == ("", 1)
+        del sys.modules[stem]
+
+
+def test_the_weight_source_of_the_documentation_fetches(workspace: Path, tmp_path: Path) -> None:
+    from ft.references import parse_reference
+    from ft.weight_cache import Cache
+
+    entry = ft.WeightEntry("V1", "tiny.safetensors")
+    (tmp_path / entry.file_name).write_bytes((2).to_bytes(8, "little") + b"{}")
+    reference = parse_reference(f"{workspace / 'my_weights.py'}:LAB:{tmp_path}")
+    source = Plugins(()).get("weights", reference).record
+    cache = Cache(tmp_path / "cache", tmp_path / "records")
+    assert source.fetch(entry, reference.argument, None, cache) == tmp_path / entry.file_name
+    with pytest.raises(ft.FtError, match="is the file server mounted"):
+        source.fetch(entry, "/nowhere", None, cache)
+
+
+def test_every_config_in_the_documentation_is_one(page: Path, tmp_path: Path) -> None:
+    for number, block in enumerate(blocks(page)):
+        if block.language == "yaml":
+            file = tmp_path / f"{number}.yaml"
+            file.write_text(block.text)
+            assert load_config(file).seed == yaml.safe_load(block.text).get("seed", 0)
+
+
+# The links, the names
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, by GitHub's rule."""
+    titles = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
+        path, _, anchor = target.partition("#")
+        if not path.startswith(("http:", "https:")):
+            found = (page.parent / path).resolve() if path else page
+            assert found.exists(), target
+            assert not anchor or anchor in anchors(found), target
+
+
+def test_every_path_and_hook_in_the_text_exists(page: Path) -> None:
+    packages = {path.name for path in (*ROOT.glob("plugins/*"), *ROOT.glob("examples/*/ft_*"))}
+    for code in re.findall(r"`([^`\n]+)`", page.read_text(encoding="utf-8")):
+        if re.fullmatch(r"(core|plugins|tests|docs|examples)/[\w./-]+", code) and "NAME" not in code:
+            assert (ROOT / code).exists(), code
+        if re.fullmatch(r"ft_[a-z_]+", code):
+            assert code in packages | {kind.hook for kind in KINDS.values()}, code
+
+
+def test_both_readmes_have_the_same_code_and_the_same_table() -> None:
+    english, chinese = (blocks(ROOT / name) for name in ("README.md", "README.zh.md"))
+    assert [b.language for b in english] == [b.language for b in chinese]
+    for ours, theirs in zip(english, chinese, strict=True):
+        if ours.language == "tree":  # the second column is prose
+            assert _first_column(ours) == _first_column(theirs)
+        else:
+            assert ours == theirs
+    rows = [len(re.findall(r"^\|", prose(ROOT / name), re.MULTILINE)) for name in ("README.md", "README.zh.md")]
+    assert rows[0] == rows[1]
+
+
+def _first_column(block: Block) -> list[str]:
+    return [re.split(r"  +", line)[0] for line in block.text.splitlines()]
+
+
+# Nothing is left out
+
+
+def options(command: click.Command) -> Iterator[str]:
+    yield from (param.opts[0] for param in command.params if isinstance(param, click.Option))
+    if isinstance(command, click.Group):
+        for name in command.list_commands(click.Context(command)):
+            yield from options(command.get_command(click.Context(command), name) or click.Command(name))
+
+
+def test_every_command_and_every_flag_is_documented() -> None:
+    text = all_docs()
+    used = {command.split()[1] for page in DOCS for block in blocks(page) for command in block.commands()}
+    assert set(COMMANDS) <= used
+    missing = {flag for flag in options(cli) if not re.search(rf"{re.escape(flag)}\b(?!-)", text)}
+    assert missing <= {"--version"}
+
+
+def built_in() -> list[Component]:
+    return [component for component in load_plugins().components() if component.distribution == "ftkit"]
+
+
+@pytest.mark.parametrize("component", built_in(), ids=lambda c: f"{c.kind.name}:{c.name}")
+def test_every_built_in_component_is_documented_with_its_settings(component: Component) -> None:
+    text = (ROOT / "docs" / f"{PAGE_OF[component.kind.name]}.md").read_text(encoding="utf-8")
+    for name in (component.name, *settings_class(component).model_fields):
+        assert re.search(rf"`{re.escape(name)}[`:]", text), name
+
+
+@pytest.mark.parametrize(
+    "record",
+    [*(kind.record for kind in KINDS.values()), ft.Backbone, ft.Stage, ft.Preprocessing, ft.WeightEntry, ft.Sample],
+    ids=lambda record: record.__name__,
+)
+def test_every_field_of_every_record_is_documented(record: Any) -> None:
+    text = (ROOT / "docs/hooks.md").read_text(encoding="utf-8")
+    table = text.partition(f"### `{record.__name__}`\n")[2].partition("|---|---|\n")[2].partition("\n\n")[0]
+    assert re.findall(r"^\| `(\w+)`", table, re.MULTILINE) == [field.name for field in dataclasses.fields(record)]
+
+
+def test_every_hook_and_every_variable_of_the_environment_is_documented() -> None:
+    hooks = (ROOT / "docs/hooks.md").read_text(encoding="utf-8")
+    assert [kind.hook for kind in KINDS.values() if f"`{kind.hook}`" not in hooks] == []
+    code = "".join(
+        path.read_text(encoding="utf-8") for top in ("core", "plugins") for path in (ROOT / top).rglob("*.py")
+    )
+    variables = set(re.findall(r"[\"']((?:FT|HF|TORCH|XDG)_[A-Z_]+)[\"']", code))
+    assert [name for name in sorted(variables) if name not in all_docs()] == []
+
+
+def test_every_file_in_a_runs_folder_is_documented(type_: Callable[[str], Result]) -> None:
+    text = (ROOT / "docs/runs.md").read_text(encoding="utf-8")
+    assert [path.name for path in Path("runs/first").iterdir() if f"`{path.name}`" not in text] == []
+
+
+def test_the_table_of_config_keys_is_that_of_the_code() -> None:
+    written = KEYS.search((ROOT / "docs/configuration.md").read_text(encoding="utf-8"))
+    assert written
+    assert written[0] == keys_table(), "the config has changed: run python tests/test_docs.py"
+
+
+def keys_table() -> str:
+    """A row for each key of the config: key, flag, type, default, meaning."""
+    flags = {key: (flag.partition("/")[0], text) for flag, key, text, _ in FLAGS}
+    rows = ["| key | flag | type | default | meaning |", "|---|---|---|---|---|"]
+    for key, about in _keys(Config.model_json_schema()):
+        flag, text = flags.get(key, ("", ""))
+        default = "required" if "default" not in about else "" if about["default"] is None else f"`{_plain(about)}`"
+        meaning = text or about.get("description", "")
+        cells = (f"`{key}`", f"`{flag}`" if flag else "", _type(about), default, html.escape(meaning, quote=False))
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows) + "\n"
+
+
+def _keys(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    def walk(section: dict[str, Any], prefix: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        for name, about in section["properties"].items():
+            key, target = f"{prefix}{name}", about.get("$ref") or about.get("items", {}).get("$ref", "")
+            inner = schema["$defs"].get(target.rpartition("/")[2], {"properties": {"use": {}}})
+            default = {"default": about["default"]} if "default" in about and "use" in inner["properties"] else {}
+            if "use" in inner["properties"] and not target:
+                yield key, about
+                continue
+            is_list = about.get("type") == "array"
+            if "use" in inner["properties"]:  # a component, and what ft itself reads beside its reference
+                use = inner["properties"].pop("use") if len(inner["properties"]) > 1 else {}
+                many = "list of components" if is_list else "component"
+                yield key, {"description": use.get("description", ""), **default, "type": many}
+                if use:
+                    yield from walk(inner, f"{key}.")
+            else:
+                yield from walk(inner, f"{key}[]." if is_list else f"{key}.")
+
+    yield from walk(schema, "")
+
+
+_LIMITS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+
+
+def _type(about: dict[str, Any]) -> str:
+    variants = [v for v in about.get("anyOf", [about]) if v.get("type") != "null"]
+    names = []
+    for v in variants:
+        values = v.get("enum") or ([v["const"]] if "const" in v else [])
+        name = f"list of {v['items']['type']}s" if v.get("items", {}).get("type") else v.get("type", "any")
+        limits = [f"{sign} {v[rule]}" for rule, sign in _LIMITS.items() if rule in v]
+        names.append(", ".join([f"`{value}`" for value in values] or [name, *limits]))
+    return " or ".join(names)
+
+
+def _plain(about: dict[str, Any]) -> str:
+    return about["default"] if isinstance(about["default"], str) else json.dumps(about["default"])
+
+
+if __name__ == "__main__":
+    file = ROOT / "docs" / "configuration.md"
+    file.write_text(KEYS.sub(lambda _: keys_table(), file.read_text(encoding="utf-8")), encoding="utf-8")
