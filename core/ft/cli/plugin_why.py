@@ -29,8 +29,8 @@ def why(name: str) -> None:
         raise FtError(_unknown(name, installed))
     click.echo("\n".join(lines))
     for plugin in installed.all:
-        if plugin.state != "ok":
-            click.echo(f"{_of(plugin)} is {plugin.state} and may provide it too: {plugin.error}")
+        if plugin.state == "disabled":  # that one is broken has been said on stderr
+            click.echo(f"{_of(plugin)} is left out and may provide it too: {plugin.error}")
 
 
 def _components(name: str, installed: Plugins) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -105,16 +106,26 @@ def test_what_cannot_be_written_is_told_and_nothing_is_written(
 
 
 @pytest.mark.slow
-def test_a_new_plugin_installs_from_its_wheel_passes_and_runs(tmp_path: Path) -> None:
-    folder = write_plugin("freeze", "my-strategy", tmp_path, load_plugins())
+def test_new_plugins_install_from_their_wheels_pass_and_run_together(tmp_path: Path) -> None:
+    from PIL import Image
+
+    folders = [write_plugin(kind, f"new-{kind}", tmp_path, load_plugins()) for kind in KINDS]
     site = tmp_path / "site"
     install = ("-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--target")
-    done = run(sys.executable, *install, str(site), str(folder), path=site, cwd=tmp_path)
+    done = run(sys.executable, *install, str(site), *map(str, folders), path=site, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    tests = run(sys.executable, "-m", "pytest", "-p", "no:cacheprovider", path=site, cwd=folder)
-    assert tests.returncode == 0, tests.stdout + tests.stderr
-    ft = (sys.executable, "-c", "from ft.cli import main; main()", "run", *RUN, "--epochs", "1", "--run-dir", "r")
-    trained = run(*ft, "--freeze", "my-strategy:100", path=site, cwd=tmp_path)
+    for folder in folders:
+        shutil.rmtree(folder / f"ft_{folder.name.removeprefix('ft-').replace('-', '_')}")  # only the wheel is left
+    options = ("-c", str(folders[0] / "pyproject.toml"), "--rootdir", str(tmp_path), "-p", "no:cacheprovider")
+    tests = [str(folder / "tests") for folder in folders]
+    tested = run(sys.executable, "-m", "pytest", *options, *tests, path=site, cwd=tmp_path)
+    assert tested.returncode == 0, tested.stdout + tested.stderr
+    for number, label in enumerate(["cat", "dog"] * 5):
+        (tmp_path / "photos").mkdir(exist_ok=True)
+        Image.new("RGB", (64, 64), (25 * number, 0, 0)).save(tmp_path / "photos" / f"{label}_{number}.png")
+    parts = ("--backbone", "new-backbone:small", "--weights", "none", "--head", "new-head", "--data", "new-data:photos")
+    ft = (sys.executable, "-c", "from ft.cli import main; main()", "run", *parts, "--epochs", "1", "--run-dir", "r")
+    trained = run(*ft, "--freeze", "new-freeze:1000", path=site, cwd=tmp_path)
     assert trained.returncode == 0, trained.stderr
     used = json.loads((tmp_path / "r" / "versions.json").read_text())["components"]
-    assert {"ft-my-strategy"} <= {component["distribution"] for component in used}
+    assert [each["distribution"] for each in used] == [f"ft-new-{k}" for k in ("backbone", "head", "freeze", "data")]
