@@ -249,10 +249,13 @@ class Cache:
             self.notes.append(f"the digest of {path.name} could not be recorded, so later damage may not show: {error}")
 
     def _set_aside(self, entry: WeightEntry, path: Path) -> None:
-        if path.exists() and (self._fault(entry, path) or self._change(path)):
-            aside = path.with_name(f"{path.name}.bad-{self.digest(path)[:8]}")
-            os.replace(path, aside)
-            self.notes.append(f"{path.name} was fetched again; the damaged one is {aside}")
+        if not path.exists():
+            return
+        with contextlib.suppress(FtError, FileNotFoundError):  # another process may have set it aside meanwhile
+            if self._fault(entry, path) or self._change(path):
+                aside = path.with_name(f"{path.name}.bad-{self.digest(path)[:8]}")
+                os.replace(path, aside)
+                self.notes.append(f"{path.name} was fetched again; the damaged one is {aside}")
 
     def _note_unverifiable(self, entry: WeightEntry) -> None:
         if not expected_digest(entry):
