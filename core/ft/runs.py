@@ -66,6 +66,11 @@ class Run:
             refuse_unpackaged([each.use for each in named], str(self.path / "config.yaml"))
         return config
 
+    def started_in(self) -> Path:
+        """The folder that relative paths in the config start from; the current one if that is gone."""
+        folder = Path(str(self.read_json("versions.json").get("started_in", ".")))
+        return folder if folder.is_dir() else Path.cwd()
+
     def has_checkpoint(self, name: str) -> bool:
         return (self.path / f"{name}.pt").exists()
 
@@ -124,7 +129,7 @@ def start_run(config: Config, plan: Plan, versions: Mapping[str, Any]) -> Run:
     repeatable = config.model_copy(update={"run_dir": None}).model_dump(mode="json")
     publish_text(path / "config.yaml", yaml.safe_dump(repeatable, sort_keys=False))
     run.write_json("plan.json", asdict(plan))
-    run.write_json("versions.json", versions)
+    run.write_json("versions.json", {**versions, "started_in": str(Path.cwd())})
     return run
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -52,11 +53,14 @@ def run(
     if resume is not None:
         if flags := [*given_flags(given), *(["--set"] if sets else []), *(["--config"] if file else [])]:
             raise FtError(f"--resume continues a run as it was started; leave out {', '.join(flags)}")
-        old = Run(resume)
+        old = Run(resume.absolute())
     if locked is not None and old is None:
         Run(locked).config(trust_code)  # it may name code, which would be run
         file = file or locked / "config.yaml"
     config = old.config(trust_code) if old else config_from(file, sets, given)
+    if old is not None and (folder := old.started_in()) != Path.cwd():
+        display.say(f"working in {folder}, where the run was started")
+        os.chdir(folder)
     plugins = plugins.preferring(config.prefer)
     if locked is not None:
         check_locked(config, plugins, Run(locked).read_json("versions.json"), str(locked))

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from typing import Literal, cast
+from collections.abc import Mapping
+from typing import Any, Literal, cast
 
 import torch
 from torch import fx, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_conv_bn_weights, fuse_linear_bn_eval
 
 Promise = Literal["exact", "close", "fast"]
 
@@ -42,30 +43,62 @@ def fold_batch_norms(prefix: fx.GraphModule) -> fx.GraphModule:
     """Fold, in place, every BatchNorm whose only input is a convolution or linear layer that nobody else reads.
 
     Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference", CVPR
-    2018, section 3.2. torch.fx's own pass folds a layer that is called twice into both its users; this one does not.
+    2018, section 3.2. torch.fx's own pass folds a layer that is called twice into both its users; this one does not,
+    and it also folds into the plain function, which is what a trace finds inside convolutions of somebody's own.
     """
-    calls = Counter(node.target for node in prefix.graph.nodes if node.op == "call_module")
+    calls = Counter(node.target for node in prefix.graph.nodes if node.op in ("call_module", "get_attr"))
     for norm in list(prefix.graph.nodes):
-        if norm.op != "call_module" or not norm.all_input_nodes:
+        if norm.op != "call_module" or not norm.all_input_nodes or calls[norm.target] > 1:
             continue
-        layer = norm.all_input_nodes[0]
-        if layer.op != "call_module" or len(layer.users) > 1 or calls[layer.target] > 1 or calls[norm.target] > 1:
+        layer, stage = norm.all_input_nodes[0], prefix.get_submodule(str(norm.target))
+        if len(layer.users) > 1 or stage.training or getattr(stage, "running_mean", None) is None:
             continue
-        fused = _fused(prefix.get_submodule(str(layer.target)), prefix.get_submodule(str(norm.target)))
-        if fused is not None:
-            prefix.set_submodule(str(layer.target), fused)
+        if _into_module(prefix, layer, stage, calls) or _into_function(prefix, layer, stage, calls):
             norm.replace_all_uses_with(layer)
             prefix.graph.erase_node(norm)
+    prefix.graph.eliminate_dead_code()
     prefix.delete_all_unused_submodules()
     prefix.recompile()
     return prefix
 
 
-def _fused(layer: nn.Module, norm: nn.Module) -> nn.Module | None:
-    if norm.training or getattr(norm, "running_mean", None) is None:
-        return None
-    if type(layer) is nn.Conv2d and type(norm) is nn.BatchNorm2d:
-        return fuse_conv_bn_eval(layer, norm)
-    if type(layer) is nn.Linear and type(norm) is nn.BatchNorm1d:
-        return fuse_linear_bn_eval(layer, norm)
-    return None
+def _into_module(prefix: fx.GraphModule, layer: fx.Node, norm: nn.Module, calls: Mapping[Any, int]) -> bool:
+    if layer.op != "call_module" or calls[layer.target] > 1:
+        return False
+    module = prefix.get_submodule(str(layer.target))
+    if type(module) is nn.Conv2d and type(norm) is nn.BatchNorm2d:
+        prefix.set_submodule(str(layer.target), fuse_conv_bn_eval(module, norm))
+    elif type(module) is nn.Linear and type(norm) is nn.BatchNorm1d:
+        prefix.set_submodule(str(layer.target), fuse_linear_bn_eval(module, norm))
+    else:
+        return False
+    return True
+
+
+def _into_function(prefix: fx.GraphModule, layer: fx.Node, norm: nn.Module, calls: Mapping[Any, int]) -> bool:
+    """As for a module, where weight and bias are tensors of the network; the folded ones get names of their own."""
+    if layer.target is not torch.conv2d or layer.kwargs or type(norm) is not nn.BatchNorm2d:
+        return False
+    weight, bias = (*layer.args, None)[1:3]
+    stored = [each for each in (weight, bias) if each is not None]
+    if not all(isinstance(each, fx.Node) and each.op == "get_attr" and calls[each.target] == 1 for each in stored):
+        return False
+    old = [None if each is None else _tensor(prefix, str(cast(fx.Node, each).target)) for each in (weight, bias)]
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    new = fuse_conv_bn_weights(
+        cast(torch.Tensor, old[0]), old[1], norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
+    )
+    with prefix.graph.inserting_before(layer):
+        nodes = []
+        for kind, tensor in zip(("weight", "bias"), new, strict=True):
+            name = f"folded_{layer.name}_{kind}"
+            prefix.register_parameter(name, tensor)
+            nodes.append(prefix.graph.get_attr(name))
+    layer.args = (layer.args[0], *nodes, *layer.args[3:])
+    return True
+
+
+def _tensor(prefix: fx.GraphModule, path: str) -> torch.Tensor:
+    owner, _, name = path.rpartition(".")
+    return cast(torch.Tensor, getattr(prefix.get_submodule(owner), name))

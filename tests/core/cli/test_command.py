@@ -45,7 +45,8 @@ def test_sigterm_saves_says_how_to_go_on_and_the_run_goes_on(tmp_path: Path) -> 
     assert process.returncode == 128 + signal.SIGTERM
     assert "ft run --resume r" in err
     assert "Traceback" not in err
-    again = start("run", "--resume", "r", "--trust-code", cwd=tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    again = start("run", "--resume", "../r", "--trust-code", cwd=tmp_path / "elsewhere")
     time.sleep(0.1)
     epochs = (tmp_path / "r" / "metrics.jsonl").read_text().count("\n")
     while (tmp_path / "r" / "metrics.jsonl").read_text().count("\n") <= epochs:

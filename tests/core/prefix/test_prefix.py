@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import fx, nn
 
 from ft.prefix.digest import prefix_digest
 from ft.prefix.find import FrozenPrefix, find_prefix, split_module
@@ -61,6 +61,42 @@ def test_a_fast_prefix_computes_in_bf16(prepare: Any) -> None:
 def test_an_exact_prefix_is_the_prefix(prepare: Any) -> None:
     prefix = halves_of(prepare("resnet")).prefix
     assert prepare_prefix(prefix, "exact") is prefix
+
+
+class Padding(nn.Conv2d):
+    """Pads by itself, as TensorFlow's convolutions do."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return super().forward(nn.functional.pad(images, (0, 1, 0, 1)))
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_convolution_of_ones_own_is_folded(bias: bool) -> None:
+    module = nn.Sequential(Padding(3, 4, 3, bias=bias), nn.BatchNorm2d(4)).eval()
+    nn.init.uniform_(module[1].running_mean)
+    nn.init.uniform_(module[1].running_var, 0.5, 2)
+    nn.init.uniform_(module[1].weight, 0.5, 2)
+    folded = prepare_prefix(fx.symbolic_trace(module), "close")
+    images = torch.randn(2, 3, 8, 8)
+    assert torch.allclose(folded(images), module(images), atol=1e-5)
+    assert not any(isinstance(layer, nn.BatchNorm2d) for layer in folded.modules())
+
+
+def test_a_tensor_that_two_convolutions_use_is_not_folded() -> None:
+    class Shared(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(3, 3, 3, 3))
+            self.norm = nn.BatchNorm2d(3)
+            nn.init.uniform_(self.norm.running_var, 0.5, 2)
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return self.norm(torch.conv2d(images, self.weight)) + torch.conv2d(images, self.weight)
+
+    module = Shared().eval()
+    folded = prepare_prefix(fx.symbolic_trace(module), "close")
+    images = torch.randn(2, 3, 8, 8)
+    assert torch.allclose(folded(images), module(images), atol=1e-4)
 
 
 def test_a_convolution_with_two_norms_is_not_folded() -> None:
