@@ -190,9 +190,9 @@ def settings_class(component: Component) -> Any:
 
 def _installed() -> Iterator[tuple[EntryPoint, str, str]]:
     for entry_point in installed_entry_points(group=GROUP):
-        distribution = entry_point.dist
-        if distribution and distribution.name:  # the remains of an interrupted uninstall have no name
-            yield entry_point, distribution.name, distribution.version
+        about: Any = entry_point.dist.metadata if entry_point.dist else {}  # read once: parsing it is the dear part
+        if "Name" in about and "Version" in about:  # the remains of an interrupted uninstall have none
+            yield entry_point, about["Name"], about["Version"]
 
 
 def _load(entry_point: EntryPoint, distribution: str, version: str, switches: Switches) -> Plugin:
