@@ -54,7 +54,9 @@ class WeightsConfig(ComponentConfig):
     """Which weights, and where to look for them after the cache and before the place the entry names."""
 
     use: str = Field("default", description="none, default, an entry's name, or a weight source such as local:PATH")
-    sources: tuple[str, ...] = Field((), description="weight sources to try in this order after the cache")
+    sources: Annotated[tuple[str, ...], BeforeValidator(_as_list)] = Field(
+        (), description="weight sources to try in this order after the cache"
+    )
     sha256: str | None = Field(None, pattern="^[0-9a-f]{8,64}$", description="the file's digest, or its beginning")
 
 
@@ -85,15 +87,15 @@ class ImagesConfig(Section):
 class GroupConfig(Section):
     """Parameters that a freezing-strategy reference selects get their own learning rate or weight decay."""
 
-    match: ComponentConfig
-    lr: float | None = Field(None, gt=0)
-    weight_decay: float | None = Field(None, ge=0)
+    match: ComponentConfig = Field(description="which parameters: a freezing strategy's reference")
+    lr: float | None = Field(None, gt=0, description="their peak learning rate; default: that of their stage")
+    weight_decay: float | None = Field(None, ge=0, description="their weight decay; default: training.weight_decay")
 
 
 class TrainingConfig(Section):
     epochs: int = Field(10, ge=1)
     batch_size: int = Field(32, ge=1)
-    optimizer: Literal["adamw", "sgd"] = "adamw"
+    optimizer: Literal["adamw", "sgd"] = Field("adamw", description="AdamW, or SGD with Nesterov momentum")
     lr: float | None = Field(None, gt=0, description="peak learning rate; default: 0.0001 for adamw, 0.001 for sgd")
     head_lr: float | None = Field(None, gt=0, description="the head's own; default: lr if given, else ten times that")
     lr_decay: float = Field(
@@ -150,6 +152,12 @@ class Config(Section):
     machine: MachineConfig = MachineConfig()
     seed: int = Field(0, ge=0, lt=2**32)
     run_dir: Path | None = Field(None, description="default: runs/<time>-<backbone>")
+
+    def references(self) -> tuple[str, ...]:
+        """Every reference in the config, each of which may name code."""
+        parts = (self.backbone, self.head, self.data, self.weights, *self.freeze, *self.train)
+        return (*(part.use for part in parts), *self.weights.sources, *(group.match.use for group in self.groups))
+
     prefer: dict[str, str] = Field(
         {}, description="KIND:NAME, as in freeze:regex: which distribution is meant where several provide it"
     )

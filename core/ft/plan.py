@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from torch import nn
 
@@ -81,10 +82,13 @@ class Plan:
     def total_steps(self) -> int:
         return self.epochs * self.steps_per_epoch
 
+    def decisive(self) -> dict[str, Any]:
+        """What decides which numbers come out: not where weights lie, what is kept, or what was warned of."""
+        return {key: value for key, value in asdict(self).items() if key not in ("weights", "warnings", "cache")}
+
     def digest(self) -> str:
         """A short name for everything that decides which numbers come out."""
-        decisive = {key: value for key, value in asdict(self).items() if key not in ("weights", "warnings", "cache")}
-        text = json.dumps(decisive, sort_keys=True)
+        text = json.dumps(self.decisive(), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

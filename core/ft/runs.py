@@ -62,14 +62,13 @@ class Run:
             raise FtError(f"{self.path} is no run: it holds no config.yaml")
         config = load_config(self.path / "config.yaml")
         if not trust_code:
-            named = (config.backbone, config.head, *config.freeze, *config.train, *(g.match for g in config.groups))
-            refuse_unpackaged([each.use for each in named], str(self.path / "config.yaml"))
+            refuse_unpackaged(config.references(), str(self.path / "config.yaml"))
         return config
 
     def started_in(self) -> Path:
         """The folder that relative paths in the config start from; the current one if that is gone."""
-        folder = Path(str(self.read_json("versions.json").get("started_in", ".")))
-        return folder if folder.is_dir() else Path.cwd()
+        folder = self.read_json("versions.json").get("started_in")
+        return Path(folder) if isinstance(folder, str) and Path(folder).is_dir() else Path.cwd()
 
     def has_checkpoint(self, name: str) -> bool:
         return (self.path / f"{name}.pt").exists()
@@ -113,6 +112,12 @@ class Run:
         if missing:
             raise FtError(f"{path} lacks {len(missing)} of the model's tensors, {missing[0]} first; was it edited?")
         _put(module, tensors, path)
+
+    def what_changed(self, plan: Plan) -> str:
+        """Say what in `plan` is not as it was planned when the run was started."""
+        before, now = self.read_json("plan.json"), json.loads(json.dumps(asdict(plan), default=str))
+        changed = [key for key in now if key in plan.decisive() and before.get(key) != now[key]]
+        return f"{', '.join(changed) or 'ft itself'} changed since then"
 
     def log(self, history: Sequence[EpochRecord]) -> None:
         """Publish metrics.jsonl: a line for each epoch in `history`."""

@@ -49,7 +49,7 @@ def train(
     training = config.training
     optimizer = make_optimizer(module, plan, training)
     criterion = _criterion(training, data, machine)
-    position = _resume(run, module, optimizer)
+    position = _resume(run, plan, module, optimizer)
 
     def save(name: str) -> None:
         tensors = moving_tensors(module, plan.frozen, plan.frozen_modules)
@@ -130,10 +130,12 @@ def _criterion(training: TrainingConfig, data: ImageData, machine: Machine) -> C
     return lambda logits, labels: cross_entropy(logits, labels, weights, label_smoothing=training.label_smoothing)
 
 
-def _resume(run: Run, module: nn.Module, optimizer: torch.optim.Optimizer) -> Position:
+def _resume(run: Run, plan: Plan, module: nn.Module, optimizer: torch.optim.Optimizer) -> Position:
     if not run.has_checkpoint("last"):
         return Position()
     checkpoint = run.load_checkpoint("last", module)
+    if checkpoint.plan_digest != plan.digest():
+        raise FtError(f"{run.path} cannot go on as it began: {run.what_changed(plan)}; undo that, or start a new run")
     restore_optimizer(optimizer, checkpoint.optimizer)
     return checkpoint.position
 

@@ -36,8 +36,15 @@ def load_unpackaged(kind: Kind, reference: Reference) -> Component:
 def refuse_unpackaged(uses: Iterable[str], where: str) -> None:
     """Raise FtError when a file that may come from elsewhere names code by module or file: it would be executed."""
     for use in uses:
-        if parse_reference(use).place != "plugin":
+        if _names_code(use):
             raise FtError(f"{where} names the code '{use}', which would be run; if you trust it, add --trust-code")
+
+
+def _names_code(use: str) -> bool:
+    try:
+        return parse_reference(use).place != "plugin"
+    except FtError:
+        return False  # such as a bare path to images
 
 
 def _import(reference: Reference) -> ModuleType:
@@ -77,7 +84,9 @@ def _as_record(kind: Kind, reference: Reference, found: Any) -> Any:
     elif callable(source) and len(kind.callables) == 1:
         given = {kind.callables[0]: source}
     else:
-        raise FtError(f"'{reference}' is no {kind.noun}: it needs the method {wanted} (see ft describe {kind.name})")
+        raise FtError(
+            f"'{reference}' is no {kind.noun}: it needs the method {wanted} (see ft describe {kind.name}:NAME)"
+        )
     summary = (inspect.getdoc(found) or f"{reference.attribute} from {reference.name}").splitlines()[0]
     record = kind.record(name=reference.attribute, summary=summary, settings=getattr(source, "Settings", None), **given)
     try:

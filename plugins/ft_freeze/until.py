@@ -26,7 +26,7 @@ def _target(argument: str, backbone: Backbone) -> set[str]:
                 f"'{argument}' lies in the head of {backbone}, which always trains; 'all' freezes all before it"
             )
         stages = [stage.name for stage in backbone.stages]
-        near = nearest(argument, [*stages, *paths], most=3) or stages
+        near = nearest(argument, dict.fromkeys([*stages, *paths]), most=3) or stages
         raise FtError(f"{backbone} has no stage or module '{argument}'; near it are {', '.join(near)}")
     before = paths[: paths.index(argument) + 1] if argument in paths else (argument,)
     for path in reversed(before):

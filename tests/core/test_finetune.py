@@ -183,3 +183,37 @@ def test_class_weights_smoothing_clipping_and_groups_all_take_effect(
         )
     ):
         assert not same(plain, trained(str(number), **keys)), keys
+
+
+def test_a_run_whose_images_changed_does_not_go_on_as_if_nothing_had(
+    tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path
+) -> None:
+    config = tiny_config(run_dir=tmp_path / "run")
+    with pytest.raises(StopAsked):
+        finetune(config, plugins, StopAt("epoch 1/2", 2))
+    run = Run(tmp_path / "run")
+    other = tiny_config(run_dir=tmp_path / "run", split__val=0.4, training__lr=0.5)
+    with pytest.raises(FtError, match=r"cannot go on as it began: stages, groups, images.* changed since then"):
+        finetune(other, plugins, Display(), run)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"data": "./evil.py:Evil"},
+        {"weights": "./evil.py:Evil"},
+        {"weights__sources": ["./evil.py:Evil"]},
+        {"freeze": ["./evil.py:Evil"]},
+        {"groups": [{"match": "./evil.py:Evil"}]},
+        {"head": "./evil.py:Evil"},
+    ],
+    ids=str,
+)
+def test_no_code_that_a_run_names_is_run_without_trust(
+    keys: dict[str, Any], tiny_config: MakeConfig, tmp_path: Path
+) -> None:
+    config = tiny_config(**{"backbone": "torchvision:resnet18", **keys}).model_dump(mode="json")
+    (tmp_path / "config.yaml").write_text(json.dumps(config))
+    with pytest.raises(FtError, match=r"evil\.py:Evil.*--trust-code"):
+        Run(tmp_path).config(trust_code=False)
+    assert Run(tmp_path).config(trust_code=True)

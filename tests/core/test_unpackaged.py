@@ -109,7 +109,7 @@ def test_a_file_is_imported_once(write: Any) -> None:
     [
         ("", "{path}:Mine", r"has no 'Mine'\."),
         (FUNCTION, "{path}:scale_onl", r"has no 'scale_onl'\. Did you mean 'scale_only'\?"),
-        ("x = 3", "{path}:x", r"is no freezing strategy: it needs the method select \(see ft describe freeze\)"),
+        ("x = 3", "{path}:x", r"is no freezing strategy: it needs the method select \(see ft describe freeze:NAME\)"),
         (
             "class X:\n    def __init__(self, n): ...\n    def select(self): ...",
             "{path}:X",

@@ -102,7 +102,7 @@ def _example(found: Component) -> str:
     example = getattr(found.record, "example", "")
     flag = {"weights": "--weights", "freeze": "--freeze", "data": "--data"}.get(found.kind.name)
     if found.kind.name == "head":
-        return f"ft run --head {found.name}"
+        return f"ft run --backbone torchvision:resnet18 --head {found.name}"
     return f"ft run {flag} '{example}'" if flag and example else ""
 
 

@@ -145,7 +145,9 @@ def print_report(report: Report, run: Run, display: Display) -> None:
     proof = f"sha256 {report.frozen_digest_after[:12]} before and after"
     print_pairs(
         [
-            ("frozen", f"{report.frozen_parameters:,} parameters, unchanged with their buffers ({proof})"),
+            ("frozen", f"{report.frozen_parameters:,} parameters, unchanged with their buffers ({proof})")
+            if report.frozen_parameters
+            else ("frozen", "nothing"),
             ("trained", f"{report.trainable_parameters:,} parameters in {report.seconds:.1f} s"),
             ("once", _cache_came_to(report.cache)),
             ("run", str(run.path)),
