@@ -31,8 +31,9 @@ import ft
 from ft.cli import COMMANDS, cli
 from ft.cli.options import FLAGS
 from ft.config import Config, load_config
+from ft.discovery import GROUP
 from ft.extensions import KINDS
-from ft.plugins import GROUP, Component, Plugins, load_plugins, settings_class
+from ft.plugins import Component, Plugins, load_plugins, settings_class
 
 ROOT = Path(__file__).parents[1]
 DOCS = sorted((ROOT / "docs").glob("*.md"))

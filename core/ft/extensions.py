@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 API_VERSION = 1
-"""The version of this contract. ft takes plugins made for it and for the one before (`FT_API` in the plugin's module)."""
+"""The version of this contract. ft takes plugins made for it and for the one before: `FT_API` in a plugin's module."""
 
 Lazy = str | Callable[..., Any]
 """A callable, or where to find one: "package.module:name"."""

@@ -13,9 +13,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from ft.discovery import Component, check_record
 from ft.errors import FtError, did_you_mean
 from ft.extensions import Kind
-from ft.plugins import Component, check_record
 from ft.references import Reference, parse_reference
 
 

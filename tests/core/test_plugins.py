@@ -15,9 +15,9 @@ import pytest
 
 import ft
 from ft import FreezeStrategy, FtError, HeadBuilder, Settings, hookimpl, hookspecs
+from ft.discovery import GROUP
 from ft.extensions import KINDS
 from ft.plugins import (
-    GROUP,
     Plugins,
     implementation,
     load_plugins,

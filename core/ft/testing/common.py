@@ -10,8 +10,9 @@ import os
 import subprocess
 import sys
 
+from ft.discovery import check_record
 from ft.errors import FtError
-from ft.plugins import check_record, implementation, settings_class
+from ft.plugins import implementation, settings_class
 from ft.testing.trial import NotApplicable, NotSo, Trial, expect
 from ft.testing.worker import answer, answer_elsewhere
 

@@ -23,8 +23,9 @@ def ft_registry() -> Callable[..., Plugins]:
 
     The records' distribution is called `distribution`, "under-test" by default; `built_in=False` leaves out ft's own.
     """
+    from ft.discovery import check_record
     from ft.extensions import KINDS
-    from ft.plugins import Component, Plugin, Plugins, check_record, load_plugins
+    from ft.plugins import Component, Plugin, Plugins, load_plugins
 
     def component(record: Any, distribution: str) -> Component:
         kind = next(kind for kind in KINDS.values() if isinstance(record, kind.record))

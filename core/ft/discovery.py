@@ -1,0 +1,154 @@
+"""Finds plugins through the entry-point group `ft.plugins`, imports them, and collects and checks their records.
+
+This is our own loader, because pluggy's keeps only the first of two entry points with one name and does not say which
+distribution a record came from. pluggy still checks the hooks: their names, their arguments.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from importlib.metadata import EntryPoint, entry_points as installed_entry_points
+from typing import Any, Literal
+
+import pluggy
+
+from ft import hookspecs
+from ft._version import __version__
+from ft.errors import did_you_mean
+from ft.extensions import API_VERSION, KINDS, Extension, Kind
+from ft.switches import Switches, traced
+
+GROUP = "ft.plugins"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+_POINTER = re.compile(r"\w+(?:\.\w+)*:\w+")
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """One entry point: where it comes from, whether it can be used, and why not. `seconds`: what importing it took."""
+
+    name: str
+    module: str
+    distribution: str
+    version: str
+    state: Literal["ok", "broken", "disabled"]
+    error: str = ""
+    components: tuple[Component, ...] = ()
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Component:
+    """A record together with the kind it is of and the distribution that provides it."""
+
+    kind: Kind
+    record: Any
+    distribution: str
+    version: str
+
+    @property
+    def name(self) -> str:
+        return str(self.record.name)
+
+
+def installed_plugins() -> Iterator[tuple[EntryPoint, str, str]]:
+    """The entry points of all installed distributions, each with its distribution's name and version."""
+    for entry_point in installed_entry_points(group=GROUP):
+        about: Any = entry_point.dist.metadata if entry_point.dist else {}  # read once: parsing it is the dear part
+        if "Name" in about and "Version" in about:  # the remains of an interrupted uninstall have none
+            yield entry_point, about["Name"], about["Version"]
+
+
+def load_plugin(entry_point: EntryPoint, distribution: str, version: str, switches: Switches) -> Plugin:
+    """Import one plugin and collect its records, unless it is switched off; one that fails is told as broken."""
+    plugin = Plugin(entry_point.name, entry_point.value, distribution, version, "ok")
+    if reason := switches.reason(distribution, entry_point.name):
+        return replace(plugin, state="disabled", error=reason)
+    began = time.perf_counter()
+    # A plugin is a stranger's code: whatever it raises is its own failure, kept and shown, never ft's.
+    try:
+        with traced(f"import {entry_point.value} of {distribution} {version}"):
+            module = entry_point.load()
+        _check_api(getattr(module, "FT_API", API_VERSION), distribution)
+        components = tuple(_collect(module, distribution, version))
+        return replace(plugin, components=components, seconds=time.perf_counter() - began)
+    except (Exception, SystemExit) as error:
+        if switches.raise_errors:
+            raise
+        newer = f"; it may need a newer ft than {__version__}" if getattr(error, "name", None) == "ft" else ""
+        cause = " ".join(f"{type(error).__name__}: {error}".split()) + newer
+        return replace(plugin, state="broken", error=cause, seconds=time.perf_counter() - began)
+
+
+def _check_api(wanted: Any, distribution: str) -> None:
+    if not isinstance(wanted, int):
+        raise TypeError(f"FT_API is {wanted!r}; it is a whole number, as in FT_API = {API_VERSION}")
+    if wanted > API_VERSION:
+        raise RuntimeError(
+            f"it is made for version {wanted} of ft's plugin API and ft {__version__} has {API_VERSION}; "
+            "upgrade ft: pip install --upgrade ftkit"
+        )
+    if wanted < API_VERSION - 1:
+        raise RuntimeError(
+            f"it is made for version {wanted} of ft's plugin API and ft {__version__} takes {API_VERSION - 1} and "
+            f"{API_VERSION}; upgrade it: pip install --upgrade {distribution}"
+        )
+
+
+def _collect(module: Any, distribution: str, version: str) -> Iterator[Component]:
+    hooks = {kind.hook: kind for kind in KINDS.values()}
+    manager = pluggy.PluginManager("ft")
+    manager.add_hookspecs(hookspecs)
+    manager.register(module)
+    collected: set[tuple[str, str]] = set()
+    for caller in manager.get_hookcallers(module) or ():
+        if caller.name not in hooks:
+            raise TypeError(f"there is no hook {caller.name}.{did_you_mean(caller.name, hooks)}")
+        kind = hooks[caller.name]
+        for hook in caller.get_hookimpls():
+            _check_signature(hook.function, kind)
+            # Called without pluggy, which would drop a None that was meant to be records.
+            with traced(f"{kind.hook} of {distribution} {version}"):
+                records = list(_records(hook.function(), kind))
+            for record in records:
+                if (kind.name, record.name) in collected:
+                    raise TypeError(f"{kind.hook} yields two {kind.noun} records named '{record.name}'")
+                collected.add((kind.name, record.name))
+                yield Component(kind, record, distribution, version)
+    if not collected:
+        raise TypeError(f"it provides nothing; mark at least one of these functions with @hookimpl: {', '.join(hooks)}")
+
+
+def _check_signature(function: Any, kind: Kind) -> None:
+    if names := list(
+        inspect.signature(function).parameters
+    ):  # pluggy allows those with a default, and never gives them
+        raise TypeError(f"{kind.hook} takes no arguments; remove {', '.join(map(repr, names))} from its definition")
+
+
+def _records(records: Any, kind: Kind) -> Iterator[Extension]:
+    if not isinstance(records, Iterable) or isinstance(records, str):
+        raise TypeError(f"{kind.hook} returned {records!r}; it yields {kind.record.__name__} records")
+    for record in records:
+        if not isinstance(record, kind.record):
+            raise TypeError(f"{kind.hook} yielded {record!r}; it yields {kind.record.__name__} records")
+        check_record(record, kind)
+        yield record
+
+
+def check_record(record: Any, kind: Kind) -> None:
+    """Raise TypeError when a record could not be used: its name, its summary, its callables."""
+    if not isinstance(record.name, str) or not _NAME.fullmatch(record.name):
+        raise TypeError(f"{kind.noun} name {record.name!r} is not made of letters, digits, '-' and '_'")
+    if not isinstance(record.summary, str) or len(record.summary.splitlines()) != 1:
+        raise TypeError(f"{kind.noun} '{record.name}' needs a summary of one line")
+    for name in kind.callables:
+        pointer = getattr(record, name)
+        if not callable(pointer) and not (isinstance(pointer, str) and _POINTER.fullmatch(pointer)):
+            raise TypeError(
+                f"{kind.noun} '{record.name}': {name} is {pointer!r}; give a callable or 'package.module:name'"
+            )
