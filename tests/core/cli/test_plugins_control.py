@@ -140,15 +140,19 @@ def test_without_third_parties_only_what_comes_with_ft_is_used(
 # Several at once
 
 
-def test_a_healthy_plugin_works_among_broken_ones_and_each_says_what_to_do(ft: Ft, ft_install: Install) -> None:
+def test_a_healthy_plugin_works_among_broken_ones_and_each_says_what_to_do(
+    ft: Ft, ft_install: Install, tmp_path: Path
+) -> None:
     ft_install("healthy", source("healthy", ":1"))
+    ft_install("same-name", source("same_name", "-1:"))
+    ft_install("slow", {"slow_plugin.py": f"import time\ntime.sleep(0.2)\n{PLUGIN.replace('ends', 'late')}"})
     ft_install("missing", {"missing_plugin.py": "import nothing_like_it"})
     ft_install("future", {"future_plugin.py": "FT_API = 9\n" + PLUGIN})
     ft_install("needs-newer", {"needs_newer.py": "from ft import NotYetThere"})
     ft_install("greedy", {"greedy.py": PLUGIN.replace("ft_freeze_strategies()", "ft_freeze_strategies(config=None)")})
-    result = ft("plan", *QUICK, "--freeze", "ends", "--json")
-    assert json.loads(result.stdout)["plan"]["frozen"]
-    warnings = result.stderr.splitlines()
+    result = ft("run", *QUICK, "--freeze", "healthy/ends", "--run-dir", "r")
+    assert json.loads((tmp_path / "r" / "plan.json").read_text())["frozen"] == ["scale"]
+    warnings = [line for line in result.stderr.splitlines() if line.startswith("warning: plugin")]
     assert [line.split()[2] for line in warnings] == ["future", "greedy", "missing", "needs-newer"]
     assert "made for version 9 of ft's plugin API" in warnings[0]
     assert "upgrade ft: pip install --upgrade ftkit" in warnings[0]
