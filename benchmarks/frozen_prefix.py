@@ -3,10 +3,10 @@
     python benchmarks/frozen_prefix.py                       # EfficientNet-Lite0, head only, 20 epochs
     python benchmarks/frozen_prefix.py --model torchvision:resnet18 --epochs 20
 
-Data: 2,624 photographs of solar cells at 224 px, split 75/25. Each run is a process of its own and starts cold: imports,
-weights, features and all. Real weights where a package carries them (EfficientNet-Lite0), else the same random ones for
-everybody. The ceiling is computed: with E epochs, a plain run costs E passes over all images and a cached one a single
-pass, so no head-only run can be more than E times as fast.
+Data: 2,624 photographs of solar cells at 224 px, split 75/25. Each run is a process of its own and starts cold:
+imports, weights, features and all. Weights are real where a package carries them (EfficientNet-Lite0), else the same
+random ones for everybody. The ceiling is computed: with E epochs, a plain run costs E passes over all images and a
+cached one a single pass, so no head-only run can be more than E times as fast at equal precision.
 """
 
 from __future__ import annotations

@@ -17,7 +17,18 @@ PLUGINS = sorted(path for path in (ROOT / "plugins").iterdir() if (path / "__ini
 
 # From the bottom up: a module may import those of its own layer and of the layers above it in this list.
 LAYERS = (
-    {"_version", "discovery", "errors", "extensions", "hookspecs", "references", "settings", "switches", "unpackaged", "plugins"},
+    {
+        "_version",
+        "discovery",
+        "errors",
+        "extensions",
+        "hookspecs",
+        "references",
+        "settings",
+        "switches",
+        "unpackaged",
+        "plugins",
+    },
     {"config", "catalogue"},
     {"files", "weight_bundle", "weight_hashes", "weight_http", "weight_lock", "weight_partial"},
     {"download", "weight_format", "weight_cache", "metrics", "display", "signals", "devices", "splits"},

@@ -49,7 +49,8 @@ def build(model: str, weights: str, classes: int) -> tuple[nn.Module, nn.Module]
 def main() -> None:
     model, weights, table, epochs, lr, freeze = sys.argv[1:]
     started = time.perf_counter()
-    rows = list(csv.DictReader(Path(table).open()))
+    with Path(table).open() as file:
+        rows = list(csv.DictReader(file))
     classes = sorted({row["label"] for row in rows})
     mean, std = ((0.498,) * 3, (0.502,) * 3) if "lite" in model else ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     transform = transforms.Compose(

@@ -69,7 +69,8 @@ def _check(component: Component, plugin: Plugin, worker: Executor) -> Iterator[R
         with tempfile.TemporaryDirectory() as folder:
             reference = f"{component.distribution}/{component.name}"
             try:
-                trial = Trial(component, reference, plugin, Path(folder), worker, usual_arguments(component))
+                arguments = usual_arguments(component)
+                trial = Trial(component, reference, plugin, Path(folder), worker, arguments, guessed=True)
                 each(trial)
                 result, why = "passed", ""
             except NotApplicable as reason:

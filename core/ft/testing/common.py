@@ -111,7 +111,7 @@ def a_spawned_worker_gets_the_same(trial: Trial) -> None:
             try:
                 here = answer(trial.component, argument, values)
             except FtError as error:
-                raise NotApplicable(f"it cannot be used here: {error}") from None
+                raise trial.unfit(argument, error) from None
             search = [os.path.abspath(path) for path in sys.path]
             there = trial.worker.submit(
                 answer_elsewhere, search, dict(os.environ), trial.component.kind.name, trial.reference, argument, values

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from ft.errors import FtError
 from ft.extensions import Sample
-from ft.testing.trial import Check, NotApplicable, NotSo, Trial, expect
+from ft.testing.trial import Check, NotSo, Trial, expect
 
 ODD_ARGUMENTS = (None, "", "./no/such/place", "no-such-thing")
 
@@ -62,15 +63,13 @@ def a_mistake_is_told_to_the_user(trial: Trial) -> None:
                 ) from error
 
 
-def _loaded(trial: Trial) -> list[tuple[Any, str | None, list[Sample]]]:
-    try:
-        return [
-            (settings, argument, list(trial.call("load", argument, settings)))
-            for settings in trial.read_settings()
-            for argument in trial.arguments
-        ]
-    except FtError as error:
-        raise NotApplicable(f"it has no data here: {error}") from None
+def _loaded(trial: Trial) -> Iterator[tuple[Any, str | None, list[Sample]]]:
+    for settings in trial.read_settings():
+        for argument in trial.arguments:
+            try:
+                yield settings, argument, list(trial.call("load", argument, settings))
+            except FtError as error:
+                raise trial.unfit(argument, error) from None
 
 
 DATA: tuple[Check, ...] = (

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ft.errors import FtError
 from ft.plugins import Component, Plugin, implementation, read_settings
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class Trial:
 
     `reference` is how another process finds it. `plugin` is None for a component that is not packaged. `arguments` are
     those to try: of a strategy or source, or, for a provider, names of models. `settings` are mappings, each tried.
+    `guessed` says that nobody chose the arguments, so one that does not fit here proves nothing.
     `folder` is empty and the check's to write to. `worker` runs a function in a process that was spawned.
     """
 
@@ -42,6 +44,7 @@ class Trial:
     arguments: tuple[str | None, ...] = (None,)
     settings: tuple[Mapping[str, Any], ...] = ({},)
     weight_file: WeightFile | None = None
+    guessed: bool = False
 
     @property
     def label(self) -> str:
@@ -50,6 +53,12 @@ class Trial:
     def call(self, name: str, *args: Any) -> Any:
         """Call one of the component's functions."""
         return implementation(self.component, name)(*args)
+
+    def unfit(self, argument: str | None, error: FtError) -> Exception:
+        """What to raise when the component refuses an argument that should fit."""
+        if self.guessed:
+            return NotApplicable(f"it has nothing to be tried with here: {error}")
+        return NotSo(f"{self.label} refuses {argument!r}: {error}")
 
     def read_settings(self) -> Iterator[Any]:
         """The settings to try, checked as ft checks a user's."""

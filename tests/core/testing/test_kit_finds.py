@@ -343,6 +343,19 @@ def test_a_data_source_that_is_wrong(
     assert message in found[check]
 
 
+def test_data_that_a_test_gives_and_the_source_refuses_is_a_finding_and_a_guess_is_none(
+    trial: Callable[..., Trial],
+) -> None:
+    def load(argument: str | None, settings: Settings) -> Iterator[Sample]:
+        raise FtError(f"there is no {argument}")
+
+    record = DataSource("empty", "Empty", load=load)
+    assert findings(trial(record, "photos"), data.images_open) == {
+        "images_open": "data source 'empty' refuses 'photos': there is no photos"
+    }
+    assert findings(trial(record, "photos", guessed=True), data.images_open) == {}
+
+
 # The fixtures and the command
 
 
