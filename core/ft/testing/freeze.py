@@ -26,7 +26,7 @@ def it_selects_parameters(trial: Trial) -> None:
                 except FtError as error:
                     told.append(str(error))
             else:
-                raise NotSo(f"{trial.label} selects on no network with {argument!r}: {'; '.join(told)}")
+                raise trial.unfit(argument, FtError("; ".join(told)))
 
 
 def selecting_is_deterministic(trial: Trial) -> None:
