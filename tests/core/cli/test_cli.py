@@ -109,7 +109,8 @@ def test_a_mistake_is_one_message_that_says_what_to_type_next(ft: Ft, args: tupl
     assert message in str(result.exception)
 
 
-def test_models_are_listed_by_pattern(ft: Ft) -> None:
+def test_models_are_listed_by_pattern(ft: Ft, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FT_NO_THIRD_PARTY", "1")
     assert len(ft("models").output.split()) == 80
     assert ft("models", "vgg1?").output.split() == [f"torchvision:vgg1{n}" for n in (1, 3, 6, 9)]
     assert "torchvision:resnet18" in json.loads(ft("models", "resnet", "--json").output)
@@ -131,7 +132,7 @@ def test_plugins_are_listed_with_their_distribution(ft: Ft) -> None:
         ("backbone", "torchvision"),
         *(("freeze", name) for name in ("none", "all", "regex", "depth", "until", "type")),
         *(("head", name) for name in ("linear", "mlp")),
-        *(("weights", name) for name in ("official", "mirror", "local", "pip")),
+        *(("weights", name) for name in ("official", "mirror", "local", "pip", "hf", "fsspec", "s3", "gs")),
         *(("data", name) for name in ("folder", "csv", "demo")),
     }
     assert all(row["state"] == "ok" for row in listed)
