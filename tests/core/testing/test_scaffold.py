@@ -109,7 +109,7 @@ def test_what_cannot_be_written_is_told_and_nothing_is_written(
 def test_new_plugins_install_from_their_wheels_pass_and_run_together(tmp_path: Path) -> None:
     from PIL import Image
 
-    folders = [write_plugin(kind, f"new-{kind}", tmp_path, load_plugins()) for kind in KINDS]
+    folders = [write_plugin(kind, f"own-{kind}", tmp_path, load_plugins()) for kind in KINDS]
     site = tmp_path / "site"
     install = ("-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--target")
     done = run(sys.executable, *install, str(site), *map(str, folders), path=site, cwd=tmp_path)
@@ -123,9 +123,9 @@ def test_new_plugins_install_from_their_wheels_pass_and_run_together(tmp_path: P
     for number, label in enumerate(["cat", "dog"] * 5):
         (tmp_path / "photos").mkdir(exist_ok=True)
         Image.new("RGB", (64, 64), (25 * number, 0, 0)).save(tmp_path / "photos" / f"{label}_{number}.png")
-    parts = ("--backbone", "new-backbone:small", "--weights", "none", "--head", "new-head", "--data", "new-data:photos")
+    parts = ("--backbone", "own-backbone:small", "--weights", "none", "--head", "own-head", "--data", "own-data:photos")
     ft = (sys.executable, "-c", "from ft.cli import main; main()", "run", *parts, "--epochs", "1", "--run-dir", "r")
-    trained = run(*ft, "--freeze", "new-freeze:1000", path=site, cwd=tmp_path)
+    trained = run(*ft, "--freeze", "own-freeze:1000", path=site, cwd=tmp_path)
     assert trained.returncode == 0, trained.stderr
     used = json.loads((tmp_path / "r" / "versions.json").read_text())["components"]
-    assert [each["distribution"] for each in used] == [f"ft-new-{k}" for k in ("backbone", "head", "freeze", "data")]
+    assert [each["distribution"] for each in used] == [f"ft-own-{k}" for k in ("backbone", "head", "freeze", "data")]
