@@ -33,3 +33,10 @@ def ft_freeze_strategies() -> Iterator[FreezeStrategy]:
         "ft_freeze.type:select",
         example="type:norm",
     )
+    yield FreezeStrategy(
+        "blocks",
+        "Blocks by their number, counted from the input: blocks:0-5, blocks:0,2,4, blocks:-1",
+        "ft_freeze.blocks:select",
+        example="blocks:0-2",
+    )
+    yield FreezeStrategy("bitfit", "All but biases and normalisation", "ft_freeze.bitfit:select")

@@ -23,14 +23,15 @@ def select(backbone: Backbone, argument: str | None, settings: Settings) -> froz
     for kind in argument.split(","):
         if kind not in KINDS:
             raise FtError(f"'{kind}' is no kind of layer.{did_you_mean(kind, KINDS)} There are: {', '.join(KINDS)}")
-        found = {name for name in backbone.parameter_names() if _is(kind, name, backbone.module)}
+        found = {name for name in backbone.parameter_names() if is_kind(kind, name, backbone.module)}
         if not found:
             raise FtError(f"'type:{kind}' matches nothing in {backbone} outside the head, which always trains")
         selected |= found
     return frozenset(selected)
 
 
-def _is(kind: str, name: str, module: nn.Module) -> bool:
+def is_kind(kind: str, name: str, module: nn.Module) -> bool:
+    """Whether the parameter `name` of `module` belongs to a layer of that kind."""
     from torch import nn
 
     path, _, leaf = name.rpartition(".")

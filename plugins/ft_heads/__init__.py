@@ -21,3 +21,9 @@ def ft_head_builders() -> Iterator[HeadBuilder]:
         build_map="ft_heads.mlp:build_map",
         settings="ft_heads.mlp:MlpSettings",
     )
+    yield HeadBuilder(
+        "cosine",
+        "Cosines between the features and a direction for each class, times a learned factor",
+        build="ft_heads.cosine:build",
+        settings="ft_heads.cosine:CosineSettings",
+    )

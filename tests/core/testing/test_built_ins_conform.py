@@ -58,6 +58,15 @@ class TestType(FreezeConformance):
     arguments = ("norm", "conv", "bias")
 
 
+class TestBlocks(FreezeConformance):
+    component = "freeze:blocks"
+    arguments = ("0-2", "1,3", "-1")
+
+
+class TestBitfit(FreezeConformance):
+    component = "freeze:bitfit"
+
+
 class TestLinear(HeadConformance):
     component = "head:linear"
 
@@ -65,6 +74,11 @@ class TestLinear(HeadConformance):
 class TestMlp(HeadConformance):
     component = "head:mlp"
     settings = ({}, {"hidden": [8, 4], "norm": "layer", "dropout": 0.0}, {"norm": "none"})
+
+
+class TestCosine(HeadConformance):
+    component = "head:cosine"
+    settings = ({}, {"scale": 3, "learn_scale": False})
 
 
 class TestOfficial(WeightSourceConformance):
