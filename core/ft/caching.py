@@ -17,6 +17,8 @@ from ft.prefix.find import FrozenPrefix, find_prefix
 from ft.prefix.records import Cut, NoCut, Price
 
 GB = 10**9
+LBFGS_PASSES = 100
+"""About how often L-BFGS sees every image."""
 WORTHWHILE = 1.05
 """Ceilings below this do not pay for keeping anything."""
 
@@ -97,9 +99,9 @@ def resolve_augment(config: Config, only_head_trains: bool) -> Config:
 
 def price_of(config: Config, promise: str) -> Price:
     """What computing and keeping cost in this run; every (image, view) is seen epochs / views times."""
-    return Price(
-        epochs=config.training.epochs // (config.images.views or 1), item_bytes=2 if promise == "fast" else None
-    )
+    epochs = config.training.epochs // (config.images.views or 1)
+    seen = LBFGS_PASSES if config.training.optimizer == "lbfgs" else epochs
+    return Price(epochs=seen, item_bytes=2 if promise == "fast" else None)
 
 
 def describe_cut(cut: Cut, promise: Literal["exact", "close", "fast"], config: Config, images: int) -> CachePlan:
@@ -140,7 +142,7 @@ def _excluded(frozen: Collection[str], config: Config) -> str:
             f"augmentation '{augment}' makes a new view of every image in every epoch; "
             "--views 4 replays four, --augment none makes none"
         )
-    if config.training.epochs // (views or 1) < 2:
+    if config.training.optimizer != "lbfgs" and config.training.epochs // (views or 1) < 2:
         return "every view of an image is seen once only"
     return ""
 

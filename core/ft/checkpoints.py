@@ -25,7 +25,10 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """What one epoch came to. `train_*` are means over the epoch's steps, as the weights were at each step."""
+    """What one epoch came to. `train_*` are means over the epoch's steps, as the weights were at each step.
+
+    `penalty` is that of a fit by L-BFGS, which is what stands for an epoch there.
+    """
 
     epoch: int
     train_loss: float
@@ -33,6 +36,7 @@ class EpochRecord:
     lr: float
     seconds: float
     val: Evaluation
+    penalty: float | None = None
 
 
 @dataclass
@@ -55,7 +59,7 @@ class Position:
         self.seen += images
         self.seconds += seconds
 
-    def finish_epoch(self, lr: float, val: Evaluation, seconds: float) -> EpochRecord:
+    def finish_epoch(self, lr: float, val: Evaluation, seconds: float, penalty: float | None = None) -> EpochRecord:
         """Put the epoch on record and begin the next; `seconds` is what evaluation took."""
         record = EpochRecord(
             epoch=self.epoch + 1,
@@ -64,6 +68,7 @@ class Position:
             lr=lr,
             seconds=self.seconds + seconds,
             val=val,
+            penalty=penalty,
         )
         self.history.append(record)
         self.epoch, self.step, self.loss_sum, self.hits, self.seen, self.seconds = self.epoch + 1, 0, 0.0, 0, 0, 0.0

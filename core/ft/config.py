@@ -95,7 +95,14 @@ class GroupConfig(Section):
 class TrainingConfig(Section):
     epochs: int = Field(10, ge=1)
     batch_size: int = Field(32, ge=1)
-    optimizer: Literal["adamw", "sgd"] = Field("adamw", description="AdamW, or SGD with Nesterov momentum")
+    optimizer: Literal["adamw", "sgd", "lbfgs"] = Field(
+        "adamw", description="AdamW; SGD with Nesterov momentum; L-BFGS for a linear head on features computed once"
+    )
+    penalties: tuple[Annotated[float, Field(ge=0)], ...] = Field(
+        tuple(10.0**-power for power in range(1, 7)),
+        min_length=1,
+        description="for lbfgs: weight penalties to choose from",
+    )
     lr: float | None = Field(None, gt=0, description="peak learning rate; default: 0.0001 for adamw, 0.001 for sgd")
     head_lr: float | None = Field(None, gt=0, description="the head's own; default: lr if given, else ten times that")
     lr_decay: float = Field(

@@ -106,6 +106,16 @@ class Display:
             soft_wrap=True,
         )
 
+    def penalty(self, record: EpochRecord, count: int, is_best: bool) -> None:
+        """One line for a fit of the head with one penalty."""
+        self.out.print(
+            f"penalty {record.penalty:8.1e} ({record.epoch}/{count})  train loss {record.train_loss:.4f}  "
+            f"accuracy {record.train_accuracy:6.1%}   val loss {record.val.loss:.4f}  accuracy {record.val.accuracy:6.1%}  "
+            f"macro F1 {record.val.macro_f1:.3f}   {record.seconds:.1f} s{'  best' if is_best else ''}",
+            highlight=False,
+            soft_wrap=True,
+        )
+
     def run_begins(self, run: Run, plan: Plan, notes: Sequence[str]) -> None:
         """What is about to happen, in a few lines; `ft plan` shows all of it."""
         images = ", ".join(f"{number} {split}" for split, number in plan.images.items() if number)

@@ -134,7 +134,7 @@ def _compute(
     stop: StopRequest,
 ) -> None:
     dataset = ImageDataset(part.items, part.transform, config.seed)
-    loader = make_loader(dataset, batch_size, config.machine.workers, machine.device, shuffle=False)
+    loader = make_loader(dataset, batch_size, config.machine.workers, machine.device, shuffle=False, stop=stop)
     rows = len(part.items)
     try:
         with torch.inference_mode(), display.progress(f"{part.name} features", rows * part.views) as bar:

@@ -8,7 +8,7 @@ from contextlib import closing
 from typing import Any, Protocol
 
 import torch
-from torch import nn
+from torch import fx, nn
 
 from ft.caching import CacheCost
 from ft.config import Config
@@ -74,7 +74,7 @@ def open_feed(
             display.features_ready(features.computed, seconds)
             cost = CacheCost(promise, plan.cache.reason, features.computed, seconds, proved.cut.ceiling)
             return FeatureFeed(features, cost, data, preprocessing, config, machine)
-    return ImageFeed(module, cost, data, preprocessing, config, machine, display)
+    return ImageFeed(module, cost, data, preprocessing, config, machine, display, stop)
 
 
 class ImageFeed:
@@ -89,6 +89,7 @@ class ImageFeed:
         config: Config,
         machine: Machine,
         display: Display,
+        stop: StopRequest,
     ) -> None:
         self.cost = cost
         self._module, self._data, self._preprocessing = module, data, preprocessing
@@ -96,7 +97,7 @@ class ImageFeed:
         transform = train_transform(preprocessing, config.images.augment)
         dataset = ImageDataset(data.train, transform, config.seed, config.images.views)
         self._loader = make_loader(
-            dataset, config.training.batch_size, config.machine.workers, machine.device, shuffle=True
+            dataset, config.training.batch_size, config.machine.workers, machine.device, shuffle=True, stop=stop
         )
 
     def batches(self, epoch: int, skip: int) -> Iterator[tuple[Any, torch.Tensor]]:
@@ -151,6 +152,23 @@ class FeatureFeed:
             features: tuple[torch.Tensor, ...] = self._features.halves.prefix(self._machine.send(images))
         return features
 
+    @property
+    def suffix_eval(self) -> fx.GraphModule:
+        """What follows the cut in eval mode."""
+        return self._features.suffix_eval
+
+    def everything(self, head: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
+        """What enters `head` for every training image and view, [views * N, D] in float32, and the labels."""
+        entering: list[torch.Tensor] = []
+        hook = head.register_forward_pre_hook(lambda module, inputs: entering.append(inputs[0].float()))
+        try:
+            with torch.inference_mode():
+                self._features.suffix_eval(tuple(self._ready(tensor) for tensor in self._features.train))
+        finally:
+            hook.remove()
+        labels = self._labels.repeat(self._features.views)
+        return entering[0].clone(), labels.to(self._machine.device)
+
     def forward(self, inputs: Any) -> Any:
         return self._features.halves.suffix(tuple(self._ready(tensor) for tensor in inputs))
 
@@ -186,7 +204,8 @@ def predict_batches(
     """Yield (logits [N, C] in float32, labels [N]), both on the CPU, for `items` in their order; in eval mode."""
     module.eval()
     dataset = ImageDataset(items, eval_transform(preprocessing), config.seed)
-    loader = make_loader(dataset, config.training.batch_size, config.machine.workers, machine.device, shuffle=False)
+    size, workers = config.training.batch_size, config.machine.workers
+    loader = make_loader(dataset, size, workers, machine.device, shuffle=False, stop=stop)
     with closing(loader), display.progress("evaluating", len(loader)) as bar:
         for done, (images, labels, _) in enumerate(loader.epoch(0), start=1):
             with torch.inference_mode(), machine.autocast():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import Literal
@@ -15,8 +16,10 @@ from ft.data import ImageData, load_data
 from ft.devices import Machine, choose_machine
 from ft.display import Display
 from ft.evaluation import evaluate
+from ft.examples import Examples
 from ft.feeds import open_feed, predict_batches
-from ft.freezing import apply_frozen, choose_frozen, frozen_digest, frozen_modules
+from ft.freezing import apply_frozen, choose_frozen, frozen_digest, frozen_modules, needs_data
+from ft.loaders import explained_deaths
 from ft.model import Model, build_model
 from ft.plan import Plan, make_plan
 from ft.plugins import Plugins
@@ -25,6 +28,7 @@ from ft.provenance import describe_model, versions_used
 from ft.report import Report, make_report
 from ft.runs import Run, start_run
 from ft.signals import stop_on_signals
+from ft.solving import solve
 from ft.training import train
 
 
@@ -43,18 +47,29 @@ class Prepared:
 
 
 def prepare(
-    config: Config, plugins: Plugins, display: Display, tensors: Literal["pretrained", "random", "empty"] = "empty"
+    config: Config,
+    plugins: Plugins,
+    display: Display,
+    tensors: Literal["pretrained", "random", "empty"] = "empty",
+    selected: Mapping[str, Sequence[str]] | None = None,
 ) -> Prepared:
-    """Decide what a run will do. `ft plan` stops here, having fetched and trained nothing."""
+    """Decide what a run will do. `ft plan` stops here, having trained nothing.
+
+    Weights are fetched for "pretrained", and where what is frozen follows from images. `selected` is what was then
+    selected in a run that goes on.
+    """
     machine = choose_machine(config.machine, exact=config.cache.promise == "exact")
     data = load_data(config, plugins)
     with display.progress("reading images", len(data.items)) as bar:
         data = check_images(data, config.images.bad, bar.advance)
+    if tensors == "empty" and any(needs_data(rule, plugins) for rule in (*config.freeze, *config.train)):
+        tensors = "pretrained"
     built = build_backbone(config, plugins, display, tensors)
     model = build_model(built.backbone, config.head, len(data.classes), plugins, config.seed)
-    frozen = choose_frozen(config.freeze, config.train, built.backbone, plugins)
-    config = resolve_augment(config, only_head_trains=frozen.names >= set(built.backbone.parameter_names()))
     machine.place(model.module)
+    examples = Examples(data, built.preprocessing, config, machine)
+    frozen = choose_frozen(config.freeze, config.train, built.backbone, plugins, examples, selected)
+    config = resolve_augment(config, only_head_trains=frozen.names >= set(built.backbone.parameter_names()))
     apply_frozen(model.module, frozen.names, frozen_modules(model.module, frozen.names, model.head_paths))
     cache, prefix = plan_cache(model.module, frozen.names, config, machine, built.preprocessing.crop_size, data)
     plan = make_plan(model, built, frozen, cache, data, config, machine, plugins)
@@ -66,29 +81,34 @@ def finetune(config: Config, plugins: Plugins, display: Display, resume: Run | N
 
     Raises FtError for what the user can mend, and StopAsked when a signal asked to stop; the state is then saved.
     """
-    ready = prepare(config, plugins, display, tensors="random" if resume else "pretrained")
+    fresh = resume is None or not resume.has_checkpoint("last")
+    selected = resume.read_json("plan.json").get("selected") if resume and not fresh else None
+    ready = prepare(config, plugins, display, "pretrained" if fresh else "random", selected)
     config, data, plan, machine, module = ready.config, ready.data, ready.plan, ready.machine, ready.model.module
     versions = versions_used(config, ready.built, plugins)
-    run = resume or start_run(config, plan, versions)
-    if resume:
-        run.restore_frozen(module)
-    else:
-        run.keep_frozen(module, moving_tensors(module, plan.frozen, plan.frozen_modules))
-        run.write_json("model.json", describe_model(config, ready.built, ready.model, data, versions))
-    display.run_begins(run, plan, (*ready.built.notes, *data.notes))
+    run = resume or start_run(config, versions)
+    with stop_on_signals(run.path) as stop, explained_deaths(f"Continue with: ft run --resume {run.path}"):
+        run.sweep()
+        if fresh:
+            run.write_json("plan.json", asdict(plan))
+            run.write_json("model.json", describe_model(config, ready.built, ready.model, data, versions))
+            run.keep_frozen(module, moving_tensors(module, plan.frozen, plan.frozen_modules))
+        else:
+            run.restore_frozen(module)
+        display.run_begins(run, plan, (*ready.built.notes, *data.notes))
 
-    before = frozen_digest(module, plan.frozen, plan.frozen_modules)
-    with stop_on_signals(run.path) as stop:
+        before = frozen_digest(module, plan.frozen, plan.frozen_modules)
         feed = open_feed(module, plan, ready.prefix, data, ready.built.preprocessing, config, machine, display, stop)
         with closing(feed):
-            history = train(module, plan, feed, data, config, machine, run, display, stop)
+            fit = solve if config.training.optimizer == "lbfgs" else train
+            history = fit(module, plan, feed, data, config, machine, run, display, stop)
         test = None
         if data.test:
             batches = predict_batches(module, data.test, ready.built.preprocessing, config, machine, display, stop)
             test = evaluate(batches, data.classes)
-    after = frozen_digest(module, plan.frozen, plan.frozen_modules)
+        after = frozen_digest(module, plan.frozen, plan.frozen_modules)
 
-    run.save_model(module)
-    report = make_report(config, plan, history, test, before, after, feed.cost)
-    run.write_json("report.json", asdict(report))
+        run.save_model(module)
+        report = make_report(config, plan, history, test, before, after, feed.cost)
+        run.write_json("report.json", asdict(report))
     return run, report

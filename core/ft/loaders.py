@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 import signal
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, Literal
 
 import numpy as np
@@ -16,9 +18,13 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 
 from ft.errors import FtError
 from ft.images import ImageDataset
+from ft.signals import StopRequest
 
 Batch = tuple[Tensor, Tensor, Tensor]
 """Images [N, 3, S, S] in float32, labels [N], indices into the dataset [N]."""
+
+# Workers end at once on this one. SIGTERM, which torch would send, they have to ignore.
+_END = getattr(signal, "SIGUSR1", None)
 
 
 def epoch_batches(
@@ -46,9 +52,15 @@ class Loader:
     """The batches that `batches(epoch)` lists, decoded ahead by processes that live until `close`."""
 
     def __init__(
-        self, dataset: ImageDataset, batches: Callable[[int], list[list[int]]], workers: int, device: str
+        self,
+        dataset: ImageDataset,
+        batches: Callable[[int], list[list[int]]],
+        workers: int,
+        device: str,
+        stop: StopRequest | None = None,
     ) -> None:
         self._batches = batches
+        self._stop = stop or StopRequest()
         self._order: list[tuple[int, list[int]]] = []
         self._loader = _data_loader(dataset, self._order, workers, device)
         self._running: Any = None
@@ -59,15 +71,21 @@ class Loader:
         return len(self._batches(0))
 
     def epoch(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
-        """Yield the batches of `epoch` after the first `skip`, which are not decoded. Raises FtError for a bad image.
+        """Yield the batches of `epoch` after the first `skip`, which are not decoded.
 
-        An epoch that is left early costs nothing but what was decoded ahead; one epoch runs at a time.
+        Raises FtError for a bad image, and StopAsked when a signal asks to stop while a batch is waited for. An epoch that is left early costs nothing but what was decoded ahead; one epoch runs at a time.
         """
         self._order[:] = [(epoch, batch) for batch in self._batches(epoch)[skip:]]
-        with warnings.catch_warnings():
+        # The first time, processes start; later, those that are there are waited for.
+        guard = _held_back_signals() if self._running is None else self._stop.interruptible()
+        with warnings.catch_warnings(), guard:
             _allow_any_worker_count()
             self._running = iter(self._loader)
-        for batch in self._running:
+        while True:
+            with self._stop.interruptible():
+                batch = next(self._running, None)
+            if batch is None:
+                return
             if isinstance(batch, FtError):
                 raise batch
             yield batch
@@ -78,6 +96,10 @@ class Loader:
         # Torch does this when the last reference goes, but a traceback may hold one until the interpreter ends, which
         # then waits for workers that it told to end by the SIGTERM that they ignore.
         if hasattr(self._running, "_shutdown_workers"):
+            for worker in self._running._workers:
+                if _END is not None and worker.is_alive():  # it may wait for an image on a disk that does not answer
+                    with suppress(ProcessLookupError):
+                        os.kill(worker.pid, _END)
             self._running._shutdown_workers()
 
 
@@ -89,15 +111,34 @@ def make_loader(
     shuffle: bool,
     rank: int = 0,
     world: int = 1,
+    stop: StopRequest | None = None,
 ) -> Loader:
-    """Return a loader of `dataset` in the order of `epoch_batches`; the same batches for any number of workers."""
+    """Return a loader of `dataset` in the order of `epoch_batches`; the same batches for any number of workers.
+
+    A request to `stop` ends waiting for a batch.
+    """
     if workers == "auto":
         workers = auto_workers(device, batches=-(-len(dataset) // batch_size), cores=_cores(), world=world)
 
     def batches(epoch: int) -> list[list[int]]:
         return epoch_batches(len(dataset), batch_size, dataset.seed, epoch, shuffle, rank, world)
 
-    return Loader(dataset, batches, workers, device)
+    return Loader(dataset, batches, workers, device, stop)
+
+
+@contextmanager
+def explained_deaths(what_next: str) -> Iterator[None]:
+    """Turn torch's RuntimeError for a loader process that died, which may come at any moment, into an FtError."""
+    try:
+        yield
+    except RuntimeError as error:
+        died = re.search(r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\) ([^.\n]+)", str(error))
+        if died is None:
+            raise
+        raise FtError(
+            f"loader process {died[1]} {died[2]}; often because memory ran out, which fewer --workers need less of. "
+            f"{what_next}"
+        ) from error
 
 
 def auto_workers(device: str, batches: int, cores: int, world: int = 1) -> int:
@@ -149,6 +190,26 @@ def _ignore_signals(worker: int) -> None:
     """Ctrl-C and SIGTERM go to the whole process group; only the parent is to answer, and it ends its workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if _END is not None:
+        signal.signal(_END, lambda number, frame: os._exit(0))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _held_back())
+
+
+@contextmanager
+def _held_back_signals() -> Iterator[None]:
+    """Signals wait while processes start, which inherit that until they have handlers of their own."""
+    if _END is None:
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _held_back())
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _held_back() -> set[int]:
+    return {signal.SIGINT, signal.SIGTERM} | ({_END} if _END is not None else set())
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -53,7 +53,10 @@ class StagePlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """Exactly what will happen. `frozen` names parameters, `frozen_modules` the modules that stay in eval mode."""
+    """Exactly what will happen. `frozen` names parameters, `frozen_modules` the modules that stay in eval mode.
+
+    `selected` is what freezing strategies that looked at images selected.
+    """
 
     backbone: str
     weights: str
@@ -77,14 +80,16 @@ class Plan:
     augment: str
     cache: CachePlan
     warnings: tuple[str, ...]
+    selected: Mapping[str, tuple[str, ...]]
 
     @property
     def total_steps(self) -> int:
         return self.epochs * self.steps_per_epoch
 
     def decisive(self) -> dict[str, Any]:
-        """What decides which numbers come out: not where weights lie, what is kept, or what was warned of."""
-        return {key: value for key, value in asdict(self).items() if key not in ("weights", "warnings", "cache")}
+        """What decides which numbers come out: not where weights lie, what is kept, what was warned of, or why."""
+        besides = ("weights", "warnings", "cache", "selected")
+        return {key: value for key, value in asdict(self).items() if key not in besides}
 
     def digest(self) -> str:
         """A short name for everything that decides which numbers come out."""
@@ -109,7 +114,8 @@ def make_plan(
         raise FtError("everything is frozen and the head is kept, so nothing would train; use --head linear or --train")
     groups = make_groups(model, built.backbone, trainable, config, plugins)
     modules = frozen_modules(model.module, frozen.names, model.head_paths)
-    steps = len(epoch_batches(len(data.train), training.batch_size, config.seed, 0, shuffle=True))
+    lbfgs = training.optimizer == "lbfgs"
+    steps = 1 if lbfgs else len(epoch_batches(len(data.train), training.batch_size, config.seed, 0, shuffle=True))
     numel = {name: parameter.numel() for name, parameter in model.module.named_parameters()}
     moving = _moving_batchnorms(model.module, modules)
     if moving and min(training.batch_size, len(data.train)) == 1:
@@ -127,9 +133,9 @@ def make_plan(
         data=data.source,
         classes=data.classes,
         images={"train": len(data.train), "val": len(data.val), "test": len(data.test)},
-        epochs=training.epochs,
+        epochs=len(training.penalties) if lbfgs else training.epochs,
         steps_per_epoch=steps,
-        warmup_steps=min(math.ceil(training.warmup_epochs * steps), training.epochs * steps // 2),
+        warmup_steps=0 if lbfgs else min(math.ceil(training.warmup_epochs * steps), training.epochs * steps // 2),
         aux_loss_weight=built.backbone.aux_loss_weight,
         device=machine.device,
         precision=machine.precision,
@@ -137,6 +143,7 @@ def make_plan(
         augment=config.images.augment,
         cache=cache,
         warnings=(*frozen.warnings, *data.warnings, *_advice(config, built, trainable)),
+        selected=frozen.selected,
     )
 
 
@@ -250,5 +257,8 @@ def _advice(config: Config, built: BuiltBackbone, trainable: Sequence[str]) -> I
         yield "weights are random (--weights none) and layers are frozen: frozen layers will never learn anything"
     if config.training.momentum != 0.9 and config.training.optimizer != "sgd":
         yield f"momentum {config.training.momentum} has no effect with {config.training.optimizer}"
+    given = config.training.model_fields_set & {"lr_decay", "weight_decay", "clip_norm", "warmup_epochs", "batch_size"}
+    if config.training.optimizer == "lbfgs" and (given or config.training.lr != 0.0001):
+        yield "--lr, --weight-decay and what else belongs to steps have no effect with lbfgs; see training.penalties"
     if config.training.lr_decay < 1 and all(built.backbone.in_head(name) for name in trainable):
         yield "--lr-decay has no effect: only the head trains; its rate is --lr, or --head-lr"

@@ -28,7 +28,7 @@ from torch import nn
 from ft.checkpoints import Checkpoint, EpochRecord, load_checkpoint, load_tensors, save_checkpoint, save_tensors
 from ft.config import Config, load_config
 from ft.errors import FtError
-from ft.files import publish_text
+from ft.files import left_behind, publish_text
 from ft.plan import Plan
 from ft.state_dict import put_tensors
 from ft.unpackaged import refuse_unpackaged
@@ -113,6 +113,11 @@ class Run:
             raise FtError(f"{path} lacks {len(missing)} of the model's tensors, {missing[0]} first; was it edited?")
         _put(module, tensors, path)
 
+    def sweep(self) -> None:
+        """Delete what writers that were killed left in the folder."""
+        for each in left_behind(self.path):
+            each.unlink(missing_ok=True)
+
     def what_changed(self, plan: Plan) -> str:
         """Say what in `plan` is not as it was planned when the run was started."""
         before, now = self.read_json("plan.json"), json.loads(json.dumps(asdict(plan), default=str))
@@ -124,17 +129,17 @@ class Run:
         publish_text(self.path / "metrics.jsonl", "".join(json.dumps(_line(record)) + "\n" for record in history))
 
 
-def start_run(config: Config, plan: Plan, versions: Mapping[str, Any]) -> Run:
-    """Make the run's folder and write down what was asked for and planned. Raises FtError when it is taken."""
+def start_run(config: Config, versions: Mapping[str, Any]) -> Run:
+    """Make the run's folder and write down what was asked for. Raises FtError when it is taken."""
     path = config.run_dir or _free_path(config.backbone.use)
     if path.exists() and any(path.iterdir()):
-        raise FtError(f"{path} is not empty; continue it with: ft run --resume {path}, or choose another --run-dir")
+        go_on = f"continue it with: ft run --resume {path}, or " if (path / "config.yaml").exists() else ""
+        raise FtError(f"{path} is not empty; {go_on}choose another --run-dir")
     path.mkdir(parents=True, exist_ok=True)
     run = Run(path)
-    repeatable = config.model_copy(update={"run_dir": None}).model_dump(mode="json")
-    publish_text(path / "config.yaml", yaml.safe_dump(repeatable, sort_keys=False))
-    run.write_json("plan.json", asdict(plan))
     run.write_json("versions.json", {**versions, "started_in": str(Path.cwd())})
+    repeatable = config.model_copy(update={"run_dir": None}).model_dump(mode="json")
+    publish_text(path / "config.yaml", yaml.safe_dump(repeatable, sort_keys=False))  # last: now it can be resumed
     return run
 
 

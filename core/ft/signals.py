@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM ask a run to stop; it does so at the next step, when its state can be saved."""
+"""SIGINT and SIGTERM ask a run to stop; it does so at the next moment when its state can be saved."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from pathlib import Path
 from types import FrameType
 
 
-class StopAsked(Exception):
-    """A signal asked the run in `folder` to stop, and it did, its state saved."""
+class StopAsked(BaseException):
+    """A signal asked the run in `folder` to stop, and it did, its state saved.
+
+    Not an Exception, as KeyboardInterrupt is not one: it may come while an image is decoded, and is no fault of it.
+    """
 
     def __init__(self, signal_number: int, folder: Path | None) -> None:
         super().__init__(f"stopped by {signal.Signals(signal_number).name}")
@@ -20,22 +23,35 @@ class StopAsked(Exception):
 
 
 class StopRequest:
-    """Whether a signal has asked to stop. Nothing is interrupted: whoever can stop cleanly calls `check`."""
+    """Whether a signal has asked to stop. Whoever can stop cleanly calls `check`, or waits inside `interruptible`."""
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder
         self.signal_number: int | None = None
+        self._interrupts = False
 
     def check(self) -> None:
         """Raise StopAsked if a signal came."""
         if self.signal_number is not None:
             raise StopAsked(self.signal_number, self.folder)
 
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """A block that a signal ends at once with StopAsked: it may wait for long, and leaves nothing half done."""
+        self._interrupts = True
+        try:
+            self.check()
+            yield
+        finally:
+            self._interrupts = False
+
     def receive(self, signal_number: int, frame: FrameType | None = None) -> None:
         """The signal handler. A second signal ends the process at once."""
         if self.signal_number is not None:
             os._exit(128 + signal_number)
         self.signal_number = signal_number
+        if self._interrupts:
+            self.check()
 
 
 @contextmanager

@@ -48,7 +48,7 @@ def train(
     """
     training = config.training
     optimizer = make_optimizer(module, plan, training)
-    criterion = _criterion(training, data, machine)
+    criterion = make_criterion(training, data, machine)
     position = _resume(run, plan, module, optimizer)
 
     def save(name: str) -> None:
@@ -122,7 +122,7 @@ def step_seed(seed: int, step: int) -> int:
     return (seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9 + 1) % 2**63
 
 
-def _criterion(training: TrainingConfig, data: ImageData, machine: Machine) -> Criterion:
+def make_criterion(training: TrainingConfig, data: ImageData, machine: Machine) -> Criterion:
     weights = None
     if training.class_weights == "balanced":  # as King & Zeng 2001: inversely to how often a class occurs
         counts = torch.bincount(torch.tensor([item.label for item in data.train]), minlength=len(data.classes))

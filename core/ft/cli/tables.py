@@ -79,7 +79,7 @@ def print_plan(ready: Prepared, display: Display) -> None:
                 "trains",
                 f"{count(plan.trainable_numel)} of {count(total)} parameters ({plan.trainable_numel / total:.1%})",
             ),
-            ("steps", f"{plan.epochs} epochs x {plan.steps_per_epoch} steps, warm-up over {plan.warmup_steps} steps"),
+            ("steps", _steps(ready)),
             ("images", f"augmentation {plan.augment}"),
             ("machine", f"{plan.device}, {plan.precision}"),
             *_cache_lines(plan.cache),
@@ -205,6 +205,13 @@ def size(number: int | None) -> str:
         if number >= limit:
             return f"{number / limit:.1f} {unit}"
     return f"{number} B"
+
+
+def _steps(ready: Prepared) -> str:
+    plan = ready.plan
+    if ready.config.training.optimizer == "lbfgs":
+        return f"the head is fitted by L-BFGS with {plan.epochs} penalties; the best on validation images stays"
+    return f"{plan.epochs} epochs x {plan.steps_per_epoch} steps, warm-up over {plan.warmup_steps} steps"
 
 
 def _cache_lines(cache: CachePlan) -> list[tuple[str, str]]:
