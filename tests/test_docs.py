@@ -1,7 +1,8 @@
 """The documentation is true: its commands are planned or run, its code is executed, its links lead somewhere, and what
 there is to document is documented.
 
-`python tests/test_docs.py` writes the table of config keys, which is made from the code, into docs/configuration.md.
+`python tests/test_docs.py` writes what is made from the code: the config keys into docs/configuration.md, the settings
+of the components that come with ft into docs/settings.md, what the conformance kit checks into docs/testing-plugins.md.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import re
 import runpy
 import shlex
 import shutil
+import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
@@ -34,13 +36,16 @@ from ft.config import Config, load_config
 from ft.discovery import GROUP
 from ft.extensions import KINDS
 from ft.plugins import Component, Plugins, load_plugins, settings_class
+from ft.testing import fixtures
+from ft.testing.checks import CHECKS
+from ft.testing.common import COMMON
 
 ROOT = Path(__file__).parents[1]
 DOCS = sorted((ROOT / "docs").glob("*.md"))
 PAGES = [*(ROOT / name for name in ("README.md", "README.zh.md", "CONTRIBUTING.md", "CHANGELOG.md")), *DOCS]
 PAGE_OF = {"backbone": "backbones", "head": "backbones", "freeze": "freezing", "weights": "weights", "data": "data"}
 LONG = [["weights", "fetch"], ["weights", "doctor"], ["weights", "bundle"], ["plugins", "check"]]
-KEYS = re.compile(r"(?<=<!-- keys -->\n).*(?=<!-- /keys -->)", re.DOTALL)
+MADE = re.compile(r"(?<=<!-- made -->\n).*(?=<!-- /made -->)", re.DOTALL)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,14 +195,19 @@ def test_the_readers_own_python_files_work(
 ) -> None:
     monkeypatch.syspath_prepend(workspace)
     content = runpy.run_path(str(workspace / block.name))
-    for name, test in content.items():
-        if name.startswith("test_"):
-            test()
     if any(hasattr(each, "ft_impl") for each in content.values()):
         stem = block.name.removesuffix(".py")
         (plugin,) = load_plugins([(EntryPoint(stem, stem, GROUP), "theirs", "1.0")]).all
         assert (plugin.error, len(plugin.components)) == ("", 1)
         del sys.modules[stem]
+
+
+def test_the_readers_own_tests_pass(workspace: Path) -> None:
+    tests = sorted(path.name for path in workspace.glob("test_*.py"))
+    options = ["--import-mode=importlib", "-q", "-p", "no:cacheprovider", "-o", "pythonpath=."]
+    command = [sys.executable, "-m", "pytest", *options, *tests]
+    ran = subprocess.run(command, cwd=workspace, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
 def test_the_weight_source_of_the_documentation_fetches(workspace: Path, tmp_path: Path) -> None:
@@ -246,7 +256,7 @@ def test_every_path_and_hook_in_the_text_exists(page: Path) -> None:
         if re.fullmatch(r"(core|plugins|tests|docs|examples)/[\w./-]+", code) and "NAME" not in code:
             assert (ROOT / code).exists(), code
         if re.fullmatch(r"ft_[a-z_]+", code):
-            assert code in packages | {kind.hook for kind in KINDS.values()}, code
+            assert code in packages | {kind.hook for kind in KINDS.values()} | set(vars(fixtures)), code
 
 
 def test_both_readmes_have_the_same_code_and_the_same_table() -> None:
@@ -320,10 +330,63 @@ def test_every_file_in_a_runs_folder_is_documented(type_: Callable[[str], Result
     assert [path.name for path in Path("runs/first").iterdir() if f"`{path.name}`" not in text] == []
 
 
-def test_the_table_of_config_keys_is_that_of_the_code() -> None:
-    written = KEYS.search((ROOT / "docs/configuration.md").read_text(encoding="utf-8"))
+def test_the_documentation_builds_into_a_site_without_a_broken_link(tmp_path: Path) -> None:
+    pytest.importorskip("zensical")
+    shutil.copytree(ROOT / "docs", tmp_path / "docs")
+    shutil.copy(ROOT / "mkdocs.yml", tmp_path)
+    command = [sys.executable, "-m", "zensical", "build", "--strict"]
+    built = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert built.returncode == 0, built.stdout + built.stderr
+    assert (tmp_path / "site/index.html").is_file()
+
+
+def test_every_page_is_in_the_menu_of_the_site() -> None:
+    menu = re.findall(r"[\w.-]+\.md", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
+    assert sorted(menu) == [page.name for page in DOCS]
+
+
+@pytest.mark.parametrize("name", ["configuration", "settings", "testing-plugins"])
+def test_what_is_made_from_the_code_is_up_to_date(name: str) -> None:
+    written = MADE.search((ROOT / f"docs/{name}.md").read_text(encoding="utf-8"))
     assert written
-    assert written[0] == keys_table(), "the config has changed: run python tests/test_docs.py"
+    assert written[0] == made()[name], "the code has changed: run python tests/test_docs.py"
+
+
+def made() -> dict[str, str]:
+    """The parts of pages that are made from the code, by page."""
+    return {"configuration": keys_table(), "settings": settings_tables(), "testing-plugins": checks_table()}
+
+
+def checks_table() -> str:
+    """A row for each check of the conformance kit: of which kind, its name, what it demands."""
+    kinds = {"every kind": COMMON, **{kind: checks[len(COMMON) :] for kind, checks in CHECKS.items()}}
+    rows = [
+        f"| {kind} | `{check.__name__}` | {(check.__doc__ or '').strip().splitlines()[0]} |"
+        for kind, checks in kinds.items()
+        for check in checks
+    ]
+    return "\n".join(["| component | check | demands |", "|---|---|---|", *rows, ""])
+
+
+def settings_tables() -> str:
+    """For each kind of component a row for each setting of those that come with ft, and who has none."""
+    parts = []
+    for kind in KINDS.values():
+        schemas = {c.name: settings_class(c).model_json_schema() for c in built_in() if c.kind is kind}
+        rows = [
+            f"| `{name}` | `{key}` | {_type(about)} | `{json.dumps(about['default'])}` | {_prose(about)} |"
+            for name, schema in sorted(schemas.items())
+            for key, about in schema.get("properties", {}).items()
+        ]
+        none = ", ".join(f"`{name}`" for name, schema in sorted(schemas.items()) if not schema.get("properties"))
+        header = ["| component | setting | type | default | meaning |", "|---|---|---|---|---|"]
+        table = [*header, *rows, ""] if rows else []
+        parts += [f"## {kind.noun.capitalize()}", "", *table, *([f"Without settings: {none}.", ""] if none else [])]
+    return "\n".join(parts)
+
+
+def _prose(about: dict[str, Any]) -> str:
+    return html.escape(about.get("description", ""), quote=False).replace("|", "\\|")
 
 
 def keys_table() -> str:
@@ -380,5 +443,6 @@ def _plain(about: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    file = ROOT / "docs" / "configuration.md"
-    file.write_text(KEYS.sub(lambda _: keys_table(), file.read_text(encoding="utf-8")), encoding="utf-8")
+    for name, text in made().items():
+        file = ROOT / "docs" / f"{name}.md"
+        file.write_text(MADE.sub(lambda _, text=text: text, file.read_text(encoding="utf-8")), encoding="utf-8")
