@@ -48,7 +48,7 @@ LAYERS = (
     },
     {"backbone", "model", "evaluation", "caching"},
     {"plan", "inspection", "checkpoints", "locking", "provenance"},
-    {"features", "proof", "feeds"},
+    {"features", "feature_reuse", "proof", "feeds"},
     {"optim", "runs", "training", "solving"},
     {"report"},
     {"finetune", "inference"},

@@ -11,7 +11,7 @@ from torch import nn
 
 from ft.config import Config
 from ft.data import ImageData
-from ft.devices import Machine
+from ft.devices import Machine, has_fast_bf16
 from ft.errors import FtError
 from ft.prefix.find import FrozenPrefix, find_prefix
 from ft.prefix.records import Cut, NoCut, Price
@@ -127,6 +127,8 @@ def _promise(config: Config, machine: Machine) -> Literal["exact", "close", "fas
     if wanted == "auto":
         return "fast" if machine.precision == "bf16" else "exact"
     assert wanted != "off"
+    if wanted == "fast" and not has_fast_bf16(machine.device):
+        return "close"  # bf16 is emulated here, and slower than fp32
     if wanted == "exact" and machine.precision != "fp32":
         raise FtError(f"--cache exact promises fp32, and the run is in {machine.precision}; add --precision fp32")
     return wanted

@@ -19,7 +19,8 @@ from ft.data import ImageData, Item
 from ft.devices import Machine
 from ft.display import Display
 from ft.extensions import Preprocessing
-from ft.feature_store import FeatureStore, Shape, Tensors, Writer
+from ft.feature_reuse import find_shallower, padded_rows
+from ft.feature_store import Entry, FeatureStore, Shape, Tensors, Writer
 from ft.images import ImageDataset, Transform, eval_transform, train_transform
 from ft.loaders import make_loader
 from ft.prefix.digest import prefix_digest
@@ -100,7 +101,7 @@ def get_features(
         "device": torch.device(machine.device).type,
         "processor": torch.backends.cpu.get_cpu_capability() if machine.device == "cpu" else platform.machine(),
         "versions": [torch.__version__, torchvision.__version__, PIL.__version__],
-        "preprocessing": asdict(preprocessing),
+        "preprocessing": json.loads(json.dumps(asdict(preprocessing))),
     }
     prefix: Callable[[torch.Tensor], Tensors] | None = None
     found, computed = [], 0
@@ -110,13 +111,16 @@ def get_features(
         key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:32]
         entry = store.find(key)
         if entry is None:
-            if prefix is None:
-                prefix = prepare_prefix(halves.prefix, promise).to(machine.device)
             shapes = [Shape(_row_shape(t), _kept_type(t.dtype, promise)) for t in cut.tensors]
-            about = {**about, "cut": [t.path for t in cut.tensors], "backbone": config.backbone.use}
-            with store.write(key, shapes, len(part.items) * part.views, about) as writer:
-                _compute(prefix, part, batch_size, writer, config, machine, display, stop)
-            computed += len(part.items) * part.views
+            note = {**about, "cut": asdict(cut), "backbone": config.backbone.use}
+            shallower = find_shallower(store, about, proved, promise)
+            with store.write(key, shapes, len(part.items) * part.views, note) as writer:
+                if shallower is not None:
+                    _continue(*shallower, store, part, batch_size, writer, config, machine, display, stop)
+                else:
+                    prefix = prefix or prepare_prefix(halves.prefix, promise).to(machine.device)
+                    _compute(prefix, part, batch_size, writer, config, machine, display, stop)
+                    computed += len(part.items) * part.views
             entry = store.find(key)
             assert entry is not None, "what was just published is there"
         found.append(store.read(entry, in_memory=entry.size <= config.cache.memory_gb * 1e9))
@@ -147,6 +151,32 @@ def _compute(
                     stop.check()
     finally:
         loader.close()
+
+
+def _continue(
+    entry: Entry,
+    bridge: Callable[[Tensors], Tensors],
+    store: FeatureStore,
+    part: _Part,
+    batch_size: int,
+    writer: Writer,
+    config: Config,
+    machine: Machine,
+    display: Display,
+    stop: StopRequest,
+) -> None:
+    """Compute a part's features from those that were kept for a shallower freeze, in the same batches."""
+    rows = len(part.items)
+    kept = store.read(entry, in_memory=entry.size <= config.cache.memory_gb * 1e9)
+    with torch.inference_mode(), display.progress(f"{part.name} features", entry.rows) as bar:
+        for view in range(part.views):
+            for start in range(view * rows, (view + 1) * rows, batch_size):
+                end = min(start + batch_size, (view + 1) * rows)
+                given = padded_rows(kept, start, end, batch_size if part.padded else end - start)
+                got = bridge(tuple(tensor.to(machine.device) for tensor in given))
+                writer.put(start, tuple(tensor[: end - start] for tensor in got))
+                bar.advance(end)
+                stop.check()
 
 
 def _row_shape(tensor: CutTensor) -> tuple[int, ...]:

@@ -16,6 +16,7 @@ from ft.images import ImageDataset, train_transform
 from ft.loaders import epoch_batches
 from ft.plan import Plan
 from ft.prefix.find import FrozenPrefix, split_module, steady
+from ft.prefix.observe import Observed
 from ft.prefix.probe import probe_batch_invariance, probe_equality
 from ft.prefix.records import Cut
 from ft.prefix.split import Halves
@@ -31,6 +32,7 @@ class Proved:
 
     halves: Halves
     cut: Cut
+    observed: Observed
     any_size: bool = True
 
 
@@ -49,7 +51,7 @@ def prove(
     halves equals one through the whole in every bit. Raises NotProved with what differs.
     """
     if plan.cache.promise != "exact":
-        return Proved(_halves(prefix), prefix.cut)
+        return Proved(_halves(prefix), prefix.cut, prefix.observed)
     size = config.training.batch_size
     dataset = ImageDataset(data.train, train_transform(preprocessing, config.images.augment), config.seed)
     images = machine.send(torch.stack([dataset[0, i % len(dataset)][0] for i in range(max(2, size))]))
@@ -61,7 +63,7 @@ def prove(
     if reason:
         raise NotProved(reason)
     short = {len(batch) for batch in epoch_batches(len(data.train), size, config.seed, 0, shuffle=True)} - {size}
-    return Proved(halves, prefix.cut, not probe_batch_invariance(halves.prefix, images, sorted(short)))
+    return Proved(halves, prefix.cut, prefix.observed, not probe_batch_invariance(halves.prefix, images, sorted(short)))
 
 
 def _halves(prefix: FrozenPrefix) -> Halves:

@@ -133,6 +133,24 @@ def test_a_second_run_with_another_rate_and_head_decodes_no_image(
     assert len(decoded) <= 8
 
 
+@pytest.mark.parametrize("promise", ["exact", "close"])
+def test_a_deeper_freeze_starts_from_the_features_of_a_shallower_one(
+    promise: str, plugins: Plugins, tmp_path: Path, decoded: list[Path]
+) -> None:
+    def run(name: str, freeze: str, cache: str) -> Ended:
+        keys = {"freeze": [freeze], "images__size": 64, "training__epochs": 9, "cache__promise": cache}
+        return Ended(torchvision_config(tmp_path, name, "shufflenet_v2_x0_5", **keys), plugins)
+
+    shallow = run("shallow", "until:stage3", promise)
+    assert shallow.report.cache.computed == 16
+    decoded.clear()
+    deep = run("deep", "all", promise)
+    assert deep.report.cache.computed == 0
+    assert len(decoded) <= 6  # the proof's batch
+    if promise == "exact":
+        assert_same(run("plain", "all", "off"), deep)
+
+
 @pytest.mark.parametrize(
     "keys",
     [

@@ -19,16 +19,22 @@ Promise = Literal["exact", "close", "fast"]
 
 
 class PreparedPrefix(nn.Module):
-    """A prefix on a copy of its layers; takes float images in any layout, returns tensors of type `dtype`."""
+    """A prefix on a copy of its layers; takes float images in any layout, returns tensors of type `dtype`.
+
+    Made of what leads from one cut to another, it takes a tuple of kept tensors in place of images.
+    """
 
     def __init__(self, prefix: fx.GraphModule, dtype: torch.dtype) -> None:
         super().__init__()
         self.prefix = prefix.to(dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.dtype = dtype
 
-    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        images = images.to(dtype=self.dtype, memory_format=torch.channels_last)
-        return cast(tuple[torch.Tensor, ...], self.prefix(images))
+    def forward(self, inputs: torch.Tensor | tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        if isinstance(inputs, torch.Tensor):
+            inputs = inputs.to(dtype=self.dtype, memory_format=torch.channels_last)
+        else:
+            inputs = tuple(each.to(self.dtype) if each.is_floating_point() else each for each in inputs)
+        return cast(tuple[torch.Tensor, ...], self.prefix(inputs))
 
 
 def prepare_prefix(prefix: fx.GraphModule, promise: Promise) -> nn.Module:

@@ -1,0 +1,57 @@
+"""Features that were kept for a shallower freeze lead to those of a deeper one, without looking at an image again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+
+from ft.feature_store import Entry, FeatureStore, Tensors
+from ft.prefix.digest import prefix_digest
+from ft.prefix.fold import Promise, prepare_prefix
+from ft.prefix.records import Cut, CutTensor
+from ft.prefix.split import bridge, split
+from ft.proof import Proved
+
+BESIDE = ("prefix", "cut", "backbone")
+"""What entries of one set of images, made in one way, may differ in."""
+
+
+def find_shallower(
+    store: FeatureStore, about: Mapping[str, Any], proved: Proved, promise: Promise
+) -> tuple[Entry, Callable[[Tensors], Tensors]] | None:
+    """Return an entry of the same images whose cut lies before ours, and what computes our features from its rows.
+
+    Of several the deepest, since least is left to compute. The entry's prefix must be a part of ours to the byte.
+    """
+    fitting = [entry for entry in store.entries() if _made_alike(entry.about, about)]
+    for entry in sorted(fitting, key=lambda entry: -len(entry.about["cut"]["prefix_nodes"])):
+        cut = _cut(entry.about["cut"])
+        if not set(cut.prefix_nodes) < set(proved.cut.prefix_nodes):
+            continue
+        if prefix_digest(split(proved.observed, cut).prefix) != entry.about["prefix"]:
+            continue
+        module = bridge(proved.observed, cut, proved.cut)
+        if module is not None:
+            return entry, prepare_prefix(module, promise)
+    return None
+
+
+def padded_rows(tensors: Tensors, start: int, end: int, size: int) -> Tensors:
+    """Rows `start` to `end`, the last one repeated until there are `size`."""
+    rows = torch.arange(start, start + size).clamp(max=end - 1)
+    return tuple(tensor[rows] for tensor in tensors)
+
+
+def _made_alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return {k: v for k, v in one.items() if k not in BESIDE} == {k: v for k, v in other.items() if k not in BESIDE}
+
+
+def _cut(saved: Mapping[str, Any]) -> Cut:
+    tensors = tuple(CutTensor(**{**each, **_tuples(each, "shape", "order", "stride")}) for each in saved["tensors"])
+    return Cut(**{**saved, "tensors": tensors, "barriers": (), "prefix_nodes": tuple(saved["prefix_nodes"])})
+
+
+def _tuples(saved: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: None if saved[name] is None else tuple(saved[name]) for name in names}
