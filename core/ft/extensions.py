@@ -186,6 +186,11 @@ class FreezeStrategy:
 
     It never touches `requires_grad`; ft applies the decision in one place. `argument` is the text after the first
     colon of the reference, or None. A strategy that selects nothing is the user's mistake unless `allows_empty`.
+
+    With `needs_data` it is `select(backbone, argument, settings, batches)`: an iterable, each time from the beginning,
+    of (images [N, 3, S, S], labels [N]) of the training set, in an order that follows from the seed, preprocessed as
+    in evaluation and on the module's device. The module then has its pretrained weights and the new head, whose
+    classes the labels count, and is in eval mode.
     """
 
     name: str
@@ -194,6 +199,7 @@ class FreezeStrategy:
     settings: type[BaseModel] | str | None = None
     example: str = ""
     allows_empty: bool = False
+    needs_data: bool = False
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import nn
 
 from ft.config import ComponentConfig
 from ft.errors import FtError, nearest
+from ft.examples import Examples
 from ft.extensions import Backbone
 from ft.plugins import Component, Plugins, implementation, read_settings
 from ft.references import parse_reference
@@ -24,32 +26,56 @@ class FrozenChoice:
     """What is frozen: parameter names, as `named_parameters()` gives them.
 
     `rules` tells for every parameter that was frozen, or frozen and taken back, the reference that decided it last.
+    `selected` holds what rules that looked at images selected, so that a run that goes on need not look again.
     """
 
     names: frozenset[str]
     rules: Mapping[str, str]
     warnings: tuple[str, ...]
+    selected: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def needs_data(rule: ComponentConfig, plugins: Plugins) -> bool:
+    """Whether a rule looks at images, which takes weights that have values. Raises FtError for no strategy."""
+    return bool(plugins.get("freeze", parse_reference(rule.use)).record.needs_data)
 
 
 def choose_frozen(
-    freeze: Sequence[ComponentConfig], train: Sequence[ComponentConfig], backbone: Backbone, plugins: Plugins
+    freeze: Sequence[ComponentConfig],
+    train: Sequence[ComponentConfig],
+    backbone: Backbone,
+    plugins: Plugins,
+    examples: Examples | None = None,
+    selected_before: Mapping[str, Collection[str]] | None = None,
 ) -> FrozenChoice:
     """Decide what is frozen: every rule of `freeze` adds, then every rule of `train` takes away.
 
+    Rules that need data look at `examples`, unless `selected_before` says what they selected when the run began.
     The head always trains. Raises FtError for a rule that selects nothing, or nothing that was frozen, and for
     tensors frozen under one name and trainable under another.
     """
     frozen: set[str] = set()
     rules: dict[str, str] = {}
     warnings: list[str] = []
+    looked: dict[str, tuple[str, ...]] = {}
+
+    def select(rule: ComponentConfig, where: str) -> frozenset[str]:
+        if not needs_data(rule, plugins):
+            return select_parameters(rule, where, backbone, plugins)
+        key = json.dumps(rule.model_dump(mode="json"), sort_keys=True)
+        before = (selected_before or {}).get(key)
+        chosen = select_parameters(rule, where, backbone, plugins, examples) if before is None else frozenset(before)
+        looked[key] = tuple(sorted(chosen))
+        return chosen
+
     for rule in freeze:
-        selected = select_parameters(rule, "--freeze", backbone, plugins)
+        selected = select(rule, "--freeze")
         if selected <= frozen and (selected or len(freeze) > 1):
             warnings.append(f"--freeze {rule.use} adds nothing to what the other rules freeze; leave it out")
         frozen |= selected
         rules |= dict.fromkeys(selected, rule.use)
     for rule in train:
-        taken = select_parameters(rule, "--train", backbone, plugins) & frozen
+        taken = select(rule, "--train") & frozen
         if not taken:
             raise FtError(f"--train {rule.use} takes nothing back: nothing that it selects was frozen; leave it out")
         frozen -= taken
@@ -62,19 +88,27 @@ def choose_frozen(
             "train on, so the features drift away from these statistics"
         )
     kept = {name: rule for name, rule in rules.items() if name in own}
-    return FrozenChoice(frozenset(frozen & own), kept, tuple(warnings))
+    return FrozenChoice(frozenset(frozen & own), kept, tuple(warnings), looked)
 
 
-def select_parameters(rule: ComponentConfig, where: str, backbone: Backbone, plugins: Plugins) -> frozenset[str]:
+def select_parameters(
+    rule: ComponentConfig, where: str, backbone: Backbone, plugins: Plugins, examples: Examples | None = None
+) -> frozenset[str]:
     """Return the names outside the head that a freezing-strategy reference selects; `where` says in errors who asks.
 
-    Raises FtError when that is nothing (unless the strategy allows it), only the head, or no names of parameters.
+    Raises FtError when that is nothing (unless the strategy allows it), only the head, or no names of parameters, and
+    for a strategy that needs data where there are no `examples`.
     """
     reference = parse_reference(rule.use)
     component = plugins.get("freeze", reference)
     settings = read_settings(component, rule.settings, f"{where.lstrip('-')}.{component.name}")
-    select = implementation(component, "select")
-    selected = _checked(select(backbone, reference.argument, settings), component, backbone)
+    given: list[Any] = [backbone, reference.argument, settings]
+    if component.record.needs_data:
+        if examples is None:
+            raise FtError(f"{where} {rule.use} looks at images, which only --freeze and --train give it")
+        backbone.module.eval()
+        given.append(examples)
+    selected = _checked(implementation(component, "select")(*given), component, backbone)
     outside = frozenset(name for name in selected if not backbone.in_head(name))
     if selected and not outside:
         raise FtError(f"{where} {rule.use} selects only the head, which always trains: {_some(selected)}")

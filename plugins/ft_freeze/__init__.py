@@ -40,3 +40,11 @@ def ft_freeze_strategies() -> Iterator[FreezeStrategy]:
         example="blocks:0-2",
     )
     yield FreezeStrategy("bitfit", "All but biases and normalisation", "ft_freeze.bitfit:select")
+    yield FreezeStrategy(
+        "fisher",
+        "All but the stages that matter most for these images, by Fisher information",
+        "ft_freeze.fisher:select",
+        settings="ft_freeze.fisher:FisherSettings",
+        example="fisher:1",
+        needs_data=True,
+    )

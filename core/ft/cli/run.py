@@ -77,7 +77,10 @@ def run(
 @no_plugin_option
 @click.option("--json", "as_json", is_flag=True, help="the resolved config and the plan; ft run --config takes it")
 def plan(file: Path | None, sets: tuple[str, ...], as_json: bool, **given: Any) -> None:
-    """Show exactly what `ft run` would do with the same flags. Fetches and trains nothing."""
+    """Show exactly what `ft run` would do with the same flags. Trains nothing, and fetches nothing.
+
+    Only where what is frozen follows from images, as with --freeze fisher:1, does it fetch the weights.
+    """
     from ft.cli.tables import print_plan
     from ft.display import Display
     from ft.finetune import prepare

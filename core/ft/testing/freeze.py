@@ -8,8 +8,8 @@ from typing import Any
 from ft.errors import FtError
 from ft.extensions import Backbone
 from ft.testing.networks import tiny_backbones
-from ft.testing.trial import Check, NotSo, Trial, expect
-from ft.testing.worker import digest
+from ft.testing.trial import Check, NotApplicable, NotSo, Trial, expect
+from ft.testing.worker import digest, select
 
 ODD_ARGUMENTS = (None, "", "0", "-1", "no-such-thing", "((", "100%", "ü")
 
@@ -36,12 +36,13 @@ def selecting_is_deterministic(trial: Trial) -> None:
 
 
 def selecting_changes_nothing(trial: Trial) -> None:
-    """A strategy decides; ft freezes. Tensors, requires_grad, modes and torch's generator stay as they were."""
+    """A strategy decides; ft freezes. Tensors, gradients, modes and torch's generator stay as they were."""
     import torch
 
     for settings in trial.read_settings():
         for argument in trial.arguments:
             for backbone in tiny_backbones().values():
+                backbone.module.train(not trial.component.record.needs_data)
                 before, generator = _state(backbone), torch.random.get_rng_state()
                 _try(trial, backbone, argument, settings)
                 expect(_state(backbone) == before, f"{trial.label} changes the network it looks at")
@@ -51,6 +52,8 @@ def selecting_changes_nothing(trial: Trial) -> None:
 
 def a_plan_selects_what_a_run_selects(trial: Trial) -> None:
     """`ft plan` has tensors without values (torch's meta device); the decision is the same on them."""
+    if trial.component.record.needs_data:
+        raise NotApplicable("it looks at images, for which ft plan fetches the weights")
     for settings in trial.read_settings():
         for argument in trial.arguments:
             for backbone in tiny_backbones().values():
@@ -94,7 +97,7 @@ def _try(trial: Trial, backbone: Backbone, argument: str | None, settings: Any) 
 def _names(
     trial: Trial, backbone: Backbone, argument: str | None, settings: Any, may_be_empty: bool = False
 ) -> Set[str]:
-    selected: Set[str] = trial.call("select", backbone, argument, settings)
+    selected: Set[str] = select(trial.component, backbone, argument, settings)
     expect(isinstance(selected, Set), f"{trial.label} returned {selected!r}; it has to return a set of names")
     known = {name for name, _ in backbone.module.named_parameters(remove_duplicate=False)}
     strange = sorted(map(str, selected - known))
@@ -106,7 +109,7 @@ def _names(
 
 def _state(backbone: Backbone) -> tuple[Any, ...]:
     module = backbone.module
-    flags = [(name, parameter.requires_grad) for name, parameter in module.named_parameters()]
+    flags = [(name, each.requires_grad, each.grad is None) for name, each in module.named_parameters()]
     return digest(module), flags, [part.training for part in module.modules()]
 
 

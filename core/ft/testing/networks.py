@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ft.extensions import Backbone, Stage
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
 
@@ -21,6 +22,14 @@ def tiny_backbones() -> dict[str, Backbone]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return {"residual": _residual(), "plain": _plain()}
+
+
+def tiny_batches() -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Two batches of images [4, 3, 32, 32] and labels [4], the same each time."""
+    import torch
+
+    generator = torch.Generator().manual_seed(0)
+    return [(torch.randn(4, 3, 32, 32, generator=generator), torch.arange(4)) for _ in range(2)]
 
 
 def _residual() -> Backbone:

@@ -11,6 +11,7 @@ from concurrent.futures import Executor, ProcessPoolExecutor
 from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
 
+from ft.extensions import Backbone
 from ft.plugins import Component, implementation, load_plugins, read_settings
 from ft.references import parse_reference
 
@@ -72,6 +73,17 @@ def digest(module: nn.Module) -> str:
     return made.hexdigest()
 
 
+def select(component: Component, backbone: Backbone, argument: str | None, settings: Any) -> Any:
+    """What a freezing strategy selects, with images to look at and a module in eval mode if it needs data."""
+    from ft.testing.networks import tiny_batches
+
+    given: list[Any] = [backbone, argument, settings]
+    if component.record.needs_data:
+        backbone.module.eval()
+        given.append(tiny_batches())
+    return implementation(component, "select")(*given)
+
+
 def _selections(component: Component, argument: str | None, settings: Any) -> dict[str, list[str]]:
     from ft.errors import FtError
     from ft.testing.networks import tiny_backbones
@@ -79,5 +91,5 @@ def _selections(component: Component, argument: str | None, settings: Any) -> di
     found = {}
     for name, backbone in tiny_backbones().items():
         with contextlib.suppress(FtError):  # an argument need not fit every network
-            found[name] = sorted(implementation(component, "select")(backbone, argument, settings))
+            found[name] = sorted(select(component, backbone, argument, settings))
     return found

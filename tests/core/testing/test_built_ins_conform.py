@@ -67,6 +67,11 @@ class TestBitfit(FreezeConformance):
     component = "freeze:bitfit"
 
 
+class TestFisher(FreezeConformance):
+    component = "freeze:fisher"
+    arguments = ("1", "2")
+
+
 class TestLinear(HeadConformance):
     component = "head:linear"
 

@@ -1,0 +1,36 @@
+"""Labelled training images for whoever decides by looking at some: a freezing strategy that needs data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from torch import Tensor
+from torch.utils.data import default_collate
+
+from ft.config import Config
+from ft.data import ImageData
+from ft.devices import Machine
+from ft.extensions import Preprocessing
+from ft.images import ImageDataset, eval_transform
+from ft.loaders import epoch_batches
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Batches (images [N, 3, S, S], labels [N]) on the machine's device, decoded when they are asked for.
+
+    The images are those of the training set, as evaluation sees them, in the order of the first epoch. Iterating again
+    gives them again.
+    """
+
+    data: ImageData
+    preprocessing: Preprocessing
+    config: Config
+    machine: Machine
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        dataset = ImageDataset(self.data.train, eval_transform(self.preprocessing), self.config.seed)
+        for batch in epoch_batches(len(dataset), self.config.training.batch_size, self.config.seed, 0, shuffle=True):
+            images, labels, _ = default_collate([dataset[0, index] for index in batch])
+            yield self.machine.send(images), labels.to(self.machine.device)
