@@ -9,6 +9,7 @@ import signal
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from types import FrameType
 from typing import Any, Literal
 
 import numpy as np
@@ -73,7 +74,8 @@ class Loader:
     def epoch(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
         """Yield the batches of `epoch` after the first `skip`, which are not decoded.
 
-        Raises FtError for a bad image, and StopAsked when a signal asks to stop while a batch is waited for. An epoch that is left early costs nothing but what was decoded ahead; one epoch runs at a time.
+        Raises FtError for a bad image, and StopAsked when a signal asks to stop while a batch is waited for. An epoch
+        that is left early costs nothing but what was decoded ahead; one epoch runs at a time.
         """
         self._order[:] = [(epoch, batch) for batch in self._batches(epoch)[skip:]]
         # The first time, processes start; later, those that are there are waited for.
@@ -191,8 +193,12 @@ def _ignore_signals(worker: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if _END is not None:
-        signal.signal(_END, lambda number, frame: os._exit(0))
+        signal.signal(_END, _end_at_once)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _held_back())
+
+
+def _end_at_once(signal_number: int, frame: FrameType | None) -> None:
+    os._exit(0)
 
 
 @contextmanager

@@ -1,0 +1,62 @@
+"""Runs of the installed command on a small folder of images, which tests interrupt."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from conftest import TINY
+
+# Started in the background, a process may ignore SIGINT; from a terminal it does not.
+FT = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from ft.cli import main; main()"
+TESTS = Path(__file__).parents[1]
+
+
+def make_images(folder: Path, number: int = 12) -> list[Path]:
+    """Write `number` images of each of two classes, no two alike."""
+    paths = []
+    for label, tint in (("cat", 40), ("dog", 200)):
+        (folder / label).mkdir(parents=True)
+        for i in range(number):
+            image = Image.effect_noise((24, 24), 60).convert("RGB")
+            image.paste((tint, 5 * i, 100), (4, 4, 16, 16))
+            image.save(folder / label / f"{i}.png")
+            paths.append(folder / label / f"{i}.png")
+    return paths
+
+
+def start(args: Sequence[str], cwd: Path, program: str = FT, **environ: str) -> subprocess.Popen[str]:
+    """Start `ft` in a session of its own, so that a signal can go to it and its workers as from a terminal."""
+    return subprocess.Popen(
+        [sys.executable, "-c", program, *args],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(TESTS), "OMP_NUM_THREADS": "1", **environ},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+
+
+def run_args(*more: str, workers: int = 0) -> list[str]:
+    """`ft run` of a tiny network on ./images in ./r."""
+    return [
+        *("run", "--backbone", f"{TINY}:small", "--weights", "none", "--data", "./images", "--run-dir", "r"),
+        *("--image-size", "16", "--batch-size", "4", "--precision", "fp32", "--device", "cpu"),
+        *("--workers", str(workers), *more),
+    ]
+
+
+def wait_for(happened: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 60) -> None:
+    """Wait until something has happened while `process` runs."""
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

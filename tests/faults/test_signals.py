@@ -1,0 +1,148 @@
+"""SIGINT and SIGTERM in every phase: the state is saved, the way on is said, workers are silent, and it takes seconds.
+
+A phase is met by stopping at its progress bar (which a program of the test's replaces) or by making an image a pipe
+that nobody writes to, as a file server that does not answer.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from faults.counts import FULL
+from faults.slow_images import FT, make_images, run_args, start, wait_for
+
+# Holds the run up at the bar called PHASE, and says so by a file.
+HELD = """
+import os, time
+from contextlib import contextmanager
+from pathlib import Path
+from ft.display import Bar, Display
+class Held(Bar):
+    def advance(self, done, text=""):
+        if not Path("held").exists():
+            Path("held").touch()
+            time.sleep(0.3)
+@contextmanager
+def progress(self, title, total):
+    yield Held() if title == os.environ["PHASE"] else Bar()
+Display.progress = progress
+"""
+# Holds the run up at whatever writes the file called PHASE.
+HELD_SAVING = """
+import os, time
+from pathlib import Path
+import ft.files
+replace = os.replace
+def held(source, target):
+    if Path(target).name == os.environ["PHASE"] and not Path("held").exists():
+        Path("held").touch()
+        time.sleep(0.3)
+    replace(source, target)
+os.replace = held
+"""
+PHASES = {
+    "training features": (HELD, ["--freeze", "all"]),
+    "validation features": (HELD, ["--freeze", "all"]),
+    "epoch 1/3": (HELD, []),
+    "epoch 2/3": (HELD, []),
+    "evaluating": (HELD, []),
+    "best.pt": (HELD_SAVING, []),
+    "last.pt": (HELD_SAVING, []),
+    "frozen.safetensors": (HELD_SAVING, []),
+}
+USUAL = [("training features", 2), ("epoch 1/3", 2), ("evaluating", 0), ("last.pt", 0)]
+CASES = [(phase, workers) for phase in PHASES for workers in (0, 2)] if FULL else USUAL
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT] if FULL else [signal.SIGINT])
+@pytest.mark.parametrize(("phase", "workers"), CASES)
+def test_a_signal_in_any_phase_saves_and_says_how_to_go_on(
+    phase: str, workers: int, signal_number: signal.Signals, tmp_path: Path
+) -> None:
+    make_images(tmp_path / "images")
+    program, flags = PHASES[phase]
+    args = run_args("--epochs", "3", "--test-fraction", "0.2", *flags, workers=workers)
+    process = start(args, tmp_path, program + FT, PHASE=phase, FT_CACHE=str(tmp_path / "cache"))
+    wait_for((tmp_path / "held").exists, process)
+    asked = time.monotonic()
+    os.killpg(process.pid, signal_number)  # as Ctrl-C and batch systems do: to the workers, too
+    _, err = process.communicate(timeout=30)
+    print(f"\n{signal_number.name}, {phase}, {workers} workers: ended after {time.monotonic() - asked:.2f} s")
+    assert process.returncode == 128 + signal_number, err
+    assert f"stopped by {signal_number.name}; its state is saved. Continue with: ft run --resume" in err
+    assert "Traceback" not in err
+
+    again = start(["run", "--resume", "r", "--trust-code"], tmp_path)
+    _, err = again.communicate(timeout=60)
+    assert again.returncode == 0, err
+    whole = start([*args, "--run-dir", "whole"], tmp_path)
+    _, err = whole.communicate(timeout=60)
+    assert whole.returncode == 0, err
+    ours, theirs = (load_file(tmp_path / name / "model.safetensors") for name in ("r", "whole"))
+    assert all(bool((ours[name] == theirs[name]).all()) for name in theirs)
+    assert not list((tmp_path / "r").glob(".*"))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_run_that_waits_for_a_disk_that_does_not_answer_stops(workers: int, tmp_path: Path) -> None:
+    paths = make_images(tmp_path / "images")
+    process = start(run_args("--epochs", "500", workers=workers), tmp_path)
+    wait_for((tmp_path / "r" / "last.pt").exists, process)
+    for path in paths:
+        path.unlink()
+        os.mkfifo(path)
+    time.sleep(1)  # what was decoded ahead is used up
+    asked = time.monotonic()
+    os.killpg(process.pid, signal.SIGTERM)
+    _, err = process.communicate(timeout=30)
+    print(f"\nwaiting for data, {workers} workers: ended after {time.monotonic() - asked:.2f} s")
+    assert process.returncode == 128 + signal.SIGTERM
+    assert "ft run --resume" in err
+    assert "Traceback" not in err
+
+
+def test_a_second_signal_ends_the_run_at_once(tmp_path: Path) -> None:
+    make_images(tmp_path / "images")
+    process = start(run_args(), tmp_path, HELD.replace("0.3", "600") + FT, PHASE="epoch 1/10")
+    wait_for((tmp_path / "held").exists, process)
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=2)
+    assert process.returncode == 128 + signal.SIGINT
+    assert "Traceback" not in err
+
+
+def test_ctrl_c_before_there_is_a_run_is_one_line(tmp_path: Path) -> None:
+    make_images(tmp_path / "images")
+    process = start(run_args(), tmp_path, HELD.replace("0.3", "600") + FT, PHASE="reading images")
+    wait_for((tmp_path / "held").exists, process)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=10)
+    assert (process.returncode, out, err) == (130, "", "stopped\n")
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_dead_loader_process_is_named_and_the_run_goes_on(tmp_path: Path) -> None:
+    make_images(tmp_path / "images")
+    process = start(run_args("--epochs", "500", workers=2), tmp_path)
+    wait_for((tmp_path / "r" / "last.pt").exists, process)
+    workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    os.kill(int(workers[0]), signal.SIGKILL)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert re.search(rf"error: loader process {workers[0]} (is killed by signal: Killed|exited unexpectedly)", err), err
+    assert "ft run --resume" in err
+    assert "Traceback" not in err
+    again = start(["run", "--resume", "r", "--trust-code"], tmp_path)
+    epochs = (tmp_path / "r" / "metrics.jsonl").read_text().count("\n")
+    wait_for(lambda: (tmp_path / "r" / "metrics.jsonl").read_text().count("\n") > epochs, again)
+    again.send_signal(signal.SIGTERM)
+    again.communicate(timeout=30)
