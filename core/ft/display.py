@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from ft.runs import Run
 
 
+WORDY = 120
+"""The width from which an epoch's line names its figures."""
+
+
 class Bar:
     """One task's progress; does nothing where there is no terminal to draw on."""
 
@@ -95,13 +99,16 @@ class Display:
         self.say(f"features of the frozen prefix: {source}")
 
     def epoch(self, record: EpochRecord, epochs: int, is_best: bool) -> None:
-        """One line for a finished epoch."""
+        """One line for a finished epoch; on a narrow terminal it does without the words."""
         width = len(str(epochs))
+        loss, accuracy, f1 = "loss ", " accuracy ", "macro F1 "
+        if self.out.is_terminal and self.out.width < WORDY:
+            loss, accuracy, f1 = "", "", "F1 "
         self.out.print(
             f"epoch {record.epoch:>{width}}/{epochs}  "
-            f"train loss {record.train_loss:.4f}  accuracy {record.train_accuracy:6.1%}   "
-            f"val loss {record.val.loss:.4f}  accuracy {record.val.accuracy:6.1%}  "
-            f"macro F1 {record.val.macro_f1:.3f}   {record.seconds:.1f} s{'  best' if is_best else ''}",
+            f"train {loss}{record.train_loss:.4f} {accuracy}{record.train_accuracy:6.1%}   "
+            f"val {loss}{record.val.loss:.4f} {accuracy}{record.val.accuracy:6.1%}  "
+            f"{f1}{record.val.macro_f1:.3f}   {record.seconds:.1f} s{'  best' if is_best else ''}",
             highlight=False,
             soft_wrap=True,
         )

@@ -23,7 +23,7 @@ def cache() -> None:
 @click.option("--json", "as_json", is_flag=True, help="print JSON")
 def list_entries(as_json: bool) -> None:
     """List entries, the one used longest ago first."""
-    from ft.cli.tables import print_table, size
+    from ft.cli.layout import print_table, size
     from ft.feature_store import FeatureStore
 
     store = FeatureStore(0)
@@ -51,7 +51,7 @@ def list_entries(as_json: bool) -> None:
 @click.option("--to", "limit_gb", type=click.FloatRange(0), metavar="GB", help="what may stay; default: nothing")
 def prune(limit_gb: float | None) -> None:
     """Remove entries, those used longest ago first, until at most --to GB are left."""
-    from ft.cli.tables import size
+    from ft.cli.layout import size
     from ft.feature_store import FeatureStore
 
     removed = FeatureStore(0).prune(int((limit_gb or 0) * 1e9))

@@ -27,7 +27,7 @@ Row = tuple[str, str, str, str]
 @click.pass_context
 def check(ctx: click.Context, distribution: str | None, verbose: bool) -> None:
     """Run the conformance kit against what is installed, or against one DISTRIBUTION. Exits with 1 if it fails."""
-    from ft.cli.tables import print_table
+    from ft.cli.layout import print_table
 
     installed = load_and_report()
     chosen = [p for p in installed.all if distribution is None or normal(p.distribution) == normal(distribution)]
@@ -40,7 +40,8 @@ def check(ctx: click.Context, distribution: str | None, verbose: bool) -> None:
     if verbose:
         print_table(("component", "check", "result", "why"), rows)
     else:
-        print_table(("component", *_RESULTS), [(name, *(n[r] or "-" for r in _RESULTS)) for name, n in counts.items()])
+        totals = [(name, *(n[r] or "-" for r in _RESULTS)) for name, n in counts.items()]
+        print_table(("component", *_RESULTS), totals, right=_RESULTS)
     failed = [(name, what, why) for name, what, result, why in rows if result == "failed"]
     for name, what, why in failed:
         click.echo(f"{name}: not so: {what}: {why}")

@@ -13,7 +13,7 @@ from ft.cli.completion import complete_described
 from ft.cli.plugin_check import check
 from ft.cli.plugin_new import new
 from ft.cli.plugin_why import why
-from ft.errors import FtError, did_you_mean
+from ft.errors import FtError, nearest
 from ft.extensions import KINDS
 from ft.plugins import Component, implementation, settings_class
 from ft.references import parse_reference
@@ -46,13 +46,14 @@ def list_plugins(as_json: bool) -> None:
         keys = ("kind", "name", "distribution", "version", "state", "summary", "import_ms")
         click.echo(json.dumps([dict(zip(keys, row, strict=True)) for row in found], indent=2, ensure_ascii=False))
         return
-    from ft.cli.tables import print_table
+    from ft.cli.layout import print_table
 
     rows = [
         (kind, name, f"{dist} {version}", state, f"{ms:.0f} ms", text)
         for kind, name, dist, version, state, text, ms in found
     ]
-    print_table(("kind", "name", "distribution", "state", "import", "what it does"), rows, cut="what it does")
+    headers = ("kind", "name", "distribution", "state", "import", "what it does")
+    print_table(headers, rows, right=("import",), cut="what it does", spare=("import", *(() if unused else ("state",))))
 
 
 plugins.add_command(new)
@@ -66,9 +67,13 @@ plugins.add_command(check)
 def describe(component: str, as_json: bool) -> None:
     """Explain a component and its settings, as in `ft describe freeze:regex`."""
     kind, colon, name = component.partition(":")
+    installed = load_and_report()
     if not colon or kind not in KINDS:
-        raise FtError(f"write KIND:NAME, as in freeze:regex.{did_you_mean(kind, KINDS)} Kinds: {', '.join(KINDS)}")
-    found = load_and_report().get(kind, parse_reference(name))
+        whole = {kind: kind for kind in KINDS} | {c.name: f"{c.kind.name}:{c.name}" for c in installed.components()}
+        near = [whole[name] for name in nearest(kind, whole, most=1)]
+        hint = f" Did you mean '{near[0]}'?" if near else ""
+        raise FtError(f"write KIND:NAME, as in freeze:regex.{hint} Kinds: {', '.join(KINDS)}")
+    found = installed.get(kind, parse_reference(name))
     if as_json:
         click.echo(json.dumps(settings_class(found).model_json_schema(), indent=2))
     else:
@@ -77,7 +82,7 @@ def describe(component: str, as_json: bool) -> None:
 
 def print_component(found: Component) -> None:
     """Print what a component is, its documentation, an example and its settings."""
-    from ft.cli.tables import print_table
+    from ft.cli.layout import print_table
 
     schema = settings_class(found).model_json_schema()
 
@@ -90,7 +95,7 @@ def print_component(found: Component) -> None:
     rows = [_setting_row(key, about) for key, about in schema.get("properties", {}).items()]
     click.echo("\nSettings:" if rows else "\nIt takes no settings.")
     if rows:
-        print_table(("setting", "type", "default", "what it does"), rows)
+        print_table(("setting", "type", "default", "what it does"), rows, prose="what it does")
         click.echo(_how_to_set(found, rows[0][0]))
 
 

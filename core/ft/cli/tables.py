@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich import box
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from ft.cli.layout import count, print_pairs, print_table, size, times
 
 MOST_CONFUSED = 12
 """A confusion matrix of more classes than this does not fit on a screen; report.json has it."""
@@ -21,24 +18,6 @@ if TYPE_CHECKING:
     from ft.metrics import Evaluation
     from ft.report import Report
     from ft.runs import Run
-
-
-def table(headers: Sequence[str], rows: Iterable[Sequence[Any]], right: Sequence[str] = (), cut: str = "") -> Table:
-    """A plain table. Columns in `right` are set to the right, as numbers are; the column `cut` is shortened to fit."""
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=bool(cut))
-    for header in headers:
-        if header == cut:
-            made.add_column(header, overflow="ellipsis", no_wrap=True, ratio=1)
-        else:
-            made.add_column(header, justify="right" if header in right else "left", overflow="fold")
-    for row in rows:
-        made.add_row(*(escape(str(cell)) for cell in row))
-    return made
-
-
-def print_table(headers: Sequence[str], rows: Iterable[Sequence[Any]], cut: str = "") -> None:
-    """Print a table on stdout."""
-    Console().print(table(headers, rows, cut=cut))
 
 
 def print_plan(ready: Prepared, display: Display) -> None:
@@ -63,16 +42,15 @@ def print_plan(ready: Prepared, display: Display) -> None:
         )
         for stage in plan.stages
     ]
-    console.print(
-        table(
-            ("stage", "parameters", "state", "BatchNorm", "learning rate", "decided by"),
-            rows,
-            right=("parameters", "learning rate"),
-        )
+    print_table(
+        ("stage", "parameters", "state", "BatchNorm", "learning rate", "decided by"),
+        rows,
+        right=("parameters", "learning rate"),
+        console=console,
     )
     groups = [(g.name, len(g.parameters), count(g.numel), f"{g.lr:.3g}", f"{g.weight_decay:.3g}") for g in plan.groups]
     headers = ("param group", "tensors", "parameters", "peak lr", "weight decay")
-    console.print(table(headers, groups, right=headers[1:]))
+    print_table(headers, groups, right=headers[1:], console=console)
     print_pairs(
         [
             (
@@ -113,7 +91,7 @@ def print_model(about: dict[str, Any], parameters: bool, display: Display) -> No
         rows.append((stage["name"], ", ".join(stage["paths"]), "", count(stage["numel"])))
         if parameters:
             rows += [("", f"  {name}", "x".join(map(str, shape)), "") for name, shape in stage["parameters"].items()]
-    console.print(table(("stage", "path", "shape", "parameters"), rows, right=("shape", "parameters")))
+    print_table(("stage", "path", "shape", "parameters"), rows, right=("shape", "parameters"), console=console)
     weights = [
         (
             e["name"],
@@ -124,7 +102,7 @@ def print_model(about: dict[str, Any], parameters: bool, display: Display) -> No
         )
         for e in about["weights"]
     ]
-    console.print(table(("weights", "file", "size", "sha256", "from"), weights, right=("size",)))
+    print_table(("weights", "file", "size", "sha256", "from"), weights, right=("size",), console=console)
 
 
 def print_predictions(found: Sequence[Prediction], display: Display) -> None:
@@ -134,7 +112,7 @@ def print_predictions(found: Sequence[Prediction], display: Display) -> None:
     rows = [
         [each.path, *(f"{n} {p:.1%}" for n, p in zip(each.classes, each.probabilities, strict=True))] for each in found
     ]
-    display.out.print(table(headers, rows))
+    print_table(headers, rows, console=display.out)
 
 
 def print_report(report: Report, run: Run, display: Display) -> None:
@@ -167,44 +145,11 @@ def print_evaluation(evaluation: Evaluation, title: str, display: Display) -> No
     )
     rows = [(c.name, f"{c.precision:.1%}", f"{c.recall:.1%}", f"{c.f1:.3f}", c.support) for c in evaluation.classes]
     headers: tuple[str, ...] = ("class", "precision", "recall", "F1", "images")
-    display.out.print(table(headers, rows, right=headers[1:]))
+    print_table(headers, rows, right=headers[1:], console=display.out)
     if len(evaluation.classes) <= MOST_CONFUSED:
         headers = ("images of \\ taken for", *(c.name for c in evaluation.classes))
         confusion = [(c.name, *row) for c, row in zip(evaluation.classes, evaluation.confusion, strict=True)]
-        display.out.print(table(headers, confusion, right=headers[1:]))
-
-
-def print_pairs(pairs: Iterable[tuple[str, Any]], console: Console) -> None:
-    """`name  text` lines, the names aligned."""
-    for name, text in pairs:
-        console.print(f"[bold]{name:<11}[/bold] {escape(str(text))}", highlight=False, soft_wrap=True)
-
-
-def count(number: int) -> str:
-    """A number of parameters as people say it: 11.2 M.
-
-    >>> count(11_177_538), count(1026), count(42)
-    ('11.2 M', '1.0 K', '42')
-    """
-    for limit, unit in ((10**9, "G"), (10**6, "M"), (10**3, "K")):
-        if number >= limit:
-            return f"{number / limit:.1f} {unit}"
-    return str(number)
-
-
-def times(factor: float) -> str:
-    """A factor as people say it; beyond a hundred, other work than the network's decides."""
-    return "more than 100 times" if factor > 100 else f"{factor:.1f} times"
-
-
-def size(number: int | None) -> str:
-    """Bytes as people say them: 44.7 MB, 2.0 KB."""
-    if number is None:
-        return "?"
-    for limit, unit in ((10**9, "GB"), (10**6, "MB"), (10**3, "KB")):
-        if number >= limit:
-            return f"{number / limit:.1f} {unit}"
-    return f"{number} B"
+        print_table(headers, confusion, right=headers[1:], console=display.out)
 
 
 def _steps(ready: Prepared) -> str:

@@ -202,6 +202,6 @@ def _show(headers: tuple[str, ...], rows: Sequence[Sequence[str]], plain: Iterab
 
         click.echo(json.dumps(list(plain), indent=2, ensure_ascii=False, default=str))
     elif rows:
-        from ft.cli.tables import print_table
+        from ft.cli.layout import print_table
 
         print_table(headers, rows)

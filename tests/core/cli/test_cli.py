@@ -98,6 +98,7 @@ def test_resume_takes_no_other_flags(ft: Ft) -> None:
         (("evaluate", "nope", "demo"), "holds no model.json"),
         (("run", "--resume", "nope"), "is no run"),
         (("describe", "freeze"), "write KIND:NAME"),
+        (("describe", "depht"), "Did you mean 'freeze:depth'"),
         (("describe", "freeze:regx"), "Did you mean 'regex'"),
         (("models", "resnt"), "near: resnet"),
         (("models", "show", "torchvision:resnt18"), "Did you mean 'resnet18'"),
@@ -131,7 +132,7 @@ def test_plugins_are_listed_with_their_distribution(ft: Ft) -> None:
     assert built_in == {
         ("backbone", "torchvision"),
         *(("freeze", name) for name in ("none", "all", "regex", "depth", "until", "type", "blocks", "bitfit", "fisher")),
-        *(("head", name) for name in ("linear", "mlp", "cosine")),
+        *(("head", name) for name in ("linear", "mlp", "cosine", "gem", "attention-pool")),
         *(("weights", name) for name in ("official", "mirror", "local", "pip", "hf", "fsspec", "s3", "gs")),
         *(("data", name) for name in ("folder", "csv", "demo")),
     }
