@@ -31,7 +31,7 @@ LAYERS = (
     },
     {"config", "catalogue"},
     {"files", "weight_bundle", "weight_hashes", "weight_http", "weight_lock", "weight_partial"},
-    {"download", "weight_format", "weight_cache", "metrics", "display", "signals", "devices", "splits"},
+    {"download", "weight_format", "weight_cache", "metrics", "display", "signals", "devices", "memory", "splits"},
     {
         "data",
         "images",

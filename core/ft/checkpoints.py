@@ -7,7 +7,7 @@ saving costs what is trained and not what is large.
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,10 @@ class EpochRecord:
 
 @dataclass
 class Position:
-    """How far training has come: finished epochs, steps into the next one, and that epoch's running sums."""
+    """How far training has come: finished epochs, steps into the next one, and that epoch's running sums.
+
+    `parts` is in how many parts a batch is computed, because memory ran out.
+    """
 
     epoch: int = 0
     step: int = 0
@@ -49,6 +52,7 @@ class Position:
     hits: int = 0
     seen: int = 0
     seconds: float = 0.0
+    parts: int = 1
     history: list[EpochRecord] = field(default_factory=list)
 
     def finish_step(self, loss: float, hits: int, images: int, seconds: float) -> None:
@@ -104,8 +108,17 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "tensors": {name: tensor.detach().cpu() for name, tensor in checkpoint.tensors.items()},
         "optimizer": dict(checkpoint.optimizer),
     }
-    with publish(path) as file:
+    size = sum(t.nbytes for t in _tensors(content["tensors"], content["optimizer"]))
+    with publish(path, size=size) as file:
         torch.save(content, file)
+
+
+def _tensors(*trees: Any) -> Iterator[torch.Tensor]:
+    for tree in trees:
+        if isinstance(tree, Mapping):
+            yield from _tensors(*tree.values())
+        elif isinstance(tree, torch.Tensor):
+            yield tree
 
 
 def load_checkpoint(path: Path) -> Checkpoint:

@@ -114,6 +114,7 @@ class TrainingConfig(Section):
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     class_weights: Literal["none", "balanced"] = Field("none", description="balanced: rare classes weigh more")
     clip_norm: float | None = Field(None, gt=0, description="largest norm of all gradients together")
+    auto_batch: bool = Field(False, description="when memory runs out, compute a batch in parts and add up gradients")
     patience: int | None = Field(None, ge=1, description="stop after so many epochs without a better validation")
     monitor: Literal["accuracy", "macro_f1", "loss"] = Field("accuracy", description="what 'best' means")
 

@@ -20,6 +20,7 @@ from ft.examples import Examples
 from ft.feeds import open_feed, predict_batches
 from ft.freezing import apply_frozen, choose_frozen, frozen_digest, frozen_modules, needs_data
 from ft.loaders import explained_deaths
+from ft.memory import explained_shortage
 from ft.model import Model, build_model
 from ft.plan import Plan, make_plan
 from ft.plugins import Plugins
@@ -87,7 +88,8 @@ def finetune(config: Config, plugins: Plugins, display: Display, resume: Run | N
     config, data, plan, machine, module = ready.config, ready.data, ready.plan, ready.machine, ready.model.module
     versions = versions_used(config, ready.built, plugins)
     run = resume or start_run(config, versions)
-    with stop_on_signals(run.path) as stop, explained_deaths(f"Continue with: ft run --resume {run.path}"):
+    go_on = f"Continue with: ft run --resume {run.path}"
+    with stop_on_signals(run.path) as stop, explained_deaths(go_on), explained_shortage("Try a smaller --batch-size"):
         run.sweep()
         if fresh:
             run.write_json("plan.json", asdict(plan))

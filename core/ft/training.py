@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -20,12 +21,26 @@ from ft.errors import FtError
 from ft.evaluation import evaluate
 from ft.feeds import Feed
 from ft.freezing import set_train_mode
+from ft.memory import fit_in_memory
 from ft.optim import lr_factor, make_optimizer, optimizer_state, restore_optimizer, set_lr
 from ft.plan import Plan
 from ft.runs import Run
 from ft.signals import StopAsked, StopRequest
 
-Criterion = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+@dataclass(frozen=True, eq=False)
+class Criterion:
+    """Cross-entropy of logits [N, C] and labels [N]: their mean, in which each image counts as its class weighs."""
+
+    class_weights: torch.Tensor | None
+    label_smoothing: float
+
+    def __call__(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return cross_entropy(logits, labels, self.class_weights, label_smoothing=self.label_smoothing)
+
+    def weight(self, labels: torch.Tensor) -> float:
+        """What images with these labels weigh together."""
+        return len(labels) if self.class_weights is None else float(self.class_weights[labels].sum())
 
 
 def train(
@@ -43,8 +58,8 @@ def train(
 
     Every number that comes out is a function of (config, data): the order of images of (seed, epoch), augmentation of
     (seed, epoch, image), dropout of (seed, step). So a run that was stopped anywhere and resumed ends with the same
-    weights as one that was not. Raises FtError when the loss stops being a number, and StopAsked, the state saved,
-    when a signal asks to stop.
+    weights as one that was not. Raises FtError when the loss or a weight stops being a number or memory runs out, and
+    StopAsked, the state saved, when a signal asks to stop.
     """
     training = config.training
     optimizer = make_optimizer(module, plan, training)
@@ -53,6 +68,7 @@ def train(
 
     def save(name: str) -> None:
         tensors = moving_tensors(module, plan.frozen, plan.frozen_modules)
+        _check_weights(tensors, position, run)
         run.save_checkpoint(name, Checkpoint(position, tensors, optimizer_state(optimizer), plan.digest()))
 
     try:
@@ -62,27 +78,26 @@ def train(
                 started = time.perf_counter()
                 for inputs, labels in feed.batches(position.epoch, skip=position.step):
                     step = position.epoch * plan.steps_per_epoch + position.step
-                    torch.manual_seed(step_seed(config.seed, step))
                     set_lr(optimizer, lr_factor(step, plan.warmup_steps, plan.total_steps))
-                    labels = labels.to(machine.device)
-                    with machine.autocast():
-                        outputs = feed.forward(inputs)
-                    loss, logits = total_loss(outputs, labels, criterion, plan.aux_loss_weight)
-                    loss.backward()  # type: ignore[no-untyped-call]
+                    batch = Batch(inputs, labels.to(machine.device), step_seed(config.seed, step))
+                    loss, hits, parts = learn(batch, position.parts, module, plan, feed, criterion, training, machine)
+                    if parts > position.parts:
+                        display.warn(_now_in_parts(len(labels), parts))
+                        position.parts = parts
                     if training.clip_norm is not None:
                         nn.utils.clip_grad_norm_(module.parameters(), training.clip_norm)
-                    _check_finite(loss.item(), position, run)
+                    _check_finite(loss, "loss", position, run)
                     optimizer.step()
                     optimizer.zero_grad(set_to_none=True)
-                    hits = int((logits.argmax(1) == labels).sum())
                     now = time.perf_counter()
-                    position.finish_step(loss.item(), hits, len(labels), now - started)
+                    position.finish_step(loss, hits, len(labels), now - started)
                     started = now
                     bar.advance(step + 1, f"loss {position.loss_sum / position.seen:.3f}")
                     stop.check()
             started = time.perf_counter()
             module.eval()
             val = evaluate(feed.validation(stop), data.classes)
+            _check_finite(val.loss, "validation loss", position, run)
             record = position.finish_epoch(optimizer.param_groups[0]["lr"], val, time.perf_counter() - started)
             is_best = best_epoch(position.history, training.monitor) is record
             if is_best:
@@ -95,6 +110,76 @@ def train(
         raise
     run.load_checkpoint("best", module)
     return position.history
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """One step's inputs (a tensor, or one for each that crosses the cut), labels [N], and seed of random numbers."""
+
+    inputs: Any
+    labels: torch.Tensor
+    seed: int
+
+    def split(self, parts: int) -> Iterator[tuple[Any, torch.Tensor]]:
+        """Yield (inputs, labels) of as many parts, of two images or more: BatchNorm cannot train on one."""
+        parts = min(parts, self.most_parts)
+        labels = self.labels.tensor_split(parts)
+        if isinstance(self.inputs, tuple):
+            yield from zip(
+                zip(*(tensor.tensor_split(parts) for tensor in self.inputs), strict=True), labels, strict=True
+            )
+        else:
+            yield from zip(self.inputs.tensor_split(parts), labels, strict=True)
+
+    @property
+    def most_parts(self) -> int:
+        return max(1, len(self.labels) // 2)
+
+
+def learn(
+    batch: Batch,
+    parts: int,
+    module: nn.Module,
+    plan: Plan,
+    feed: Feed,
+    criterion: Criterion,
+    training: TrainingConfig,
+    machine: Machine,
+) -> tuple[float, int, int]:
+    """Leave a batch's gradients in `module`; return its loss, how many answers are right, and the number of parts.
+
+    The batch is computed in `parts`, and in twice as many when memory runs out. The gradients of the parts add up to
+    the batch's, but BatchNorm that trains sees one part at a time. Raises FtError, with the size that fits, when
+    memory runs out and the config does not allow parts.
+    """
+    moved = {name: buffer.clone() for name, buffer in module.named_buffers()} if training.auto_batch else {}
+
+    def attempt(parts: int) -> tuple[float, int]:
+        module.zero_grad(set_to_none=True)
+        for name, buffer in module.named_buffers():
+            if name in moved:
+                buffer.copy_(moved[name])  # an attempt that failed moved the statistics
+        torch.manual_seed(batch.seed)
+        total, hits = 0.0, 0
+        for inputs, labels in batch.split(parts):
+            with machine.autocast():
+                outputs = feed.forward(inputs)
+            loss, logits = total_loss(outputs, labels, criterion, plan.aux_loss_weight)
+            if parts > 1:
+                loss = loss * (criterion.weight(labels) / criterion.weight(batch.labels))
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += loss.item()
+            hits += int((logits.argmax(1) == labels).sum())
+        return total, hits
+
+    (loss, hits), needed = fit_in_memory(attempt, parts, max(parts, batch.most_parts))
+    if needed > parts and not training.auto_batch:
+        size = len(batch.labels) // needed
+        raise FtError(
+            f"memory runs out in a step of {len(batch.labels)} images; {size} fit: use --batch-size {size}, or "
+            f"--auto-batch, which keeps steps of {training.batch_size} and computes them in parts"
+        )
+    return loss, hits, needed
 
 
 def total_loss(
@@ -127,7 +212,7 @@ def make_criterion(training: TrainingConfig, data: ImageData, machine: Machine) 
     if training.class_weights == "balanced":  # as King & Zeng 2001: inversely to how often a class occurs
         counts = torch.bincount(torch.tensor([item.label for item in data.train]), minlength=len(data.classes))
         weights = (len(data.train) / (len(data.classes) * counts.clamp(min=1))).to(machine.device, torch.float32)
-    return lambda logits, labels: cross_entropy(logits, labels, weights, label_smoothing=training.label_smoothing)
+    return Criterion(weights, training.label_smoothing)
 
 
 def _resume(run: Run, plan: Plan, module: nn.Module, optimizer: torch.optim.Optimizer) -> Position:
@@ -146,9 +231,30 @@ def _out_of_patience(history: Sequence[EpochRecord], training: TrainingConfig) -
     return history[-1].epoch - best_epoch(history, training.monitor).epoch >= training.patience
 
 
-def _check_finite(loss: float, position: Position, run: Run) -> None:
-    if not math.isfinite(loss):
+def _check_finite(value: float, what: str, position: Position, run: Run) -> None:
+    if not math.isfinite(value):
         raise FtError(
-            f"the loss became {loss} in epoch {position.epoch + 1}, step {position.step + 1}; nothing of that step was "
-            f"kept. Try a lower --lr, --clip-norm 1, or --precision fp32. The last whole epoch is in {run.path}"
+            f"the {what} became {value} in epoch {position.epoch + 1}, step {position.step + 1}; nothing of that step "
+            f"was kept. {_what_next(run)}"
         )
+
+
+def _check_weights(tensors: Mapping[str, torch.Tensor], position: Position, run: Run) -> None:
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            where = (
+                f"step {position.step} of epoch {position.epoch + 1}" if position.step else f"epoch {position.epoch}"
+            )
+            raise FtError(f"'{name}' is no longer finite after {where}, and was not saved. {_what_next(run)}")
+
+
+def _what_next(run: Run) -> str:
+    kept = f" The last whole epoch is in {run.path}" if run.has_checkpoint("last") else ""
+    return f"Try a lower --lr, --clip-norm 1, or --precision fp32.{kept}"
+
+
+def _now_in_parts(images: int, parts: int) -> str:
+    return (
+        f"memory ran out: each step's {images} images are computed in {parts} parts from now on, and their gradients "
+        f"added up; BatchNorm that is not frozen sees {images // parts} at a time"
+    )

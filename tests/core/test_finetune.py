@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
+from backbones import Small
 from ft.config import Config
 from ft.display import Display
 from ft.errors import FtError
+from ft.evaluation import evaluate
 from ft.finetune import finetune, prepare
 from ft.plugins import Plugins
 from ft.runs import Run
@@ -217,3 +220,44 @@ def test_no_code_that_a_run_names_is_run_without_trust(
     with pytest.raises(FtError, match=r"evil\.py:Evil.*--trust-code"):
         Run(tmp_path).config(trust_code=False)
     assert Run(tmp_path).config(trust_code=True)
+
+
+def test_weights_that_are_no_numbers_are_never_saved(tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path) -> None:
+    keys: dict[str, Any] = {"training__optimizer": "sgd", "training__warmup_epochs": 0, "training__batch_size": 20}
+    config = tiny_config(training__lr=1e39, training__momentum=0.0, training__epochs=1, **keys)
+    with pytest.raises(FtError, match=r"(the validation loss became nan in epoch 1|is no longer finite after)"):
+        finetune(config, plugins, StopAt("epoch 1/1", 1))
+    assert not {"last.pt", "best.pt"} & {path.name for path in (tmp_path / "run").iterdir()}
+
+
+def test_a_validation_loss_that_is_no_number_keeps_the_last_finite_checkpoint(
+    tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = iter([False, True])
+
+    def broken(batches: Any, classes: Any) -> Any:
+        measured = evaluate(batches, classes)
+        return replace(measured, loss=float("nan")) if next(calls) else measured
+
+    monkeypatch.setattr("ft.training.evaluate", broken)
+    with pytest.raises(FtError, match=r"validation loss became nan in epoch 2, step 4.*last whole epoch is in"):
+        finetune(tiny_config(), plugins, Display())
+    for name in ("last.pt", "best.pt"):
+        assert torch.load(tmp_path / "run" / name, weights_only=True)["position"]["epoch"] == 1
+
+
+@pytest.mark.parametrize("phase", ["training features", "epoch 1/2"])
+def test_a_run_without_a_checkpoint_begins_again_from_the_pretrained_weights(
+    phase: str, tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path
+) -> None:
+    torch.manual_seed(7)
+    save_file(Small().state_dict(), tmp_path / "small.safetensors")
+    keys: dict[str, Any] = {"weights": f"local:{tmp_path}/small.safetensors", "seed": int("features" in phase)}
+    keys["freeze"] = ["all"] if "features" in phase else ["until:stem"]
+    with pytest.raises(StopAsked):
+        finetune(tiny_config(**keys), plugins, StopAt(phase, 16 if "features" in phase else 1))
+    (tmp_path / "run" / "last.pt").unlink(missing_ok=True)  # as if the process had been killed
+    run = Run(tmp_path / "run")
+    again, _ = finetune(run.config(trust_code=True), plugins, Display(), run)
+    whole, _ = finetune(tiny_config(run_dir=tmp_path / "whole", **keys), plugins, Display())
+    assert same(model_of(again), model_of(whole))

@@ -34,6 +34,7 @@ FLAGS: tuple[tuple[str, str, str, bool], ...] = (
     ("--label-smoothing", "training.label_smoothing", "share of the label given to the other classes", False),
     ("--class-weights", "training.class_weights", "", False),
     ("--clip-norm", "training.clip_norm", "", False),
+    ("--auto-batch/--no-auto-batch", "training.auto_batch", "", False),
     ("--patience", "training.patience", "", False),
     ("--monitor", "training.monitor", "", False),
     ("--image-size", "images.size", "", False),

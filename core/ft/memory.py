@@ -1,0 +1,59 @@
+"""What to do when memory runs out: say so in words, and find the size that fits."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import torch
+
+from ft.errors import FtError
+
+T = TypeVar("T")
+# CUDA and MPS say the first, torch's allocator on the CPU the others.
+_SAID = re.compile(r"out of memory|can't allocate memory|not enough memory", re.IGNORECASE)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that this computer, or its accelerator, has no memory left."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and bool(_SAID.search(str(error)))
+    )
+
+
+def fit_in_memory(attempt: Callable[[int], T], parts: int, most: int) -> tuple[T, int]:
+    """Return what `attempt(parts)` returns, and in how many parts it had memory enough: twice as many each time.
+
+    `attempt` begins anew when it is called again. Raises FtError when `most` parts are still too few.
+    """
+    while True:
+        try:
+            return attempt(parts), parts
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            if parts >= most:
+                raise FtError(
+                    f"memory runs out even with the smallest batches: {_first_line(error)}. Try --image-size with a "
+                    "smaller number, freeze more, or another backbone"
+                ) from error
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()  # not in the handler, where the traceback still holds the tensors
+        parts = min(2 * parts, most)
+
+
+@contextmanager
+def explained_shortage(what_next: str) -> Iterator[None]:
+    """Turn an exception that says that memory ran out into an FtError."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise FtError(f"memory ran out: {_first_line(error)}. {what_next}") from error
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
