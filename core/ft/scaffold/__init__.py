@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from importlib.resources import files
 from importlib.util import find_spec
+from keyword import iskeyword
 from pathlib import Path
 from string import Template
 
@@ -26,6 +27,8 @@ def write_plugin(kind: str, name: str, into: Path, installed: Plugins) -> Path:
         raise FtError(f"'{kind}' is no kind of plugin.{did_you_mean(kind, KINDS)} Kinds: {', '.join(KINDS)}")
     if not _NAME.fullmatch(name):
         raise FtError(f"'{name}' cannot be a name; write small letters, digits and '-', as in my-strategy")
+    if iskeyword(name):  # a module of that name could not be imported
+        raise FtError(f"'{name}' is a word of Python's own; choose another name, as in my-{name}")
     package = f"ft_{name.replace('-', '_')}"
     folder = into / f"ft-{name}"
     if owners := [c for c in installed.components(kind) if c.name == name]:

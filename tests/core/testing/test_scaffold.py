@@ -91,6 +91,7 @@ def test_the_command_writes_into_the_folder_and_says_what_to_do_next(ft: Ft, tmp
         ("freez", "mine", r"'freez' is no kind of plugin\. Did you mean 'freeze'\? Kinds: backbone, freeze"),
         ("freeze", "My Strategy", "'My Strategy' cannot be a name; write small letters, digits and '-'"),
         ("freeze", "../up", "cannot be a name"),
+        ("freeze", "except", "'except' is a word of Python's own; choose another name, as in my-except"),
         ("freeze", "regex", "there is a freezing strategy named 'regex' already, from ftkit"),
         ("head", "freeze", "a package ft_freeze is installed already"),
         ("freeze", "there", "there is there already|ft-there is there already"),
