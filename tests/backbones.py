@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import nn
 
@@ -94,6 +96,22 @@ def positional() -> Backbone:
         head_form="map",
         name="positional",
     )
+
+
+class WithPooling(Small):
+    """As Small, with a module that pools."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pool = nn.AdaptiveAvgPool2d(1)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        features = self.layer2(self.layer1(self.stem(images * self.scale)))
+        return self.fc(self.pool(features).flatten(1))
+
+
+def with_pooling() -> Backbone:
+    return replace(small(), module=WithPooling(), pool_path="pool", name="with-pooling")
 
 
 def mixed_classifier() -> Backbone:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from backbones import small, with_aux
+from backbones import small, with_aux, with_pooling
 from ft import Backbone, BackboneProvider
 
-BUILDERS = {"small": small, "with-aux": with_aux}
+BUILDERS = {"small": small, "with-aux": with_aux, "with-pooling": with_pooling}
 
 
 def models(settings: Any) -> Sequence[str]:

@@ -80,7 +80,9 @@ class Backbone:
     auxiliary classifiers, with feature sizes `aux_dims` and losses weighted by `aux_loss_weight`. In train mode a
     network with auxiliary classifiers returns a tuple: logits first. `stages` go from input to output and cover every
     parameter outside the head. `head_form` says what the classifier takes: "vector" is [N, feature_dim], "map" is
-    [N, feature_dim, H, W] (its output is pooled after it). `unused_weights` are prefixes of tensor names that weight
+    [N, feature_dim, H, W] (its output is pooled after it). `pool_path` is the module, without parameters, that pools
+    the last feature map [N, feature_dim, H, W] to [N, feature_dim, 1, 1] and that a head may replace, or "" where there
+    is no such module; parameters inside it are the head's. `unused_weights` are prefixes of tensor names that weight
     files hold and this module deliberately lacks. `name` is what messages call it; ft fills in the model's name.
     `rename_weights` turns a tensor name of an older weight file into the module's own name for it (DenseNet's files say
     `norm.1` where the module says `norm1`).
@@ -92,6 +94,7 @@ class Backbone:
     feature_dim: int
     preprocessing: Preprocessing = Preprocessing()
     head_form: Literal["vector", "map"] = "vector"
+    pool_path: str = ""
     aux_dims: tuple[int, ...] = ()
     aux_loss_weight: float = 0.0
     min_image_size: int = 1
@@ -118,7 +121,9 @@ class Backbone:
         return tuple(n for n in self.parameter_names() if any(n == p or n.startswith(p + ".") for p in paths))
 
     def in_head(self, name: str) -> bool:
-        """Whether a module path or parameter name lies in the classifier or an auxiliary classifier."""
+        """Whether a module path or parameter name lies in a classifier, or in the pooling that came with a new one."""
+        if self.pool_path and name.startswith(self.pool_path + "."):
+            return True
         return any(name == path or name.startswith(path + ".") for path in self.head_paths)
 
 
@@ -208,12 +213,15 @@ class HeadBuilder:
 
     The module takes [N, feature_dim] and returns [N, num_classes]. `build_map`, where given, builds its counterpart
     for backbones that classify every position and pool afterwards: [N, feature_dim, H, W] to [N, num_classes, H, W].
+    `build_pool(feature_dim, settings)`, where given, builds what pools the backbone's last feature map for this head:
+    [N, feature_dim, H, W] to [N, feature_dim, 1, 1]. It replaces the module at the backbone's `pool_path`.
     """
 
     name: str
     summary: str
     build: Lazy
     build_map: Lazy | None = None
+    build_pool: Lazy | None = None
     settings: type[BaseModel] | str | None = None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -12,7 +12,7 @@ from torch import nn
 from ft.config import ComponentConfig
 from ft.errors import FtError
 from ft.extensions import Backbone
-from ft.plugins import Plugins, implementation, read_settings
+from ft.plugins import Component, Plugins, implementation, read_settings
 from ft.references import parse_reference
 from ft.settings import Settings, validate
 
@@ -24,7 +24,8 @@ Form = Literal["vector", "map"]
 
 @dataclass(frozen=True)
 class Model:
-    """`description` has a line for each head path, as in "fc: Linear(512 → 2) replaces Linear(512 → 1000)"."""
+    """`head_paths` holds the pooling, too, where the head came with one. `description` has a line for each head path,
+    as in "fc: Linear(512 → 2) replaces Linear(512 → 1000)"."""
 
     module: nn.Module
     head_paths: tuple[str, ...]
@@ -35,8 +36,9 @@ class Model:
 def build_model(backbone: Backbone, head: ComponentConfig, num_classes: int, plugins: Plugins, seed: int) -> Model:
     """Replace, in place, what lies at each of `backbone.head_paths` by a new head for `num_classes` classes.
 
-    `head` names a head builder, or is "keep". The same seed gives the same head, whatever was drawn before, and
-    torch's generator is left as it was. Raises FtError when a head does not turn features into `num_classes` values.
+    A head that pools replaces what lies at `backbone.pool_path`, too. `head` names a head builder, or is "keep". The
+    same seed gives the same head, whatever was drawn before, and torch's generator is left as it was. Raises FtError
+    when a head does not turn features into `num_classes` values.
     """
     module = backbone.module
     device = next(module.parameters()).device
@@ -46,14 +48,17 @@ def build_model(backbone: Backbone, head: ComponentConfig, num_classes: int, plu
             _check_kept(module.get_submodule(path), path, dim, num_classes, form, device)
         kept = tuple(f"{path}: keeps {describe(module.get_submodule(path))}" for path in backbone.head_paths)
         return Model(module, backbone.head_paths, kept, new_head=False)
-    build = _builder(head, num_classes, plugins, device)
+    component, settings = _find_builder(head, plugins)
+    build = _builder(component, settings, num_classes, device)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         heads = {path: build(dim, form) for path, dim, form in _slots(backbone)}
+        if component.record.build_pool is not None:
+            heads[backbone.pool_path] = _pool(component, settings, backbone, device)
     lines = [f"{path}: {describe(new)} replaces {describe(module.get_submodule(path))}" for path, new in heads.items()]
     for path, new in heads.items():
         module.set_submodule(path, new)
-    return Model(module, backbone.head_paths, tuple(lines), new_head=True)
+    return Model(module, tuple(heads), tuple(lines), new_head=True)
 
 
 def describe(module: nn.Module) -> str:
@@ -80,16 +85,20 @@ def _slots(backbone: Backbone) -> Iterator[tuple[str, int, Form]]:
         yield path, dim, "vector"
 
 
-def _builder(
-    head: ComponentConfig, num_classes: int, plugins: Plugins, device: torch.device
-) -> Callable[[int, Form], nn.Module]:
-    """Return a function that builds, from a number of features and a form, a head that is known to fit."""
+def _find_builder(head: ComponentConfig, plugins: Plugins) -> tuple[Component, Any]:
+    """The head builder that `head` names, with its settings."""
     reference = parse_reference(head.use)
     component = plugins.get("head", reference)
     if reference.argument is not None:
         raise FtError(f"head '{component.name}' takes settings, not an argument; write --set head.KEY=VALUE")
-    settings = read_settings(component, head.settings, "head")
-    label = f"head builder '{component.name}' of {component.distribution} {component.version}"
+    return component, read_settings(component, head.settings, "head")
+
+
+def _builder(
+    component: Component, settings: Any, num_classes: int, device: torch.device
+) -> Callable[[int, Form], nn.Module]:
+    """Return a function that builds, from a number of features and a form, a head that is known to fit."""
+    label = _label(component)
 
     def build(dim: int, form: Form) -> nn.Module:
         if form == "map" and component.record.build_map is None:
@@ -109,6 +118,30 @@ def _builder(
         return made
 
     return build
+
+
+def _pool(component: Component, settings: Any, backbone: Backbone, device: torch.device) -> nn.Module:
+    """The head's own pooling of the last feature map, which is known to fit."""
+    label = _label(component)
+    if not backbone.pool_path:
+        raise FtError(
+            f"{label} pools the last feature map itself, and {backbone} has no pooling layer that it could replace; "
+            "use --head linear"
+        )
+    made = implementation(component, "build_pool")(backbone.feature_dim, settings)
+    if not isinstance(made, nn.Module):
+        raise FtError(f"{label} returned {made!r} from build_pool; it has to return a torch.nn.Module")
+    made = made.to(device)
+    given, wanted = [2, backbone.feature_dim, 3, 2], [2, backbone.feature_dim, 1, 1]
+    with torch.no_grad():
+        got = list(made(torch.zeros(given, device=device)).shape)
+    if got != wanted:
+        raise FtError(f"{label} built a pooling that turns {given} into {got}; {wanted} is needed")
+    return made
+
+
+def _label(component: Component) -> str:
+    return f"head builder '{component.name}' of {component.distribution} {component.version}"
 
 
 def _check_kept(classifier: nn.Module, path: str, dim: int, num_classes: int, form: Form, device: torch.device) -> None:

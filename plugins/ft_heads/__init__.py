@@ -27,3 +27,17 @@ def ft_head_builders() -> Iterator[HeadBuilder]:
         build="ft_heads.cosine:build",
         settings="ft_heads.cosine:CosineSettings",
     )
+    yield HeadBuilder(
+        "gem",
+        "Generalised-mean pooling in place of the backbone's average pooling, then a linear layer",
+        build="ft_heads.gem:build",
+        build_pool="ft_heads.gem:build_pool",
+        settings="ft_heads.gem:GemSettings",
+    )
+    yield HeadBuilder(
+        "attention-pool",
+        "Attention pooling in place of the backbone's average pooling, then a linear layer",
+        build="ft_heads.attention_pool:build",
+        build_pool="ft_heads.attention_pool:build_pool",
+        settings="ft_heads.attention_pool:AttentionPoolSettings",
+    )

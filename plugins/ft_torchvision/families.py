@@ -21,15 +21,18 @@ class Family:
     of several parts, and `path.*` makes a stage of every child that has parameters (further parts join the last one).
     A path ending in `|MaxPool2d` makes stages `block1`, `block2`, ... of what lies between these layers.
 
-    `min_image_size` is the side in pixels below which a forward pass fails; `aux_min_image_size` is the same for the
-    auxiliary classifiers. A family with `sized` is built for one image size: it gives the constructor's argument for a
-    side, and `size_step` what the side must be a multiple of. `rename` turns a tensor's name in the published files
-    into today's. With `sized_by_tensors` the constructor computes numbers of channels with tensors.
+    `pool` is the module that averages the last feature map, where there is one and nothing but the head and layers that
+    keep the number of channels come after it. `min_image_size` is the side in pixels below which a forward pass fails;
+    `aux_min_image_size` is the same for the auxiliary classifiers. A family with `sized` is built for one image size:
+    it gives the constructor's argument for a side, and `size_step` what the side must be a multiple of. `rename` turns
+    a tensor's name in the published files into today's. With `sized_by_tensors` the constructor computes numbers of
+    channels with tensors.
     """
 
     models: str
     head: str
     stages: str
+    pool: str = ""
     min_image_size: int = 1
     aux: tuple[str, ...] = ()
     aux_loss_weight: float = 0.0
@@ -60,6 +63,7 @@ FAMILIES = (
         head="classifier.2",
         stages="stem=features.0 stage1=features.1 stage2=features.2+features.3 stage3=features.4+features.5"
         " stage4=features.6+features.7+classifier.0",
+        pool="avgpool",
         min_image_size=32,
     ),
     Family(
@@ -71,13 +75,14 @@ FAMILIES = (
         min_image_size=29,
         rename=_densenet_name,
     ),
-    Family(models="efficientnet_.*|mobilenet_v2", head="classifier.1", stages="features.*"),
+    Family(models="efficientnet_.*", head="classifier.1", stages="features.*", pool="avgpool"),
     Family(
         # Szegedy et al. 2015, "Going deeper with convolutions", section 5: auxiliary losses weigh 0.3.
         models="googlenet",
         head="fc",
         stages="conv1 conv2 conv3 inception3a inception3b inception4a=inception4a+aux1.conv+aux1.fc1 inception4b"
         " inception4c inception4d=inception4d+aux2.conv+aux2.fc1 inception4e inception5a inception5b",
+        pool="avgpool",
         min_image_size=15,
         aux=("aux1.fc2", "aux2.fc2"),
         aux_loss_weight=0.3,
@@ -90,6 +95,7 @@ FAMILIES = (
         stages="Conv2d_1a_3x3 Conv2d_2a_3x3 Conv2d_2b_3x3 Conv2d_3b_1x1 Conv2d_4a_3x3 Mixed_5b Mixed_5c Mixed_5d"
         " Mixed_6a Mixed_6b Mixed_6c Mixed_6d Mixed_6e=Mixed_6e+AuxLogits.conv0+AuxLogits.conv1"
         " Mixed_7a Mixed_7b Mixed_7c",
+        pool="avgpool",
         min_image_size=75,
         aux=("AuxLogits.fc",),
         aux_loss_weight=0.4,
@@ -99,6 +105,7 @@ FAMILIES = (
         models="maxvit_t",
         head="classifier.5",
         stages="stem blocks.* classifier.3=classifier.2+classifier.3",
+        pool="classifier.0",
         sized=lambda side: {"input_size": (side, side)},
         size_step=lambda _: 224,  # four halvings after a stride of 2, then windows of 7
     ),
@@ -108,9 +115,15 @@ FAMILIES = (
         stages="stem=layers.0+layers.1+layers.3+layers.4+layers.6+layers.7 layers.8 layers.9 layers.10 layers.11"
         " layers.12 layers.13 layers.14=layers.14+layers.15",
     ),
+    Family(models="mobilenet_v2", head="classifier.1", stages="features.*"),
     Family(models="mobilenet_v3_.*", head="classifier.3", stages="features.* classifier.0"),
-    Family(models="regnet_.*", head="fc", stages="stem trunk_output.*", sized_by_tensors=True),
-    Family(models="(wide_)?resnet.*|resnext.*", head="fc", stages="stem=conv1+bn1 layer1 layer2 layer3 layer4"),
+    Family(models="regnet_.*", head="fc", stages="stem trunk_output.*", pool="avgpool", sized_by_tensors=True),
+    Family(
+        models="(wide_)?resnet.*|resnext.*",
+        head="fc",
+        stages="stem=conv1+bn1 layer1 layer2 layer3 layer4",
+        pool="avgpool",
+    ),
     Family(models="shufflenet_v2_.*", head="fc", stages="conv1 stage2 stage3 stage4 conv5"),
     Family(models="squeezenet1_0", head="classifier.1", stages="features.*", min_image_size=21),
     Family(models="squeezenet1_1", head="classifier.1", stages="features.*", min_image_size=17),
@@ -119,6 +132,7 @@ FAMILIES = (
         head="head",
         stages="stem=features.0 stage1=features.1 stage2=features.2+features.3 stage3=features.4+features.5"
         " stage4=features.6+features.7+norm",
+        pool="avgpool",
         min_image_size=4,
     ),
     Family(

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from backbones import mixed_classifier, positional, resnet18, small, with_aux
+from backbones import mixed_classifier, positional, resnet18, small, with_aux, with_pooling
 from ft import Backbone, FtError, HeadBuilder
 from ft.config import ComponentConfig
 from ft.extensions import KINDS
@@ -170,3 +170,39 @@ def test_a_head_that_learns_its_input_size_from_the_first_batch_is_seeded_too() 
 def test_layers_are_described_with_their_sizes() -> None:
     head = nn.Sequential(nn.Dropout(0.2), nn.Flatten(), nn.Linear(3, 2))
     assert describe(head) == "Dropout(0.2), Flatten, Linear(3 → 2)"
+
+
+def test_a_head_that_pools_replaces_the_pooling_too() -> None:
+    backbone = with_pooling()
+    model = build(backbone, "gem")
+    assert model.description == (
+        "fc: Linear(8 → 2) replaces Linear(8 → 10)",
+        "pool: GeneralisedMean replaces AdaptiveAvgPool2d",
+    )
+    assert model.head_paths == ("fc", "pool")
+    assert model.module(torch.zeros(3, 3, 4, 4)).shape == (3, 2)
+    assert backbone.in_head("pool.p")
+    assert "pool.p" not in backbone.parameter_names()
+
+
+def test_the_pooling_that_came_with_the_backbone_is_where_one_can_stop() -> None:
+    assert not with_pooling().in_head("pool")
+    assert "pool" in with_pooling().module_paths()
+
+
+def test_a_head_that_pools_needs_a_pooling_to_replace() -> None:
+    with pytest.raises(FtError, match=r"head builder 'gem' of ftkit .* and small has no pooling layer .*--head linear"):
+        build(small(), "gem")
+
+
+@pytest.mark.parametrize(
+    ("pool", "told"),
+    [
+        (lambda dim, settings: nn.Flatten(), r"turns \[2, 8, 3, 2\] into \[2, 48\]; \[2, 8, 1, 1\] is needed"),
+        (lambda dim, settings: None, "returned None from build_pool"),
+    ],
+)
+def test_a_pooling_that_does_not_fit_is_told(pool: Any, told: str) -> None:
+    plugins = with_builder(build=lambda dim, classes, settings: nn.Linear(dim, classes), build_pool=pool)
+    with pytest.raises(FtError, match=f"'mine' of some-dist 1.2 .*{told}"):
+        build_model(with_pooling(), ComponentConfig(use="mine"), 2, plugins, 0)

@@ -91,6 +91,24 @@ def the_head_is_where_it_says(trial: Trial) -> None:
         )
 
 
+def the_pooling_is_where_it_says(trial: Trial) -> None:
+    """What lies at `pool_path` has no parameters and turns [N, feature_dim, H, W] into [N, feature_dim, 1, 1]."""
+    backbones = [(model, backbone) for model, backbone in _backbones(trial) if backbone.pool_path]
+    if not backbones:
+        raise NotApplicable("no model that is tried has a pool_path")
+    for model, backbone in backbones:
+        seen: list[tuple[int, ...]] = []
+        pool = backbone.module.get_submodule(backbone.pool_path)
+        expect(not list(pool.parameters()), f"{model}: the pooling {backbone.pool_path} has parameters")
+        hook = pool.register_forward_hook(
+            lambda _, args, out, s=seen: s.extend((tuple(args[0].shape), tuple(out.shape)))
+        )
+        _forward(backbone, training=False)
+        hook.remove()
+        fits = len(seen) == 2 and seen[0][:2] == seen[1][:2] == (2, backbone.feature_dim) and seen[1][2:] == (1, 1)
+        expect(fits and len(seen[0]) == 4, f"{model}: {backbone.pool_path} turns {seen[:1]} into {seen[1:]}")
+
+
 def it_trains_with_a_new_head(trial: Trial) -> None:
     """With a head for other classes it gives their logits, and a backward pass reaches every parameter."""
     import torch
@@ -210,6 +228,7 @@ BACKBONE: tuple[Check, ...] = (
     weights_can_be_told_apart,
     stages_cover_the_parameters_in_order,
     the_head_is_where_it_says,
+    the_pooling_is_where_it_says,
     it_trains_with_a_new_head,
     building_follows_the_seed,
     it_builds_without_values,

@@ -36,6 +36,26 @@ def it_maps_every_position(trial: Trial) -> None:
             _maps(trial, head.train(training), torch.randn(4, features, 3, 2), (4, classes, 3, 2))
 
 
+def it_pools_feature_maps(trial: Trial) -> None:
+    """build_pool, where there is one: [N, feature_dim, H, W] becomes [N, feature_dim, 1, 1], and all of it learns."""
+    import torch
+
+    if trial.component.record.build_pool is None:
+        raise NotApplicable("it has no build_pool")
+    for settings in trial.read_settings():
+        one, other = (seeded_digest(lambda s=settings: trial.call("build_pool", 8, s)) for _ in range(2))
+        expect(one == other, f"{trial.label}: build_pool does not build the same from the same seed")
+        for device in ("meta", "cpu"):
+            with torch.random.fork_rng(devices=[]), torch.device(device):
+                pool = trial.call("build_pool", 8, settings)
+                for height, width in ((3, 2), (1, 1)):
+                    _maps(trial, pool, torch.rand(4, 8, height, width), (4, 8, 1, 1))
+        with torch.random.fork_rng(devices=[]):
+            pool(torch.rand(4, 8, 3, 2, requires_grad=True)).square().sum().backward()
+        idle = [name for name, each in pool.named_parameters() if each.requires_grad and each.grad is None]
+        expect(not idle, f"{trial.label}: no gradient reaches {', '.join(idle)} of its pooling")
+
+
 def building_follows_the_seed(trial: Trial) -> None:
     """The same seed builds the same head, so that a run can be repeated."""
     for settings in trial.read_settings():
@@ -113,6 +133,7 @@ def _maps(trial: Trial, head: nn.Module, batch: torch.Tensor, wanted: tuple[int,
 HEAD: tuple[Check, ...] = (
     it_maps_features_to_classes,
     it_maps_every_position,
+    it_pools_feature_maps,
     building_follows_the_seed,
     every_parameter_learns,
     an_image_is_judged_alone,

@@ -131,7 +131,10 @@ def test_plugins_are_listed_with_their_distribution(ft: Ft) -> None:
     built_in = {(row["kind"], row["name"]) for row in listed if row["distribution"] == "ftkit"}
     assert built_in == {
         ("backbone", "torchvision"),
-        *(("freeze", name) for name in ("none", "all", "regex", "depth", "until", "type", "blocks", "bitfit", "fisher")),
+        *(
+            ("freeze", name)
+            for name in ("none", "all", "regex", "depth", "until", "type", "blocks", "bitfit", "fisher")
+        ),
         *(("head", name) for name in ("linear", "mlp", "cosine", "gem", "attention-pool")),
         *(("weights", name) for name in ("official", "mirror", "local", "pip", "hf", "fsspec", "s3", "gs")),
         *(("data", name) for name in ("folder", "csv", "demo")),

@@ -23,6 +23,11 @@ class TestTorchvision(BackboneConformance):
     models = ("squeezenet1_1", "shufflenet_v2_x0_5")
 
 
+class TestTorchvisionPooling(BackboneConformance):
+    component = "backbone:torchvision"
+    models = ("resnet18",)
+
+
 @pytest.mark.slow
 class TestTorchvisionTransformer(BackboneConformance):
     component = "backbone:torchvision"
@@ -84,6 +89,16 @@ class TestMlp(HeadConformance):
 class TestCosine(HeadConformance):
     component = "head:cosine"
     settings = ({}, {"scale": 3, "learn_scale": False})
+
+
+class TestGem(HeadConformance):
+    component = "head:gem"
+    settings = ({}, {"p": 1, "learn_p": False})
+
+
+class TestAttentionPool(HeadConformance):
+    component = "head:attention-pool"
+    settings = ({}, {"heads": 4})
 
 
 class TestOfficial(WeightSourceConformance):
