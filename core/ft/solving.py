@@ -61,7 +61,7 @@ def solve(
         with display.progress("penalties", plan.epochs) as bar:
             for penalty in sorted(config.training.penalties, reverse=True)[position.epoch :]:
                 started = time.perf_counter()
-                loss, hits = _fit(head, inputs, labels, penalty, criterion)
+                loss, hits = fit_head(head, inputs, labels, penalty, criterion)
                 position.finish_step(loss, hits, len(labels), time.perf_counter() - started)
                 started = time.perf_counter()
                 val = evaluate(feed.validation(stop), data.classes)
@@ -81,14 +81,22 @@ def solve(
     return position.history
 
 
-def _fit(
-    head: nn.Linear, inputs: torch.Tensor, labels: torch.Tensor, penalty: float, criterion: Criterion
+def fit_head(
+    head: nn.Linear,
+    inputs: torch.Tensor,
+    labels: torch.Tensor,
+    penalty: float,
+    criterion: Criterion,
+    tolerance: float = 1e-6,
 ) -> tuple[float, int]:
-    """Minimise the objective over the head; return the loss without the penalty, and how many answers are right."""
+    """Minimise the objective over the head, starting from its values, until no derivative exceeds `tolerance`.
+
+    `inputs` are [N, D], `labels` [N]. Returns the loss without the penalty, and how many answers are right.
+    """
     optimizer = torch.optim.LBFGS(
         head.parameters(),
         max_iter=MOST_ITERATIONS,
-        tolerance_grad=1e-6,
+        tolerance_grad=tolerance,
         tolerance_change=1e-9,
         history_size=10,
         line_search_fn="strong_wolfe",
