@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+SLOW = 1.0
+"""Seconds of import from which a plugin is told to slow down every command."""
+
 
 def no_plugin_option(command: F) -> F:
     """Give a command `--no-plugin NAME`, which `load_and_report` heeds wherever in the line it stands."""
@@ -26,14 +29,20 @@ def no_plugin_option(command: F) -> F:
 
 
 def load_and_report() -> Plugins:
-    """Load the installed plugins but those of `--no-plugin`; each broken one costs a line on stderr."""
+    """Load the installed plugins but those of `--no-plugin`; each broken or slow one costs a line on stderr."""
     from ft.plugins import load_plugins  # `ft --help` does without
 
     context = click.get_current_context(silent=True)
     plugins = load_plugins(no_plugin=context.find_root().meta.get(_LEFT_OUT, ()) if context else ())
-    for plugin in plugins.broken():
-        name = f"{plugin.distribution} {plugin.version} ({plugin.module})"
-        click.secho(f"warning: plugin {name} could not be loaded: {plugin.error}", fg="yellow", err=True)
+    for plugin in plugins.all:
+        name, more = f"{plugin.distribution} {plugin.version} ({plugin.module})", f"see ft plugins why {plugin.name}"
+        if plugin.state == "broken":
+            text = f"could not be loaded: {plugin.error} ({more})"
+        elif plugin.seconds > SLOW:
+            text = f"takes {plugin.seconds:.1f} s to import, whatever is asked of ft ({more})"
+        else:
+            continue
+        click.secho(f"warning: plugin {name} {text}", fg="yellow", err=True)
     return plugins
 
 

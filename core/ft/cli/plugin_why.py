@@ -7,7 +7,7 @@ from importlib.metadata import distributions
 
 import click
 
-from ft.cli.common import load_and_report
+from ft.cli.common import SLOW, load_and_report
 from ft.cli.completion import complete_described
 from ft.errors import FtError, did_you_mean
 from ft.extensions import KINDS
@@ -42,10 +42,10 @@ def _components(name: str, installed: Plugins) -> Iterator[str]:
 
 
 def _models(name: str, installed: Plugins) -> Iterator[str]:
-    from ft.catalogue import model_names
+    from ft.catalogue import list_models
 
     provider, _, model = name.rpartition(":")
-    owners = [c for c in installed.components("backbone") if provider in ("", c.name) and model in model_names(c)]
+    owners = [c for c, name in list_models(installed)[0] if provider in ("", c.name) and model == name]
     for each in dict.fromkeys(c.name for c in owners):
         yield f"model {model}: use it as {each}:{model}"
         yield from _who([c for c in owners if c.name == each], "backbone")
@@ -64,8 +64,11 @@ def _who(found: list[Component], kind: str) -> Iterator[str]:
 def _plugins(name: str, installed: Plugins) -> Iterator[str]:
     for plugin in installed.all:
         if name in (plugin.name, plugin.distribution):
-            state = f"{plugin.state}: {plugin.error}" if plugin.error else plugin.state
+            state = f"{plugin.state}: {plugin.error}" if plugin.error else f"imported in {plugin.seconds * 1000:.0f} ms"
             yield f"plugin {plugin.name}: module {plugin.module} of {_of(plugin)}, {state}"
+            if plugin.state == "broken" or plugin.seconds > SLOW:
+                yield f"  it may be mended by an upgrade: pip install --upgrade {plugin.distribution}"
+                yield f"  leave it out with --no-plugin {plugin.name}, or always: FT_DISABLE_PLUGINS={plugin.name}"
             provided = ", ".join(f"{c.kind.name}:{c.name}" for c in plugin.components)
             yield f"  provides {provided or 'nothing as it is'}"
             yield from _hidden(plugin)
@@ -81,10 +84,10 @@ def _hidden(plugin: Plugin) -> Iterator[str]:
 
 
 def _unknown(name: str, installed: Plugins) -> str:
-    from ft.catalogue import model_names
+    from ft.catalogue import list_models
 
     known = [c.name for c in installed.components()] + [p.name for p in installed.all]
-    known += [model for c in installed.components("backbone") for model in model_names(c)]
+    known += [model for _, model in list_models(installed)[0]]
     lines = [f"nothing that is installed is named '{name}'.{did_you_mean(name, known)} See ft plugins and ft models"]
     unused = [plugin for plugin in installed.all if plugin.state != "ok"]
     return "\n".join([*lines, *(f"{_of(p)} is {p.state} and may provide it: {p.error}" for p in unused)])

@@ -85,7 +85,8 @@ def test_why_finds_models_and_plugins(ft: Ft, ft_install: Install) -> None:
     ft_install("ends-a", source("ends_a", ":1"), version="0.9")
     ft_install("ends-a", source("ends_a", ":1"), version="1.0")  # found first
     text = ft("plugins", "why", "ends-a").output
-    assert "plugin ends-a: module ends_a of ends-a 1.0, ok\n  provides freeze:ends\n" in text
+    found = r"plugin ends-a: module ends_a of ends-a 1\.0, imported in \d+ ms\n  provides freeze:ends\n"
+    assert re.search(found, text)
     assert re.search(r"hides ends-a 0\.9 in .*ends-a-0\.9, which is later on Python's search path", text)
     with pytest.raises(FtError, match=r"nothing that is installed is named 'vg16'\. Did you mean 'vgg16'"):
         ft("plugins", "why", "vg16")
@@ -183,6 +184,15 @@ def test_plugin_errors_are_raised_when_asked_for(ft: Ft, ft_install: Install, mo
 
 
 # Seeing
+
+
+def test_a_plugin_that_slows_every_command_is_told_with_the_way_out(ft: Ft, ft_install: Install) -> None:
+    ft_install("ends-a", {"ends_a.py": "import time\ntime.sleep(1.05)\n" + PLUGIN.replace("MODULE", "ends_a")})
+    ft_install("ends-b", source("ends_b", "-2:"))
+    told = ft("plugins", "why", "ends-a")
+    assert re.search(r"plugin ends-a 1\.0 \(ends_a\) takes 1\.\d s to import.*see ft plugins why ends-a", told.stderr)
+    assert "ends-b" not in told.stderr
+    assert "leave it out with --no-plugin ends-a, or always: FT_DISABLE_PLUGINS=ends-a" in told.stdout
 
 
 def test_the_time_that_importing_took_is_told(ft: Ft, ft_install: Install) -> None:
