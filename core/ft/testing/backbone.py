@@ -31,12 +31,12 @@ def listing_models_loads_no_torch(trial: Trial) -> None:
 
 
 def models_have_names(trial: Trial) -> None:
-    """The names are those of the provider, each once, and those that are tried are among them."""
+    """The names are those of the provider, each once, and those that are tried are among them, if it lists all."""
     for settings in trial.read_settings():
         names = list(trial.call("models", settings))
-        expect(names and all(isinstance(name, str) and name for name in names), f"{trial.label} lists {names!r:.200}")
+        expect((names or not trial.component.record.lists_all) and all(isinstance(name, str) and name for name in names), f"{trial.label} lists {names!r:.200}")
         expect(len(set(names)) == len(names), f"{trial.label} lists a model twice")
-        absent = [name for name in trial.arguments if name not in names]
+        absent = [name for name in trial.arguments if name not in names and trial.component.record.lists_all]
         expect(not absent, f"{trial.label} does not list {absent}")
 
 
@@ -166,6 +166,23 @@ def a_frozen_prefix_can_be_cut(trial: Trial) -> None:
             expect(torch.equal(halves.suffix(halves.prefix(images)), module(images)), f"{model}: the halves differ")
 
 
+def it_can_be_exported(trial: Trial) -> None:
+    """torch.export captures it in eval mode, and what it captured gives the same logits."""
+    import torch
+
+    for model, backbone in _backbones(trial):
+        module = backbone.module.eval()
+        images = _images(backbone, next(module.parameters()).device)
+        try:
+            exported = torch.export.export(module, (images,)).module()
+        except Exception as error:  # torch.export has no class for "this cannot be captured"
+            expect(False, f"{model} cannot be exported: {type(error).__name__}: {error!s:.200}")
+        with torch.no_grad():
+            expect(
+                torch.allclose(exported(images), module(images), atol=1e-4), f"{model}: exported, it gives other logits"
+            )
+
+
 def _backbones(trial: Trial, device: str = "cpu") -> Iterator[tuple[str | None, Backbone]]:
     import torch
 
@@ -233,4 +250,5 @@ BACKBONE: tuple[Check, ...] = (
     building_follows_the_seed,
     it_builds_without_values,
     a_frozen_prefix_can_be_cut,
+    it_can_be_exported,
 )
