@@ -174,7 +174,9 @@ class BackboneProvider:
     """Builds backbones.
 
     `models(settings) -> Sequence[str]`, `weights(model_name) -> Sequence[WeightEntry]` (the default one first) and
-    `build(model_name, settings) -> Backbone` with random weights.
+    `build(model_name, settings) -> Backbone` with random weights. Unless it `lists_all`, `build` takes other names.
+    A name that stands for code is written as ft writes code, FILE.py:NAME or PACKAGE.MODULE:NAME, so that a file from
+    elsewhere cannot have it run unasked.
     """
 
     name: str
@@ -183,6 +185,7 @@ class BackboneProvider:
     build: Lazy
     weights: Lazy | None = None
     settings: type[BaseModel] | str | None = None
+    lists_all: bool = True
 
 
 @dataclass(frozen=True)

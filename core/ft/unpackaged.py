@@ -41,8 +41,10 @@ def refuse_unpackaged(uses: Iterable[str], where: str) -> None:
 
 
 def _names_code(use: str) -> bool:
+    """Whether a reference, or its argument, as in hub:./hubconf.py:resnet18, is a file or module with a name in it."""
     try:
-        return parse_reference(use).place != "plugin"
+        reference = parse_reference(use)
+        return reference.place != "plugin" or _names_code(reference.argument or "")
     except FtError:
         return False  # such as a bare path to images
 

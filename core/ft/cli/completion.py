@@ -31,10 +31,9 @@ def _completing(offers: Callable[[click.Context, Plugins], Iterable[Offer]]) -> 
 
 
 def _backbones(ctx: click.Context, plugins: Plugins) -> Iterator[Offer]:
-    from ft.catalogue import model_names
+    from ft.catalogue import list_models
 
-    for component in plugins.components("backbone"):
-        yield from ((f"{component.name}:{model}", component.record.summary) for model in model_names(component))
+    yield from ((f"{component.name}:{model}", component.record.summary) for component, model in list_models(plugins)[0])
 
 
 def _references(kind: str) -> Callable[[click.Context, Plugins], Iterator[Offer]]:

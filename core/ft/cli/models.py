@@ -35,10 +35,13 @@ def models(ctx: click.Context) -> None:
 @click.option("--json", "as_json", is_flag=True, help="print JSON")
 def list_models(pattern: str, as_json: bool) -> None:
     """List backbones whose name contains PATTERN, or matches it where it has a * or ?."""
-    from ft.catalogue import model_names
+    from ft.catalogue import list_models
     from ft.errors import FtError, nearest
 
-    names = [f"{c.name}:{name}" for c in load_and_report().components("backbone") for name in model_names(c)]
+    listed, reasons = list_models(load_and_report())
+    for reason in reasons:
+        click.secho(f"not listed: {reason}", fg="yellow", err=True)
+    names = [f"{component.name}:{name}" for component, name in listed]
     glob = pattern if any(mark in pattern for mark in "*?[") else f"*{pattern}*"
     found = [name for name in names if fnmatch.fnmatch(name, glob) or fnmatch.fnmatch(name.partition(":")[2], glob)]
     if not found:

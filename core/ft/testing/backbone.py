@@ -34,7 +34,8 @@ def models_have_names(trial: Trial) -> None:
     """The names are those of the provider, each once, and those that are tried are among them, if it lists all."""
     for settings in trial.read_settings():
         names = list(trial.call("models", settings))
-        expect((names or not trial.component.record.lists_all) and all(isinstance(name, str) and name for name in names), f"{trial.label} lists {names!r:.200}")
+        valid = all(isinstance(name, str) and name for name in names)
+        expect(valid and (names or not trial.component.record.lists_all), f"{trial.label} lists {names!r:.200}")
         expect(len(set(names)) == len(names), f"{trial.label} lists a model twice")
         absent = [name for name in trial.arguments if name not in names and trial.component.record.lists_all]
         expect(not absent, f"{trial.label} does not list {absent}")

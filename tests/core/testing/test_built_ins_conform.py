@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,15 @@ from ft.testing import (
     WeightSourceConformance,
 )
 
+HUBCONF = """
+from torch import nn
+
+def net():
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10)
+    )
+"""
+
 
 class TestTorchvision(BackboneConformance):
     component = "backbone:torchvision"
@@ -26,6 +37,22 @@ class TestTorchvision(BackboneConformance):
 class TestTorchvisionPooling(BackboneConformance):
     component = "backbone:torchvision"
     models = ("resnet18",)
+
+
+@pytest.mark.skipif(find_spec("timm") is None, reason="timm is not installed")
+class TestTimm(BackboneConformance):
+    component = "backbone:timm"
+    models = ("test_resnet", "test_convnext")
+
+
+class TestHub(BackboneConformance):
+    component = "backbone:hub"
+
+    @pytest.fixture
+    def arguments(self, tmp_path: Path) -> Sequence[str]:
+        (tmp_path / "checkout").mkdir()
+        (tmp_path / "checkout" / "hubconf.py").write_text(HUBCONF)
+        return (f"{tmp_path / 'checkout' / 'hubconf.py'}:net",)
 
 
 @pytest.mark.slow
