@@ -47,8 +47,14 @@ def print_table(
         made.add_row(*(escape(str(cell)) for cell in row))
     width = console.width if prose or cut else max(console.width, _width(headers, rows))
     for line in console.render_lines(made, console.options.update(width=width), pad=False):
-        blank = not any(segment.text.strip() for segment in line)
-        console.print(Segments([*([] if blank else line), Segment.line()]), soft_wrap=True)
+        console.print(Segments([*_stripped(line), Segment.line()]), soft_wrap=True)
+
+
+def _stripped(line: list[Segment]) -> list[Segment]:
+    """`line` without the space at its end, which a narrow terminal would wrap into lines of nothing."""
+    while line and not line[-1].text.rstrip():
+        line = line[:-1]
+    return [*line[:-1], Segment(line[-1].text.rstrip(), line[-1].style)] if line else []
 
 
 def _width(headers: Sequence[str], rows: Sequence[Sequence[Any]], cut: str = "") -> int:

@@ -19,7 +19,8 @@ LONG = "/a/path/that/is/much/longer/than/the/terminal/is/wide/photo.jpg"
 def printed(rows: list[tuple[str, ...]], width: int, **how: Any) -> list[str]:
     out = io.StringIO()
     print_table(HEADERS, rows, console=Console(file=out, width=width), **how)
-    return [line.rstrip() for line in out.getvalue().splitlines() if line.strip()]
+    assert " \n" not in out.getvalue()
+    return [line for line in out.getvalue().splitlines() if line]
 
 
 def test_a_path_that_does_not_fit_stays_whole() -> None:
