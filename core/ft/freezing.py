@@ -62,7 +62,8 @@ def choose_frozen(
     def select(rule: ComponentConfig, where: str) -> frozenset[str]:
         if not needs_data(rule, plugins):
             return select_parameters(rule, where, backbone, plugins)
-        key = json.dumps(rule.model_dump(mode="json"), sort_keys=True)
+        said = rule.model_dump(mode="json")
+        key = said if isinstance(said, str) else json.dumps(said, sort_keys=True)
         before = (selected_before or {}).get(key)
         chosen = select_parameters(rule, where, backbone, plugins, examples) if before is None else frozenset(before)
         looked[key] = tuple(sorted(chosen))

@@ -12,6 +12,7 @@ from ft.config import ComponentConfig
 from ft.freezing import choose_frozen
 from ft.plugins import Component, Plugins, implementation, read_settings
 from ft.references import parse_reference
+from ft.unpackaged import refuse_unpackaged
 
 NOTHING_INSTALLED = Plugins(())
 
@@ -125,6 +126,24 @@ def test_a_file_is_imported_once(write: Any) -> None:
 def test_what_cannot_be_used_is_told(write: Any, source: str, reference: str, message: str) -> None:
     with pytest.raises(FtError, match=message):
         get(reference.format(path=write(source)))
+
+
+@pytest.mark.parametrize("use", ["./a.py:B", "pkg.mod:B", "hub:./hubconf.py:net", "mine/hub:pkg.mod:net:x"])
+def test_a_reference_that_names_code_is_refused_from_elsewhere(use: str) -> None:
+    with pytest.raises(FtError, match=r"run\.yaml names the code '.*', which would be run.*--trust-code"):
+        refuse_unpackaged(["all", use], "run.yaml")
+
+
+def test_other_references_are_not_taken_for_code() -> None:
+    uses = (
+        "all",
+        "regex:features.*",
+        "./photos",
+        "hf:timm/resnet18.a1_in1k",
+        "mirror:https://a.example:8080/x",
+        "until:a.b",
+    )
+    refuse_unpackaged((*uses, "fsspec:s3://bucket/a.pth", "timm:resnet18", "local:./model.pth"), "run.yaml")
 
 
 def test_a_file_that_failed_to_import_is_not_half_remembered(write: Any) -> None:

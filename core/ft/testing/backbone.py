@@ -130,6 +130,7 @@ def it_trains_with_a_new_head(trial: Trial) -> None:
 
 def building_follows_the_seed(trial: Trial) -> None:
     """The same seed builds the same network."""
+    _need_models(trial)
     for settings in trial.read_settings():
         for model in trial.arguments:
             one, other = (seeded_digest(lambda m=model, s=settings: trial.call("build", m, s).module) for _ in range(2))
@@ -184,9 +185,15 @@ def it_can_be_exported(trial: Trial) -> None:
             )
 
 
+def _need_models(trial: Trial) -> None:
+    if not trial.arguments:
+        raise NotApplicable("it lists no model to try")
+
+
 def _backbones(trial: Trial, device: str = "cpu") -> Iterator[tuple[str | None, Backbone]]:
     import torch
 
+    _need_models(trial)
     for settings in trial.read_settings():
         for model in trial.arguments:
             with torch.random.fork_rng(devices=[]):
