@@ -36,6 +36,7 @@ LAYERS = (
         "data",
         "images",
         "checking",
+        "data_check",
         "examples",
         "loaders",
         "freezing",

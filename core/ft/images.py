@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
 import numpy as np
 import torch
@@ -46,7 +46,7 @@ _MODES: dict[Interpolation, InterpolationMode] = {
 _SMALLEST_CROP = 0.35  # share of the image's area; 0.08, usual for ImageNet, often misses the object in small data sets
 
 
-def open_image(path: Path) -> Image.Image:
+def open_image(path: Path | BinaryIO) -> Image.Image:
     """Decode all of an image file and return it upright, as RGB with 8 bits. Raises whatever Pillow does."""
     with Image.open(path, formats=FORMATS) as image:
         image.load()

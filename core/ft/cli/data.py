@@ -1,0 +1,65 @@
+"""`ft data`: looking at images before a run does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from ft.cli.common import load_and_report
+from ft.errors import FtError
+
+if TYPE_CHECKING:
+    from ft.data_check import Checked
+
+
+@click.group()
+def data() -> None:
+    """Look at images before a run does."""
+
+
+@data.command()
+@click.argument("source", metavar="PATH")
+@click.option("--json", "as_json", is_flag=True, help="print JSON, with every file")
+def check(source: str, as_json: bool) -> None:
+    """Find images that cannot be read, are not what they seem, or are there twice, and classes without images.
+
+    PATH is what --data takes: a folder, a .csv file, or another data source. Exits with 2 for what would stop a run.
+    """
+    from ft.data_check import check_data, stopping
+
+    checked = check_data(source, load_and_report())
+    if as_json:
+        import json
+        from dataclasses import asdict
+
+        findings = [{**asdict(finding), "stops": finding.stops} for finding in checked.findings]
+        click.echo(json.dumps({**asdict(checked), "findings": findings}, indent=2, ensure_ascii=False, default=str))
+    else:
+        _print(checked)
+    if number := stopping(checked.findings):
+        raise FtError(f"{number} of these would stop a run; mend them, or leave images out with --bad-images skip")
+
+
+def _print(checked: Checked) -> None:
+    from collections import Counter
+
+    from ft.cli.layout import print_table
+    from ft.data import first_lines
+    from ft.data_check import KINDS
+
+    counts = Counter(finding.kind for finding in checked.findings)
+    rows = [(kind, str(number), "yes" if KINDS[kind][0] else "no", KINDS[kind][1]) for kind, number in counts.items()]
+    if rows:
+        print_table(("found", "times", "stops a run", "what it means"), rows)
+    for kind in counts:
+        lines = [
+            f"{', '.join(map(str, finding.paths))}{': ' if finding.paths else ''}{finding.detail}"
+            for finding in checked.findings
+            if finding.kind == kind
+        ]
+        click.echo(f"\n{kind}:")
+        for line in first_lines(lines):
+            click.echo(f"  {line}")
+    click.echo(f"{checked.images} images of {len(checked.classes)} classes in {checked.source}: ", nl=False)
+    click.echo(f"{len(checked.findings)} findings" if checked.findings else "nothing odd")

@@ -1,0 +1,172 @@
+"""What is odd about a folder of images, found in one pass over its files: what would stop a run, and what may be meant.
+
+Nothing is repaired: in particular Pillow is never told to load truncated images.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+
+from ft.config import load_config
+from ft.data import load_data, read_samples, some_names
+from ft.errors import FtError
+from ft.extensions import Sample
+from ft.images import FORMATS, describe_failure, open_image
+from ft.plugins import Plugins
+from ft.splits import Split, choose_splits
+
+ORIENTATION = 0x0112
+"""The EXIF tag that says how to turn an image; 1 is upright."""
+
+# What can be found in a file: whether it stops a run, and what becomes of it.
+KINDS: Mapping[str, tuple[bool, str]] = {
+    "unreadable": (True, "cannot be decoded"),
+    "truncated": (True, "ends too early"),
+    "too large": (True, "more pixels than Pillow decodes, as decompression bombs have"),
+    "large": (False, "decoded, with a warning from Pillow"),
+    "misnamed": (False, "read as what it is, not as what its name says"),
+    "turned": (False, "turned upright, as its EXIF orientation says"),
+    "16-bit": (False, "brought to 8 bits"),
+    "CMYK": (False, "converted to RGB"),
+    "transparent": (False, "put on white"),
+    "in two splits": (False, "the same bytes train and measure; figures come out too good"),
+    "in two classes": (False, "the same bytes have two labels"),
+    "duplicate": (False, "the same bytes twice in a class"),
+    "class": (True, "a run could not start"),
+    "class missing": (False, "nothing measures it"),
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something about one file, several that are alike, or a class. `stops` says that a run would not start."""
+
+    kind: str
+    paths: tuple[Path, ...]
+    detail: str
+
+    @property
+    def stops(self) -> bool:
+        return KINDS[self.kind][0]
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A data source as it was found."""
+
+    source: str
+    images: int
+    classes: tuple[str, ...]
+    findings: tuple[Finding, ...]
+
+
+def check_data(data: str, plugins: Plugins) -> Checked:
+    """Read every image of a data source once, on all cores, and say what is odd.
+
+    Raises FtError when the source itself cannot be read, as a folder without images.
+    """
+    config = load_config(flags={"backbone": "any", "data": data})
+    samples, source, notes = read_samples(config.data, plugins)
+    splits = choose_splits(samples, config.split)
+    digests: dict[str, str] = {}
+    findings = [Finding("duplicate", (), note) for note in notes]
+    with warnings.catch_warnings(), ThreadPoolExecutor() as pool:
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # it is reported as a finding
+        paths = [sample.path for sample in samples.values()]
+        for key, (digest, found) in zip(samples, pool.map(_examine, paths), strict=True):
+            digests[key] = digest
+            findings += found
+    findings += _duplicates(samples, splits, digests)
+    findings += _missing_classes(samples, splits)
+    try:
+        load_data(config, plugins)
+    except FtError as error:
+        findings.append(Finding("class", (), str(error)))
+    order = list(KINDS)
+    findings.sort(key=lambda finding: (order.index(finding.kind), finding.paths))
+    classes = tuple(sorted({sample.label for sample in samples.values()}))
+    return Checked(source, len(samples), classes, tuple(findings))
+
+
+def _examine(path: Path) -> tuple[str, list[Finding]]:
+    """The digest of a file, "" if it cannot be read, and what is odd about the image in it."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        return "", [Finding("unreadable", (path,), error.strerror or str(error))]
+    return hashlib.sha256(content).hexdigest(), [
+        Finding(kind, (path,), text) for kind, text in _oddities(path, content)
+    ]
+
+
+def _oddities(path: Path, content: bytes) -> Iterator[tuple[str, str]]:
+    try:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            yield from _header_oddities(path, image)
+        open_image(io.BytesIO(content))
+    except Image.DecompressionBombError as error:
+        yield "too large", str(error)
+    except UnidentifiedImageError as error:
+        yield "unreadable", "the file is empty" if not content else describe_failure(error)
+    except Exception as error:  # whatever a decoder raises, the image is what is wrong
+        reason = describe_failure(error)
+        yield ("truncated" if "truncated" in reason.lower() else "unreadable"), reason
+
+
+def _header_oddities(path: Path, image: Image.Image) -> Iterator[tuple[str, str]]:
+    named = Image.registered_extensions().get(path.suffix.lower())
+    if named != image.format:
+        yield "misnamed", f"{image.format} named {path.suffix or 'without an extension'}"
+    if image.width * image.height > (Image.MAX_IMAGE_PIXELS or float("inf")):
+        yield "large", f"{image.width} x {image.height} pixels"
+    if image.mode.startswith("I") or "16" in str([tile[3] for tile in getattr(image, "tile", ())]):
+        yield "16-bit", image.mode
+    if image.mode == "CMYK":
+        yield "CMYK", image.mode
+    if image.has_transparency_data:
+        yield "transparent", image.mode
+    turned = image.getexif().get(ORIENTATION, 1)
+    if turned != 1:
+        yield "turned", f"orientation {turned}"
+
+
+def _duplicates(
+    samples: Mapping[str, Sample], splits: Mapping[str, Split], digests: Mapping[str, str]
+) -> Iterator[Finding]:
+    alike: dict[str, list[str]] = {}
+    for key, digest in digests.items():
+        if digest:
+            alike.setdefault(digest, []).append(key)
+    for keys in alike.values():
+        if len(keys) < 2:
+            continue
+        paths = tuple(samples[key].path for key in keys)
+        among = list(dict.fromkeys(splits[key] for key in keys))
+        labels = list(dict.fromkeys(samples[key].label for key in keys))
+        if len(labels) > 1:
+            yield Finding("in two classes", paths, " and ".join(labels))
+        if len(among) > 1:
+            yield Finding("in two splits", paths, " and ".join(among))
+        if len(labels) == len(among) == 1:
+            yield Finding("duplicate", paths, f"{len(keys)} times in {labels[0]}")
+
+
+def _missing_classes(samples: Mapping[str, Sample], splits: Mapping[str, Split]) -> Iterator[Finding]:
+    learnt = {sample.label for key, sample in samples.items() if splits[key] == "train"}
+    for split in ("val", "test"):
+        present = {sample.label for key, sample in samples.items() if splits[key] == split}
+        if present and (missing := sorted(learnt - present)):
+            yield Finding("class missing", (), f"{split} has no image of {some_names(missing)}")
+
+
+def stopping(findings: Sequence[Finding]) -> int:
+    """How many of the findings would stop a run."""
+    return sum(finding.stops for finding in findings)
