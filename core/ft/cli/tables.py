@@ -189,7 +189,9 @@ def _state(frozen: int, total: int) -> str:
         return "no parameters"
     if frozen == 0:
         return "trainable"
-    return "frozen" if frozen == total else f"{frozen / total:.0%} frozen"
+    if frozen == total:
+        return "frozen"
+    return f"{min(max(frozen / total, 0.01), 0.99):.0%} frozen"  # never 0 % or 100 % of what is frozen in part
 
 
 def _batchnorm(fixed: int, moving: int) -> str:
