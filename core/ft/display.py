@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 WORDY = 120
-"""The width from which an epoch's line names its figures."""
+"""The width from which a line of figures names them."""
 
 
 class Bar:
@@ -99,26 +99,22 @@ class Display:
         self.say(f"features of the frozen prefix: {source}")
 
     def epoch(self, record: EpochRecord, epochs: int, is_best: bool) -> None:
-        """One line for a finished epoch; on a narrow terminal it does without the words."""
-        width = len(str(epochs))
+        """One line for a finished epoch."""
+        self._figures(f"epoch {record.epoch:>{len(str(epochs))}}/{epochs}", record, is_best)
+
+    def penalty(self, record: EpochRecord, count: int, is_best: bool) -> None:
+        """One line for a fit of the head with one penalty."""
+        self._figures(f"penalty {record.penalty:8.1e} ({record.epoch}/{count})", record, is_best)
+
+    def _figures(self, title: str, record: EpochRecord, is_best: bool) -> None:
+        """One line of figures; on a narrow terminal it does without the words."""
         loss, accuracy, f1 = "loss ", " accuracy ", "macro F1 "
         if self.out.is_terminal and self.out.width < WORDY:
             loss, accuracy, f1 = "", "", "F1 "
         self.out.print(
-            f"epoch {record.epoch:>{width}}/{epochs}  "
-            f"train {loss}{record.train_loss:.4f} {accuracy}{record.train_accuracy:6.1%}   "
+            f"{title}  train {loss}{record.train_loss:.4f} {accuracy}{record.train_accuracy:6.1%}   "
             f"val {loss}{record.val.loss:.4f} {accuracy}{record.val.accuracy:6.1%}  "
             f"{f1}{record.val.macro_f1:.3f}   {record.seconds:.1f} s{'  best' if is_best else ''}",
-            highlight=False,
-            soft_wrap=True,
-        )
-
-    def penalty(self, record: EpochRecord, count: int, is_best: bool) -> None:
-        """One line for a fit of the head with one penalty."""
-        self.out.print(
-            f"penalty {record.penalty:8.1e} ({record.epoch}/{count})  train loss {record.train_loss:.4f}  "
-            f"accuracy {record.train_accuracy:6.1%}   val loss {record.val.loss:.4f}  accuracy {record.val.accuracy:6.1%}  "
-            f"macro F1 {record.val.macro_f1:.3f}   {record.seconds:.1f} s{'  best' if is_best else ''}",
             highlight=False,
             soft_wrap=True,
         )
