@@ -181,7 +181,10 @@ def load_config(file: Path | None = None, sets: Iterable[str] = (), flags: Mappi
         _put(tree, key.strip(), _yaml(value, f"--set {text}"))
     for key, value in (flags or {}).items():
         _put(tree, key, value)
-    return validate(Config, tree, "")
+    try:
+        return validate(Config, tree, "")
+    except FtError as error:
+        raise FtError(f"{error}\n(the config is {file})" if file else str(error)) from None
 
 
 def read_tree(file: Path) -> dict[str, Any]:

@@ -80,7 +80,7 @@ def test_what_looks_like_a_date_is_text() -> None:
 
 def test_a_mistyped_key_is_told_with_the_nearest() -> None:
     assert mistake(BACKBONE, "training.epoch=3").startswith(
-        "unknown setting 'training.epoch'. Did you mean 'epochs'? It takes: batch_size,"
+        "unknown setting 'training.epoch'. Did you mean 'epochs'? It takes: auto_batch,"
     )
     assert mistake(BACKBONE, "groups=[{match: all, lrr: 1}]") == (
         "unknown setting 'groups.0.lrr'. Did you mean 'lr'? It takes: lr, match, weight_decay"
