@@ -1,13 +1,15 @@
 """End a process after every single file operation of a save; a program of its own, which forks.
 
-    python crashing.py FOLDER
+    python crashing.py FOLDER STEP
 
-Prints how often it was ended. Fails when afterwards a file is neither what it was nor what it was to become.
+Prints how often it was ended: after each STEPth operation. Fails when afterwards a file is neither what it was nor
+what it was to become.
 """
 
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import sys
 from collections.abc import Callable
@@ -97,9 +99,8 @@ def check(run: Run, old: int, new: int) -> None:
     assert not any(bool((tensor == -1).any()) for tensor in empty.state_dict().values())
 
 
-def main(folder: Path) -> int:
-    crashes = 0
-    while True:
+def main(folder: Path, step: int) -> int:
+    for crashes in itertools.count():
         run = Run(folder / str(crashes))
         run.path.mkdir()
         run.save_checkpoint("best", checkpoint(1))
@@ -107,7 +108,7 @@ def main(folder: Path) -> int:
         run.keep_frozen(module(1), {"1.weight": torch.empty(0), "1.bias": torch.empty(0)})
         pid = os.fork()
         if pid == 0:
-            crash_after(crashes + 1)
+            crash_after(crashes * step + 1)
             save_all(run, 2)
             os._exit(0)
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
@@ -117,9 +118,9 @@ def main(folder: Path) -> int:
         if code == 0:
             return crashes
         assert code == CRASHED
-        crashes += 1
+    raise AssertionError("it counts for ever")
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    print(main(Path(sys.argv[1])))
+    print(main(Path(sys.argv[1]), int(sys.argv[2])))
