@@ -84,7 +84,7 @@ def test_a_disk_that_fills_up_leaves_the_previous_file_and_is_named_with_the_byt
     offsets = [size * i // 20 for i in range(20)]
     for room in offsets:
         monkeypatch.setattr(_Full, "room", room)
-        with pytest.raises(FtError, match=rf"the disk is full: .*{name} needs \d+\.\d MB and \d+\.\d MB are free"):
+        with pytest.raises(FtError, match=rf"the disk is full: .*{name} needs \d+\.\d \w+ and \d+\.\d \w+ are free"):
             save(path, 2)
         assert path.read_bytes() == before
         assert [entry.name for entry in tmp_path.iterdir()] == [name]
