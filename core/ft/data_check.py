@@ -17,6 +17,7 @@ from PIL import Image, UnidentifiedImageError
 
 from ft.config import load_config
 from ft.data import load_data, read_samples, some_names
+from ft.display import Display
 from ft.errors import FtError
 from ft.extensions import Sample
 from ft.images import FORMATS, describe_failure, open_image
@@ -68,7 +69,7 @@ class Checked:
     findings: tuple[Finding, ...]
 
 
-def check_data(data: str, plugins: Plugins) -> Checked:
+def check_data(data: str, plugins: Plugins, display: Display) -> Checked:
     """Read every image of a data source once, on all cores, and say what is odd.
 
     Raises FtError when the source itself cannot be read, as a folder without images.
@@ -78,12 +79,17 @@ def check_data(data: str, plugins: Plugins) -> Checked:
     splits = choose_splits(samples, config.split)
     digests: dict[str, str] = {}
     findings = [Finding("duplicate", (), note) for note in notes]
-    with warnings.catch_warnings(), ThreadPoolExecutor() as pool:
+    paths = [sample.path for sample in samples.values()]
+    pool = ThreadPoolExecutor()
+    with warnings.catch_warnings(), display.progress("reading images", len(paths)) as bar:
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # it is reported as a finding
-        paths = [sample.path for sample in samples.values()]
-        for key, (digest, found) in zip(samples, pool.map(_examine, paths), strict=True):
-            digests[key] = digest
-            findings += found
+        try:
+            for key, (digest, found) in zip(samples, pool.map(_examine, paths), strict=True):
+                digests[key] = digest
+                findings += found
+                bar.advance(len(digests))
+        finally:
+            pool.shutdown(cancel_futures=True)  # so that Ctrl-C does not wait for all files
     findings += _duplicates(samples, splits, digests)
     findings += _missing_classes(samples, splits)
     try:

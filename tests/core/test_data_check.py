@@ -14,6 +14,7 @@ from click.testing import Result
 from PIL import Image
 
 from ft.data_check import check_data
+from ft.display import Display
 from ft.plugins import Plugins
 
 
@@ -74,7 +75,7 @@ ODD: dict[str, Callable[[Path], object]] = {
 @pytest.mark.parametrize("kind", ODD)
 def test_each_oddity_is_found(kind: str, photos: Path, plugins: Plugins) -> None:
     ODD[kind](photos / "cat" / "odd.png")
-    findings = [f for f in check_data(str(photos), plugins).findings if f.kind != "in two splits"]
+    findings = [f for f in check_data(str(photos), plugins, Display()).findings if f.kind != "in two splits"]
     assert [finding.kind for finding in findings] == [kind]
     assert findings[0].stops == (kind in ("unreadable", "truncated", "too large"))
     assert any(path.stem == "odd" for path in findings[0].paths)
@@ -91,10 +92,10 @@ def test_classes_and_duplicates_across_splits_are_found(photos: Path, plugins: P
     os.rename(photos / "dog", photos / "train" / "dog")
     (photos / "val" / "cat").mkdir()
     (photos / "val" / "cat" / "same.png").write_bytes((photos / "train" / "cat" / "0.png").read_bytes())
-    found = {finding.kind: finding.detail for finding in check_data(str(photos), plugins).findings}
+    found = {finding.kind: finding.detail for finding in check_data(str(photos), plugins, Display()).findings}
     assert found == {"in two splits": "train and val", "class missing": "val has no image of dog"}
     os.rename(photos / "train" / "dog", photos / "val" / "dog")
-    kinds = [finding.kind for finding in check_data(str(photos), plugins).findings]
+    kinds = [finding.kind for finding in check_data(str(photos), plugins, Display()).findings]
     assert kinds == ["in two splits", "class"]
 
 

@@ -27,8 +27,9 @@ def check(source: str, as_json: bool) -> None:
     PATH is what --data takes: a folder, a .csv file, or another data source. Exits with 2 for what would stop a run.
     """
     from ft.data_check import check_data, stopping
+    from ft.display import Display
 
-    checked = check_data(source, load_and_report())
+    checked = check_data(source, load_and_report(), Display())
     if as_json:
         import json
         from dataclasses import asdict
