@@ -4,7 +4,7 @@
 
 Data: the EfficientNet-Lite0 features of 1,968 photographs of solar cells [1968, 1280], computed by ft and kept. Both
 minimise mean cross-entropy + penalty / 2 * |W|^2. Each is given the loosest tolerance of a ladder that brings its
-objective within a ten-thousandth of the best that anybody reached; what is timed is that fit, in turn, median of rounds.
+objective within a ten-thousandth of the best that anybody reached; that fit is timed, in turn, and the median taken.
 """
 
 from __future__ import annotations

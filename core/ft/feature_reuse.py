@@ -11,7 +11,7 @@ from ft.feature_store import Entry, FeatureStore, Tensors
 from ft.prefix.digest import prefix_digest
 from ft.prefix.fold import Promise, prepare_prefix
 from ft.prefix.records import Cut, CutTensor
-from ft.prefix.split import bridge, split
+from ft.prefix.split import bridge, prefix_of
 from ft.proof import Proved
 
 BESIDE = ("prefix", "cut", "backbone")
@@ -30,7 +30,7 @@ def find_shallower(
         cut = _cut(entry.about["cut"])
         if not set(cut.prefix_nodes) < set(proved.cut.prefix_nodes):
             continue
-        if prefix_digest(split(proved.observed, cut).prefix) != entry.about["prefix"]:
+        if prefix_digest(prefix_of(proved.observed, cut)) != entry.about["prefix"]:
             continue
         module = bridge(proved.observed, cut, proved.cut)
         if module is not None:

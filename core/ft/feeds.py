@@ -160,7 +160,7 @@ class FeatureFeed:
     def everything(self, head: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
         """What enters `head` for every training image and view, [views * N, D] in float32, and the labels."""
         entering: list[torch.Tensor] = []
-        hook = head.register_forward_pre_hook(lambda module, inputs: entering.append(inputs[0].float()))
+        hook = head.register_forward_pre_hook(lambda _, inputs: entering.append(inputs[0].float()))
         try:
             with torch.inference_mode():
                 self._features.suffix_eval(tuple(self._ready(tensor) for tensor in self._features.train))

@@ -138,8 +138,8 @@ def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def megabytes(size: int) -> str:
-    """Return a number of bytes as people read it: "44.7 MB" (10^6 bytes)."""
-    return f"{size / 1e6:.1f} MB"
+    """Return a number of bytes as people read it: "44.7 MB" (10^6 bytes), "59.1 GB" from ten of those."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e10 else f"{size / 1e6:.1f} MB"
 
 
 @contextlib.contextmanager

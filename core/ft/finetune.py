@@ -61,11 +61,11 @@ def prepare(
     """
     machine = choose_machine(config.machine, exact=config.cache.promise == "exact")
     data = load_data(config, plugins)
-    with display.progress("reading images", len(data.items)) as bar:
-        data = check_images(data, config.images.bad, bar.advance)
     if tensors == "empty" and any(needs_data(rule, plugins) for rule in (*config.freeze, *config.train)):
         tensors = "pretrained"
     built = build_backbone(config, plugins, display, tensors)
+    with display.progress("reading images", len(data.items)) as bar:
+        data = check_images(data, config.images.bad, bar.advance)
     model = build_model(built.backbone, config.head, len(data.classes), plugins, config.seed)
     machine.place(model.module)
     examples = Examples(data, built.preprocessing, config, machine)

@@ -17,7 +17,7 @@ from ft.loaders import epoch_batches
 from ft.plan import Plan
 from ft.prefix.find import FrozenPrefix, split_module, steady
 from ft.prefix.observe import Observed
-from ft.prefix.probe import probe_batch_invariance, probe_equality
+from ft.prefix.probe import probe_batch_invariance, probe_equality, probe_shuffled
 from ft.prefix.records import Cut
 from ft.prefix.split import Halves
 
@@ -52,18 +52,23 @@ def prove(
     """
     if plan.cache.promise != "exact":
         return Proved(_halves(prefix), prefix.cut, prefix.observed)
-    size = config.training.batch_size
+    size = max(2, config.training.batch_size)
     dataset = ImageDataset(data.train, train_transform(preprocessing, config.images.augment), config.seed)
-    images = machine.send(torch.stack([dataset[0, i % len(dataset)][0] for i in range(max(2, size))]))
-    prefix = steady(prefix, plan.frozen, images, (size,), price_of(config, "exact"))
+    chosen = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(0)).repeat(
+        -(-2 * size // len(dataset))
+    )
+    images = machine.send(torch.stack([dataset[0, int(index)][0] for index in chosen[: 2 * size]]))
+    batch = images[:size]
+    prefix = steady(prefix, plan.frozen, batch, (size,), price_of(config, "exact"))
     if prefix.cut.keeps_images:
         raise NotProved("every layer computes an image differently beside others")
     halves = _halves(prefix)
-    reason = probe_batch_invariance(halves.prefix, images, (size,)) or probe_equality(module, halves, images)
+    reason = probe_shuffled(halves.prefix, images, size) or probe_equality(module, halves, batch)
     if reason:
-        raise NotProved(reason)
-    short = {len(batch) for batch in epoch_batches(len(data.train), size, config.seed, 0, shuffle=True)} - {size}
-    return Proved(halves, prefix.cut, prefix.observed, not probe_batch_invariance(halves.prefix, images, sorted(short)))
+        raise NotProved(f"what an image gives {reason}" if reason.startswith("depends") else reason)
+    short = {len(each) for each in epoch_batches(len(data.train), size, config.seed, 0, shuffle=True)} - {size}
+    any_size = not probe_batch_invariance(halves.prefix, batch, sorted(short))
+    return Proved(halves, prefix.cut, prefix.observed, any_size)
 
 
 def _halves(prefix: FrozenPrefix) -> Halves:

@@ -95,6 +95,11 @@ NETWORKS = {
 }
 
 
+MAY_DEPEND_ON_THE_BATCH = {"mobilenet_v3_small", "regnet_y_400mf", "efficientnet_b0"}
+"""Their squeeze-and-excitation multiplies small matrices, which some processors sum in an order that follows the batch;
+that is noticed, and the plain loop runs."""
+
+
 @pytest.mark.parametrize(("model", "freeze"), [(m, f) for m, freezes in NETWORKS.items() for f in freezes])
 def test_a_cached_run_equals_an_uncached_one_in_every_bit(
     model: str, freeze: str, plugins: Plugins, tmp_path: Path
@@ -103,9 +108,11 @@ def test_a_cached_run_equals_an_uncached_one_in_every_bit(
     plain = Ended(torchvision_config(tmp_path, "plain", model, cache__promise="off", **keys), plugins)
     cached = Ended(torchvision_config(tmp_path, "cached", model, cache__promise="exact", **keys), plugins)
     assert plain.report.cache.promise == "off"
-    assert cached.report.cache.promise == "exact", cached.report.cache.reason
-    assert cached.report.cache.computed == 16
     assert_same(plain, cached)
+    if model in MAY_DEPEND_ON_THE_BATCH and cached.report.cache.promise == "off":
+        assert "depends" in cached.report.cache.reason or "differently" in cached.report.cache.reason
+    else:
+        assert (cached.report.cache.promise, cached.report.cache.computed) == ("exact", 16), cached.report.cache.reason
 
 
 @pytest.mark.parametrize("augment", ["flip", "standard", "strong"])
@@ -129,8 +136,8 @@ def test_a_second_run_with_another_rate_and_head_decodes_no_image(
     keys = {"training__lr": 0.03, "head": {"use": "mlp", "hidden": [6]}, "cache__promise": "exact"}
     second = Ended(tiny_config(run_dir=tmp_path / "b", freeze=["all"], **keys), plugins)
     assert second.report.cache.computed == 0
-    # what proves on real images that the halves are the whole looks at one batch of them
-    assert len(decoded) <= 8
+    # what proves on real images that the halves are the whole looks at two batches of them
+    assert len(decoded) <= 16
 
 
 @pytest.mark.parametrize("promise", ["exact", "close"])
@@ -146,9 +153,19 @@ def test_a_deeper_freeze_starts_from_the_features_of_a_shallower_one(
     decoded.clear()
     deep = run("deep", "all", promise)
     assert deep.report.cache.computed == 0
-    assert len(decoded) <= 6  # the proof's batch
+    assert len(decoded) <= 12  # the proof's two batches
     if promise == "exact":
         assert_same(run("plain", "all", "off"), deep)
+
+
+def test_features_of_another_network_are_left_alone(tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path) -> None:
+    """Nodes of both have the same names, and the second network needs values that were never kept of the first."""
+    keys = {"freeze": ["all"], "cache__promise": "exact"}
+    Ended(tiny_config("small", run_dir=tmp_path / "a", **keys), plugins)
+    cached = Ended(tiny_config("with-aux", run_dir=tmp_path / "b", **keys), plugins)
+    assert cached.report.cache.computed == 24
+    plain = Ended(tiny_config("with-aux", run_dir=tmp_path / "c", **{**keys, "cache__promise": "off"}), plugins)
+    assert_same(plain, cached)
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,28 @@ def probe_batch_invariance(
     return None
 
 
+def probe_shuffled(
+    prefix: Callable[[torch.Tensor], Tensors], images: torch.Tensor, size: int, shuffles: int = 3
+) -> str | None:
+    """Return None if shuffling images between batches of `size` changes no bit of their features, else what happened.
+
+    `images` [N, 3, S, S] are several batches. What rounds differently does so for some images and neighbours only, so
+    this looks at more of both than `probe_batch_invariance` does.
+    """
+
+    def features(order: torch.Tensor) -> Tensors:
+        batches = [prefix(_take(images, order[start : start + size])) for start in range(0, len(order), size)]
+        return tuple(torch.cat(tensors) for tensors in zip(*batches, strict=True))
+
+    with torch.inference_mode():
+        expected = features(torch.arange(len(images)))
+        for seed in range(shuffles):
+            order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
+            if not all(same_bits(e[order], f) for e, f in zip(expected, features(order), strict=True)):
+                return "depends on the images that share its batch"
+    return None
+
+
 def batch_sensitive(observed: Observed, images: torch.Tensor, batch_sizes: Sequence[int]) -> dict[str, str]:
     """Return the nodes that fail `probe_batch_invariance`, and how, for `ft.prefix.legality.mark`.
 

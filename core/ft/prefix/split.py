@@ -41,10 +41,6 @@ class Halves:
 def split(observed: Observed, cut: Cut, evaluating: Observed | None = None) -> Halves:
     """Split a network at `cut`. `evaluating` is the same module observed in eval mode, if validation is wanted."""
     inside = _inside(observed, cut)
-    prefix = fx.Graph()
-    taken: dict[str, Argument] = {observed.graph.images.name: prefix.placeholder("images")}
-    _copy(prefix, _needed(observed, cut, inside), taken)
-    _leave(prefix, cut, taken)
     suffix = _after(observed, inside, {tensor.node: i for i, tensor in enumerate(cut.tensors)}, cut)
     assert suffix is not None, "a cut names all that crosses"
     suffix_eval = None
@@ -58,13 +54,23 @@ def split(observed: Observed, cut: Cut, evaluating: Observed | None = None) -> H
             {name: crossing[key] for name, key in its.items() if key in crossing},
             cut,
         )
-    return Halves(fx.GraphModule(observed.graph.module, prefix, "Prefix"), suffix, suffix_eval)
+    return Halves(prefix_of(observed, cut), suffix, suffix_eval)
+
+
+def prefix_of(observed: Observed, cut: Cut) -> fx.GraphModule:
+    """Return what computes the cut's tensors from images."""
+    graph = fx.Graph()
+    taken: dict[str, Argument] = {observed.graph.images.name: graph.placeholder("images")}
+    _copy(graph, _needed(observed, cut, _inside(observed, cut)), taken)
+    _leave(graph, cut, taken)
+    return fx.GraphModule(observed.graph.module, graph, "Prefix")
 
 
 def bridge(observed: Observed, shallow: Cut, deep: Cut) -> fx.GraphModule | None:
     """Return what leads from one cut to a deeper one, so that features kept for a shallower freeze serve again.
 
-    It takes and returns tuples as `prefix` does. None when `deep` does not contain all that `shallow` computes.
+    It takes and returns tuples as `prefix` does. None when `deep` does not contain all that `shallow` computes, or
+    needs a value that `shallow` did not keep.
     """
     inside = _inside(observed, shallow)
     if not inside <= _inside(observed, deep):
@@ -72,6 +78,9 @@ def bridge(observed: Observed, shallow: Cut, deep: Cut) -> fx.GraphModule | None
     graph = fx.Graph()
     taken = _enter(observed, graph, inside, {tensor.node: i for i, tensor in enumerate(shallow.tensors)}, shallow)
     nodes = [node for node in _needed(observed, deep, _inside(observed, deep)) if node.name not in inside]
+    read = {argument.name for node in nodes for argument in node.all_input_nodes}
+    if not (read | {tensor.node for tensor in deep.tensors}) & inside <= taken.keys():
+        return None
     _copy(graph, nodes, taken)
     _leave(graph, deep, taken)
     return fx.GraphModule(observed.graph.module, graph, "Bridge")
