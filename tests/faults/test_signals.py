@@ -60,7 +60,7 @@ PHASES = {
     "last.pt": (HELD_SAVING, []),
     "frozen.safetensors": (HELD_SAVING, []),
 }
-USUAL = [("training features", 2), ("last.pt", 0)]
+USUAL = [("training features", 2)]
 CASES = [(phase, workers) for phase in PHASES for workers in (0, 2)] if FULL else USUAL
 
 
