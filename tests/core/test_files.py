@@ -125,7 +125,7 @@ def test_published_files_have_the_permissions_of_any_new_file(tmp_path: Path) ->
 
 
 def test_a_disk_without_room_is_refused_before_anything_is_written(tmp_path: Path) -> None:
-    expected = r"disk is full: .*file needs \d+.0 MB and .* MB are free"
+    expected = r"disk is full: .*file needs \d+.0 GB and .* [MG]B are free"
     with pytest.raises(FtError, match=expected), publish(tmp_path / "file", size=10**18):
         pytest.fail("the block must not run")
     assert names(tmp_path) == []
