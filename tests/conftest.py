@@ -54,6 +54,23 @@ def tiny_config(tmp_path: Path) -> Callable[..., Config]:
 
 
 @pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Every image file that is decoded, in the process of the test."""
+    import ft.images
+
+    paths: list[Path] = []
+    real = ft.images.open_image
+
+    def counting(path: Path) -> Any:
+        paths.append(path)
+        return real(path)
+
+    monkeypatch.setattr(ft.images, "open_image", counting)
+    monkeypatch.setattr("ft.checking.open_image", counting)
+    return paths
+
+
+@pytest.fixture
 def ft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     """Run the command line in an empty folder, as `ft("plan", "--backbone", ...)`."""
     from ft.cli import cli

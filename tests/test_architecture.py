@@ -49,7 +49,7 @@ LAYERS = (
     },
     {"backbone", "model", "evaluation", "caching"},
     {"plan", "inspection", "checkpoints", "locking", "provenance"},
-    {"features", "feature_reuse", "proof", "feeds"},
+    {"job", "kept_images", "features", "feature_reuse", "proof", "feeds"},
     {"optim", "runs", "training", "solving"},
     {"report"},
     {"finetune", "inference"},

@@ -28,11 +28,13 @@ class CachePlan:
     """What is computed once. `promise` is "off" where nothing is, and `reason` says why, or why this promise.
 
     exact: bit for bit what the plain loop computes, in fp32. close: BatchNorm folded into convolutions, channels last,
-    fp32. fast: that in bf16. `images` counts images times views; `kept` says where their features are.
+    fp32. fast: that in bf16. `keeps` says what is kept: features of the frozen prefix, or where there is none that is
+    worth it, decoded images; `kept` where, and `images` counts images times views.
     """
 
     promise: Literal["off", "exact", "close", "fast"]
     reason: str
+    keeps: Literal["nothing", "images", "features"] = "nothing"
     tensors: tuple[str, ...] = ()
     bytes_per_image: int = 0
     images: int = 0
@@ -45,21 +47,24 @@ class CachePlan:
 
     @property
     def bytes(self) -> int:
-        """Bytes of all features together."""
+        """Bytes of all that is kept."""
         return self.bytes_per_image * self.images
 
 
 @dataclass(frozen=True)
 class CacheCost:
-    """What became of the plan: the promise kept, why, images (and views) computed, seconds until features were there.
+    """What became of the plan: the promise kept, why, and how many images (and views) were computed and decoded.
 
-    `computed` is 0 when the store had all of them; no image is then decoded.
+    Both are 0 when the store had all that was needed. `seconds` passed until it was there, `proof_seconds` of them
+    with the proof that it is what was promised.
     """
 
     promise: str
     reason: str
     computed: int = 0
+    decoded: int = 0
     seconds: float = 0.0
+    proof_seconds: float = 0.0
     ceiling: float = 1.0
 
 
@@ -74,19 +79,22 @@ def plan_cache(
     images = len(data.train) * (config.images.views or 1) + len(data.val)
     if wanted == "off":
         return CachePlan("off", "not asked for (--cache off)"), None
-    reason = _excluded(frozen, config)
-    found: FrozenPrefix | NoCut = NoCut(reason)
+    promise = _promise(config, machine)
+    reason = _seen_once(config)
+    if reason and not frozen:
+        reason = f"nothing is frozen, and {reason}"
     if not reason:
-        promise = _promise(config, machine)
-        layout = torch.channels_last if machine.channels_last else torch.contiguous_format
-        price = price_of(config, promise)
-        found = find_prefix(module, frozen, (3, image_size, image_size), price, memory_format=layout)
+        found = _find(module, frozen, config, machine, image_size, promise)
         reason = found.reason if isinstance(found, NoCut) else _unworthy(found.cut, config, images)
-    if isinstance(found, NoCut) or reason:
-        if wanted != "auto":
-            raise FtError(f"--cache {wanted} is not possible: {reason}")
-        return CachePlan("off", reason), None
-    return describe_cut(found.cut, promise, config, images), found
+        if isinstance(found, FrozenPrefix) and not reason:
+            return describe_cut(found.cut, promise, config, images), found
+        size = 3 * image_size**2
+        if size * images <= min(config.cache.memory_gb, config.cache.disk_gb) * GB:
+            return _images_only(reason, size, images, config), None
+        reason += f"; its decoded images would take {size * images / GB:.1f} GB, more than cache.memory_gb"
+    if wanted != "auto":
+        raise FtError(f"--cache {wanted} is not possible: {reason}")
+    return CachePlan("off", reason), None
 
 
 def resolve_augment(config: Config, only_head_trains: bool) -> Config:
@@ -110,6 +118,7 @@ def describe_cut(cut: Cut, promise: Literal["exact", "close", "fast"], config: C
     return CachePlan(
         promise=promise,
         reason=why if config.cache.promise != "auto" else f"{why}; chosen because the run is in {_precision(promise)}",
+        keeps="features",
         tensors=tuple(f"{t.path} {list(t.shape)}" for t in cut.tensors),
         bytes_per_image=cut.bytes,
         images=images,
@@ -120,6 +129,31 @@ def describe_cut(cut: Cut, promise: Literal["exact", "close", "fast"], config: C
         ceiling=cut.ceiling,
         barriers=tuple(str(barrier) for barrier in cut.barriers if barrier.kind != "trainable"),
     )
+
+
+def _images_only(reason: str, size: int, images: int, config: Config) -> CachePlan:
+    """The plan's account of keeping decoded images, which is exact whatever the network does with them."""
+    return CachePlan(
+        promise="exact",
+        reason=reason,
+        keeps="images",
+        bytes_per_image=size,
+        images=images,
+        views=config.images.views or 1,
+        kept="memory",
+    )
+
+
+def _find(
+    module: nn.Module, frozen: Collection[str], config: Config, machine: Machine, image_size: int, promise: str
+) -> FrozenPrefix | NoCut:
+    if not frozen:
+        return NoCut("nothing is frozen")
+    if config.training.mixup:
+        return NoCut("mixup blends images anew in every step, so what they give is never seen twice")
+    layout = torch.channels_last if machine.channels_last else torch.contiguous_format
+    price = price_of(config, promise)
+    return find_prefix(module, frozen, (3, image_size, image_size), price, memory_format=layout)
 
 
 def _promise(config: Config, machine: Machine) -> Literal["exact", "close", "fast"]:
@@ -134,10 +168,8 @@ def _promise(config: Config, machine: Machine) -> Literal["exact", "close", "fas
     return wanted
 
 
-def _excluded(frozen: Collection[str], config: Config) -> str:
-    """Why nothing can be kept, whatever the network; "" if something may be."""
-    if not frozen:
-        return "nothing is frozen"
+def _seen_once(config: Config) -> str:
+    """Why no image is seen twice, so that nothing can be kept, whatever the network; "" where it is."""
     augment, views = config.images.augment, config.images.views
     if augment != "none" and views is None:
         return (

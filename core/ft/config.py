@@ -112,6 +112,11 @@ class TrainingConfig(Section):
     momentum: float = Field(0.9, ge=0, lt=1, description="for sgd (Nesterov)")
     warmup_epochs: float = Field(1.0, ge=0, description="linear warm-up before the cosine")
     label_smoothing: float = Field(0.0, ge=0, lt=1)
+    mixup: float = Field(
+        0.0,
+        ge=0,
+        description="blend pairs of images and labels, shares from Beta(this, this); 0.2 is usual",
+    )
     class_weights: Literal["none", "balanced"] = Field("none", description="balanced: rare classes weigh more")
     clip_norm: float | None = Field(None, gt=0, description="largest norm of all gradients together")
     auto_batch: bool = Field(False, description="when memory runs out, compute a batch in parts and add up gradients")

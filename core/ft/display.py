@@ -93,10 +93,15 @@ class Display:
 
             yield show
 
-    def features_ready(self, computed: int, seconds: float) -> None:
+    def features_ready(self, computed: int, decoded: int, seconds: float) -> None:
         """Where the frozen prefix's features came from."""
-        source = f"computed for {computed} images in {seconds:.1f} s" if computed else "found, no image was decoded"
-        self.say(f"features of the frozen prefix: {source}")
+        source = f"computed for {computed} images in {seconds:.1f} s" if computed else "found"
+        self.say(f"features of the frozen prefix: {source}{'' if decoded else ', no image was decoded'}")
+
+    def images_ready(self, decoded: int, seconds: float) -> None:
+        """Where decoded images came from."""
+        source = f"{decoded} decoded in {seconds:.1f} s" if decoded else "found, none was decoded"
+        self.say(f"images: {source}")
 
     def epoch(self, record: EpochRecord, epochs: int, is_best: bool) -> None:
         """One line for a finished epoch."""

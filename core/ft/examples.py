@@ -12,7 +12,7 @@ from ft.config import Config
 from ft.data import ImageData
 from ft.devices import Machine
 from ft.extensions import Preprocessing
-from ft.images import ImageDataset, eval_transform
+from ft.images import ImageDataset, eval_transform, network_input
 from ft.loaders import epoch_batches
 
 
@@ -33,4 +33,4 @@ class Examples:
         dataset = ImageDataset(self.data.train, eval_transform(self.preprocessing), self.config.seed)
         for batch in epoch_batches(len(dataset), self.config.training.batch_size, self.config.seed, 0, shuffle=True):
             images, labels, _ = default_collate([dataset[0, index] for index in batch])
-            yield self.machine.send(images), labels.to(self.machine.device)
+            yield network_input(images, self.preprocessing, self.machine), labels.to(self.machine.device)

@@ -2,36 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
 
-import PIL
 import torch
-import torchvision
 from torch import fx
 
-from ft.config import Config
-from ft.data import ImageData, Item
-from ft.devices import Machine
-from ft.display import Display
-from ft.extensions import Preprocessing
 from ft.feature_reuse import find_shallower, padded_rows
-from ft.feature_store import Entry, FeatureStore, Shape, Tensors, Writer
-from ft.images import ImageDataset, Transform, eval_transform, train_transform
-from ft.loaders import make_loader
+from ft.feature_store import Entry, FeatureStore, Shape, Tensors
+from ft.images import network_input
+from ft.job import Job
+from ft.kept_images import Part, about_images, find_images, image_parts, key_of, pixel_batches
 from ft.prefix.digest import prefix_digest
 from ft.prefix.fold import Promise, prepare_prefix
 from ft.prefix.probe import run_padded
 from ft.prefix.records import CutTensor
 from ft.prefix.split import Halves
 from ft.proof import Proved
-from ft.signals import StopRequest
 
-STORE_FORMAT = 1
 PASS_BATCH = 32
 """Images a batch of the feature pass where the promise does not fix it."""
 
@@ -41,6 +30,7 @@ class Features:
     """What crosses the cut, for every training image and view (row view * N + image) and every validation image.
 
     `any_size` says that the features of a short batch are these, too; where not, they have to be computed for it.
+    `computed` and `decoded` count the images (and views) that this took.
     """
 
     halves: Halves
@@ -50,133 +40,88 @@ class Features:
     views: int
     any_size: bool
     computed: int
+    decoded: int
 
 
-@dataclass(frozen=True)
-class _Part:
-    """Images whose features are one entry of the store.
+@dataclass(frozen=True, eq=False)
+class _Pass:
+    """How the features of one part are computed.
 
-    Training batches are always full, since another epoch's short batch has other images; the plain loop's validation
-    batches are the same every time, the short one, too.
+    Training batches are always full (`padded`), since another epoch's short batch has other images; the plain loop's
+    validation batches are the same every time, the short one, too.
     """
 
-    name: str
-    items: Sequence[Item]
-    transform: Transform
-    views: int
+    proved: Proved
+    promise: Promise
+    batch_size: int
     padded: bool
-    random: Mapping[str, Any]
 
 
-def get_features(
-    proved: Proved,
-    promise: Promise,
-    data: ImageData,
-    preprocessing: Preprocessing,
-    config: Config,
-    machine: Machine,
-    display: Display,
-    stop: StopRequest,
-) -> Features:
+def get_features(proved: Proved, promise: Promise, job: Job) -> Features:
     """Return the features of all training and validation images, computing those that the store does not have.
 
     Raises StopAsked when a signal asks to stop meanwhile; nothing half done is then left behind.
     """
-    halves, cut = proved.halves, proved.cut
+    halves, config, machine = proved.halves, job.config, job.machine
     assert halves.suffix_eval is not None
-    augment, views = config.images.augment, config.images.views or 1
-    drawn = {} if augment == "none" else {"augment": augment, "views": views, "seed": config.seed}
-    parts = (
-        _Part("training", data.train, train_transform(preprocessing, augment), views, True, drawn),
-        _Part("validation", data.val, eval_transform(preprocessing), 1, promise != "exact", {}),
-    )
     store = FeatureStore(int(config.cache.disk_gb * 1e9))
     batch_size = config.training.batch_size if promise == "exact" else PASS_BATCH
     made_with = {
-        "format": STORE_FORMAT,
         "prefix": prefix_digest(halves.prefix),
         "promise": promise,
         "batch_size": batch_size,
         "channels_last": machine.channels_last,
         "device": torch.device(machine.device).type,
         "processor": torch.backends.cpu.get_cpu_capability() if machine.device == "cpu" else platform.machine(),
-        "versions": [torch.__version__, torchvision.__version__, PIL.__version__],
-        "preprocessing": json.loads(json.dumps(asdict(preprocessing))),
     }
-    prefix: Callable[[torch.Tensor], Tensors] | None = None
-    found, computed = [], 0
-    for part in parts:
-        images = hashlib.sha256("".join(data.digests[item.path] for item in part.items).encode()).hexdigest()
-        about = {**made_with, **part.random, "padded": part.padded, "images": images}
-        key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:32]
+    found, computed, decoded = [], 0, 0
+    for part in image_parts(job):
+        padded = part.name == "training" or promise != "exact"
+        about = {**about_images(part, job), **made_with, "padded": padded}
+        key = key_of(about)
         entry = store.find(key)
         if entry is None:
-            shapes = [Shape(_row_shape(t), _kept_type(t.dtype, promise)) for t in cut.tensors]
-            note = {**about, "cut": asdict(cut), "backbone": config.backbone.use}
+            shapes = [Shape(_row_shape(t), _kept_type(t.dtype, promise)) for t in proved.cut.tensors]
+            note = {**about, "cut": asdict(proved.cut), "backbone": config.backbone.use}
+            one = _Pass(proved, promise, batch_size, padded)
             shallower = find_shallower(store, about, proved, promise)
-            with store.write(key, shapes, len(part.items) * part.views, note) as writer:
-                if shallower is not None:
-                    _continue(*shallower, store, part, batch_size, writer, config, machine, display, stop)
-                else:
-                    prefix = prefix or prepare_prefix(halves.prefix, promise).to(machine.device)
-                    _compute(prefix, part, batch_size, writer, config, machine, display, stop)
-                    computed += len(part.items) * part.views
+            if shallower is None:
+                computed += part.rows
+                decoded += 0 if find_images(store, part, job) else part.rows
+            rows = _continued(*shallower, store, part, one, job) if shallower else _computed(store, part, one, job)
+            with store.write(key, shapes, part.rows, note) as writer, torch.inference_mode():
+                for row, tensors in rows:
+                    writer.put(row, tensors)
             entry = store.find(key)
             assert entry is not None, "what was just published is there"
         found.append(store.read(entry, in_memory=entry.size <= config.cache.memory_gb * 1e9))
-    return Features(halves, halves.suffix_eval, found[0], found[1], views, proved.any_size, computed)
+    views = config.images.views or 1
+    return Features(halves, halves.suffix_eval, found[0], found[1], views, proved.any_size, computed, decoded)
 
 
-def _compute(
-    prefix: Callable[[torch.Tensor], Tensors],
-    part: _Part,
-    batch_size: int,
-    writer: Writer,
-    config: Config,
-    machine: Machine,
-    display: Display,
-    stop: StopRequest,
-) -> None:
-    dataset = ImageDataset(part.items, part.transform, config.seed)
-    loader = make_loader(dataset, batch_size, config.machine.workers, machine.device, shuffle=False, stop=stop)
-    rows = len(part.items)
-    try:
-        with torch.inference_mode(), display.progress(f"{part.name} features", rows * part.views) as bar:
-            for view in range(part.views):
-                for images, _, indices in loader.epoch(view):
-                    row = view * rows + int(indices[0])
-                    sent = machine.send(images)
-                    writer.put(row, run_padded(prefix, sent, batch_size) if part.padded else prefix(sent))
-                    bar.advance(row + len(indices))
-                    stop.check()
-    finally:
-        loader.close()
+def _computed(store: FeatureStore, part: Part, one: _Pass, job: Job) -> Iterator[tuple[int, Tensors]]:
+    """Yield (first row, features) of a part's batches, from its images."""
+    prefix = prepare_prefix(one.proved.halves.prefix, one.promise).to(job.machine.device)
+    for row, pixels in pixel_batches(store, part, one.batch_size, job, f"{part.name} features"):
+        images = network_input(pixels, job.preprocessing, job.machine)
+        yield row, run_padded(prefix, images, one.batch_size) if one.padded else prefix(images)
 
 
-def _continue(
-    entry: Entry,
-    bridge: Callable[[Tensors], Tensors],
-    store: FeatureStore,
-    part: _Part,
-    batch_size: int,
-    writer: Writer,
-    config: Config,
-    machine: Machine,
-    display: Display,
-    stop: StopRequest,
-) -> None:
-    """Compute a part's features from those that were kept for a shallower freeze, in the same batches."""
-    rows = len(part.items)
-    kept = store.read(entry, in_memory=entry.size <= config.cache.memory_gb * 1e9)
-    with torch.inference_mode(), display.progress(f"{part.name} features", entry.rows) as bar:
-        for view in range(part.views):
-            for start in range(view * rows, (view + 1) * rows, batch_size):
-                end = min(start + batch_size, (view + 1) * rows)
-                given = padded_rows(kept, start, end, batch_size if part.padded else end - start)
-                got = bridge(tuple(tensor.to(machine.device) for tensor in given))
-                writer.put(start, tuple(tensor[: end - start] for tensor in got))
+def _continued(
+    entry: Entry, bridge: Callable[[Tensors], Tensors], store: FeatureStore, part: Part, one: _Pass, job: Job
+) -> Iterator[tuple[int, Tensors]]:
+    """Yield (first row, features) from those that were kept for a shallower freeze, in the same batches."""
+    count, size = len(part.items), one.batch_size
+    kept = store.read(entry, in_memory=entry.size <= job.config.cache.memory_gb * 1e9)
+    with job.display.progress(f"{part.name} features", part.rows) as bar:
+        for first in range(0, part.rows, count):
+            for row in range(first, first + count, size):
+                end = min(row + size, first + count)
+                given = padded_rows(kept, row, end, size if one.padded else end - row)
+                got = bridge(tuple(tensor.to(job.machine.device) for tensor in given))
+                yield row, tuple(tensor[: end - row] for tensor in got)
                 bar.advance(end)
-                stop.check()
+                job.stop.check()
 
 
 def _row_shape(tensor: CutTensor) -> tuple[int, ...]:

@@ -12,13 +12,16 @@ from torch import fx, nn
 
 from ft.caching import CacheCost
 from ft.config import Config
-from ft.data import ImageData, Item
+from ft.data import Item
 from ft.devices import Machine
 from ft.display import Display
 from ft.extensions import Preprocessing
+from ft.feature_store import FeatureStore
 from ft.features import Features, get_features
-from ft.images import ImageDataset, eval_transform, train_transform
-from ft.loaders import epoch_batches, make_loader
+from ft.images import ImageDataset, eval_transform, network_input, train_transform
+from ft.job import Job
+from ft.kept_images import KeptImages, get_images, image_parts, kept_batches
+from ft.loaders import Loader, epoch_batches, make_loader
 from ft.plan import Plan
 from ft.prefix.find import FrozenPrefix
 from ft.proof import NotProved, prove
@@ -33,8 +36,11 @@ class Feed(Protocol):
     def batches(self, epoch: int, skip: int) -> Iterator[tuple[Any, torch.Tensor]]:
         """Yield (inputs, labels [N] on the CPU) of an epoch's steps after the first `skip`."""
 
-    def forward(self, inputs: Any) -> Any:
-        """The network's outputs in train mode for a batch's inputs."""
+    def forward(self, inputs: Any, share: float = 1.0) -> Any:
+        """The network's outputs in train mode for a batch's inputs.
+
+        With a `share` below 1, each image is blended with that of the opposite place in the batch, which has the rest.
+        """
 
     def validation(self, stop: StopRequest) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Yield (logits [N, C] in float32, labels [N]), both on the CPU, for the validation images in their order."""
@@ -43,102 +49,106 @@ class Feed(Protocol):
         """Let go of processes and memory."""
 
 
-def open_feed(
-    module: nn.Module,
-    plan: Plan,
-    prefix: FrozenPrefix | None,
-    data: ImageData,
-    preprocessing: Preprocessing,
-    config: Config,
-    machine: Machine,
-    display: Display,
-    stop: StopRequest,
-) -> Feed:
+def open_feed(module: nn.Module, plan: Plan, prefix: FrozenPrefix | None, job: Job) -> Feed:
     """Return the feed that the plan chose, once it is proved on real images to be what was promised.
 
     Where the proof fails, the plain loop runs and a warning says why.
     """
     cost = CacheCost("off", plan.cache.reason)
+    started = time.perf_counter()
+    if plan.cache.keeps == "images":
+        return _kept_image_feed(module, plan, job, started)
     if prefix is not None:
-        started = time.perf_counter()
         try:
-            proved = prove(module, prefix, plan, data, preprocessing, config, machine)
+            proved = prove(module, prefix, plan, job)
         except NotProved as error:
-            display.warn(f"the frozen prefix is computed in every epoch after all: {error}")
+            job.display.warn(f"the frozen prefix is computed in every epoch after all: {error}")
             cost = CacheCost("off", str(error))
         else:
-            promise = plan.cache.promise
-            assert promise != "off"
-            features = get_features(proved, promise, data, preprocessing, config, machine, display, stop)
+            assert plan.cache.promise != "off"
+            proof = time.perf_counter() - started
+            features = get_features(proved, plan.cache.promise, job)
             seconds = time.perf_counter() - started
-            display.features_ready(features.computed, seconds)
-            cost = CacheCost(promise, plan.cache.reason, features.computed, seconds, proved.cut.ceiling)
-            return FeatureFeed(features, cost, data, preprocessing, config, machine)
-    return ImageFeed(module, cost, data, preprocessing, config, machine, display, stop)
+            job.display.features_ready(features.computed, features.decoded, seconds)
+            cost = CacheCost(
+                plan.cache.promise,
+                plan.cache.reason,
+                features.computed,
+                features.decoded,
+                seconds,
+                proof,
+                proved.cut.ceiling,
+            )
+            return FeatureFeed(features, cost, job)
+    transform = train_transform(job.preprocessing, job.config.images.augment)
+    dataset = ImageDataset(job.data.train, transform, job.config.seed, job.config.images.views)
+    return ImageFeed(module, cost, job, _loader(dataset, job.config, job.machine, True, job.stop))
+
+
+def _kept_image_feed(module: nn.Module, plan: Plan, job: Job, started: float) -> ImageFeed:
+    store = FeatureStore(int(job.config.cache.disk_gb * 1e9))
+    training, validation = image_parts(job)
+    train, decoded = get_images(store, training, job)
+    val, more = get_images(store, validation, job)
+    decoded += more
+    seconds = time.perf_counter() - started
+    job.display.images_ready(decoded, seconds)
+    cost = CacheCost(plan.cache.promise, plan.cache.reason, 0, decoded, seconds, 0.0, 1.0)
+    kept = kept_batches(val, validation, job, shuffle=False)
+    return ImageFeed(module, cost, job, kept_batches(train, training, job, shuffle=True), kept)
 
 
 class ImageFeed:
-    """The plain loop: every image is decoded, augmented and computed anew in every epoch."""
+    """The plain loop: images through the whole network in every epoch, as `images` brings them: decoded anew, or kept.
+
+    Validation images come from `validation_images`, or are decoded each time.
+    """
 
     def __init__(
         self,
         module: nn.Module,
         cost: CacheCost,
-        data: ImageData,
-        preprocessing: Preprocessing,
-        config: Config,
-        machine: Machine,
-        display: Display,
-        stop: StopRequest,
+        job: Job,
+        images: Loader | KeptImages,
+        validation_images: KeptImages | None = None,
     ) -> None:
         self.cost = cost
-        self._module, self._data, self._preprocessing = module, data, preprocessing
-        self._config, self._machine, self._display = config, machine, display
-        transform = train_transform(preprocessing, config.images.augment)
-        dataset = ImageDataset(data.train, transform, config.seed, config.images.views)
-        self._loader = make_loader(
-            dataset, config.training.batch_size, config.machine.workers, machine.device, shuffle=True, stop=stop
-        )
+        self._module, self._job, self._images, self._validation_images = module, job, images, validation_images
 
     def batches(self, epoch: int, skip: int) -> Iterator[tuple[Any, torch.Tensor]]:
-        for images, labels, _ in self._loader.epoch(epoch, skip):
-            yield images, labels
+        for pixels, labels, _ in self._images.epoch(epoch, skip):
+            yield pixels, labels
 
-    def forward(self, inputs: Any) -> Any:
-        return self._module(self._machine.send(inputs))
+    def forward(self, inputs: Any, share: float = 1.0) -> Any:
+        images = network_input(inputs, self._job.preprocessing, self._job.machine)
+        return self._module(images if share == 1.0 else images.lerp(images.flip(0), 1 - share))
 
     def validation(self, stop: StopRequest) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        items = self._data.val
-        return predict_batches(
-            self._module, items, self._preprocessing, self._config, self._machine, self._display, stop
-        )
+        job = self._job
+        if self._validation_images is None:
+            return predict_batches(
+                self._module, job.data.val, job.preprocessing, job.config, job.machine, job.display, stop
+            )
+        return _predicted(self._module, self._validation_images, job.preprocessing, job.machine, job.display, stop)
 
     def close(self) -> None:
-        self._loader.close()
+        self._images.close()
 
 
 class FeatureFeed:
     """The frozen prefix's features, computed once, through the rest of the network."""
 
-    def __init__(
-        self,
-        features: Features,
-        cost: CacheCost,
-        data: ImageData,
-        preprocessing: Preprocessing,
-        config: Config,
-        machine: Machine,
-    ) -> None:
+    def __init__(self, features: Features, cost: CacheCost, job: Job) -> None:
         self.cost = cost
-        self._features, self._config, self._machine = features, config, machine
-        self._labels = torch.tensor([item.label for item in data.train])
-        self._val_labels = torch.tensor([item.label for item in data.val])
-        transform = train_transform(preprocessing, config.images.augment)
-        self._images = ImageDataset(data.train, transform, config.seed, config.images.views)
+        self._features, self._job, self._machine = features, job, job.machine
+        self._labels = torch.tensor([item.label for item in job.data.train])
+        self._val_labels = torch.tensor([item.label for item in job.data.val])
+        transform = train_transform(job.preprocessing, job.config.images.augment)
+        self._images = ImageDataset(job.data.train, transform, job.config.seed, job.config.images.views)
 
     def batches(self, epoch: int, skip: int) -> Iterator[tuple[Any, torch.Tensor]]:
-        n, view, size = len(self._labels), epoch % self._features.views, self._config.training.batch_size
-        for batch in epoch_batches(n, size, self._config.seed, epoch, shuffle=True)[skip:]:
+        n, view, size = len(self._labels), epoch % self._features.views, self._job.config.training.batch_size
+        for batch in epoch_batches(n, size, self._job.config.seed, epoch, shuffle=True)[skip:]:
             rows = torch.tensor(batch)
             if len(batch) == size or self._features.any_size:
                 yield tuple(tensor[view * n + rows] for tensor in self._features.train), self._labels[rows]
@@ -147,9 +157,10 @@ class FeatureFeed:
 
     def _compute(self, epoch: int, batch: Sequence[int]) -> tuple[torch.Tensor, ...]:
         """The features of a short batch, where they are not bit for bit those of full ones."""
-        images = torch.stack([self._images[epoch, index][0] for index in batch])
+        pixels = torch.stack([self._images[epoch, index][0] for index in batch])
         with torch.inference_mode():
-            features: tuple[torch.Tensor, ...] = self._features.halves.prefix(self._machine.send(images))
+            images = network_input(pixels, self._job.preprocessing, self._machine)
+            features: tuple[torch.Tensor, ...] = self._features.halves.prefix(images)
         return features
 
     @property
@@ -169,11 +180,12 @@ class FeatureFeed:
         labels = self._labels.repeat(self._features.views)
         return entering[0].clone(), labels.to(self._machine.device)
 
-    def forward(self, inputs: Any) -> Any:
+    def forward(self, inputs: Any, share: float = 1.0) -> Any:
+        assert share == 1.0, "the plan keeps no features of images that are blended"
         return self._features.halves.suffix(tuple(self._ready(tensor) for tensor in inputs))
 
     def validation(self, stop: StopRequest) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        n, size = len(self._val_labels), self._config.training.batch_size
+        n, size = len(self._val_labels), self._job.config.training.batch_size
         for start in range(0, n, size):
             inputs = tuple(self._ready(tensor[start : start + size]) for tensor in self._features.val)
             with torch.inference_mode(), self._machine.autocast():
@@ -202,15 +214,32 @@ def predict_batches(
     stop: StopRequest | None = None,
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Yield (logits [N, C] in float32, labels [N]), both on the CPU, for `items` in their order; in eval mode."""
-    module.eval()
     dataset = ImageDataset(items, eval_transform(preprocessing), config.seed)
-    size, workers = config.training.batch_size, config.machine.workers
-    loader = make_loader(dataset, size, workers, machine.device, shuffle=False, stop=stop)
-    with closing(loader), display.progress("evaluating", len(loader)) as bar:
-        for done, (images, labels, _) in enumerate(loader.epoch(0), start=1):
+    stop = stop or StopRequest()
+    loader = _loader(dataset, config, machine, False, stop)
+    with closing(loader):
+        yield from _predicted(module, loader, preprocessing, machine, display, stop)
+
+
+def _predicted(
+    module: nn.Module,
+    images: Loader | KeptImages,
+    preprocessing: Preprocessing,
+    machine: Machine,
+    display: Display,
+    stop: StopRequest,
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    module.eval()
+    with display.progress("evaluating", len(images)) as bar:
+        for done, (pixels, labels, _) in enumerate(images.epoch(0), start=1):
             with torch.inference_mode(), machine.autocast():
-                logits = module(machine.send(images))
+                logits = module(network_input(pixels, preprocessing, machine))
             yield logits.float().cpu(), labels
             bar.advance(done)
-            if stop is not None:
-                stop.check()
+            stop.check()
+
+
+def _loader(dataset: ImageDataset, config: Config, machine: Machine, shuffle: bool, stop: StopRequest) -> Loader:
+    return make_loader(
+        dataset, config.training.batch_size, config.machine.workers, machine.device, shuffle=shuffle, stop=stop
+    )

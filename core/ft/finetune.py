@@ -19,6 +19,7 @@ from ft.evaluation import evaluate
 from ft.examples import Examples
 from ft.feeds import open_feed, predict_batches
 from ft.freezing import apply_frozen, choose_frozen, frozen_digest, frozen_modules, needs_data
+from ft.job import Job
 from ft.loaders import explained_deaths
 from ft.memory import explained_shortage
 from ft.model import Model, build_model
@@ -100,7 +101,8 @@ def finetune(config: Config, plugins: Plugins, display: Display, resume: Run | N
         display.run_begins(run, plan, (*ready.built.notes, *data.notes))
 
         before = frozen_digest(module, plan.frozen, plan.frozen_modules)
-        feed = open_feed(module, plan, ready.prefix, data, ready.built.preprocessing, config, machine, display, stop)
+        job = Job(data, ready.built.preprocessing, config, machine, display, stop)
+        feed = open_feed(module, plan, ready.prefix, job)
         with closing(feed):
             fit = solve if config.training.optimizer == "lbfgs" else train
             history = fit(module, plan, feed, data, config, machine, run, display, stop)

@@ -1,4 +1,8 @@
-"""From image files to the tensors a backbone was pretrained on."""
+"""From image files to the tensors a backbone was pretrained on.
+
+Images stay bytes (uint8) for as long as they can: decoding, resizing and augmenting them, handing them from process to
+process and keeping them all cost a quarter of what floats would. `network_input` makes the floats, batch by batch.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +24,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import InterpolationMode, functional as F
 
 from ft.config import ImagesConfig
+from ft.devices import Machine
 from ft.errors import FtError
 from ft.extensions import Interpolation, Preprocessing
 
@@ -27,7 +32,7 @@ if TYPE_CHECKING:
     from ft.data import Item
 
 Transform = Callable[[Tensor], Tensor]
-"""A uint8 image [3, H, W] in, a float32 image [3, S, S] out."""
+"""A uint8 image [3, H, W] in, a uint8 image [3, S, S] out."""
 
 Augment = Literal["auto", "none", "flip", "standard", "strong"]
 
@@ -85,8 +90,8 @@ def effective_preprocessing(published: Preprocessing, images: ImagesConfig) -> P
 
 
 def eval_transform(preprocessing: Preprocessing) -> Transform:
-    """The published preprocessing, without any randomness."""
-    return _steps(partial(_square, preprocessing), partial(_normalise, preprocessing))
+    """The published resize and crop, without any randomness."""
+    return partial(_square, preprocessing)
 
 
 def train_transform(preprocessing: Preprocessing, augment: Augment) -> Transform:
@@ -99,22 +104,35 @@ def train_transform(preprocessing: Preprocessing, augment: Augment) -> Transform
     """
     assert augment != "auto", "the plan resolves it"
     flip = v2.RandomHorizontalFlip()
-    normalise = partial(_normalise, preprocessing)
     if augment == "none":
         return eval_transform(preprocessing)
     if augment == "flip":
-        return _steps(partial(_square, preprocessing), flip, normalise)
+        return _steps(partial(_square, preprocessing), flip)
     mode = _MODES[preprocessing.interpolation]
     section = v2.RandomResizedCrop(preprocessing.crop_size, scale=(_SMALLEST_CROP, 1.0), interpolation=mode)
     geometry = [partial(_fitted, preprocessing), section, flip]
     if augment == "standard":
-        return _steps(*geometry, normalise)
+        return _steps(*geometry)
     trivial = v2.TrivialAugmentWide(interpolation=InterpolationMode.BILINEAR)
-    return _steps(*geometry, trivial, normalise, v2.RandomErasing(p=0.25))
+    erased = v2.RandomErasing(p=0.25, value=_mean_colour(preprocessing))
+    return _steps(*geometry, trivial, erased)
+
+
+def network_input(pixels: Tensor, preprocessing: Preprocessing, machine: Machine) -> Tensor:
+    """Make of uint8 images [N, 3, S, S] what the network takes: normalised float32, on the device, in its layout."""
+    return machine.send(normalise(pixels.to(machine.device, non_blocking=True), preprocessing))
+
+
+def normalise(pixels: Tensor, preprocessing: Preprocessing) -> Tensor:
+    """Make of uint8 images [..., 3, S, S] float32 ones, as published: to [0, 1], less the mean, by the deviation."""
+    # Channel by channel in memory, because a subtraction with three values in its inner loop is slow.
+    scaled = F.to_dtype(pixels.contiguous(), torch.float32, scale=True)
+    normalised: Tensor = F.normalize(scaled, list(preprocessing.mean), list(preprocessing.std), inplace=True)
+    return normalised
 
 
 class ImageDataset(Dataset[tuple[Tensor, int, int]]):
-    """Images by (epoch, index): a transformed image [3, S, S], its label, and the index.
+    """Images by (epoch, index): a transformed image [3, S, S] in uint8, its label, and the index.
 
     What is random in the transform is a function of (seed, epoch, index), whichever process computes it; the state
     of torch's default generator is as before afterwards. With `views`, epochs repeat the first so many.
@@ -197,9 +215,14 @@ def _fitted(preprocessing: Preprocessing, image: Tensor) -> Tensor:
 def _pad(preprocessing: Preprocessing, image: Tensor) -> Tensor:
     height, width = image.shape[-2:]
     down, across = max(0, width - height), max(0, height - width)
-    fill = [float(round(255 * mean)) for mean in preprocessing.mean]
-    padded: Tensor = F.pad(image, [across // 2, down // 2, across - across // 2, down - down // 2], fill=fill)
+    sides = [across // 2, down // 2, across - across // 2, down - down // 2]
+    padded: Tensor = F.pad(image, sides, fill=_mean_colour(preprocessing))
     return padded
+
+
+def _mean_colour(preprocessing: Preprocessing) -> list[float]:
+    """What the network sees as nothing: 0 once it is normalised, but for rounding."""
+    return [float(round(255 * mean)) for mean in preprocessing.mean]
 
 
 def _resize(preprocessing: Preprocessing, image: Tensor, size: tuple[int, int]) -> Tensor:
@@ -208,10 +231,3 @@ def _resize(preprocessing: Preprocessing, image: Tensor, size: tuple[int, int]) 
         return _to_tensor(F.to_pil_image(image).resize((size[1], size[0]), filter_))
     resized: Tensor = F.resize(image, list(size), interpolation=_MODES[preprocessing.interpolation], antialias=True)
     return resized
-
-
-def _normalise(preprocessing: Preprocessing, image: Tensor) -> Tensor:
-    # Read from disk, pixels lie in memory channel by channel last; the uint8 copy is the cheap one to reorder.
-    scaled = F.to_dtype(image.contiguous(), torch.float32, scale=True)
-    normalised: Tensor = F.normalize(scaled, list(preprocessing.mean), list(preprocessing.std), inplace=True)
-    return normalised

@@ -22,7 +22,7 @@ from ft.images import ImageDataset
 from ft.signals import StopRequest
 
 Batch = tuple[Tensor, Tensor, Tensor]
-"""Images [N, 3, S, S] in float32, labels [N], indices into the dataset [N]."""
+"""Images [N, 3, S, S] in uint8, labels [N], indices into the dataset [N]."""
 
 # Workers end at once on this one. SIGTERM, which torch would send, they have to ignore.
 _END = getattr(signal, "SIGUSR1", None)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import nn
 
 from ft.caching import price_of
-from ft.config import Config
-from ft.data import ImageData
-from ft.devices import Machine
-from ft.extensions import Preprocessing
-from ft.images import ImageDataset, train_transform
+from ft.feature_store import FeatureStore
+from ft.images import network_input
+from ft.job import Job
+from ft.kept_images import get_images, some_training_images
 from ft.loaders import epoch_batches
 from ft.plan import Plan
 from ft.prefix.find import FrozenPrefix, split_module, steady
@@ -36,15 +34,7 @@ class Proved:
     any_size: bool = True
 
 
-def prove(
-    module: nn.Module,
-    prefix: FrozenPrefix,
-    plan: Plan,
-    data: ImageData,
-    preprocessing: Preprocessing,
-    config: Config,
-    machine: Machine,
-) -> Proved:
+def prove(module: nn.Module, prefix: FrozenPrefix, plan: Plan, job: Job) -> Proved:
     """Return the halves of the network, cut earlier than planned where *exact* needs that.
 
     *exact*: an image's features do not depend on where, and beside what, it lies in a batch, and one step through the
@@ -52,12 +42,10 @@ def prove(
     """
     if plan.cache.promise != "exact":
         return Proved(_halves(prefix), prefix.cut, prefix.observed)
+    config = job.config
     size = max(2, config.training.batch_size)
-    dataset = ImageDataset(data.train, train_transform(preprocessing, config.images.augment), config.seed)
-    chosen = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(0)).repeat(
-        -(-2 * size // len(dataset))
-    )
-    images = machine.send(torch.stack([dataset[0, int(index)][0] for index in chosen[: 2 * size]]))
+    pixels, _ = get_images(FeatureStore(int(config.cache.disk_gb * 1e9)), some_training_images(job, 2 * size), job)
+    images = network_input(pixels, job.preprocessing, job.machine)
     batch = images[:size]
     prefix = steady(prefix, plan.frozen, batch, (size,), price_of(config, "exact"))
     if prefix.cut.keeps_images:
@@ -66,7 +54,7 @@ def prove(
     reason = probe_shuffled(halves.prefix, images, size) or probe_equality(module, halves, batch)
     if reason:
         raise NotProved(f"what an image gives {reason}" if reason.startswith("depends") else reason)
-    short = {len(each) for each in epoch_batches(len(data.train), size, config.seed, 0, shuffle=True)} - {size}
+    short = {len(each) for each in epoch_batches(len(job.data.train), size, config.seed, 0, shuffle=True)} - {size}
     any_size = not probe_batch_invariance(halves.prefix, batch, sorted(short))
     return Proved(halves, prefix.cut, prefix.observed, any_size)
 

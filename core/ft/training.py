@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.distributions import Beta
 from torch.nn.functional import cross_entropy
 
 from ft.checkpoints import Checkpoint, EpochRecord, Position, moving_tensors
@@ -149,8 +150,9 @@ def learn(
     """Leave a batch's gradients in `module`; return its loss, how many answers are right, and the number of parts.
 
     The batch is computed in `parts`, and in twice as many when memory runs out. The gradients of the parts add up to
-    the batch's, but BatchNorm that trains sees one part at a time. Raises FtError, with the size that fits, when
-    memory runs out and the config does not allow parts.
+    the batch's, but BatchNorm that trains sees one part at a time. With mixup (Zhang et al. 2018, section 2) one share
+    is drawn for the step, and a right answer is one that names the image with that share. Raises FtError, with the
+    size that fits, when memory runs out and the config does not allow parts.
     """
     moved = {name: buffer.clone() for name, buffer in module.named_buffers()} if training.auto_batch else {}
 
@@ -160,11 +162,15 @@ def learn(
             if name in moved:
                 buffer.copy_(moved[name])  # an attempt that failed moved the statistics
         torch.manual_seed(batch.seed)
+        share = float(Beta(training.mixup, training.mixup).sample()) if training.mixup else 1.0
         total, hits = 0.0, 0
         for inputs, labels in batch.split(parts):
             with machine.autocast():
-                outputs = feed.forward(inputs)
+                outputs = feed.forward(inputs, share)
             loss, logits = total_loss(outputs, labels, criterion, plan.aux_loss_weight)
+            if share < 1.0:
+                blended, _ = total_loss(outputs, labels.flip(0), criterion, plan.aux_loss_weight)
+                loss = share * loss + (1 - share) * blended
             if parts > 1:
                 loss = loss * (criterion.weight(labels) / criterion.weight(batch.labels))
             loss.backward()  # type: ignore[no-untyped-call]

@@ -17,11 +17,14 @@ from torchvision.transforms._presets import ImageClassification
 from ft import FtError, Preprocessing
 from ft.config import ImagesConfig
 from ft.data import Item
+from ft.devices import Machine
 from ft.images import (
     Augment,
     ImageDataset,
     effective_preprocessing,
     eval_transform,
+    network_input,
+    normalise,
     open_image,
     read_image,
     train_transform,
@@ -138,7 +141,7 @@ def test_evaluation_gives_the_pixels_of_the_published_preset(
     preprocessing = Preprocessing(crop_size=64, resize_size=73, interpolation=mode)  # type: ignore[arg-type]
     published = ImageClassification(crop_size=64, resize_size=73, interpolation=InterpolationMode(mode))
     picture(*size).save(tmp_path / "a.png")
-    ours = eval_transform(preprocessing)(read_image(tmp_path / "a.png"))
+    ours = normalise(eval_transform(preprocessing)(read_image(tmp_path / "a.png")), preprocessing)
     theirs = published(Image.open(tmp_path / "a.png"))
     level = 1 / 255 / min(preprocessing.std)
     assert (ours.dtype, ours.shape) == (theirs.dtype, theirs.shape)
@@ -146,12 +149,30 @@ def test_evaluation_gives_the_pixels_of_the_published_preset(
     assert float((ours - theirs).abs().mean()) <= 0.02 * tolerance * level + 1e-6
 
 
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_a_batch_is_normalised_to_the_bits_of_each_image(channels_last: bool) -> None:
+    machine = Machine("cpu", "fp32", channels_last)
+    pixels = torch.randint(0, 256, (5, 3, 17, 17), dtype=torch.uint8)
+    batch = network_input(pixels, SMALL, machine)
+    assert torch.equal(batch, torch.stack([normalise(each, SMALL) for each in pixels]))
+    assert batch.is_contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
+
+
+def test_what_strong_augmentation_erases_is_the_mean_colour() -> None:
+    image = torch.full((3, 50, 60), 255, dtype=torch.uint8)
+    strong = train_transform(SMALL, "strong")
+    torch.manual_seed(0)
+    mean = torch.tensor([round(255 * each) for each in SMALL.mean], dtype=torch.uint8)
+    erased = [int((strong(image) == mean[:, None, None]).all(0).sum()) for _ in range(40)]
+    assert 4 <= sum(area > 10 for area in erased) <= 20
+
+
 def test_squash_shows_all_of_the_image_and_pad_keeps_its_shape() -> None:
     image = torch.zeros(3, 20, 80, dtype=torch.uint8)
     image[:, :, :8] = 255  # a white edge, which the crop of the centre does not show
     plain = {"crop_size": 40, "resize_size": 40, "mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
     cropped, squashed, padded = (
-        eval_transform(Preprocessing(**plain, fit=fit))(image)  # type: ignore[arg-type]
+        normalise(eval_transform(Preprocessing(**plain, fit=fit))(image), Preprocessing(**plain))  # type: ignore[arg-type]
         for fit in ("crop", "squash", "pad")
     )
     assert {tuple(each.shape) for each in (cropped, squashed, padded)} == {(3, 40, 40)}
@@ -168,7 +189,7 @@ def test_every_preset_makes_squares_of_every_shape(preset: Augment, fit: str, si
     preprocessing = effective_preprocessing(SMALL, ImagesConfig.model_validate({"fit": fit}))
     image = torch.randint(0, 256, (3, *size), dtype=torch.uint8)
     out = train_transform(preprocessing, preset)(image)
-    assert (tuple(out.shape), out.dtype) == ((3, 32, 32), torch.float32)
+    assert (tuple(out.shape), out.dtype) == ((3, 32, 32), torch.uint8)
 
 
 def test_another_size_keeps_the_proportion_of_resize_and_crop() -> None:
@@ -196,7 +217,7 @@ def test_a_squashed_image_is_seen_to_its_edges_in_training_too() -> None:
     squashing = train_transform(Preprocessing(32, 36, fit="squash"), "standard")
     cutting = train_transform(Preprocessing(32, 36, fit="crop"), "standard")
     torch.manual_seed(0)
-    seen = [[float(each(image).max()) > 0 for _ in range(60)] for each in (squashing, cutting)]
+    seen = [[int(each(image).max()) > 0 for _ in range(60)] for each in (squashing, cutting)]
     assert sum(seen[0]) > 2 * sum(seen[1])
 
 

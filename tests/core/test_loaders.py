@@ -102,7 +102,7 @@ def test_batches_are_the_same_with_any_number_of_workers(items: list[Item]) -> N
     assert same(made[0], made[1])
     assert same(made[0], made[3])
     images, labels, indices = made[0][0]
-    assert (images.shape, images.dtype) == ((4, 3, 16, 16), torch.float32)
+    assert (images.shape, images.dtype) == ((4, 3, 16, 16), torch.uint8)
     assert labels.tolist() == [index % 3 for index in indices.tolist()]
 
 

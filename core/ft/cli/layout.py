@@ -97,3 +97,11 @@ def size(number: int | None) -> str:
         if number >= limit:
             return f"{number / limit:.1f} {unit}"
     return f"{number} B"
+
+
+def flops(number: int) -> str:
+    """Floating-point operations as people say them: 1.82 GFLOPs."""
+    for limit, unit in ((10**12, "TFLOPs"), (10**9, "GFLOPs"), (10**6, "MFLOPs")):
+        if number >= limit:
+            return f"{number / limit:.2f} {unit}"
+    return f"{number} FLOPs"

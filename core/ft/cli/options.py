@@ -32,6 +32,7 @@ FLAGS: tuple[tuple[str, str, str, bool], ...] = (
     ("--weight-decay", "training.weight_decay", "", False),
     ("--warmup-epochs", "training.warmup_epochs", "", False),
     ("--label-smoothing", "training.label_smoothing", "share of the label given to the other classes", False),
+    ("--mixup", "training.mixup", "", False),
     ("--class-weights", "training.class_weights", "", False),
     ("--clip-norm", "training.clip_norm", "", False),
     ("--auto-batch/--no-auto-batch", "training.auto_batch", "", False),

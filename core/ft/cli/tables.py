@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ft.cli.layout import count, print_pairs, print_table, size, times
+from ft.cli.layout import count, flops, print_pairs, print_table, size, times
 
 MOST_CONFUSED = 12
 """A confusion matrix of more classes than this does not fit on a screen; report.json has it."""
 
 if TYPE_CHECKING:
-    from ft.caching import CacheCost, CachePlan
+    from ft.caching import CacheCost
     from ft.display import Display
     from ft.finetune import Prepared
     from ft.inference import Prediction
     from ft.metrics import Evaluation
+    from ft.plan import Plan
     from ft.report import Report
     from ft.runs import Run
 
@@ -60,7 +61,8 @@ def print_plan(ready: Prepared, display: Display) -> None:
             ("steps", _steps(ready)),
             ("images", f"augmentation {plan.augment}"),
             ("machine", f"{plan.device}, {plan.precision}"),
-            *_cache_lines(plan.cache),
+            *_cache_lines(plan),
+            ("memory", _memory(ready)),
         ],
         console,
     )
@@ -159,15 +161,22 @@ def _steps(ready: Prepared) -> str:
     return f"{plan.epochs} epochs x {plan.steps_per_epoch} steps, warm-up over {plan.warmup_steps} steps"
 
 
-def _cache_lines(cache: CachePlan) -> list[tuple[str, str]]:
-    if cache.promise == "off":
+def _cache_lines(plan: Plan) -> list[tuple[str, str]]:
+    cache = plan.cache
+    if cache.keeps == "nothing":
         return [("once", f"nothing is computed once: {cache.reason}")]
+    if cache.keeps == "images":
+        kept = f"{size(cache.bytes_per_image)} an image, {size(cache.bytes)} in {cache.kept}"
+        return [("once", f"images are decoded once: {kept}; of the network nothing is computed once ({cache.reason})")]
     whole = cache.prefix_flops + cache.suffix_flops
+    each = cache.suffix_flops * (3 * plan.images["train"] + plan.images["val"])  # gradients cost twice the forward pass
     return [
         (
             "once",
-            f"{cache.prefix_flops / whole:.1%} of {whole / 1e9:.2f} GFLOPs an image; {cache.promise} ({cache.reason})",
+            f"{cache.prefix_flops / whole:.1%} of {flops(whole)} an image, "
+            f"{flops(cache.prefix_flops * cache.images)} in all; {cache.promise} ({cache.reason})",
         ),
+        ("each epoch", f"{flops(each)} for what follows"),
         (
             "cut",
             f"{', '.join(cache.tensors)}: {size(cache.bytes_per_image)} an image, {size(cache.bytes)} in {cache.kept}",
@@ -177,9 +186,26 @@ def _cache_lines(cache: CachePlan) -> list[tuple[str, str]]:
     ]
 
 
+def _memory(ready: Prepared) -> str:
+    """What stays in memory while the network trains; what a step computes comes on top."""
+    plan, cache = ready.plan, ready.plan.cache
+    states = {"adamw": 2, "sgd": int(ready.config.training.momentum > 0), "lbfgs": 20}
+    learning = 4 * plan.trainable_numel * (1 + states[ready.config.training.optimizer])
+    parts = [
+        f"{size(4 * (plan.frozen_numel + plan.trainable_numel))} of weights",
+        f"{size(learning)} of gradients and optimizer state",
+    ]
+    if cache.keeps != "nothing" and cache.kept == "memory":
+        parts.append(f"{size(cache.bytes)} of {cache.keeps}")
+    return ", ".join(parts) + "; a step's activations come on top"
+
+
 def _cache_came_to(cost: CacheCost) -> str:
     if cost.promise == "off":
         return f"nothing was computed once: {cost.reason}"
+    if not cost.computed and cost.ceiling == 1.0:
+        source = f"{cost.decoded} decoded in {cost.seconds:.1f} s" if cost.decoded else "found in the store"
+        return f"images {source}; nothing of the network was computed once: {cost.reason}"
     source = f"computed for {cost.computed} images in {cost.seconds:.1f} s" if cost.computed else "found in the store"
     return f"features {source}; {cost.promise}, ceiling {times(cost.ceiling)}"
 

@@ -1,0 +1,166 @@
+"""Decoded images, kept: the shallowest cut, from which any network under any freeze can be fed.
+
+They are kept as bytes [N, 3, S, S], resized and cropped and, with views, augmented, but not normalised; so nothing of
+them depends on the network but the geometry of its preprocessing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import PIL
+import torch
+import torchvision
+
+from ft.data import Item
+from ft.feature_store import Entry, FeatureStore, Shape
+from ft.images import ImageDataset, Transform, eval_transform, train_transform
+from ft.job import Job
+from ft.loaders import Batch, epoch_batches, make_loader
+
+STORE_FORMAT = 2
+_WRITTEN_AT_ONCE = 32
+
+
+@dataclass(frozen=True)
+class Part:
+    """Images that are one entry of the store, row view * N + image; `random` says what their views follow from."""
+
+    name: str
+    items: Sequence[Item]
+    transform: Transform
+    views: int
+    random: Mapping[str, Any]
+
+    @property
+    def rows(self) -> int:
+        return len(self.items) * self.views
+
+
+@dataclass(frozen=True, eq=False)
+class KeptImages:
+    """Decoded images in the order in which a Loader brings them, and like one to use."""
+
+    pixels: torch.Tensor
+    labels: torch.Tensor
+    views: int
+    batches: Callable[[int], list[list[int]]]
+
+    def __len__(self) -> int:
+        return len(self.batches(0))
+
+    def epoch(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
+        """Yield the batches of `epoch` after the first `skip`."""
+        first = epoch % self.views * len(self.labels)
+        for batch in self.batches(epoch)[skip:]:
+            rows = torch.tensor(batch)
+            yield self.pixels[first + rows], self.labels[rows], rows
+
+    def close(self) -> None:
+        """Nothing runs beside the loop."""
+
+
+def image_parts(job: Job) -> tuple[Part, Part]:
+    """Return the training images, in all views that a run shows, and the validation images."""
+    return (
+        Part("training", job.data.train, *_training_views(job)),
+        Part("validation", job.data.val, eval_transform(job.preprocessing), 1, {}),
+    )
+
+
+def some_training_images(job: Job, count: int) -> Part:
+    """Return `count` training images as they train, chosen at random but always the same; some twice if need be."""
+    items = job.data.train
+    order = torch.randperm(len(items), generator=torch.Generator().manual_seed(0)).tolist()
+    transform, _, random = _training_views(job)
+    return Part("proof", [items[order[i % len(items)]] for i in range(count)], transform, 1, random)
+
+
+def _training_views(job: Job) -> tuple[Transform, int, Mapping[str, Any]]:
+    augment, views = job.config.images.augment, job.config.images.views or 1
+    drawn = {} if augment == "none" else {"augment": augment, "views": views, "seed": job.config.seed}
+    return train_transform(job.preprocessing, augment), views, drawn
+
+
+def about_images(part: Part, job: Job) -> dict[str, Any]:
+    """Everything that decides the bytes of a part's images."""
+    digests = "".join(job.data.digests[item.path] for item in part.items)
+    return {
+        "format": STORE_FORMAT,
+        "versions": [torch.__version__, torchvision.__version__, PIL.__version__],
+        "preprocessing": json.loads(json.dumps(asdict(job.preprocessing))),
+        "images": hashlib.sha256(digests.encode()).hexdigest(),
+        **part.random,
+    }
+
+
+def key_of(about: Mapping[str, Any]) -> str:
+    """The name of the store's entry whose values follow from `about`."""
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def find_images(store: FeatureStore, part: Part, job: Job) -> Entry | None:
+    """Return the entry that holds a part's decoded images, if there is one."""
+    return store.find(key_of(_about_decoded(part, job)))
+
+
+def get_images(store: FeatureStore, part: Part, job: Job) -> tuple[torch.Tensor, int]:
+    """Return a part's images [rows, 3, S, S] in uint8, and how many had to be decoded.
+
+    Raises StopAsked when a signal asks to stop meanwhile; nothing half done is then left behind.
+    """
+    entry, decoded = find_images(store, part, job), 0
+    if entry is None:
+        about, side = _about_decoded(part, job), job.preprocessing.crop_size
+        with store.write(key_of(about), [Shape((3, side, side), "uint8")], part.rows, about) as writer:
+            for row, pixels in pixel_batches(store, part, _WRITTEN_AT_ONCE, job, f"{part.name} images"):
+                writer.put(row, (pixels,))
+        entry, decoded = find_images(store, part, job), part.rows
+        assert entry is not None, "what was just published is there"
+    in_memory = entry.size <= job.config.cache.memory_gb * 1e9
+    return store.read(entry, in_memory)[0], decoded
+
+
+def kept_batches(pixels: torch.Tensor, part: Part, job: Job, shuffle: bool) -> KeptImages:
+    """Return what brings a part's decoded images in a run's batches."""
+    size, seed = job.config.training.batch_size, job.config.seed
+    labels = torch.tensor([item.label for item in part.items])
+    return KeptImages(pixels, labels, part.views, lambda epoch: epoch_batches(len(labels), size, seed, epoch, shuffle))
+
+
+def pixel_batches(
+    store: FeatureStore, part: Part, batch_size: int, job: Job, title: str
+) -> Iterator[tuple[int, torch.Tensor]]:
+    """Yield (first row, images [n, 3, S, S] in uint8) for all rows of a part: kept ones, or decoded now."""
+    config, count = job.config, len(part.items)
+    entry = find_images(store, part, job)
+    with job.display.progress(title, part.rows) as bar:
+        if entry is not None:
+            (kept,) = store.read(entry, in_memory=False)
+            for first in range(0, part.rows, count):
+                for row in range(first, first + count, batch_size):
+                    yield row, kept[row : min(row + batch_size, first + count)]
+                    bar.advance(row)
+                    job.stop.check()
+            return
+        dataset = ImageDataset(part.items, part.transform, config.seed)
+        loader = make_loader(
+            dataset, batch_size, config.machine.workers, job.machine.device, shuffle=False, stop=job.stop
+        )
+        try:
+            for view in range(part.views):
+                for pixels, _, indices in loader.epoch(view):
+                    row = view * count + int(indices[0])
+                    yield row, pixels
+                    bar.advance(row + len(pixels))
+                    job.stop.check()
+        finally:
+            loader.close()
+
+
+def _about_decoded(part: Part, job: Job) -> dict[str, Any]:
+    return {**about_images(part, job), "promise": "decoded images", "backbone": "any"}

@@ -1,0 +1,30 @@
+"""Whole runs, to be compared."""
+
+from __future__ import annotations
+
+import json
+
+import torch
+from safetensors.torch import load_file
+
+from ft.config import Config
+from ft.display import Display
+from ft.finetune import finetune
+from ft.plugins import Plugins
+
+
+class Ended:
+    """What a run left: its weights, its figures, its report."""
+
+    def __init__(self, config: Config, plugins: Plugins) -> None:
+        self.run, self.report = finetune(config, plugins, Display())
+        self.weights = load_file(self.run.path / "model.safetensors")
+        lines = (self.run.path / "metrics.jsonl").read_text().splitlines()
+        self.metrics = [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in lines]
+
+
+def assert_same(one: Ended, other: Ended) -> None:
+    assert one.metrics == other.metrics
+    assert one.weights.keys() == other.weights.keys()
+    for name, tensor in one.weights.items():
+        assert torch.equal(tensor, other.weights[name]), name
