@@ -24,6 +24,7 @@ from ft.kept_images import KeptImages, get_images, image_parts, kept_batches
 from ft.loaders import Loader, epoch_batches, make_loader
 from ft.plan import Plan
 from ft.prefix.find import FrozenPrefix
+from ft.prefix.split import needed_no_more
 from ft.proof import NotProved, prove
 from ft.signals import StopRequest
 
@@ -32,6 +33,8 @@ class Feed(Protocol):
     """Inputs of every step, and what turns them into outputs. The network's modes are the caller's to set."""
 
     cost: CacheCost
+    idle: frozenset[str]
+    """Names of parameters that training and validation do not read."""
 
     def batches(self, epoch: int, skip: int) -> Iterator[tuple[Any, torch.Tensor]]:
         """Yield (inputs, labels [N] on the CPU) of an epoch's steps after the first `skip`."""
@@ -79,7 +82,8 @@ def open_feed(module: nn.Module, plan: Plan, prefix: FrozenPrefix | None, job: J
                 proof,
                 proved.cut.ceiling,
             )
-            return FeatureFeed(features, cost, job)
+            idle = needed_no_more(module, proved.halves) if proved.any_size else frozenset[str]()
+            return FeatureFeed(features, cost, idle, job)
     transform = train_transform(job.preprocessing, job.config.images.augment)
     dataset = ImageDataset(job.data.train, transform, job.config.seed, job.config.images.views)
     return ImageFeed(module, cost, job, _loader(dataset, job.config, job.machine, True, job.stop))
@@ -112,7 +116,7 @@ class ImageFeed:
         images: Loader | KeptImages,
         validation_images: KeptImages | None = None,
     ) -> None:
-        self.cost = cost
+        self.cost, self.idle = cost, frozenset[str]()
         self._module, self._job, self._images, self._validation_images = module, job, images, validation_images
 
     def batches(self, epoch: int, skip: int) -> Iterator[tuple[Any, torch.Tensor]]:
@@ -138,8 +142,8 @@ class ImageFeed:
 class FeatureFeed:
     """The frozen prefix's features, computed once, through the rest of the network."""
 
-    def __init__(self, features: Features, cost: CacheCost, job: Job) -> None:
-        self.cost = cost
+    def __init__(self, features: Features, cost: CacheCost, idle: frozenset[str], job: Job) -> None:
+        self.cost, self.idle = cost, idle
         self._features, self._job, self._machine = features, job, job.machine
         self._labels = torch.tensor([item.label for item in job.data.train])
         self._val_labels = torch.tensor([item.label for item in job.data.val])

@@ -103,9 +103,10 @@ def finetune(config: Config, plugins: Plugins, display: Display, resume: Run | N
         before = frozen_digest(module, plan.frozen, plan.frozen_modules)
         job = Job(data, ready.built.preprocessing, config, machine, display, stop)
         feed = open_feed(module, plan, ready.prefix, job)
-        with closing(feed):
+        with closing(feed), run.paged_out(module, feed.idle):
             fit = solve if config.training.optimizer == "lbfgs" else train
             history = fit(module, plan, feed, data, config, machine, run, display, stop)
+        machine.place(module)
         test = None
         if data.test:
             batches = predict_batches(module, data.test, ready.built.preprocessing, config, machine, display, stop)

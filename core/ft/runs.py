@@ -16,7 +16,8 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,24 @@ class Run:
         save_tensors(
             self.path / "frozen.safetensors", {k: v for k, v in module.state_dict().items() if k not in moving}
         )
+
+    @contextmanager
+    def paged_out(self, module: nn.Module, names: Collection[str]) -> Iterator[None]:
+        """A block in which parameters that nobody needs lie in the folder's file instead of in memory.
+
+        They are mapped: whoever does read one gets its values, from the disk. Afterwards they are in memory again,
+        dense and on the CPU.
+        """
+        path = self.path / "frozen.safetensors"
+        tensors = load_tensors(path) if names and path.exists() else {}
+        idle = {name: module.get_parameter(name) for name in names if name in tensors}
+        for name, parameter in idle.items():
+            parameter.data = tensors.pop(name)
+        try:
+            yield
+        finally:
+            for parameter in idle.values():
+                parameter.data = parameter.data.clone()
 
     def restore_frozen(self, module: nn.Module) -> None:
         """Put the tensors that training does not move back into `module`, from wherever the folder has them."""

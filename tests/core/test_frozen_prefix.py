@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+import ft.training
 from ended import Ended, assert_same
 from ft.config import Config, load_config
 from ft.display import Display
@@ -272,3 +273,35 @@ def test_where_features_came_from_is_in_the_report(tiny_config: MakeConfig, plug
     assert (report.cache.promise, report.cache.computed) == ("exact", 24)
     assert report.cache.ceiling > 100
     assert os.listdir(Path(os.environ["FT_CACHE"]) / "features")
+
+
+def file_behind(address: int) -> str:
+    """The file that this process has mapped at an address; "" where memory is its own."""
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        start, end = (int(part, 16) for part in line.split()[0].split("-"))
+        if start <= address < end:
+            return line.split(maxsplit=5)[5] if line.count("/") else ""
+    return ""
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux tells what a process has mapped")
+def test_what_is_computed_once_leaves_memory_while_the_rest_trains(
+    tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, str] = {}
+    real = ft.training.learn
+
+    def looking(*args: Any) -> Any:
+        module: torch.nn.Module = args[2]
+        seen.update({name: file_behind(parameter.data_ptr()) for name, parameter in module.named_parameters()})
+        return real(*args)
+
+    keys = {"freeze": ["all"], "split__test": 0.2}
+    plain = Ended(tiny_config(run_dir=tmp_path / "plain", cache__promise="off", **keys), plugins)
+    monkeypatch.setattr(ft.training, "learn", looking)
+    cached = Ended(tiny_config(run_dir=tmp_path / "cached", cache__promise="exact", **keys), plugins)
+    assert {name for name, file in seen.items() if file.endswith("frozen.safetensors")} == {
+        name for name in seen if not name.startswith("fc")
+    }
+    assert cached.report.test == plain.report.test
+    assert_same(plain, cached)

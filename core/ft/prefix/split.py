@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import fx
+from torch import fx, nn
 from torch.fx.node import Argument, map_arg
 
 from ft.prefix.graph import has_hooks
@@ -55,6 +55,13 @@ def split(observed: Observed, cut: Cut, evaluating: Observed | None = None) -> H
             cut,
         )
     return Halves(prefix_of(observed, cut), suffix, suffix_eval)
+
+
+def needed_no_more(module: nn.Module, halves: Halves) -> frozenset[str]:
+    """Names of the parameters of `module` that only the prefix reads: once features are there, nobody does."""
+    later = [half for half in (halves.suffix, halves.suffix_eval) if half is not None]
+    before = set(map(id, halves.prefix.parameters())).difference(id(p) for half in later for p in half.parameters())
+    return frozenset(name for name, parameter in module.named_parameters() if id(parameter) in before)
 
 
 def prefix_of(observed: Observed, cut: Cut) -> fx.GraphModule:
