@@ -1,0 +1,62 @@
+"""Ten networks, five freezes, with views and without: a cached run that was stopped equals a plain one in every bit."""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from ended import Ended
+from faults.counts import FULL
+from ft.config import Config, load_config
+from ft.display import Display
+from ft.finetune import finetune
+from ft.plugins import Plugins
+from ft.runs import Run
+from ft.signals import StopAsked
+from stopping import StopAt
+
+NETWORKS = (
+    *("resnet18", "vgg11_bn", "mobilenet_v2", "shufflenet_v2_x0_5", "squeezenet1_1", "densenet121", "mnasnet0_5"),
+    *("googlenet", "swin_t", "regnet_x_400mf", "convnext_tiny"),
+)
+FREEZES = ("all", "depth:1", "depth:60%", "depth:-1", "type:conv")
+VIEWS = (None, 2)
+ALL = list(product(NETWORKS, FREEZES, VIEWS))
+
+
+@pytest.mark.parametrize(("network", "freeze", "views"), ALL if FULL else ALL[7::41], ids=str)
+def test_a_cached_run_that_was_stopped_equals_a_plain_one(
+    network: str, freeze: str, views: int | None, plugins: Plugins, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FT_CACHE", str(tmp_path / "cache"))
+
+    def config(name: str, cache: str) -> Config:
+        tree: dict[str, Any] = {
+            "backbone": f"torchvision:{network}",
+            "weights": "none",
+            "data": {"use": "demo", "images_per_class": 4, "size": 32},
+            "freeze": [freeze],
+            "images": {"size": 64, "augment": "standard" if views else "none", "views": views},
+            "machine": {"precision": "fp32", "device": "cpu", "workers": 0},
+            "training": {"epochs": 2 * (views or 1), "batch_size": 8, "optimizer": "sgd"},
+            "cache": {"promise": cache},
+            "run_dir": tmp_path / name,
+        }
+        return load_config(flags=tree)
+
+    plain = Ended(config("plain", "off"), plugins)
+    last = 2 * (views or 1)
+    with pytest.raises(StopAsked):
+        finetune(config("cached", "exact"), plugins, StopAt(f"epoch {last}/{last}", 2 * (last - 1) + 1))
+    run = Run(tmp_path / "cached")
+    _, report = finetune(run.config(trust_code=True), plugins, Display(), run)
+    ended = load_file(run.path / "model.safetensors")
+    different = [name for name, tensor in plain.weights.items() if not torch.equal(tensor, ended[name])]
+
+    assert not different
+    assert report.cache.promise == "exact", report.cache.reason
