@@ -268,8 +268,12 @@ def test_batchnorm_left_in_train_mode_moves_the_cut_before_it(tiny_config: MakeC
     assert not any(tensor.startswith("mean") for tensor in cache.tensors)
 
 
-def test_where_features_came_from_is_in_the_report(tiny_config: MakeConfig, plugins: Plugins) -> None:
+def test_where_features_came_from_is_in_the_report(tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path) -> None:
     report: Report = Ended(tiny_config(freeze=["all"]), plugins).report
+    assert report.speedup is not None
+    assert report.speedup > 1
+    again: Report = Ended(tiny_config(freeze=["all"], run_dir=tmp_path / "again"), plugins).report
+    assert again.speedup is None
     assert (report.cache.promise, report.cache.computed) == ("exact", 24)
     assert report.cache.ceiling > 100
     assert os.listdir(Path(os.environ["FT_CACHE"]) / "features")

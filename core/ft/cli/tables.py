@@ -11,7 +11,6 @@ MOST_CONFUSED = 12
 """A confusion matrix of more classes than this does not fit on a screen; report.json has it."""
 
 if TYPE_CHECKING:
-    from ft.caching import CacheCost
     from ft.display import Display
     from ft.finetune import Prepared
     from ft.inference import Prediction
@@ -129,7 +128,7 @@ def print_report(report: Report, run: Run, display: Display) -> None:
             if report.frozen_parameters
             else ("frozen", "nothing"),
             ("trained", f"{report.trainable_parameters:,} parameters in {report.seconds:.1f} s"),
-            ("once", _cache_came_to(report.cache)),
+            ("once", _cache_came_to(report)),
             ("run", str(run.path)),
             ("use it", f"ft predict {run.path} IMAGES"),
         ],
@@ -200,14 +199,16 @@ def _memory(ready: Prepared) -> str:
     return ", ".join(parts) + "; a step's activations come on top"
 
 
-def _cache_came_to(cost: CacheCost) -> str:
+def _cache_came_to(report: Report) -> str:
+    cost = report.cache
     if cost.promise == "off":
         return f"nothing was computed once: {cost.reason}"
     if not cost.computed and cost.ceiling == 1.0:
         source = f"{cost.decoded} decoded in {cost.seconds:.1f} s" if cost.decoded else "found in the store"
         return f"images {source}; nothing of the network was computed once: {cost.reason}"
     source = f"computed for {cost.computed} images in {cost.seconds:.1f} s" if cost.computed else "found in the store"
-    return f"features {source}; {cost.promise}, ceiling {times(cost.ceiling)}"
+    came_to = f"epochs {times(report.speedup)} as fast, " if report.speedup else ""
+    return f"features {source}; {cost.promise}, {came_to}ceiling {times(cost.ceiling)}"
 
 
 def _state(frozen: int, total: int) -> str:
