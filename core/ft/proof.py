@@ -55,7 +55,7 @@ def prove(module: nn.Module, prefix: FrozenPrefix, plan: Plan, job: Job) -> Prov
     if reason:
         raise NotProved(f"what an image gives {reason}" if reason.startswith("depends") else reason)
     short = {len(each) for each in epoch_batches(len(job.data.train), size, config.seed, 0, shuffle=True)} - {size}
-    any_size = not probe_batch_invariance(halves.prefix, batch, sorted(short))
+    any_size = not short or not probe_batch_invariance(halves.prefix, batch, sorted(short))
     return Proved(halves, prefix.cut, prefix.observed, any_size)
 
 

@@ -54,7 +54,8 @@ def probe_batch_invariance(
     """Return None if an image's features have the same bits wherever, and beside whatever, it lies in a batch.
 
     Otherwise say what differed. `images` [N, 3, S, S] are in the layout of the feature pass, N (2 or more) its batch
-    size; `batch_sizes` are those of the loop that must be equalled, just N if it fills short batches (`run_padded`).
+    size; `batch_sizes` are those to try: of the loop that must be equalled, just N if it fills short batches
+    (`run_padded`).
     """
     with torch.inference_mode():
         expected = prefix(images)
@@ -128,8 +129,9 @@ def _trials(size: int, batch_sizes: Sequence[int]) -> list[tuple[str, torch.Tens
     rows = torch.arange(size)
     others = rows.clone()
     others[0] = size - 1
+    full = (rows.roll(1), others) if size in batch_sizes else ()
     return [
-        *(("depends on its place in the batch or on the images beside it", batch) for batch in (rows.roll(1), others)),
+        *(("depends on its place in the batch or on the images beside it", batch) for batch in full),
         *(
             (f"computes a batch of {short} and one of {size} differently", rows.roll(start)[:short])
             for short in sorted(set(batch_sizes) - {size})
