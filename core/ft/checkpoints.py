@@ -16,11 +16,12 @@ import torch
 from safetensors.torch import load_file, save
 from torch import nn
 
+from ft.config import Config
 from ft.errors import FtError
 from ft.files import publish, publish_bytes
 from ft.metrics import ClassMetrics, Evaluation
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -39,11 +40,34 @@ class EpochRecord:
     penalty: float | None = None
 
 
+@dataclass(frozen=True)
+class Phase:
+    """What a run was asked for from a moment on: after `epoch` finished epochs, and `step` steps into the next one."""
+
+    epoch: int
+    step: int
+    freeze: list[Any]
+    train: list[Any]
+    epochs: int
+    lr: float
+    head_lr: float
+    lr_decay: float
+    weight_decay: float
+
+
+def phase_from(config: Config, epoch: int = 0, step: int = 0) -> Phase:
+    """The phase that begins there when `config` is obeyed."""
+    asked = config.model_dump(mode="json")
+    names = ("epochs", "lr", "head_lr", "lr_decay", "weight_decay")
+    return Phase(epoch, step, asked["freeze"], asked["train"], **{name: asked["training"][name] for name in names})
+
+
 @dataclass
 class Position:
     """How far training has come: finished epochs, steps into the next one, and that epoch's running sums.
 
-    `parts` is in how many parts a batch is computed, because memory ran out.
+    `parts` is in how many parts a batch is computed, because memory ran out. `phases` has a second member once the
+    freeze, the learning rates or the number of epochs was changed on the way.
     """
 
     epoch: int = 0
@@ -54,6 +78,7 @@ class Position:
     seconds: float = 0.0
     parts: int = 1
     history: list[EpochRecord] = field(default_factory=list)
+    phases: list[Phase] = field(default_factory=list)
 
     def finish_step(self, loss: float, hits: int, images: int, seconds: float) -> None:
         """Count one optimizer step over `images` images with this mean loss and so many right answers."""
@@ -81,7 +106,10 @@ class Position:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """`tensors` are those outside the frozen modules; `optimizer` is its state by parameter name."""
+    """`tensors` are those outside the frozen modules; `optimizer` is its state by parameter name.
+
+    The best epoch's `tensors` are all there are, once the freeze was changed after it.
+    """
 
     position: Position
     tensors: Mapping[str, torch.Tensor]
@@ -128,10 +156,11 @@ def load_checkpoint(path: Path) -> Checkpoint:
         if content["format"] != FORMAT:
             raise FtError(f"{path} has checkpoint format {content['format']}; this ft reads {FORMAT}")
         position = content["position"]
-        history = [_record(each) for each in position.pop("history")]
-        return Checkpoint(
-            Position(**position, history=history), content["tensors"], content["optimizer"], content["plan_digest"]
-        )
+        position |= {
+            "history": [_record(each) for each in position["history"]],
+            "phases": [Phase(**each) for each in position["phases"]],
+        }
+        return Checkpoint(Position(**position), content["tensors"], content["optimizer"], content["plan_digest"])
     except (OSError, RuntimeError, EOFError, KeyError, TypeError, ValueError, pickle.UnpicklingError) as error:
         raise FtError(
             f"{path} is no checkpoint that can be read: {(str(error) or type(error).__name__).splitlines()[0]}"

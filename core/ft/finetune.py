@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import Literal
@@ -10,7 +9,7 @@ from typing import Literal
 from ft.backbone import BuiltBackbone, build_backbone
 from ft.caching import plan_cache, resolve_augment
 from ft.checking import check_images
-from ft.checkpoints import moving_tensors
+from ft.checkpoints import moving_tensors, phase_from
 from ft.config import Config
 from ft.data import ImageData, load_data
 from ft.devices import Machine, choose_machine
@@ -28,6 +27,7 @@ from ft.plugins import Plugins
 from ft.prefix.find import FrozenPrefix
 from ft.provenance import describe_model, versions_used
 from ft.report import Report, make_report
+from ft.resuming import can_go_on, go_on, selected_before
 from ft.runs import Run, start_run
 from ft.signals import stop_on_signals
 from ft.solving import solve
@@ -53,22 +53,29 @@ def prepare(
     plugins: Plugins,
     display: Display,
     tensors: Literal["pretrained", "random", "empty"] = "empty",
-    selected: Mapping[str, Sequence[str]] | None = None,
+    stopped: Run | None = None,
 ) -> Prepared:
     """Decide what a run will do. `ft plan` stops here, having trained nothing.
 
-    Weights are fetched for "pretrained", and where what is frozen follows from images. `selected` is what was then
-    selected in a run that goes on.
+    Weights are fetched for "pretrained", and where what is frozen follows from images. A run that goes on has those
+    with which it `stopped`, and what was selected in it stands until its freeze is changed.
     """
     machine = choose_machine(config.machine, exact=config.cache.promise == "exact")
     data = load_data(config, plugins)
-    if tensors == "empty" and any(needs_data(rule, plugins) for rule in (*config.freeze, *config.train)):
+    if stopped is not None:
+        tensors = "random"
+    elif tensors == "empty" and any(needs_data(rule, plugins) for rule in (*config.freeze, *config.train)):
         tensors = "pretrained"
     built = build_backbone(config, plugins, display, tensors)
     with display.progress("reading images", len(data.items)) as bar:
         data = check_images(data, config.images.bad, bar.advance)
     model = build_model(built.backbone, config.head, len(data.classes), plugins, config.seed)
     machine.place(model.module)
+    selected = None
+    if stopped is not None:
+        stopped.restore_frozen(model.module)
+        stopped.load_checkpoint("last", model.module)
+        selected = selected_before(stopped, config)
     examples = Examples(data, built.preprocessing, config, machine)
     frozen = choose_frozen(config.freeze, config.train, built.backbone, plugins, examples, selected)
     config = resolve_augment(config, only_head_trains=frozen.names >= set(built.backbone.parameter_names()))
@@ -81,23 +88,23 @@ def prepare(
 def finetune(config: Config, plugins: Plugins, display: Display, resume: Run | None = None) -> tuple[Run, Report]:
     """Fine-tune as `config` says, in a new run or on from where `resume` stopped, and report what came of it.
 
-    Raises FtError for what the user can mend, and StopAsked when a signal asked to stop; the state is then saved.
+    A run goes on from its last state, also where it was finished, and also with another freeze. Raises FtError for what
+    the user can mend, and StopAsked when a signal asked to stop; the state is then saved.
     """
-    fresh = resume is None or not resume.has_checkpoint("last")
-    selected = resume.read_json("plan.json").get("selected") if resume and not fresh else None
-    ready = prepare(config, plugins, display, "pretrained" if fresh else "random", selected)
+    stopped = resume if resume is not None and can_go_on(resume) else None
+    ready = prepare(config, plugins, display, "pretrained", stopped)
     config, data, plan, machine, module = ready.config, ready.data, ready.plan, ready.machine, ready.model.module
     versions = versions_used(config, ready.built, plugins)
-    run = resume or start_run(config, versions)
-    go_on = f"Continue with: ft run --resume {run.path}"
-    with stop_on_signals(run.path) as stop, explained_deaths(go_on), explained_shortage("Try a smaller --batch-size"):
+    run = stopped or start_run(config, versions, resume)
+    hint = f"Continue with: ft run --resume {run.path}"
+    with stop_on_signals(run.path) as stop, explained_deaths(hint), explained_shortage("Try a smaller --batch-size"):
         run.sweep()
-        if fresh:
-            run.write_json("plan.json", asdict(plan))
+        if stopped is not None:
+            go_on(stopped, module, plan, config, versions, display)
+        else:
+            run.write_plan(plan, [phase_from(config)])
             run.write_json("model.json", describe_model(config, ready.built, ready.model, data, versions))
             run.keep_frozen(module, moving_tensors(module, plan.frozen, plan.frozen_modules))
-        else:
-            run.restore_frozen(module)
         display.run_begins(run, plan, (*ready.built.notes, *data.notes))
 
         before = frozen_digest(module, plan.frozen, plan.frozen_modules)
@@ -105,15 +112,16 @@ def finetune(config: Config, plugins: Plugins, display: Display, resume: Run | N
         feed = open_feed(module, plan, ready.prefix, job)
         with closing(feed), run.paged_out(module, feed.idle):
             fit = solve if config.training.optimizer == "lbfgs" else train
-            history = fit(module, plan, feed, data, config, machine, run, display, stop)
+            position = fit(module, plan, feed, data, config, machine, run, display, stop)
         machine.place(module)
+        after = frozen_digest(module, plan.frozen, plan.frozen_modules)
+
+        best = run.load_checkpoint("best", module)
         test = None
         if data.test:
             batches = predict_batches(module, data.test, ready.built.preprocessing, config, machine, display, stop)
             test = evaluate(batches, data.classes)
-        after = frozen_digest(module, plan.frozen, plan.frozen_modules)
-
-        run.save_model(module)
-        report = make_report(config, plan, history, test, before, after, feed.cost)
+        run.save_model(module, keep_frozen=not best.tensors.keys().isdisjoint(plan.frozen))
+        report = make_report(config, plan, position, test, before, after, feed.cost)
         run.write_json("report.json", asdict(report))
     return run, report

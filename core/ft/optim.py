@@ -59,7 +59,7 @@ def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, dict[str, Any
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, saved: Mapping[str, Mapping[str, Any]]) -> None:
-    """Give the optimizer what `optimizer_state` returned, on the parameters' devices."""
+    """Give the optimizer what `optimizer_state` returned, on the parameters' devices. The others begin afresh."""
     for group in optimizer.param_groups:
         for name, parameter in zip(group["names"], group["params"], strict=True):
             if name in saved:
@@ -67,3 +67,5 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, saved: Mapping[str, Mapp
                     key: value.to(parameter.device, copy=True) if isinstance(value, torch.Tensor) else value
                     for key, value in saved[name].items()
                 }
+            elif group.get("momentum"):  # torch's fused SGD takes the first step for all of a group, or for none
+                optimizer.state[parameter] = {"momentum_buffer": torch.zeros_like(parameter)}

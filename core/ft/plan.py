@@ -23,6 +23,8 @@ from ft.loaders import epoch_batches
 from ft.model import Model
 from ft.plugins import Plugins
 
+NOT_DECISIVE = ("weights", "warnings", "cache", "selected")
+
 
 @dataclass(frozen=True)
 class ParamGroup:
@@ -88,8 +90,7 @@ class Plan:
 
     def decisive(self) -> dict[str, Any]:
         """What decides which numbers come out: not where weights lie, what is kept, what was warned of, or why."""
-        besides = ("weights", "warnings", "cache", "selected")
-        return {key: value for key, value in asdict(self).items() if key not in besides}
+        return {key: value for key, value in asdict(self).items() if key not in NOT_DECISIVE}
 
     def digest(self) -> str:
         """A short name for everything that decides which numbers come out."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ft.caching import CacheCost
-from ft.checkpoints import EpochRecord
+from ft.checkpoints import EpochRecord, Phase, Position
 from ft.config import Config
 from ft.metrics import Evaluation
 from ft.plan import Plan
@@ -20,7 +20,7 @@ class Report:
 
     `speedup` is how many times longer an epoch would have taken had it computed what was computed once, by the time
     that took; None where that was not measured. `frozen_digest_before` and `..._after` are sha256 over every frozen
-    parameter and every buffer of frozen modules.
+    parameter and every buffer of frozen modules. `phases` are what the run was asked for, one after the other.
     """
 
     backbone: str
@@ -43,12 +43,13 @@ class Report:
     cache: CacheCost
     speedup: float | None
     warnings: tuple[str, ...]
+    phases: tuple[Phase, ...]
 
 
 def make_report(
     config: Config,
     plan: Plan,
-    history: Sequence[EpochRecord],
+    position: Position,
     test: Evaluation | None,
     before: str,
     after: str,
@@ -56,6 +57,7 @@ def make_report(
 ) -> Report:
     """Sum up a run. `before` and `after` are digests of what is frozen; that they differ is a bug, never a result."""
     assert before == after, f"frozen tensors moved: digest {before} became {after}"
+    history = position.history
     best = best_epoch(history, config.training.monitor)
     return Report(
         backbone=plan.backbone,
@@ -76,8 +78,9 @@ def make_report(
         frozen_digest_after=after,
         plan_digest=plan.digest(),
         cache=cache,
-        speedup=_speedup(plan, history, cache),
+        speedup=_speedup(plan, history[position.phases[-1].epoch :] or history, cache),
         warnings=plan.warnings,
+        phases=tuple(position.phases),
     )
 
 

@@ -1,9 +1,9 @@
 """The folder of a run: what was asked for, what was planned, how far it came, what came out.
 
 config.yaml         the resolved config; `ft run --config` with it repeats the run
-plan.json           the plan
+plan.json           the plan, and the phases that led to it
 versions.json       ft, torch, and the distribution, version and digest of every component used
-frozen.safetensors  tensors that never change (until model.safetensors holds them)
+frozen.safetensors  tensors that do not change (until model.safetensors holds them)
 last.pt, best.pt    checkpoints
 metrics.jsonl       a line for each finished epoch
 model.safetensors   the best epoch's weights
@@ -26,11 +26,19 @@ import torch
 import yaml
 from torch import nn
 
-from ft.checkpoints import Checkpoint, EpochRecord, load_checkpoint, load_tensors, save_checkpoint, save_tensors
+from ft.checkpoints import (
+    Checkpoint,
+    EpochRecord,
+    Phase,
+    load_checkpoint,
+    load_tensors,
+    save_checkpoint,
+    save_tensors,
+)
 from ft.config import Config, load_config
 from ft.errors import FtError
 from ft.files import left_behind, publish_text
-from ft.plan import Plan
+from ft.plan import NOT_DECISIVE, Plan
 from ft.state_dict import put_tensors
 from ft.unpackaged import refuse_unpackaged
 
@@ -57,14 +65,33 @@ class Run:
             raise FtError(f"{self.path / name} is not what ft wrote: it holds no mapping")
         return content
 
-    def config(self, trust_code: bool) -> Config:
-        """The config the run was started with. Raises FtError when this is no run, and as `refuse_unpackaged` does."""
+    def config(self, trust_code: bool, flags: Mapping[str, Any] | None = None) -> Config:
+        """The config of the run, with what `flags` change in it.
+
+        Raises FtError when this is no run, and as `refuse_unpackaged` does.
+        """
         if not (self.path / "config.yaml").is_file():
             raise FtError(f"{self.path} is no run: it holds no config.yaml")
         config = load_config(self.path / "config.yaml")
         if not trust_code:
             refuse_unpackaged(config.references(), str(self.path / "config.yaml"))
-        return config
+        return load_config(self.path / "config.yaml", flags=flags) if flags else config
+
+    def write_config(self, config: Config) -> None:
+        """Publish config.yaml, with which the run can be repeated elsewhere."""
+        repeatable = config.model_copy(update={"run_dir": None}).model_dump(mode="json")
+        publish_text(self.path / "config.yaml", yaml.safe_dump(repeatable, sort_keys=False))
+
+    def add_versions(self, versions: Mapping[str, Any]) -> None:
+        """Add to versions.json the components that it lacks."""
+        recorded = self.read_json("versions.json")
+        known = {(each["kind"], each["name"]) for each in recorded["components"]}
+        added = [each for each in versions["components"] if (each["kind"], each["name"]) not in known]
+        self.write_json("versions.json", {**recorded, "components": [*recorded["components"], *added]})
+
+    def write_plan(self, plan: Plan, phases: Sequence[Phase]) -> None:
+        """Publish plan.json."""
+        self.write_json("plan.json", {**asdict(plan), "phases": [asdict(phase) for phase in phases]})
 
     def started_in(self) -> Path:
         """The folder that relative paths in the config start from; the current one if that is gone."""
@@ -77,15 +104,17 @@ class Run:
     def save_checkpoint(self, name: str, checkpoint: Checkpoint) -> None:
         save_checkpoint(self.path / f"{name}.pt", checkpoint)
 
+    def read_checkpoint(self, name: str) -> Checkpoint:
+        return load_checkpoint(self.path / f"{name}.pt")
+
     def load_checkpoint(self, name: str, module: nn.Module) -> Checkpoint:
         """Read a checkpoint and put its tensors into `module`. Raises FtError when they do not fit."""
-        path = self.path / f"{name}.pt"
-        checkpoint = load_checkpoint(path)
-        _put(module, checkpoint.tensors, path)
+        checkpoint = self.read_checkpoint(name)
+        _put(module, checkpoint.tensors, self.path / f"{name}.pt")
         return checkpoint
 
     def keep_frozen(self, module: nn.Module, moving: Mapping[str, torch.Tensor]) -> None:
-        """Write the tensors that training does not move; once, since they do not change."""
+        """Write the tensors that training does not move; once in a phase, since they do not change."""
         save_tensors(
             self.path / "frozen.safetensors", {k: v for k, v in module.state_dict().items() if k not in moving}
         )
@@ -108,18 +137,24 @@ class Run:
             for parameter in idle.values():
                 parameter.data = parameter.data.clone()
 
-    def restore_frozen(self, module: nn.Module) -> None:
-        """Put the tensors that training does not move back into `module`, from wherever the folder has them."""
+    def frozen_file(self) -> Path:
+        """Where the tensors are that training does not move, perhaps with others. Raises FtError when nowhere."""
         for name in ("frozen.safetensors", "model.safetensors"):
             if (self.path / name).exists():
-                _put(module, load_tensors(self.path / name), self.path / name)
-                return
+                return self.path / name
         raise FtError(f"{self.path} holds no weights to resume from; start the run again")
 
-    def save_model(self, module: nn.Module) -> None:
-        """Publish all tensors as model.safetensors; the frozen ones then need no file of their own."""
+    def restore_frozen(self, module: nn.Module) -> None:
+        """Put the tensors that training does not move back into `module`."""
+        path = self.frozen_file()
+        _put(module, load_tensors(path), path)
+
+    def save_model(self, module: nn.Module, keep_frozen: bool = False) -> None:
+        """Publish all tensors as model.safetensors. The frozen ones then need no file of their own, unless the run
+        would go on with others (`keep_frozen`)."""
         save_tensors(self.path / "model.safetensors", module.state_dict())
-        (self.path / "frozen.safetensors").unlink(missing_ok=True)
+        if not keep_frozen:
+            (self.path / "frozen.safetensors").unlink(missing_ok=True)
 
     def load_model(self, module: nn.Module) -> None:
         """Put model.safetensors into `module`. Raises FtError when it is missing or does not fit."""
@@ -137,29 +172,35 @@ class Run:
         for each in left_behind(self.path):
             each.unlink(missing_ok=True)
 
-    def what_changed(self, plan: Plan) -> str:
-        """Say what in `plan` is not as it was planned when the run was started."""
+    def what_changed(self, plan: Plan) -> list[str]:
+        """What in `plan` is decisive, and not as in plan.json."""
         before, now = self.read_json("plan.json"), json.loads(json.dumps(asdict(plan), default=str))
-        changed = [key for key in now if key in plan.decisive() and before.get(key) != now[key]]
-        return f"{', '.join(changed) or 'ft itself'} changed since then"
+        besides = (*NOT_DECISIVE, "phases")
+        return [key for key in before | now if key not in besides and before.get(key) != now.get(key)]
 
     def log(self, history: Sequence[EpochRecord]) -> None:
         """Publish metrics.jsonl: a line for each epoch in `history`."""
         publish_text(self.path / "metrics.jsonl", "".join(json.dumps(_line(record)) + "\n" for record in history))
 
 
-def start_run(config: Config, versions: Mapping[str, Any]) -> Run:
-    """Make the run's folder and write down what was asked for. Raises FtError when it is taken."""
+def start_run(config: Config, versions: Mapping[str, Any], again: Run | None = None) -> Run:
+    """Make the run's folder and write down what was asked for; a run without a checkpoint begins `again` in its own.
+
+    Raises FtError when the folder is taken.
+    """
+    run = again or Run(_new_folder(config))
+    run.write_json("versions.json", {**versions, "started_in": str(Path.cwd())})
+    run.write_config(config)  # last: now it can be resumed
+    return run
+
+
+def _new_folder(config: Config) -> Path:
     path = config.run_dir or _free_path(config.backbone.use)
     if path.exists() and any(path.iterdir()):
         go_on = f"continue it with: ft run --resume {path}, or " if (path / "config.yaml").exists() else ""
         raise FtError(f"{path} is not empty; {go_on}choose another --run-dir")
     path.mkdir(parents=True, exist_ok=True)
-    run = Run(path)
-    run.write_json("versions.json", {**versions, "started_in": str(Path.cwd())})
-    repeatable = config.model_copy(update={"run_dir": None}).model_dump(mode="json")
-    publish_text(path / "config.yaml", yaml.safe_dump(repeatable, sort_keys=False))  # last: now it can be resumed
-    return run
+    return path
 
 
 def _free_path(backbone: str) -> Path:

@@ -7,12 +7,11 @@ batches approach slowly and L-BFGS (Liu & Nocedal 1989) solves. Dropout before t
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 
 import torch
 from torch import nn
 
-from ft.checkpoints import Checkpoint, EpochRecord, Position, moving_tensors
+from ft.checkpoints import Checkpoint, Position, moving_tensors, phase_from
 from ft.config import Config
 from ft.data import ImageData
 from ft.devices import Machine
@@ -39,8 +38,8 @@ def solve(
     run: Run,
     display: Display,
     stop: StopRequest,
-) -> Sequence[EpochRecord]:
-    """Fit the head for each of `config.training.penalties`, the strongest first, and leave the best one in `module`.
+) -> Position:
+    """Fit the head for each of `config.training.penalties`, the strongest first; the best one is in best.pt.
 
     The objective is the mean loss over training images and views plus half the penalty times the squared norm of the
     head's weight. Each fit starts from the one before. An "epoch" of the history is one penalty; it is what a stopped
@@ -50,7 +49,9 @@ def solve(
     assert isinstance(feed, FeatureFeed)
     inputs, labels = feed.everything(head)
     criterion = make_criterion(config.training, data, machine)
-    position = run.load_checkpoint("last", module).position if run.has_checkpoint("last") else Position()
+    position = Position(phases=[phase_from(config)])
+    if run.has_checkpoint("last"):
+        position = run.load_checkpoint("last", module).position
 
     def save(name: str) -> None:
         tensors = moving_tensors(module, plan.frozen, plan.frozen_modules)
@@ -77,8 +78,7 @@ def solve(
     except StopAsked:
         save("last")
         raise
-    run.load_checkpoint("best", module)
-    return position.history
+    return position
 
 
 def fit_head(

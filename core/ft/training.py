@@ -13,7 +13,7 @@ from torch import nn
 from torch.distributions import Beta
 from torch.nn.functional import cross_entropy
 
-from ft.checkpoints import Checkpoint, EpochRecord, Position, moving_tensors
+from ft.checkpoints import Checkpoint, EpochRecord, Position, moving_tensors, phase_from
 from ft.config import Config, TrainingConfig
 from ft.data import ImageData
 from ft.devices import Machine
@@ -54,8 +54,8 @@ def train(
     run: Run,
     display: Display,
     stop: StopRequest,
-) -> Sequence[EpochRecord]:
-    """Train `module` as `plan` says, and leave the best epoch's weights in it.
+) -> Position:
+    """Train `module` as `plan` says, to the last epoch; the best one's weights are in best.pt.
 
     Every number that comes out is a function of (config, data): the order of images of (seed, epoch), augmentation of
     (seed, epoch, image), dropout of (seed, step). So a run that was stopped anywhere and resumed ends with the same
@@ -65,7 +65,7 @@ def train(
     training = config.training
     optimizer = make_optimizer(module, plan, training)
     criterion = make_criterion(training, data, machine)
-    position = _resume(run, plan, module, optimizer)
+    position = _resume(run, config, module, optimizer)
 
     def save(name: str) -> None:
         tensors = moving_tensors(module, plan.frozen, plan.frozen_modules)
@@ -73,7 +73,7 @@ def train(
         run.save_checkpoint(name, Checkpoint(position, tensors, optimizer_state(optimizer), plan.digest()))
 
     try:
-        while position.epoch < plan.epochs and not _out_of_patience(position.history, training):
+        while position.epoch < plan.epochs and not _out_of_patience(position, training):
             set_train_mode(module, plan.frozen_modules)
             with display.progress(f"epoch {position.epoch + 1}/{plan.epochs}", plan.total_steps) as bar:
                 started = time.perf_counter()
@@ -109,8 +109,7 @@ def train(
     except StopAsked:
         save("last")
         raise
-    run.load_checkpoint("best", module)
-    return position.history
+    return position
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,20 +220,20 @@ def make_criterion(training: TrainingConfig, data: ImageData, machine: Machine) 
     return Criterion(weights, training.label_smoothing)
 
 
-def _resume(run: Run, plan: Plan, module: nn.Module, optimizer: torch.optim.Optimizer) -> Position:
+def _resume(run: Run, config: Config, module: nn.Module, optimizer: torch.optim.Optimizer) -> Position:
     if not run.has_checkpoint("last"):
-        return Position()
+        return Position(phases=[phase_from(config)])
     checkpoint = run.load_checkpoint("last", module)
-    if checkpoint.plan_digest != plan.digest():
-        raise FtError(f"{run.path} cannot go on as it began: {run.what_changed(plan)}; undo that, or start a new run")
     restore_optimizer(optimizer, checkpoint.optimizer)
     return checkpoint.position
 
 
-def _out_of_patience(history: Sequence[EpochRecord], training: TrainingConfig) -> bool:
-    if training.patience is None or not history:
+def _out_of_patience(position: Position, training: TrainingConfig) -> bool:
+    """Whether the best epoch, and the last change of the freeze, are too long ago."""
+    if training.patience is None or not position.history:
         return False
-    return history[-1].epoch - best_epoch(history, training.monitor).epoch >= training.patience
+    since = max(best_epoch(position.history, training.monitor).epoch, position.phases[-1].epoch)
+    return position.epoch - since >= training.patience
 
 
 def _check_finite(value: float, what: str, position: Position, run: Run) -> None:

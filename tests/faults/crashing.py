@@ -12,7 +12,7 @@ import io
 import itertools
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ class Countdown:
         return counted
 
 
-def crash_after(operations: int) -> None:
+def crash_after(operations: int, of_a_file: Sequence[str] = ("write", "flush", "close")) -> None:
     """From now on every open, write, fsync, close, replace and unlink counts, and the last one ends the process."""
     countdown = Countdown(operations)
     plain_open = io.open
@@ -51,7 +51,7 @@ def crash_after(operations: int) -> None:
         if mode != "x+b":
             return plain_open(path, mode, *args, **kwargs)
         file = plain_open(path, mode, buffering=0)  # each write reaches the disk, as after a full buffer
-        return Counted(file, countdown)
+        return Counted(file, countdown, of_a_file)
 
     io.open = countdown.after(opened)
     for name in ("open", "fsync", "close", "replace", "unlink", "mkdir"):
@@ -59,11 +59,10 @@ def crash_after(operations: int) -> None:
 
 
 class Counted:
-    def __init__(self, file: Any, countdown: Countdown) -> None:
-        for name in ("write", "flush", "close"):
-            setattr(self, name, countdown.after(getattr(file, name)))
-        for name in ("seek", "tell", "read", "readinto", "fileno"):
-            setattr(self, name, getattr(file, name))
+    def __init__(self, file: Any, countdown: Countdown, counted: Sequence[str]) -> None:
+        for name in ("write", "flush", "close", "seek", "tell", "read", "readinto", "fileno"):
+            method = getattr(file, name)
+            setattr(self, name, countdown.after(method) if name in counted else method)
 
 
 def module(value: float) -> nn.Module:

@@ -24,7 +24,8 @@ HERE = Path(__file__).parent
 
 
 def run_program(name: str, *args: str) -> str:
-    environ = {**os.environ, "PYTHONPATH": str(HERE.parent), "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+    path = os.pathsep.join(filter(None, (str(HERE.parent), os.environ.get("PYTHONPATH"))))
+    environ = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
     done = subprocess.run([sys.executable, str(HERE / name), *args], env=environ, text=True, capture_output=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -42,6 +43,12 @@ def test_a_crash_after_any_file_operation_leaves_a_loadable_checkpoint(tmp_path:
     crashes = int(run_program("crashing.py", str(tmp_path), str(times(1, 9))))
     print(f"\n{crashes} of {crashes} crashes left loadable checkpoints")
     assert crashes > times(80, 8)
+
+
+def test_a_crash_after_any_file_operation_of_a_changed_freeze_leaves_a_run_that_goes_on(tmp_path: Path) -> None:
+    crashes = int(run_program("changing.py", str(tmp_path), str(times(1, 20))).split()[-1])
+    print(f"\n{crashes} of {crashes} crashes left a run that ends in the same state")
+    assert crashes > times(100, 4)
 
 
 class _Full(io.FileIO):

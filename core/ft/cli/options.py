@@ -54,6 +54,12 @@ FLAGS: tuple[tuple[str, str, str, bool], ...] = (
     ("--run-dir", "run_dir", "", False),
 )
 
+ON_RESUME = (
+    *("--freeze", "--train", "--epochs", "--lr", "--head-lr", "--lr-decay", "--weight-decay"),
+    *("--auto-batch", "--cache"),
+)
+"""The flags that a run which goes on may be given."""
+
 
 def config_options(command: F) -> F:
     """Give a command the flags above, `--config` and `--set`; it gets them all as keyword arguments."""
@@ -75,16 +81,36 @@ def config_options(command: F) -> F:
 
 def config_from(file: Path | None, sets: tuple[str, ...], given: dict[str, Any]) -> Config:
     """The config that a command's arguments amount to. Raises FtError."""
-    flags = {key: given[_variable(flag)] for flag, key, _, _ in FLAGS}
-    if file is None and not sets and flags["backbone"] is None:
+    chosen = _chosen(given)
+    if file is None and not sets and "backbone" not in chosen:
         raise FtError("which backbone? Write --backbone PROVIDER:MODEL, as in torchvision:resnet18 (see ft models)")
-    chosen = {key: list(v) if isinstance(v, tuple) else v for key, v in flags.items() if v not in (None, ())}
     return load_config(file, sets, chosen)
 
 
-def given_flags(given: dict[str, Any]) -> list[str]:
-    """The flags that were actually typed."""
-    return [flag.partition("/")[0] for flag, _, _, _ in FLAGS if given[_variable(flag)] not in (None, ())]
+def changes_from(file: Path | None, sets: tuple[str, ...], given: dict[str, Any]) -> dict[str, Any]:
+    """What a command's arguments change in the config of a run that goes on. Raises FtError for what may not.
+
+    A new --freeze replaces --train, too, and a new --lr is the head's, too, unless that is given.
+    """
+    chosen = _chosen(given)
+    typed = [flag.partition("/")[0] for flag, key, _, _ in FLAGS if key in chosen]
+    others = [flag for flag in typed if flag not in ON_RESUME] + ["--set"] * bool(sets) + ["--config"] * bool(file)
+    if others:
+        raise FtError(
+            f"--resume continues a run as it was started; leave out {', '.join(others)}. "
+            f"Beside it there may be {', '.join(ON_RESUME)}"
+        )
+    if "freeze" in chosen:
+        chosen.setdefault("train", [])
+    if "training.lr" in chosen:
+        chosen.setdefault("training.head_lr", None)
+    return chosen
+
+
+def _chosen(given: dict[str, Any]) -> dict[str, Any]:
+    """The keys whose flags were typed."""
+    values = {key: given[_variable(flag)] for flag, key, _, _ in FLAGS}
+    return {key: list(v) if isinstance(v, tuple) else v for key, v in values.items() if v not in (None, ())}
 
 
 def _option(flag: str, key: str, text: str, several: bool) -> Callable[[F], F]:

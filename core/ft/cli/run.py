@@ -12,14 +12,15 @@ from typing import Any
 import click
 
 from ft.cli.common import load_and_report, no_plugin_option
-from ft.cli.options import config_from, config_options, given_flags
-from ft.errors import FtError
+from ft.cli.options import changes_from, config_from, config_options
 
 
 @click.command()
 @config_options
 @no_plugin_option
-@click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="continue a run that was stopped")
+@click.option(
+    "--resume", type=click.Path(path_type=Path), metavar="RUN", help="continue a run, also with another --freeze"
+)
 @click.option(
     "--locked", type=click.Path(path_type=Path), metavar="RUN", help="repeat a run, with exactly the components it used"
 )
@@ -38,6 +39,7 @@ def run(
       ft run --backbone torchvision:resnet18 --freeze all --data ./photos
       ft run --backbone torchvision:resnet50 --freeze all --train 'regex:layer4.*' --lr-decay 0.8
       ft run --resume runs/20260101-120000-torchvision-resnet18
+      ft run --resume runs/20260101-120000-torchvision-resnet18 --freeze none --epochs 20 --lr 1e-4
       ft run --locked runs/20260101-120000-torchvision-resnet18 --seed 1
     """
     from ft.cli.tables import print_report
@@ -49,15 +51,11 @@ def run(
 
     display = Display()
     plugins = load_and_report()
-    old = None
-    if resume is not None:
-        if flags := [*given_flags(given), *(["--set"] if sets else []), *(["--config"] if file else [])]:
-            raise FtError(f"--resume continues a run as it was started; leave out {', '.join(flags)}")
-        old = Run(resume.absolute())
+    old = Run(resume.absolute()) if resume is not None else None
     if locked is not None and old is None:
         Run(locked).config(trust_code)  # it may name code, which would be run
         file = file or locked / "config.yaml"
-    config = old.config(trust_code) if old else config_from(file, sets, given)
+    config = old.config(trust_code, changes_from(file, sets, given)) if old else config_from(file, sets, given)
     if old is not None and (folder := old.started_in()) != Path.cwd():
         display.say(f"working in {folder}, where the run was started")
         os.chdir(folder)

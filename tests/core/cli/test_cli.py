@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -71,8 +72,29 @@ def test_flags_win_over_set_which_wins_over_the_file(ft: Ft, tmp_path: Path) -> 
 
 
 def test_resume_takes_no_other_flags(ft: Ft) -> None:
-    result = ft("run", "--resume", "r", "--epochs", "3", "--freeze", "all", fails=True)
-    assert "leave out --freeze, --epochs" in str(result.exception)
+    ft("run", *QUICK, "--run-dir", "r")
+    before = {path: path.read_bytes() for path in Path("r").iterdir()}
+    args = ("--epochs", "3", "--freeze", "all", "--seed", "1", "--data", "demo", "--set", "seed=2")
+    result = ft("run", "--resume", "r", "--trust-code", *args, fails=True)
+    assert "leave out --data, --seed, --set. Beside it there may be --freeze, --train, " in str(result.exception)
+    assert before == {path: path.read_bytes() for path in Path("r").iterdir()}
+
+
+def test_resume_with_another_freeze_keeps_the_rest_of_the_config(ft: Ft) -> None:
+    def config() -> Any:
+        return yaml.safe_load(Path("r/config.yaml").read_text())
+
+    ft("run", *QUICK, "--freeze", "all", "--train", "regex:layer2.*", "--run-dir", "r")
+    before = config()
+    go_on = ("run", "--resume", "r", "--trust-code")
+    result = ft(*go_on, "--freeze", "all", "--epochs", "2", "--lr", "0.002", "--weight-decay", "0.1", "--cache", "off")
+    assert "the freeze changed after epoch 1: 0 tensors (0 parameters) train now that were frozen" in result.output
+    assert "2 tensors (440 parameters) are frozen now; optimizer state restored for 2 tensors, fresh" in result.output
+    training = {**before["training"], "epochs": 2, "lr": 0.002, "head_lr": 0.002, "weight_decay": 0.1}
+    assert config() == {**before, "train": [], "training": training, "cache": {**before["cache"], "promise": "off"}}
+    ft(*go_on, "--train", "regex:layer1.*", "--head-lr", "0.5", "--epochs", "3")
+    assert (config()["freeze"], config()["train"]) == (["all"], ["regex:layer1.*"])
+    assert (config()["training"]["lr"], config()["training"]["head_lr"]) == (0.002, 0.5)
 
 
 @pytest.mark.parametrize(
