@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import nn
+from torch.nn.functional import cross_entropy, one_hot
 
 from ended import Ended, assert_same
-from ft.config import Config
+from ft.config import Config, TrainingConfig
+from ft.devices import Machine
 from ft.display import Display
 from ft.errors import FtError
 from ft.finetune import finetune, prepare
 from ft.plugins import Plugins
 from ft.runs import Run
 from ft.signals import StopAsked
+from ft.training import Batch, Criterion, learn
 from stopping import StopAt
 
 MakeConfig = Callable[..., Config]
@@ -96,6 +101,25 @@ def test_mixup_is_a_barrier_and_the_plan_says_so(tiny_config: MakeConfig, plugin
     plan = prepare(tiny_config(freeze=["all"], training__mixup=0.2), plugins, Display()).plan.cache
     assert (plan.keeps, plan.prefix_flops) == ("images", 0)
     assert plan.reason.startswith("mixup blends images anew in every step")
+
+
+def test_a_blended_image_counts_for_both_of_its_labels() -> None:
+    """Zhang et al. 2018, section 2: the loss of a blend is the blend of the losses."""
+    module = nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
+    images, labels, shares = torch.randn(8, 3, 2, 2), torch.randint(3, (8,)), []
+
+    def forward(images: torch.Tensor, share: float) -> torch.Tensor:
+        shares.append(share)
+        return cast(torch.Tensor, module(images.lerp(images.flip(0), 1 - share)))
+
+    feed, plan = cast(Any, SimpleNamespace(forward=forward)), cast(Any, SimpleNamespace(aux_loss_weight=0.0))
+    machine, training = Machine("cpu", "fp32", False), TrainingConfig(mixup=0.4)
+    loss, _, _ = learn(Batch(images, labels, 7), 1, module, plan, feed, Criterion(None, 0.0), training, machine)
+    (share,) = shares
+    logits = module(share * images + (1 - share) * images.flip(0))
+    targets = share * one_hot(labels, 3) + (1 - share) * one_hot(labels.flip(0), 3)
+    assert 0 < share < 1
+    assert loss == pytest.approx(cross_entropy(logits, targets).item(), rel=1e-5)
 
 
 def test_mixup_changes_what_is_learned(tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path) -> None:
