@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from typing import Any, Protocol
 
@@ -216,7 +216,7 @@ def predict_batches(
     machine: Machine,
     display: Display,
     stop: StopRequest | None = None,
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+) -> Generator[tuple[torch.Tensor, torch.Tensor], None, None]:
     """Yield (logits [N, C] in float32, labels [N]), both on the CPU, for `items` in their order; in eval mode."""
     dataset = ImageDataset(items, eval_transform(preprocessing), config.seed)
     stop = stop or StopRequest()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from ft.backbone import build_backbone
 from ft.checking import check_images
@@ -20,6 +21,8 @@ from ft.evaluation import evaluate
 from ft.extensions import Preprocessing
 from ft.feeds import predict_batches
 from ft.images import is_image
+from ft.loaders import explained_deaths
+from ft.memory import explained_shortage
 from ft.metrics import Evaluation
 from ft.model import build_model
 from ft.plugins import Plugins
@@ -85,12 +88,12 @@ def predict(trained: Trained, paths: Sequence[Path], top: int, display: Display)
     """Classify images; the `top` likeliest classes of each, in the order of `paths`. Raises FtError for a bad image."""
     items = [Item(path, 0) for path in paths]
     predictions: list[Prediction] = []
-    batches = predict_batches(trained.module, items, trained.preprocessing, trained.config, trained.machine, display)
-    for logits, _ in batches:
-        best = logits.softmax(1).topk(min(top, len(trained.classes)), dim=1)
-        for probabilities, indices in zip(best.values.tolist(), best.indices.tolist(), strict=True):
-            names = tuple(trained.classes[i] for i in indices)
-            predictions.append(Prediction(paths[len(predictions)], names, tuple(probabilities)))
+    with _batches(trained, items, display) as batches:
+        for logits, _ in batches:
+            best = logits.softmax(1).topk(min(top, len(trained.classes)), dim=1)
+            for probabilities, indices in zip(best.values.tolist(), best.indices.tolist(), strict=True):
+                names = tuple(trained.classes[i] for i in indices)
+                predictions.append(Prediction(paths[len(predictions)], names, tuple(probabilities)))
     return predictions
 
 
@@ -109,8 +112,8 @@ def measure(trained: Trained, data: str, split: str, plugins: Plugins, display: 
         display.warn(warning)
     with display.progress("reading images", len(items)) as bar:
         check_images(ImageData(trained.classes, (), items, (), source), "fail", bar.advance)
-    args = (trained.preprocessing, trained.config, trained.machine, display)
-    return evaluate(predict_batches(trained.module, items, *args), trained.classes), len(items)
+    with _batches(trained, items, display) as batches:
+        return evaluate(batches, trained.classes), len(items)
 
 
 def image_paths(given: Sequence[Path]) -> list[Path]:
@@ -128,6 +131,18 @@ def image_paths(given: Sequence[Path]) -> list[Path]:
         else:
             raise FtError(f"there is no image {path}")
     return found
+
+
+@contextmanager
+def _batches(trained: Trained, items: Sequence[Item], display: Display) -> Iterator[Iterator[tuple[Tensor, Tensor]]]:
+    """Give the block (logits, labels) of `items`. Loader processes end with it; raises FtError for one that died."""
+    args = (trained.preprocessing, trained.config, trained.machine, display)
+    with (
+        explained_deaths("With --workers 0 there are none"),
+        explained_shortage("Try a smaller --batch-size"),
+        closing(predict_batches(trained.module, items, *args)) as batches,
+    ):
+        yield batches
 
 
 def _preprocessing(saved: dict[str, Any]) -> Preprocessing:

@@ -15,6 +15,22 @@ from conftest import TINY
 
 # Started in the background, a process may ignore SIGINT; from a terminal it does not.
 FT = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from ft.cli import main; main()"
+# Holds a command up at the bar called PHASE, and says so by a file.
+HELD = """
+import os, time
+from contextlib import contextmanager
+from pathlib import Path
+from ft.display import Bar, Display
+class Held(Bar):
+    def advance(self, done, text=""):
+        if not Path("held").exists():
+            Path("held").touch()
+            time.sleep(0.3)
+@contextmanager
+def progress(self, title, total):
+    yield Held() if title == os.environ["PHASE"] else Bar()
+Display.progress = progress
+"""
 TESTS = Path(__file__).parents[1]
 
 
@@ -33,10 +49,11 @@ def make_images(folder: Path, number: int = 12) -> list[Path]:
 
 def start(args: Sequence[str], cwd: Path, program: str = FT, **environ: str) -> subprocess.Popen[str]:
     """Start `ft` in a session of its own, so that a signal can go to it and its workers as from a terminal."""
+    path = os.pathsep.join([str(TESTS), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]).rstrip(os.pathsep)
     return subprocess.Popen(
         [sys.executable, "-c", program, *args],
         cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(TESTS), "OMP_NUM_THREADS": "1", **environ},
+        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", **environ},
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

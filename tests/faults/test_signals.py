@@ -19,24 +19,8 @@ import torch
 from safetensors.torch import load_file
 
 from faults.counts import FULL
-from faults.slow_images import FT, make_images, run_args, start, wait_for
+from faults.slow_images import FT, HELD, make_images, run_args, start, wait_for
 
-# Holds the run up at the bar called PHASE, and says so by a file.
-HELD = """
-import os, time
-from contextlib import contextmanager
-from pathlib import Path
-from ft.display import Bar, Display
-class Held(Bar):
-    def advance(self, done, text=""):
-        if not Path("held").exists():
-            Path("held").touch()
-            time.sleep(0.3)
-@contextmanager
-def progress(self, title, total):
-    yield Held() if title == os.environ["PHASE"] else Bar()
-Display.progress = progress
-"""
 # Holds the run up at whatever writes the file called PHASE.
 HELD_SAVING = """
 import os, time
@@ -145,16 +129,6 @@ def test_a_second_signal_ends_the_run_at_once(tmp_path: Path) -> None:
     _, err = process.communicate(timeout=2)
     assert process.returncode == 128 + signal.SIGINT
     assert "Traceback" not in err
-
-
-def test_ctrl_c_before_there_is_a_run_is_one_line(tmp_path: Path) -> None:
-    make_images(tmp_path / "images")
-    process = start(run_args(), tmp_path, HELD.replace("0.3", "600") + FT, PHASE="reading images")
-    wait_for((tmp_path / "held").exists, process)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=10)
-    assert (process.returncode, out, err) == (130, "", "stopped\n")
-    assert not (tmp_path / "r").exists()
 
 
 def test_a_dead_loader_process_is_named_and_the_run_goes_on(tmp_path: Path) -> None:
