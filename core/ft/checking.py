@@ -93,5 +93,5 @@ def _spread(work: Callable[[Path], T], paths: Sequence[Path], progress: Callable
             if progress is not None:
                 progress(len(results))
     finally:
-        pool.shutdown(cancel_futures=True)
+        pool.shutdown(wait=False, cancel_futures=True)  # a stop does not wait for a disk that does not answer
     return results

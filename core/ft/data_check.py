@@ -89,7 +89,7 @@ def check_data(data: str, plugins: Plugins, display: Display) -> Checked:
                 findings += found
                 bar.advance(len(digests))
         finally:
-            pool.shutdown(cancel_futures=True)  # so that Ctrl-C does not wait for all files
+            pool.shutdown(wait=False, cancel_futures=True)  # so that Ctrl-C does not wait for files
     findings += _duplicates(samples, splits, digests)
     findings += _missing_classes(samples, splits)
     try:

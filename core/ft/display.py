@@ -18,6 +18,8 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from ft.signals import stopped_while
+
 if TYPE_CHECKING:
     from ft.checkpoints import EpochRecord
     from ft.download import Transfer
@@ -60,7 +62,8 @@ class Display:
     def progress(self, title: str, total: int) -> Iterator[Bar]:
         """A bar for `total` units of work, gone when the work is done."""
         if not self.err.is_terminal or total < 2:
-            yield Bar()
+            with stopped_while(title):
+                yield Bar()
             return
         columns = (
             TextColumn("{task.description:<14}"),
@@ -69,7 +72,7 @@ class Display:
             TimeRemainingColumn(),
             TextColumn("{task.fields[text]}"),
         )
-        with Progress(*columns, console=self.err, transient=True) as progress:
+        with stopped_while(title), Progress(*columns, console=self.err, transient=True) as progress:
             yield Bar(progress, progress.add_task(title, total=total, text=""))
 
     @contextmanager
@@ -83,7 +86,8 @@ class Display:
             TimeRemainingColumn(),
         )
         tasks: dict[str, TaskID] = {}
-        with Progress(*columns, console=self.err, transient=True, disable=not self.err.is_terminal) as bars:
+        bars = Progress(*columns, console=self.err, transient=True, disable=not self.err.is_terminal)
+        with stopped_while("fetching weights"), bars:
 
             def show(transfer: Transfer) -> None:
                 if transfer.file_name not in tasks:

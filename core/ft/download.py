@@ -14,6 +14,7 @@ import requests
 
 from ft.errors import FtError
 from ft.files import megabytes, put_in_place, sweep
+from ft.signals import StopAsked
 from ft.weight_http import NETWORK_ERRORS, TIMEOUT_VARIABLE, Passing, explain, http_timeout, open_url, shown
 from ft.weight_partial import Partial, take_up
 
@@ -95,6 +96,10 @@ def download(
                 return
             except Passing as error:
                 fetch.wait_after(error)
+    except StopAsked as asked:
+        kept = f", of which {megabytes(partial.done)} are kept for the next try" if partial.lasting else ""
+        asked.add_note(f"while fetching {path.name}{kept}")
+        raise
     finally:
         partial.leave()
 

@@ -1,18 +1,21 @@
-"""SIGINT and SIGTERM ask a run to stop; it does so at the next moment when its state can be saved."""
+"""SIGINT and SIGTERM ask a run to stop; it does so at the next moment when its state can be saved.
+
+Where there is no run, they end a command at once, which says what it was doing.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
 
 class StopAsked(BaseException):
-    """A signal asked the run in `folder` to stop, and it did, its state saved.
+    """A signal asked the run in `folder` to stop, and it did, its state saved; without a folder, it ended a command.
 
     Not an Exception, as KeyboardInterrupt is not one: it may come while an image is decoded, and is no fault of it.
     """
@@ -55,16 +58,58 @@ class StopRequest:
 
 
 @contextmanager
+def stopped_while(doing: str) -> Iterator[None]:
+    """A block about which StopAsked says that it was `doing` this, unless something inside has said more."""
+    try:
+        yield
+    except StopAsked as asked:
+        if not hasattr(asked, "__notes__"):
+            asked.add_note(f"while {doing}")
+        raise
+
+
+@contextmanager
 def stop_on_signals(folder: Path) -> Iterator[StopRequest]:
     """Turn SIGINT and SIGTERM into a request to stop the run in `folder`; afterwards handlers are as they were."""
     request = StopRequest(folder)
-    if threading.current_thread() is not threading.main_thread():
-        yield request  # Python delivers signals to the main thread only
-        return
-    caught = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, request.receive) for number in caught}
-    try:
+    with _handled(request.receive):
         yield request
+
+
+@contextmanager
+def end_on_signals() -> Iterator[None]:
+    """A block that SIGINT and SIGTERM end at once with StopAsked; a second signal ends the process."""
+    received: list[int] = []
+
+    def receive(signal_number: int, frame: FrameType | None) -> None:
+        asked = StopAsked(signal_number, None)
+        if not received and not _importing(frame):
+            received.append(signal_number)
+            raise asked
+        # An import may swallow what is raised in it (torch's C code does when it imports numpy), and has nothing to
+        # clean up.
+        if not received:
+            os.write(2, f"{asked}\n".encode())
+        os._exit(128 + signal_number)
+
+    with _handled(receive):
+        yield
+
+
+@contextmanager
+def _handled(receive: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python delivers signals to the main thread only
+        return
+    before = {number: signal.signal(number, receive) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _importing(frame: FrameType | None) -> bool:
+    while frame is not None and not frame.f_code.co_filename.startswith("<frozen importlib"):
+        frame = frame.f_back
+    return frame is not None

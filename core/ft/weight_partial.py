@@ -32,6 +32,11 @@ class Partial:
     file: io.FileIO | None = None
     done: int = 0
 
+    @property
+    def lasting(self) -> bool:
+        """Whether a later process can go on with what has arrived."""
+        return self.keep and bool(self.validator) and self.done > 0
+
     def begin(self, validator: str, total: int | None) -> None:
         """Start with nothing, for a version of the file and its length. Raises FtError, as for a full disk."""
         self.discard()
@@ -81,7 +86,7 @@ class Partial:
     def leave(self) -> None:
         """Stop here: what has arrived is anyone's to go on with, or is deleted if that would not be safe."""
         self._close()
-        if self.part is None or not (self.keep and self.validator and self.done):
+        if self.part is None or not self.lasting:
             self.discard()
             return
         left = temporary_beside(self.path, _ENDING, pid=0)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ft.signals import StopAsked, stop_on_signals
+from ft.signals import StopAsked, end_on_signals, stop_on_signals, stopped_while
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -40,3 +40,20 @@ def test_a_second_signal_ends_the_process_at_once() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 128 + signal.SIGINT
     assert done.stdout == ""
+
+
+def test_a_signal_ends_a_command_with_what_it_was_doing() -> None:
+    outer, inner = stopped_while("fetching"), stopped_while("reading images")
+    with pytest.raises(StopAsked, match="stopped by SIGTERM") as asked, end_on_signals(), outer, inner:
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert asked.value.folder is None
+    assert asked.value.__notes__ == ["while reading images"]
+
+
+def test_a_signal_during_an_import_ends_the_process_since_the_import_may_swallow_it(tmp_path: Path) -> None:
+    (tmp_path / "swallows.py").write_text(
+        "import os, signal\ntry:\n    os.kill(os.getpid(), signal.SIGTERM)\nexcept BaseException:\n    pass\n"
+    )
+    code = "from ft.signals import end_on_signals\nwith end_on_signals():\n    import swallows\nprint('still here')\n"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (128 + signal.SIGTERM, "", "stopped by SIGTERM\n")

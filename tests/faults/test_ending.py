@@ -1,17 +1,22 @@
-"""Dead loader processes where there is no run: one line names them."""
+"""Signals and dead loader processes where there is no run: one line says what was ended, and nothing lingers."""
 
 from __future__ import annotations
 
+import hashlib
+import io
 import os
 import re
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
-from faults.slow_images import FT, HELD, make_images, start, wait_for
+from faults.counts import FULL
+from faults.hostile_server import HostileServer, hostile_server, serve
+from faults.slow_images import FT, HELD, make_images, run_args, start, wait_for
 from ft.config import Config
 from ft.display import Display
 from ft.finetune import finetune
@@ -27,6 +32,16 @@ def wait(*args, **kwargs):
     time.sleep(600)
 Image.open = wait
 """
+PROVIDER = """
+from backbones import small
+from ft import BackboneProvider, WeightEntry
+def weights(model_name):
+    return [WeightEntry("V1", "net.pth", sha256="{digest}", size={size})]
+Slow = BackboneProvider("slow", "Slow", models=lambda settings: ["net"], build=lambda *_: small(), weights=weights)
+"""
+SIGNALS = [signal.SIGTERM, signal.SIGINT]
+USUAL = [(signal.SIGINT, 2)]
+CASES = [(number, workers) for number in SIGNALS for workers in (0, 2)] if FULL else USUAL
 
 
 @pytest.fixture
@@ -45,6 +60,81 @@ def use(command: str, folder: Path, workers: int, program: str, **environ: str) 
 
 def loader_processes(process: subprocess.Popen[str]) -> list[int]:
     return [int(each) for each in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+
+
+@pytest.mark.parametrize(("signal_number", "workers"), CASES)
+def test_a_signal_ends_a_prediction_and_its_loader_processes(
+    finished: Path, signal_number: signal.Signals, workers: int
+) -> None:
+    process = use("predict", finished, workers, NO_ANSWER)
+    wait_for((finished / "held").exists, process)
+    children = loader_processes(process)
+    assert len(children) == workers
+    os.killpg(process.pid, signal_number)
+    out, err = process.communicate(timeout=10)
+    assert (out, err) == ("", f"stopped by {signal_number.name} while evaluating\n")
+    assert process.returncode == 128 + signal_number
+    assert not [each for each in children if Path(f"/proc/{each}").exists()]
+
+
+@pytest.mark.parametrize("signal_number", SIGNALS if FULL else [signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("args", "when"),
+    [
+        (run_args("--run-dir", "another"), " before training began"),
+        (["plan", *run_args()[1:]], ""),
+        (["evaluate", "r", "images", "--trust-code"], ""),
+        (["data", "check", "images"], ""),
+    ],
+    ids=["run", "plan", "evaluate", "data check"],
+)
+def test_a_signal_while_images_are_read_ends_a_command(
+    finished: Path, args: list[str], when: str, signal_number: signal.Signals
+) -> None:
+    process = start(args, finished, NO_ANSWER + FT, FT_CACHE=str(finished / "cache"))
+    wait_for((finished / "held").exists, process)
+    process.send_signal(signal_number)
+    out, err = process.communicate(timeout=10)
+    assert (out, err) == ("", f"stopped by {signal_number.name} while reading images{when}\n")
+    assert process.returncode == 128 + signal_number
+    assert not (finished / "another").exists()
+
+
+@pytest.fixture
+def web(monkeypatch: pytest.MonkeyPatch) -> Iterator[HostileServer]:
+    for name in ("FT_OFFLINE", "HF_HUB_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+    buffer = io.BytesIO()
+    torch.save({"weight": torch.rand(2_000_000)}, buffer)
+    with hostile_server(buffer.getvalue(), {"net.pth": serve}) as server:
+        yield server
+
+
+@pytest.mark.parametrize("signal_number", SIGNALS if FULL else [signal.SIGINT])
+def test_a_signal_while_weights_are_fetched_keeps_what_has_arrived(
+    web: HostileServer, tmp_path: Path, signal_number: signal.Signals
+) -> None:
+    make_images(tmp_path / "images")
+    digest, size = hashlib.sha256(web.content).hexdigest(), len(web.content)
+    (tmp_path / "mine.py").write_text(PROVIDER.format(digest=digest, size=size))
+    source = ["--backbone", "./mine.py:Slow:net", "--weights", f"mirror:{web.url}"]
+    places = {"TORCH_HOME": str(tmp_path / "torch"), "FT_CACHE": str(tmp_path / "cache")}
+    web.pause = 0.05
+    process = start(run_args(*source), tmp_path, **places)
+    wait_for(lambda: web.sent > 1_000_000, process)
+    process.send_signal(signal_number)
+    _, err = process.communicate(timeout=10)
+    said = r"while fetching net\.pth, of which \d\.\d MB are kept for the next try before training began"
+    assert re.fullmatch(rf"fetching net\.pth\nstopped by {signal_number.name} {said}\n", err), err
+    assert process.returncode == 128 + signal_number
+    assert not (tmp_path / "r").exists()
+
+    web.pause, sent = 0.0, web.sent
+    again = start(["weights", "fetch", "./mine.py:Slow:net", "--from", f"mirror:{web.url}"], tmp_path, **places)
+    _, err = again.communicate(timeout=30)
+    assert again.returncode == 0, err
+    assert (tmp_path / "torch" / "hub" / "checkpoints" / "net.pth").read_bytes() == web.content
+    assert web.sent - sent < size - 500_000
 
 
 @pytest.mark.parametrize(("command", "program"), [("predict", NO_ANSWER), ("evaluate", HELD)])

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
+from contextlib import suppress
 from importlib import import_module
-from typing import Any
 
 import click
 
 from ft import __version__
 from ft.cli.common import no_plugin_option
 from ft.errors import FtError
+from ft.signals import StopAsked, end_on_signals
 
 COMMANDS = {
     "run": ("ft.cli.run:run", "Fine-tune a backbone on your images."),
@@ -55,13 +55,6 @@ class LazyGroup(click.Group):
             ctx.fail(f"no command '{args[0]}'.{did_you_mean(args[0], COMMANDS)} Commands: {', '.join(COMMANDS)}")
         return super().resolve_command(ctx, args)
 
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt:  # click's own answer is "Aborted!" and exit code 1
-            click.echo("stopped", err=True)
-            sys.exit(128 + signal.SIGINT)
-
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="ft")
@@ -76,12 +69,21 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line. A user's mistake is one message and exit code 2; a bug is a traceback."""
+    """Run the command line. A user's mistake is one message and exit code 2; a bug is a traceback.
+
+    SIGINT and SIGTERM end it with one line and 128 + the signal's number.
+    """
     if "_FT_COMPLETE" in os.environ:
         import_module("ft.cli.completion")  # it teaches click to complete after a colon in bash
-    try:
-        cli.main(prog_name="ft", standalone_mode=True)
-    except FtError as error:
-        click.secho("error: ", fg="red", bold=True, nl=False, err=True)
-        click.echo(str(error), err=True)
-        sys.exit(2)
+    with end_on_signals():
+        try:
+            cli.main(prog_name="ft", standalone_mode=True)
+        except FtError as error:
+            click.secho("error: ", fg="red", bold=True, nl=False, err=True)
+            click.echo(str(error), err=True)
+            sys.exit(2)
+        except StopAsked as asked:
+            click.echo(" ".join([str(asked), *getattr(asked, "__notes__", ())]), err=True)
+            with suppress(OSError):
+                sys.stdout.flush()
+            os._exit(128 + asked.signal_number)  # a thread may wait for an image on a disk that does not answer

@@ -65,6 +65,9 @@ def run(
     try:
         done, report = finetune(config, plugins, display, old)
     except StopAsked as asked:
+        if asked.folder is None:
+            asked.add_note("before training began")
+            raise
         display.warn(f"{asked}; its state is saved. Continue with: ft run --resume {asked.folder}")
         sys.exit(128 + asked.signal_number)
     print_report(report, done, display)
