@@ -34,17 +34,19 @@ def held(source, target):
     replace(source, target)
 os.replace = held
 """
+FROZEN = ["--freeze", "all"]  # then validation is on kept features, and the first bar "evaluating" is the final test's
 PHASES = {
-    "training features": (HELD, ["--freeze", "all"]),
-    "validation features": (HELD, ["--freeze", "all"]),
+    "training features": (HELD, FROZEN),
+    "validation features": (HELD, FROZEN),
     "epoch 1/3": (HELD, []),
     "epoch 2/3": (HELD, []),
     "evaluating": (HELD, []),
+    "final test": (HELD.replace('os.environ["PHASE"]', '"evaluating"'), FROZEN),
     "best.pt": (HELD_SAVING, []),
     "last.pt": (HELD_SAVING, []),
     "frozen.safetensors": (HELD_SAVING, []),
 }
-USUAL = [("training features", 2)]
+USUAL = [("training features", 2), ("final test", 0)]
 CASES = [(phase, workers) for phase in PHASES for workers in (0, 2)] if FULL else USUAL
 
 
@@ -92,6 +94,8 @@ def test_a_signal_in_any_phase_saves_and_says_how_to_go_on(
     assert process.returncode == 128 + signal_number, err
     assert f"stopped by {signal_number.name}; its state is saved. Continue with: ft run --resume" in err
     assert "Traceback" not in err
+    if phase == "final test":
+        assert (tmp_path / "r" / "metrics.jsonl").read_text().count("\n") == 3
 
     again = start(["run", "--resume", "r", "--trust-code"], tmp_path)
     _, err = again.communicate(timeout=120)
