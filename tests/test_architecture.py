@@ -23,6 +23,7 @@ LAYERS = (
         "errors",
         "extensions",
         "hookspecs",
+        "redaction",
         "references",
         "settings",
         "switches",

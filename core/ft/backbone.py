@@ -14,6 +14,7 @@ from ft.errors import FtError
 from ft.extensions import Backbone, Preprocessing
 from ft.images import effective_preprocessing
 from ft.plugins import Component, Plugins, implementation, read_settings
+from ft.redaction import shown
 from ft.state_dict import load_into, read_tensors
 from ft.weights import FetchedWeights, WeightChoice, choose_weights, fetch_weights
 
@@ -52,7 +53,8 @@ def build_backbone(
     published = choice.entry.preprocessing if choice and choice.published else backbone.preprocessing
     preprocessing = effective_preprocessing(published, config.images)
     _check_image_size(backbone, config, choice, preprocessing.crop_size)
-    built = BuiltBackbone(replace(backbone, name=model_name), config.backbone.use, component, choice, preprocessing)
+    reference = shown(config.backbone.use)
+    built = BuiltBackbone(replace(backbone, name=model_name), reference, component, choice, preprocessing)
     if tensors != "pretrained" or choice is None:
         return built
     with display.download() as progress:

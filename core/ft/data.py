@@ -13,6 +13,7 @@ from ft.config import ComponentConfig, Config
 from ft.errors import FtError, did_you_mean
 from ft.extensions import Sample
 from ft.plugins import Component, Plugins, implementation, read_settings
+from ft.redaction import check_whole, shown, what_is_left_out
 from ft.references import Reference, parse_reference
 from ft.splits import Split, choose_splits, describe_splits, portable
 
@@ -71,13 +72,14 @@ def read_samples(data: ComponentConfig, plugins: Plugins) -> tuple[dict[str, Sam
 
     Raises FtError when there are none.
     """
+    check_whole(data.use)
     reference = data_reference(data.use, plugins)
+    source = shown(str(reference))
     component = plugins.get("data", reference)
     settings = read_settings(component, data.settings, "data")
-    samples, warnings = _keyed(
-        implementation(component, "load")(reference.argument, settings), component, str(reference)
-    )
-    return samples, str(reference), warnings
+    found = implementation(component, "load")(reference.argument, settings)
+    samples, warnings = _keyed(found, component, source)
+    return samples, source, [*what_is_left_out(data.use), *warnings]
 
 
 def number_classes(samples: Sequence[Sample], classes: Sequence[str]) -> tuple[Item, ...]:

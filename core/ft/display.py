@@ -18,6 +18,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from ft.redaction import shown
 from ft.signals import stopped_while
 
 if TYPE_CHECKING:
@@ -52,11 +53,11 @@ class Display:
 
     def say(self, text: str) -> None:
         """A line about what is being done."""
-        self.err.print(text, style="dim", highlight=False, soft_wrap=True, markup=False)
+        self.err.print(shown(text), style="dim", highlight=False, soft_wrap=True, markup=False)
 
     def warn(self, text: str) -> None:
         """A line about something that the user may not have meant."""
-        self.err.print(f"warning: {text}", style="yellow", highlight=False, soft_wrap=True, markup=False)
+        self.err.print(f"warning: {shown(text)}", style="yellow", highlight=False, soft_wrap=True, markup=False)
 
     @contextmanager
     def progress(self, title: str, total: int) -> Iterator[Bar]:

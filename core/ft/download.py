@@ -14,8 +14,9 @@ import requests
 
 from ft.errors import FtError
 from ft.files import megabytes, put_in_place, sweep
+from ft.redaction import shown
 from ft.signals import StopAsked
-from ft.weight_http import NETWORK_ERRORS, TIMEOUT_VARIABLE, Passing, explain, http_timeout, open_url, shown
+from ft.weight_http import NETWORK_ERRORS, TIMEOUT_VARIABLE, Passing, explain, http_timeout, open_url
 from ft.weight_partial import Partial, take_up
 
 CHUNK = 128 * 1024
@@ -74,7 +75,7 @@ def download(
     cannot exceed. Nothing longer than $FT_HTTP_TIMEOUT passes without progress. Raises NotThere when the server does
     not know the URL and FtError for everything else that went wrong; `path` then keeps its old content.
     """
-    partial = take_up(path, hashlib.sha256(url.encode()).hexdigest(), keep=has_digest)
+    partial = take_up(path, hashlib.sha256(shown(url).encode()).hexdigest(), keep=has_digest)
     fetch = _Fetch(url, partial, progress, pauses, note, size, most, has_digest, http_timeout(), partial.done)
     try:
         while True:

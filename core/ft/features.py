@@ -20,6 +20,7 @@ from ft.prefix.probe import run_padded
 from ft.prefix.records import CutTensor
 from ft.prefix.split import Halves
 from ft.proof import Proved
+from ft.redaction import shown
 
 PASS_BATCH = 32
 """Images a batch of the feature pass where the promise does not fix it."""
@@ -82,7 +83,7 @@ def get_features(proved: Proved, promise: Promise, job: Job) -> Features:
         entry = store.find(key)
         if entry is None:
             shapes = [Shape(_row_shape(t), _kept_type(t.dtype, promise)) for t in proved.cut.tensors]
-            note = {**about, "cut": asdict(proved.cut), "backbone": config.backbone.use}
+            note = {**about, "cut": asdict(proved.cut), "backbone": shown(config.backbone.use)}
             one = _Pass(proved, promise, batch_size, padded)
             shallower = find_shallower(store, about, proved, promise)
             if shallower is None:

@@ -39,6 +39,7 @@ from ft.config import Config, load_config
 from ft.errors import FtError
 from ft.files import left_behind, publish_text
 from ft.plan import NOT_DECISIVE, Plan
+from ft.redaction import shown, without_secrets
 from ft.state_dict import put_tensors
 from ft.unpackaged import refuse_unpackaged
 
@@ -50,8 +51,9 @@ class Run:
         self.path = path
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
-        """Publish one of the folder's JSON files."""
-        publish_text(self.path / name, json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n")
+        """Publish one of the folder's JSON files, without what may be secret in addresses."""
+        text = json.dumps(without_secrets(content), indent=2, ensure_ascii=False, default=str)
+        publish_text(self.path / name, text + "\n")
 
     def read_json(self, name: str) -> dict[str, Any]:
         """Read one of the folder's JSON files. Raises FtError when it is missing or broken."""
@@ -78,8 +80,8 @@ class Run:
         return load_config(self.path / "config.yaml", flags=flags) if flags else config
 
     def write_config(self, config: Config) -> None:
-        """Publish config.yaml, with which the run can be repeated elsewhere."""
-        repeatable = config.model_copy(update={"run_dir": None}).model_dump(mode="json")
+        """Publish config.yaml, with which the run can be repeated elsewhere; no address in it holds a secret."""
+        repeatable = without_secrets(config.model_copy(update={"run_dir": None}).model_dump(mode="json"))
         publish_text(self.path / "config.yaml", yaml.safe_dump(repeatable, sort_keys=False))
 
     def add_versions(self, versions: Mapping[str, Any]) -> None:
@@ -174,7 +176,7 @@ class Run:
 
     def what_changed(self, plan: Plan) -> list[str]:
         """What in `plan` is decisive, and not as in plan.json."""
-        before, now = self.read_json("plan.json"), json.loads(json.dumps(asdict(plan), default=str))
+        before, now = self.read_json("plan.json"), without_secrets(json.loads(json.dumps(asdict(plan), default=str)))
         besides = (*NOT_DECISIVE, "phases")
         return [key for key in before | now if key not in besides and before.get(key) != now.get(key)]
 
@@ -195,7 +197,7 @@ def start_run(config: Config, versions: Mapping[str, Any], again: Run | None = N
 
 
 def _new_folder(config: Config) -> Path:
-    path = config.run_dir or _free_path(config.backbone.use)
+    path = config.run_dir or _free_path(shown(config.backbone.use))
     if path.exists() and any(path.iterdir()):
         go_on = f"continue it with: ft run --resume {path}, or " if (path / "config.yaml").exists() else ""
         raise FtError(f"{path} is not empty; {go_on}choose another --run-dir")

@@ -16,10 +16,11 @@ from ft.download import MOST, PAUSES, Progress, download, ignore
 from ft.errors import FtError
 from ft.extensions import WeightEntry
 from ft.files import cache_folder, publish, publish_json, sha256_of, sweep
+from ft.redaction import shown
 from ft.weight_bundle import copy_out, read_manifest
 from ft.weight_format import format_of
 from ft.weight_hashes import expected_digest
-from ft.weight_http import NotThere, http_timeout, shown
+from ft.weight_http import NotThere, http_timeout
 from ft.weight_lock import one_at_a_time
 
 _LONGEST_NAME = 180

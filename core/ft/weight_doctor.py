@@ -16,10 +16,11 @@ from ft.errors import FtError
 from ft.extensions import WeightEntry
 from ft.files import megabytes
 from ft.plugins import Plugins
+from ft.redaction import shown
 from ft.weight_bundle import read_manifest
 from ft.weight_cache import Cache
 from ft.weight_format import other_than_weights
-from ft.weight_http import NETWORK_ERRORS, Passing, explain, http_timeout, open_url, shown
+from ft.weight_http import NETWORK_ERRORS, Passing, explain, http_timeout, open_url
 from ft.weights import WeightChoice, ask_source
 
 _START = 64
@@ -59,7 +60,7 @@ def diagnose(choice: WeightChoice, plugins: Plugins, cache: Cache) -> list[Findi
         except _Tried:
             pass
         except FtError as error:
-            probe.findings.append(Finding(shown(source), "problem", str(error)))
+            probe.findings.append(Finding(shown(source), "problem", shown(str(error))))
         found += probe.findings
     size = choice.entry.size or choice.entry.approximate_size
     free = _free(cache.folder)

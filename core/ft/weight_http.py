@@ -21,6 +21,7 @@ import urllib3
 
 from ft._version import __version__
 from ft.errors import FtError
+from ft.redaction import shown
 
 TIMEOUT_VARIABLE = "FT_HTTP_TIMEOUT"
 PRIVATE_VARIABLE = "FT_ALLOW_PRIVATE_REDIRECTS"
@@ -51,16 +52,6 @@ def http_timeout(environ: Mapping[str, str] = os.environ) -> float:
     if not re.fullmatch(r"\d+(\.\d+)?", text) or float(text) <= 0:
         raise FtError(f"{TIMEOUT_VARIABLE} is '{text}'; give seconds, as in {TIMEOUT_VARIABLE}=60")
     return float(text)
-
-
-def shown(text: str) -> str:
-    """Return a text in which URLs have lost what may be secret: user, password, and the query of signed addresses.
-
-    >>> shown("mirror:https://me:secret@host/net.pth?token=1 failed")
-    'mirror:https://host/net.pth?... failed'
-    """
-    text = re.sub(r"(?<=://)[^/?#\s]*@", "", text)
-    return re.sub(r"(://[^\s?#]*)\?[^\s,;)]+", r"\1?...", text)
 
 
 def open_url(
@@ -177,7 +168,7 @@ def _accepted(response: requests.Response, url: str) -> requests.Response:
     if response.status_code in _PASSING_STATUS:
         raise Passing(status, _retry_after(response.headers.get("Retry-After", "")))
     hint = {
-        401: "; it wants a user and password: https://USER:PASSWORD@HOST/..., or in ~/.netrc",
+        401: "; it wants a user and password: write USER:PASSWORD@ before the host, or keep them in ~/.netrc",
         403: "; it does not let you, or has no such file",
         407: "; the proxy wants a user and password",
     }.get(response.status_code, "")

@@ -17,11 +17,11 @@ from ft.errors import FtError, nearest
 from ft.extensions import WeightCache, WeightEntry
 from ft.files import megabytes
 from ft.plugins import Plugins, implementation, read_settings
+from ft.redaction import check_whole, shown, what_is_left_out
 from ft.references import parse_reference
 from ft.weight_cache import Cache, check_file_name, open_cache
 from ft.weight_format import WEIGHT_SUFFIXES
 from ft.weight_hashes import expected_digest
-from ft.weight_http import shown
 
 MIRROR_VARIABLE = "FT_WEIGHT_MIRROR"
 
@@ -98,7 +98,7 @@ def choose_weights(
             settings=config.settings,
             sha256=sha256,
             published=bool(entries),
-            notes=unused,
+            notes=(*unused, *what_is_left_out(config.use)),
         )
     if entry is None:
         raise FtError(_unknown(config.use, list(named), model, plugins))
@@ -108,7 +108,8 @@ def choose_weights(
         plugins.get("weights", parse_reference(source))
     mirrors = [f"mirror:{base}" for base in re.split(r"[\s,]+", environ.get(MIRROR_VARIABLE, "")) if base]
     chain = dict.fromkeys([*config.sources, *mirrors, entry.source])
-    return WeightChoice(model, _demand(entry, sha256), tuple(chain), sha256=sha256)
+    notes = [note for source in config.sources for note in what_is_left_out(source)]
+    return WeightChoice(model, _demand(entry, sha256), tuple(chain), sha256=sha256, notes=tuple(notes))
 
 
 def fetch_weights(
@@ -138,6 +139,7 @@ def fetch_weights(
 
 def ask_source(source: str, choice: WeightChoice, plugins: Plugins, cache: WeightCache) -> Path:
     """Return what one weight source gives. Raises FtError."""
+    check_whole(source)
     reference = parse_reference(source)
     component = plugins.get("weights", reference)
     settings = read_settings(component, choice.settings, "weights")

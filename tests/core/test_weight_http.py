@@ -10,7 +10,7 @@ import requests
 import urllib3
 
 from ft.errors import FtError
-from ft.weight_http import NotThere, Passing, check_redirect, explain, http_timeout, open_url, shown
+from ft.weight_http import NotThere, Passing, check_redirect, explain, http_timeout, open_url
 from weight_server import Answer, WeightServer, weight_server
 
 
@@ -95,19 +95,6 @@ def test_no_message_shows_them(web: WeightServer, status: int) -> None:
     assert "secret" not in str(raised.value)
     assert "se%40cret" not in str(raised.value)
     assert "hidden" not in str(raised.value)
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("https://me:pw@host/a.pth", "https://host/a.pth"),
-        ("mirror:https://me:p@w@host/a", "mirror:https://host/a"),
-        ("https://host/a?sig=1&x=2, then", "https://host/a?..., then"),
-        ("is it me@host?", "is it me@host?"),
-    ],
-)
-def test_what_is_shown_of_a_url(text: str, expected: str) -> None:
-    assert shown(text) == expected
 
 
 # Redirects

@@ -12,6 +12,7 @@ import click
 from ft import __version__
 from ft.cli.common import no_plugin_option
 from ft.errors import FtError
+from ft.redaction import shown
 from ft.signals import StopAsked, end_on_signals
 
 COMMANDS = {
@@ -80,7 +81,7 @@ def main() -> None:
             cli.main(prog_name="ft", standalone_mode=True)
         except FtError as error:
             click.secho("error: ", fg="red", bold=True, nl=False, err=True)
-            click.echo(str(error), err=True)
+            click.echo(shown(str(error)), err=True)
             sys.exit(2)
         except StopAsked as asked:
             click.echo(" ".join([str(asked), *getattr(asked, "__notes__", ())]), err=True)

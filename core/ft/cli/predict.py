@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from ft.cli.common import load_and_report
+from ft.redaction import shown
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -66,7 +67,7 @@ def evaluate(run: Path, data: str, split: str, as_json: bool, **machine: Any) ->
     if as_json:
         click.echo(json.dumps({"images": count, **asdict(evaluation)}, indent=2, ensure_ascii=False))
     else:
-        print_evaluation(evaluation, f"{count} images of {data}", display)
+        print_evaluation(evaluation, f"{count} images of {shown(data)}", display)
 
 
 def _load(run: Path, machine: dict[str, Any]) -> Any:

@@ -13,6 +13,7 @@ import click
 
 from ft.cli.common import load_and_report, no_plugin_option
 from ft.cli.options import changes_from, config_from, config_options
+from ft.redaction import without_secrets
 
 
 @click.command()
@@ -90,6 +91,7 @@ def plan(file: Path | None, sets: tuple[str, ...], as_json: bool, **given: Any) 
     config = config_from(file, sets, given)
     ready = prepare(config, load_and_report().preferring(config.prefer), display)
     if as_json:
-        click.echo(json.dumps({"config": ready.config.model_dump(mode="json"), "plan": asdict(ready.plan)}, indent=2))
+        content = {"config": ready.config.model_dump(mode="json"), "plan": asdict(ready.plan)}
+        click.echo(json.dumps(without_secrets(content), indent=2))
     else:
         print_plan(ready, display)
