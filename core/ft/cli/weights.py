@@ -145,7 +145,7 @@ def prune(unused: float | None, dry_run: bool) -> None:
 @_from
 @_json
 def doctor(ref: str | None, sources: tuple[str, ...], as_json: bool) -> None:
-    """Say why weights cannot be fetched.
+    """Say why weights cannot be fetched, and what to try.
 
     Every place that they could come from is tried, and nothing fetched. Exits with 1 if something is wrong.
     """
@@ -159,10 +159,16 @@ def doctor(ref: str | None, sources: tuple[str, ...], as_json: bool) -> None:
     _show(
         ("tried", "state", "what was seen"),
         [(f.tried, f.state, f.text) for f in findings],
-        map(asdict, findings),
+        [{**asdict(f), "advice": f.advice} for f in findings],
         as_json,
     )
-    if any(problems(findings)):
+    wrong = list(problems(findings))
+    if wrong and not as_json:
+        click.echo("What you can do:")
+        for advice in dict.fromkeys(f.advice for f in wrong):
+            places = dict.fromkeys(f.tried.partition(": ")[0] for f in wrong if f.advice == advice)
+            click.echo(f"  {', '.join(places)}: {advice}")
+    if wrong:
         sys.exit(1)
 
 

@@ -7,15 +7,20 @@ import io
 import json
 import os
 import socket
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 import torch
+import urllib3
 from click.testing import Result
 
+from ft.weight_doctor import Finding
+from ft.weight_http import explain
 from weight_server import Answer, WeightServer, weight_server
 
 PROVIDER = """
@@ -166,17 +171,18 @@ def test_a_bundle_takes_weights_to_another_machine(
 
 
 @pytest.mark.parametrize(
-    ("answer", "state", "seen"),
+    ("answer", "state", "seen", "advice"),
     [
-        (Answer(CONTENT), "ok", "a weight file of"),
-        (Answer(status=403), "problem", "HTTP 403 Forbidden; it does not let you"),
-        (Answer(status=503), "problem", "HTTP 503"),
-        (Answer(b"<html>log in</html>"), "problem", "it is a web page; perhaps the network wants you to log in first"),
-        (Answer(b""), "problem", "it is empty"),
+        (Answer(CONTENT), "ok", "a weight file of", ""),
+        (Answer(status=401), "problem", "it wants a user and password", "write USER:PASSWORD@ before the host"),
+        (Answer(status=403), "problem", "HTTP 403 Forbidden; it does not let you", "--from mirror:BASE_URL"),
+        (Answer(status=503), "problem", "HTTP 503", "try again in a minute"),
+        (Answer(b"<html>log in</html>"), "problem", "it is a web page; perhaps", "in a browser and log in"),
+        (Answer(b""), "problem", "it is empty", "--from mirror:BASE_URL"),
     ],
 )
 def test_doctor_says_what_is_wrong_with_a_server(
-    ft: Ft, ref: str, web: WeightServer, folder: Path, answer: Answer, state: str, seen: str
+    ft: Ft, ref: str, web: WeightServer, folder: Path, answer: Answer, state: str, seen: str, advice: str
 ) -> None:
     web.put("/net-v2.pth", answer)
     result = ft("weights", "doctor", ref, "--json", fails=state == "problem")
@@ -184,6 +190,8 @@ def test_doctor_says_what_is_wrong_with_a_server(
     official = found[f"official: {web.url}/net-v2.pth"]
     assert (official["state"], result.exit_code) == (state, int(state == "problem"))
     assert seen in official["text"]
+    assert advice in official["advice"]
+    assert bool(advice) == bool(official["advice"])
     assert found["cache"]["text"].startswith("there is no ")
     assert list(folder.iterdir()) == []
 
@@ -208,4 +216,30 @@ def test_doctor_says_that_a_folder_cannot_be_written_to(
     (tmp_path / "file").touch()
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "file"))
     found = json.loads(ft("weights", "doctor", "--json", fails=True).stdout)
-    assert [f["state"] for f in found if f["tried"] == "weights folder"] == ["problem"]
+    (folder,) = (f for f in found if f["tried"] == "weights folder")
+    assert (folder["state"], folder["advice"]) == ("problem", "choose one that you may write to: TORCH_HOME=FOLDER")
+    shown = ft("weights", "doctor", fails=True).stdout
+    assert shown.endswith("What you can do:\n  weights folder: choose one that you may write to: TORCH_HOME=FOLDER\n")
+
+
+def wrapped(inner: Exception) -> Exception:
+    return requests.ConnectionError(urllib3.exceptions.MaxRetryError(None, "/", inner))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("tried", "text", "advice"),
+    [
+        ("official: x", explain(wrapped(socket.gaierror(-2, "Name or service not known"))), "check the host's name"),
+        ("official: x", explain(wrapped(ssl.SSLCertVerificationError("unknown issuer"))), "REQUESTS_CA_BUNDLE=FILE"),
+        ("official: x", explain(requests.exceptions.ProxyError(OSError("refused"))), "correct HTTPS_PROXY"),
+        ("official: x", explain(TimeoutError()), "FT_HTTP_TIMEOUT=300"),
+        ("official: x", "FT_OFFLINE=1, so x is not asked", "unset FT_OFFLINE"),
+        ("records folder", "/x cannot be written to: Read-only file system", "FT_CACHE=FOLDER"),
+        ("disk", "5.0 GB are needed, 0.1 GB are free", "ft weights prune"),
+        ("cache", "x.pth is damaged", "ft weights fetch"),
+        ("local:nowhere", "there is no file or folder", "--from mirror:BASE_URL"),
+    ],
+)
+def test_what_does_not_work_comes_with_what_to_try(tried: str, text: str, advice: str) -> None:
+    assert advice in Finding(tried, "problem", text).advice
+    assert Finding(tried, "ok", text).advice == Finding(tried, "note", text).advice == ""
