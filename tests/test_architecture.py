@@ -39,6 +39,7 @@ LAYERS = (
         "checking",
         "data_check",
         "examples",
+        "image_list",
         "loaders",
         "freezing",
         "state_dict",

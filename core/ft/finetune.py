@@ -18,6 +18,7 @@ from ft.evaluation import evaluate
 from ft.examples import Examples
 from ft.feeds import open_feed, predict_batches
 from ft.freezing import apply_frozen, choose_frozen, frozen_digest, frozen_modules, needs_data
+from ft.image_list import check_same_images, write_image_list
 from ft.job import Job
 from ft.loaders import explained_deaths
 from ft.memory import explained_shortage
@@ -69,6 +70,8 @@ def prepare(
     built = build_backbone(config, plugins, display, tensors)
     with display.progress("reading images", len(data.items)) as bar:
         data = check_images(data, config.images.bad, bar.advance)
+    if stopped is not None:
+        check_same_images(stopped.path / "images.csv", data)
     model = build_model(built.backbone, config.head, len(data.classes), plugins, config.seed)
     machine.place(model.module)
     selected = None
@@ -103,6 +106,7 @@ def finetune(config: Config, plugins: Plugins, display: Display, resume: Run | N
             go_on(stopped, module, plan, config, versions, display)
         else:
             run.write_plan(plan, [phase_from(config)])
+            write_image_list(run.path / "images.csv", data)
             run.write_json("model.json", describe_model(config, ready.built, ready.model, data, versions))
             run.keep_frozen(module, moving_tensors(module, plan.frozen, plan.frozen_modules))
         display.run_begins(run, plan, (*ready.built.notes, *data.notes))

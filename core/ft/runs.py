@@ -2,6 +2,7 @@
 
 config.yaml         the resolved config; `ft run --config` with it repeats the run
 plan.json           the plan, and the phases that led to it
+images.csv          every image: path, class, split and digest
 versions.json       ft, torch, and the distribution, version and digest of every component used
 frozen.safetensors  tensors that do not change (until model.safetensors holds them)
 last.pt, best.pt    checkpoints

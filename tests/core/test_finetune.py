@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from backbones import Small
+from faults.slow_images import make_images
 from ft.config import Config
 from ft.display import Display
 from ft.errors import FtError
@@ -132,7 +134,7 @@ def test_auxiliary_classifiers_get_the_new_classes_and_learn(tiny_config: MakeCo
 def test_the_run_folder_holds_what_it_promises(tiny_config: MakeConfig, plugins: Plugins) -> None:
     run, _ = finetune(tiny_config(freeze=["all"]), plugins, Display())
     assert {path.name for path in run.path.iterdir()} == {
-        "config.yaml", "plan.json", "versions.json", "last.pt", "best.pt", "metrics.jsonl",
+        "config.yaml", "plan.json", "versions.json", "last.pt", "best.pt", "metrics.jsonl", "images.csv",
         "model.safetensors", "model.json", "report.json",
     }  # fmt: skip
     versions = run.read_json("versions.json")
@@ -188,16 +190,34 @@ def test_class_weights_smoothing_clipping_and_groups_all_take_effect(
         assert not same(plain, trained(str(number), **keys)), keys
 
 
-def test_a_run_whose_images_changed_does_not_go_on_as_if_nothing_had(
+def test_a_run_whose_plan_changed_does_not_go_on_as_if_nothing_had(
     tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path
 ) -> None:
     config = tiny_config(run_dir=tmp_path / "run")
     with pytest.raises(StopAsked):
         finetune(config, plugins, StopAt("epoch 1/2", 2))
     run = Run(tmp_path / "run")
-    other = tiny_config(run_dir=tmp_path / "run", split__val=0.4, training__lr=0.5)
-    with pytest.raises(FtError, match=r"cannot go on as it began: images, steps_per_epoch changed since then"):
+    other = tiny_config(run_dir=tmp_path / "run", training__batch_size=4)
+    with pytest.raises(FtError, match=r"cannot go on as it began: steps_per_epoch changed since then"):
         finetune(other, plugins, Display(), run)
+
+
+@pytest.mark.parametrize("promise", ["off", "exact"])
+def test_an_image_that_was_exchanged_under_its_name_is_noticed(
+    promise: str, tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path
+) -> None:
+    paths = make_images(tmp_path / "images", 6)
+    keys: dict[str, Any] = {"data": str(tmp_path / "images"), "freeze": ["all"], "cache__promise": promise}
+    config = tiny_config(run_dir=tmp_path / "run", **keys)
+    with pytest.raises(StopAsked):
+        finetune(config, plugins, StopAt("epoch 1/2", 1))
+    content = paths[2].read_bytes()
+    Image.new("RGB", (24, 24), "white").save(paths[2])
+    run = Run(tmp_path / "run")
+    with pytest.raises(FtError, match=f"1 of 12 images changed since then:\n  {paths[2]} has another content\n"):
+        finetune(config, plugins, Display(), run)
+    paths[2].write_bytes(content)
+    finetune(config, plugins, Display(), run)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,72 @@
+"""The list of a run's images, by which a resumed run knows whether they are still the same."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from ft.data import ImageData, first_lines
+from ft.errors import FtError
+from ft.files import publish_text
+
+COLUMNS = ("path", "label", "split", "sha256")
+Row = tuple[str, ...]
+"""What the columns say of one image."""
+
+
+def write_image_list(path: Path, data: ImageData) -> None:
+    """Publish a table with a line for each image, in the order in which they are numbered; `csv:` data reads it."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([COLUMNS, *_rows(data)])
+    publish_text(path, text.getvalue())
+
+
+def check_same_images(path: Path, data: ImageData) -> None:
+    """Raise FtError, naming the first that differ, unless `data` has the images that the table at `path` lists.
+
+    Where they lie does not matter, but their order, content, class and split do.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            before = [tuple(row) for row in csv.reader(file)][1:]
+    except (OSError, ValueError, csv.Error) as error:
+        raise FtError(f"cannot tell whether the images are those of {path}: {error}") from error
+    now = _rows(data)
+    if [row[1:] for row in before] == [row[1:] for row in now]:
+        return
+    changes = list(_changes(before, now))
+    listed = "".join(f"\n  {line}" for line in first_lines(changes))
+    raise FtError(
+        f"{path.parent} cannot go on as it began: {len(changes)} of {len(before)} images changed since then:{listed}\n"
+        "Undo that, or start a new run"
+    )
+
+
+def _rows(data: ImageData) -> list[Row]:
+    splits = (("train", data.train), ("val", data.val), ("test", data.test))
+    return [
+        (_text(item.path), data.classes[item.label], split, data.digests[item.path])
+        for split, items in splits
+        for item in items
+    ]
+
+
+def _text(path: Path) -> str:
+    """The absolute path; bytes that are no UTF-8 are spelt out."""
+    return os.fsencode(os.path.abspath(path)).decode(errors="backslashreplace")
+
+
+def _changes(before: Sequence[Row], now: Sequence[Row]) -> Iterator[str]:
+    old, new = ({row[0]: row[1:] for row in rows} for rows in (before, now))
+    for path in dict.fromkeys([*old, *new]):
+        if path not in new:
+            yield f"{path} is gone, or cannot be read"
+        elif path not in old:
+            yield f"{path} is new"
+        elif old[path] != new[path]:
+            (label, split, digest), (new_label, new_split, new_digest) = old[path], new[path]
+            moved = f"was '{label}' in {split}, is '{new_label}' in {new_split}"
+            yield f"{path} {'has another content' if digest != new_digest else moved}"
