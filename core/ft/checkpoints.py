@@ -169,7 +169,11 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 def save_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
     """Write tensors as safetensors, whole or not at all. Tied tensors are written once for each name."""
-    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    plain, seen = dict[str, torch.Tensor](), set[int]()
+    for name, tensor in tensors.items():
+        dense = tensor.detach().cpu().contiguous()
+        plain[name] = dense.clone() if dense.data_ptr() in seen else dense  # the format knows no two names for one
+        seen.add(dense.data_ptr())
     publish_bytes(path, save(plain))
 
 

@@ -1,10 +1,11 @@
-"""What to do when memory runs out: say so in words, and find the size that fits."""
+"""Memory: what to do when it runs out, and to give back what is no longer needed."""
 
 from __future__ import annotations
 
+import ctypes
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 import torch
@@ -14,6 +15,25 @@ from ft.errors import FtError
 T = TypeVar("T")
 # CUDA and MPS say the first, torch's allocator on the CPU the others.
 _SAID = re.compile(r"out of memory|can't allocate memory|not enough memory", re.IGNORECASE)
+
+_LARGE = 16 * 2**20
+_M_MMAP_THRESHOLD = -3
+
+
+def give_back_large_blocks() -> None:
+    """Have the C library return large blocks (a batch of images is one) to the system as soon as they are freed.
+
+    glibc learns from the first it frees to keep such blocks, and small ones that come to lie between them then hold
+    on to gigabytes. Elsewhere, nothing is done.
+    """
+    with suppress(OSError, TypeError, AttributeError):  # another C library, or none that can be asked
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE)
+
+
+def give_back_freed_memory() -> None:
+    """Have the C library return to the system what was freed: a phase that needed much has ended."""
+    with suppress(OSError, TypeError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -17,7 +19,7 @@ from ft.devices import Machine
 from ft.display import Display
 from ft.errors import FtError
 from ft.finetune import finetune
-from ft.memory import explained_shortage, is_out_of_memory
+from ft.memory import explained_shortage, give_back_freed_memory, give_back_large_blocks, is_out_of_memory
 from ft.plugins import Plugins
 from ft.training import Batch, Criterion, learn
 
@@ -125,3 +127,31 @@ def test_other_errors_are_not_taken_for_a_shortage() -> None:
     assert not is_out_of_memory(RuntimeError("shapes do not match"))
     with pytest.raises(RuntimeError, match="shapes"), explained_shortage(""):
         raise RuntimeError("shapes do not match")
+
+
+def resident_mb() -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("RssAnon"))
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="what glibc does with freed memory")
+def test_freed_memory_is_given_back_although_small_things_lie_between() -> None:
+    small = []
+    large = []
+    for _ in range(1500):
+        large.append(bytearray(100_000))
+        small.append(bytearray(600))
+    before = resident_mb()
+    large.clear()
+    give_back_freed_memory()
+    assert resident_mb() < before - 100
+    assert len(small) == 1500
+
+
+def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(name: None) -> None:
+        raise OSError("no such library")
+
+    monkeypatch.setattr("ctypes.CDLL", none)
+    give_back_large_blocks()
+    give_back_freed_memory()
