@@ -52,7 +52,7 @@ LAYERS = (
     {"backbone", "model", "evaluation", "caching"},
     {"plan", "inspection", "checkpoints", "locking", "provenance"},
     {"job", "kept_images", "features", "feature_reuse", "proof", "feeds"},
-    {"optim", "runs", "resuming", "training", "solving"},
+    {"optim", "runs", "resuming", "training", "logistic", "solving"},
     {"report"},
     {"finetune", "inference"},
     {"cli", "testing", "scaffold"},

@@ -1,15 +1,17 @@
-"""Fitting a linear head on kept features by full-batch L-BFGS, with a sweep of the penalty on validation data.
+"""Fitting a linear head on kept features, with a sweep of the penalty on validation data.
 
 With everything before it frozen, a linear head is multinomial logistic regression: a convex problem that steps on
-batches approach slowly and L-BFGS (Liu & Nocedal 1989) solves. Dropout before the head plays no part in it.
+batches approach slowly and `ft.logistic` solves. Dropout before the head plays no part in it.
 """
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Sequence
 
-import torch
 from torch import nn
+from torch.nn.utils import parameters_to_vector
 
 from ft.checkpoints import Checkpoint, Position, moving_tensors, phase_from
 from ft.config import Config
@@ -19,13 +21,12 @@ from ft.display import Display
 from ft.errors import FtError
 from ft.evaluation import evaluate
 from ft.feeds import FeatureFeed, Feed
+from ft.logistic import Fit, Regression, fit_head, make_regression
 from ft.plan import Plan
 from ft.prefix.linear import linear_head
 from ft.runs import Run
-from ft.signals import StopAsked, StopRequest
-from ft.training import Criterion, best_epoch, make_criterion
-
-MOST_ITERATIONS = 500
+from ft.signals import StopRequest
+from ft.training import best_epoch, make_criterion
 
 
 def solve(
@@ -42,76 +43,46 @@ def solve(
     """Fit the head for each of `config.training.penalties`, the strongest first; the best one is in best.pt.
 
     The objective is the mean loss over training images and views plus half the penalty times the squared norm of the
-    head's weight. Each fit starts from the one before. An "epoch" of the history is one penalty; it is what a stopped
-    run resumes at. Raises FtError when there are no kept features or more than a linear layer is left to train.
+    head's weight. Each fit starts from the one before. An "epoch" of the history is one penalty; a run that is stopped
+    within a fit resumes at the end of the one before, and ends with the same weights. Raises FtError when there are no
+    kept features, more than a linear layer is left to train, or something is not finite, and StopAsked when a signal
+    asks to stop.
     """
     head = _linear(module, feed)
-    assert isinstance(feed, FeatureFeed)
-    inputs, labels = feed.everything(head)
-    criterion = make_criterion(config.training, data, machine)
-    position = Position(phases=[phase_from(config)])
-    if run.has_checkpoint("last"):
-        position = run.load_checkpoint("last", module).position
+    regression = _regression(head, feed, data, config, machine)
+    penalties = sorted(config.training.penalties, reverse=True)
+    position = _resume(run, module, config, penalties)
 
     def save(name: str) -> None:
         tensors = moving_tensors(module, plan.frozen, plan.frozen_modules)
         run.save_checkpoint(name, Checkpoint(position, tensors, {}, plan.digest()))
 
-    module.eval()
-    try:
-        with display.progress("penalties", plan.epochs) as bar:
-            for penalty in sorted(config.training.penalties, reverse=True)[position.epoch :]:
-                started = time.perf_counter()
-                loss, hits = fit_head(head, inputs, labels, penalty, criterion)
-                position.finish_step(loss, hits, len(labels), time.perf_counter() - started)
-                started = time.perf_counter()
-                val = evaluate(feed.validation(stop), data.classes)
-                record = position.finish_epoch(1.0, val, time.perf_counter() - started, penalty)
-                is_best = best_epoch(position.history, config.training.monitor) is record
-                if is_best:
-                    save("best")
-                save("last")
-                run.log(position.history)
-                display.penalty(record, plan.epochs, is_best)
-                bar.advance(position.epoch)
-                stop.check()
-    except StopAsked:
+    if position.epoch == 0:
         save("last")
-        raise
+    module.eval()
+    with display.progress("penalties", plan.epochs) as bar:
+        for penalty in penalties[position.epoch :]:
+            started = time.perf_counter()
+            fit = fit_head(head, regression, penalty, stop.check)
+            _check_finite(fit.loss, "training loss", penalty, penalties)
+            largest = parameters_to_vector(head.parameters()).detach().abs().max()
+            _check_finite(float(largest), "largest weight", penalty, penalties)
+            if not fit.converged:
+                display.warn(_not_converged(penalty, fit))
+            position.finish_step(fit.loss, fit.hits, len(regression.labels), time.perf_counter() - started)
+            started = time.perf_counter()
+            val = evaluate(feed.validation(stop), data.classes)
+            _check_finite(val.loss, "validation loss", penalty, penalties)
+            record = position.finish_epoch(1.0, val, time.perf_counter() - started, penalty)
+            is_best = best_epoch(position.history, config.training.monitor) is record
+            if is_best:
+                save("best")
+            save("last")
+            run.log(position.history)
+            display.penalty(record, plan.epochs, is_best)
+            bar.advance(position.epoch)
+            stop.check()
     return position
-
-
-def fit_head(
-    head: nn.Linear,
-    inputs: torch.Tensor,
-    labels: torch.Tensor,
-    penalty: float,
-    criterion: Criterion,
-    tolerance: float = 1e-6,
-) -> tuple[float, int]:
-    """Minimise the objective over the head, starting from its values, until no derivative exceeds `tolerance`.
-
-    `inputs` are [N, D], `labels` [N]. Returns the loss without the penalty, and how many answers are right.
-    """
-    optimizer = torch.optim.LBFGS(
-        head.parameters(),
-        max_iter=MOST_ITERATIONS,
-        tolerance_grad=tolerance,
-        tolerance_change=1e-9,
-        history_size=10,
-        line_search_fn="strong_wolfe",
-    )
-
-    def objective() -> torch.Tensor:
-        optimizer.zero_grad()
-        total = criterion(head(inputs), labels) + 0.5 * penalty * head.weight.square().sum()
-        total.backward()  # type: ignore[no-untyped-call]
-        return total
-
-    optimizer.step(objective)  # type: ignore[no-untyped-call]
-    with torch.no_grad():
-        logits = head(inputs)
-        return float(criterion(logits, labels)), int((logits.argmax(1) == labels).sum())
 
 
 def _linear(module: nn.Module, feed: Feed) -> nn.Linear:
@@ -122,3 +93,41 @@ def _linear(module: nn.Module, feed: Feed) -> nn.Linear:
     if head is None:
         raise FtError("--optimizer lbfgs fits a linear head, and more is left to train; use --freeze all --head linear")
     return head
+
+
+def _regression(head: nn.Linear, feed: Feed, data: ImageData, config: Config, machine: Machine) -> Regression:
+    assert isinstance(feed, FeatureFeed)
+    inputs, labels = feed.everything(head)
+    broken = (~inputs.isfinite().all(1)).nonzero().flatten().tolist()
+    if broken:
+        raise FtError(
+            f"the features of {len(broken)} of {len(inputs)} training images are not finite, those of "
+            f"{data.train[broken[0] % len(data.train)].path} first; no head can be fitted to them. Try "
+            "--precision fp32, or other --weights"
+        )
+    return make_regression(inputs, labels, make_criterion(config.training, data, machine), head.bias is not None)
+
+
+def _resume(run: Run, module: nn.Module, config: Config, penalties: Sequence[float]) -> Position:
+    if not run.has_checkpoint("last"):
+        return Position(phases=[phase_from(config)])
+    position = run.load_checkpoint("last", module).position
+    if [record.penalty for record in position.history] != penalties[: position.epoch]:
+        raise FtError(f"{run.path} cannot go on with other training.penalties; undo that, or start a new run")
+    return position
+
+
+def _check_finite(value: float, what: str, penalty: float, penalties: Sequence[float]) -> None:
+    if not math.isfinite(value):
+        others = ",".join(f"{each:g}" for each in penalties if each != penalty) or "0.01"
+        raise FtError(
+            f"the {what} became {value} with penalty {penalty:g}; nothing of that fit was kept. Start a new run "
+            f"without it: --set training.penalties=[{others}]"
+        )
+
+
+def _not_converged(penalty: float, fit: Fit) -> str:
+    return (
+        f"with penalty {penalty:g}, L-BFGS has not reached the minimum in {fit.iterations} iterations; the head is "
+        "what they came to. Larger training.penalties need fewer"
+    )

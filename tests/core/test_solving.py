@@ -1,7 +1,11 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +14,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from ft.checkpoints import load_checkpoint
 from ft.config import Config
 from ft.display import Display
 from ft.errors import FtError
+from ft.evaluation import evaluate
+from ft.feeds import FeatureFeed
 from ft.finetune import finetune, prepare
+from ft.logistic import Fit, fit_head
 from ft.plugins import Plugins
 from ft.runs import Run
 from ft.signals import StopAsked
@@ -80,6 +88,134 @@ def test_a_stopped_sweep_goes_on_where_it_was(tiny_config: MakeConfig, plugins: 
     finetune(run.config(trust_code=True), plugins, Display(), run)
     one, other = (load_file(r.path / "model.safetensors") for r in (whole, run))
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("moment", ["in the first fit", "in the third fit", "after the third fit"])
+def test_a_sweep_stopped_within_a_fit_goes_on_from_the_one_before(
+    moment: str, tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, _ = finetune(tiny_config(run_dir=tmp_path / "whole", **KEYS), plugins, Display())
+    fits, chosen = 0, 1 if "first" in moment else 3
+
+    def stopped(head: Any, regression: Any, penalty: float, check: Callable[[], None]) -> Fit:
+        nonlocal fits
+        fits += 1
+        evaluations = 0
+
+        def counted() -> None:
+            nonlocal evaluations
+            evaluations += 1
+            if (fits, evaluations) == (chosen, 4) and moment.startswith("in"):
+                os.kill(os.getpid(), signal.SIGTERM)
+            check()
+
+        fit = fit_head(head, regression, penalty, counted)
+        if fits == chosen:
+            os.kill(os.getpid(), signal.SIGTERM)  # while the validation images are predicted
+        return fit
+
+    monkeypatch.setattr("ft.solving.fit_head", stopped)
+    with pytest.raises(StopAsked):
+        finetune(tiny_config(run_dir=tmp_path / "stopped", **KEYS), plugins, Display())
+    monkeypatch.setattr("ft.solving.fit_head", fit_head)
+    run = Run(tmp_path / "stopped")
+    assert fits == chosen
+    finetune(run.config(trust_code=True), plugins, Display(), run)
+    one, other = (load_file(r.path / "model.safetensors") for r in (whole, run))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert penalties_of(run) == penalties_of(whole)
+
+
+def penalties_of(run: Run) -> list[tuple[float, float]]:
+    rows = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
+    return [(row["penalty"], row["train_loss"]) for row in rows]
+
+
+def test_a_sweep_does_not_go_on_with_other_penalties(tiny_config: MakeConfig, plugins: Plugins) -> None:
+    with pytest.raises(StopAsked):
+        finetune(tiny_config(training__penalties=[1e-1, 1e-2, 1e-3], **KEYS), plugins, StopAt("penalties", 2))
+    config = tiny_config(training__penalties=[1e-1, 1e-3, 1e-4], **KEYS)
+    with pytest.raises(FtError, match=r"cannot go on with other training\.penalties"):
+        finetune(config, plugins, Display(), Run(config.run_dir or Path()))
+
+
+def test_features_that_are_not_finite_are_named(
+    tiny_config: MakeConfig, plugins: Plugins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    everything = FeatureFeed.everything
+
+    def broken(feed: FeatureFeed, head: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        inputs, labels = everything(feed, head)
+        inputs[[3, 5], 1] = torch.tensor([float("nan"), float("inf")])
+        return inputs, labels
+
+    monkeypatch.setattr(FeatureFeed, "everything", broken)
+    config = tiny_config(**KEYS)
+    path = prepare(config, plugins, Display()).data.train[3].path
+    message = f"the features of 2 of 20 training images are not finite, those of {path} first"
+    with pytest.raises(FtError, match=re.escape(message)):
+        finetune(config, plugins, Display())
+
+
+@pytest.mark.parametrize(
+    ("loss", "weight", "val_loss", "message"),
+    [
+        (
+            float("nan"),
+            7.0,
+            1.0,
+            r"the training loss became nan with penalty 0\.01; .*: --set training\.penalties=\[0\.1\]",
+        ),
+        (1.0, float("inf"), 1.0, r"the largest weight became inf with penalty 0\.01; nothing of that fit was kept"),
+        (1.0, 7.0, float("nan"), r"the validation loss became nan with penalty 0\.01; nothing of that fit was kept"),
+    ],
+)
+def test_a_fit_that_is_not_finite_is_refused_and_not_kept(
+    loss: float,
+    weight: float,
+    val_loss: float,
+    message: str,
+    tiny_config: MakeConfig,
+    plugins: Plugins,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(head: Any, regression: Any, penalty: float, check: Callable[[], None]) -> Fit:
+        fit = fit_head(head, regression, penalty, check)
+        if penalty == 0.1:
+            return fit
+        with torch.no_grad():
+            head.weight.fill_(weight)
+        monkeypatch.setattr("ft.solving.evaluate", lambda *args: replace(evaluate(*args), loss=val_loss))
+        return replace(fit, loss=loss)
+
+    monkeypatch.setattr("ft.solving.fit_head", broken)
+    config = tiny_config(training__penalties=[0.1, 0.01], **KEYS)
+    with pytest.raises(FtError, match=message):
+        finetune(config, plugins, Display())
+    for name in ("last", "best"):
+        kept = load_checkpoint((config.run_dir or Path()) / f"{name}.pt")
+        assert [record.penalty for record in kept.position.history] == [0.1]
+        assert all(bool((tensor != weight).all()) for tensor in kept.tensors.values())
+
+
+def test_an_infinite_penalty_is_refused(tiny_config: MakeConfig, plugins: Plugins) -> None:
+    with pytest.raises(FtError, match="with penalty inf; nothing of that fit was kept"):
+        finetune(tiny_config(training__penalties=[float("inf")], **KEYS), plugins, Display())
+
+
+def test_a_fit_that_has_not_converged_is_said(
+    tiny_config: MakeConfig,
+    plugins: Plugins,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    finetune(tiny_config(training__penalties=[1e-3], **KEYS), plugins, Display())
+    assert "L-BFGS" not in capsys.readouterr().err
+    monkeypatch.setattr("ft.logistic.MOST_ITERATIONS", 2)
+    finetune(tiny_config(training__penalties=[1e-3], run_dir=tmp_path / "again", **KEYS), plugins, Display())
+    said = capsys.readouterr().err
+    assert "warning: with penalty 0.001, L-BFGS has not reached the minimum in 2 iterations" in said
 
 
 @pytest.mark.parametrize(
