@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-EVERY = 0.2
+EVERY = 1.0  # reading smaps_rollup holds up whoever allocates meanwhile
 MB = 1e6
 
 

@@ -143,7 +143,7 @@ def make_plan(
         image_size=built.preprocessing.crop_size,
         augment=config.images.augment,
         cache=cache,
-        warnings=(*frozen.warnings, *data.warnings, *_advice(config, built, trainable)),
+        warnings=(*frozen.warnings, *data.warnings, *_advice(config, built, frozen, trainable)),
         selected=frozen.selected,
     )
 
@@ -253,8 +253,8 @@ def _inside(path: str, paths: Sequence[str]) -> bool:
     return any(path == p or path.startswith(p + ".") for p in paths)
 
 
-def _advice(config: Config, built: BuiltBackbone, trainable: Sequence[str]) -> Iterator[str]:
-    if built.choice is None and config.freeze:
+def _advice(config: Config, built: BuiltBackbone, frozen: FrozenChoice, trainable: Sequence[str]) -> Iterator[str]:
+    if built.choice is None and frozen.names:
         yield "weights are random (--weights none) and layers are frozen: frozen layers will never learn anything"
     if config.training.momentum != 0.9 and config.training.optimizer != "sgd":
         yield f"momentum {config.training.momentum} has no effect with {config.training.optimizer}"
