@@ -116,6 +116,8 @@ def make_plan(
     groups = make_groups(model, built.backbone, trainable, config, plugins)
     modules = frozen_modules(model.module, frozen.names, model.head_paths)
     lbfgs = training.optimizer == "lbfgs"
+    if lbfgs and cache.keeps != "features":
+        raise FtError(f"--optimizer lbfgs works on features computed once, and there are none: {cache.reason}")
     steps = 1 if lbfgs else len(epoch_batches(len(data.train), training.batch_size, config.seed, 0, shuffle=True))
     numel = {name: parameter.numel() for name, parameter in model.module.named_parameters()}
     moving = _moving_batchnorms(model.module, modules)

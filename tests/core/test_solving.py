@@ -222,6 +222,7 @@ def test_a_fit_that_has_not_converged_is_said(
     ("keys", "message"),
     [
         ({"cache__promise": "off"}, "lbfgs works on features computed once, and there are none: not asked for"),
+        ({"training__mixup": 0.2, "cache__promise": "auto"}, "there are none: mixup blends images anew in every step"),
         ({"head": {"use": "mlp", "hidden": [4]}}, "lbfgs fits a linear head, and more is left to train"),
     ],
     ids=str,
@@ -231,6 +232,14 @@ def test_what_cannot_be_solved_is_said(
 ) -> None:
     with pytest.raises(FtError, match=message):
         finetune(tiny_config(**{**KEYS, **keys}), plugins, Display())
+
+
+def test_the_plan_already_says_that_there_are_no_features_to_solve_on(
+    tiny_config: MakeConfig, plugins: Plugins
+) -> None:
+    config = tiny_config(**{**KEYS, "cache__promise": "auto", "training__mixup": 0.2})
+    with pytest.raises(FtError, match="lbfgs works on features computed once, and there are none: mixup"):
+        prepare(config, plugins, Display())
 
 
 def test_settings_that_lbfgs_does_not_use_are_said_to_have_no_effect(tiny_config: MakeConfig, plugins: Plugins) -> None:
