@@ -88,10 +88,10 @@ def plan_cache(
         reason = found.reason if isinstance(found, NoCut) else _unworthy(found.cut, config, images)
         if isinstance(found, FrozenPrefix) and not reason:
             return describe_cut(found.cut, promise, config, images), found
-        size = 3 * image_size**2
-        if size * images <= min(config.cache.memory_gb, config.cache.disk_gb) * GB:
-            return _images_only(reason, size, images, config), None
-        reason += f"; its decoded images would take {size * images / GB:.1f} GB, more than cache.memory_gb"
+        kept = keep_images(reason, config, image_size, images)
+        if kept.keeps == "images":
+            return kept, None
+        reason = kept.reason
     if wanted != "auto":
         raise FtError(f"--cache {wanted} is not possible: {reason}")
     return CachePlan("off", reason), None
@@ -131,8 +131,12 @@ def describe_cut(cut: Cut, promise: Literal["exact", "close", "fast"], config: C
     )
 
 
-def _images_only(reason: str, size: int, images: int, config: Config) -> CachePlan:
-    """The plan's account of keeping decoded images, which is exact whatever the network does with them."""
+def keep_images(reason: str, config: Config, image_size: int, images: int) -> CachePlan:
+    """Keep decoded images where they fit, which is exact whatever the network does, and, as `reason` says, no more."""
+    size = 3 * image_size**2
+    if size * images > min(config.cache.memory_gb, config.cache.disk_gb) * GB:
+        too_much = f"its decoded images would take {size * images / GB:.1f} GB, more than cache.memory_gb"
+        return CachePlan("off", f"{reason}; {too_much}")
     return CachePlan(
         promise="exact",
         reason=reason,

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import fx, nn
 
-from ft.caching import CacheCost
+from ft.caching import CacheCost, CachePlan, keep_images
 from ft.config import Config
 from ft.data import Item
 from ft.devices import Machine
@@ -55,27 +55,24 @@ class Feed(Protocol):
 def open_feed(module: nn.Module, plan: Plan, prefix: FrozenPrefix | None, job: Job) -> Feed:
     """Return the feed that the plan chose, once it is proved on real images to be what was promised.
 
-    Where the proof fails, the plain loop runs and a warning says why.
+    Where the proof fails, the whole network runs in every epoch and a warning says why; images are still kept decoded.
     """
-    cost = CacheCost("off", plan.cache.reason)
-    started = time.perf_counter()
-    if plan.cache.keeps == "images":
-        return _kept_image_feed(module, plan, job, started)
+    cache, started = plan.cache, time.perf_counter()
     if prefix is not None:
         try:
             proved = prove(module, prefix, plan, job)
         except NotProved as error:
             job.display.warn(f"the frozen prefix is computed in every epoch after all: {error}")
-            cost = CacheCost("off", str(error))
+            cache = keep_images(str(error), job.config, job.preprocessing.crop_size, cache.images)
         else:
-            assert plan.cache.promise != "off"
+            assert cache.promise != "off"
             proof = time.perf_counter() - started
-            features = get_features(proved, plan.cache.promise, job)
+            features = get_features(proved, cache.promise, job)
             seconds = time.perf_counter() - started
             job.display.features_ready(features.computed, features.decoded, seconds)
             cost = CacheCost(
-                plan.cache.promise,
-                plan.cache.reason,
+                cache.promise,
+                cache.reason,
                 features.computed,
                 features.decoded,
                 seconds,
@@ -84,12 +81,15 @@ def open_feed(module: nn.Module, plan: Plan, prefix: FrozenPrefix | None, job: J
             )
             idle = needed_no_more(module, proved.halves) if proved.any_size else frozenset[str]()
             return FeatureFeed(features, cost, idle, job)
+    if cache.keeps == "images":
+        return _kept_image_feed(module, cache, job, started)
     transform = train_transform(job.preprocessing, job.config.images.augment)
     dataset = ImageDataset(job.data.train, transform, job.config.seed, job.config.images.views)
+    cost = CacheCost("off", cache.reason)
     return ImageFeed(module, cost, job, _loader(dataset, job.config, job.machine, True, job.stop))
 
 
-def _kept_image_feed(module: nn.Module, plan: Plan, job: Job, started: float) -> ImageFeed:
+def _kept_image_feed(module: nn.Module, cache: CachePlan, job: Job, started: float) -> ImageFeed:
     store = FeatureStore(int(job.config.cache.disk_gb * 1e9))
     training, validation = image_parts(job)
     train, decoded = get_images(store, training, job)
@@ -97,7 +97,7 @@ def _kept_image_feed(module: nn.Module, plan: Plan, job: Job, started: float) ->
     decoded += more
     seconds = time.perf_counter() - started
     job.display.images_ready(decoded, seconds)
-    cost = CacheCost(plan.cache.promise, plan.cache.reason, 0, decoded, seconds, 0.0, 1.0)
+    cost = CacheCost(cache.promise, cache.reason, 0, decoded, seconds, 0.0, 1.0)
     kept = kept_batches(val, validation, job, shuffle=False)
     return ImageFeed(module, cost, job, kept_batches(train, training, job, shuffle=True), kept)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from ft.display import Display
 from ft.errors import FtError
 from ft.finetune import finetune, prepare
 from ft.plugins import Plugins
+from ft.proof import NotProved
 from ft.report import Report
 from ft.runs import Run
 from ft.signals import StopAsked
@@ -65,7 +67,7 @@ NETWORKS = {
 
 MAY_DEPEND_ON_THE_BATCH = {"mobilenet_v3_small", "regnet_y_400mf", "efficientnet_b0"}
 """Their squeeze-and-excitation multiplies small matrices, which some processors sum in an order that follows the batch;
-that is noticed, and the plain loop runs."""
+that is noticed, and only images are kept."""
 
 
 @pytest.mark.parametrize(("model", "freeze"), [(m, f) for m, freezes in NETWORKS.items() for f in freezes])
@@ -77,7 +79,7 @@ def test_a_cached_run_equals_an_uncached_one_in_every_bit(
     cached = Ended(torchvision_config(tmp_path, "cached", model, cache__promise="exact", **keys), plugins)
     assert plain.report.cache.promise == "off"
     assert_same(plain, cached)
-    if model in MAY_DEPEND_ON_THE_BATCH and cached.report.cache.promise == "off":
+    if model in MAY_DEPEND_ON_THE_BATCH and not cached.report.cache.computed:
         assert "depends" in cached.report.cache.reason or "differently" in cached.report.cache.reason
     else:
         assert (cached.report.cache.promise, cached.report.cache.computed) == ("exact", 16), cached.report.cache.reason
@@ -209,6 +211,29 @@ def test_features_too_large_for_memory_are_mapped_from_disk(
     far = Ended(tiny_config(run_dir=tmp_path / "b", cache__memory_gb=0.0, **keys), plugins)
     assert far.report.cache.computed == 0
     assert_same(near, far)
+
+
+def test_where_the_proof_fails_images_are_decoded_once_all_the_same(
+    tiny_config: MakeConfig,
+    plugins: Plugins,
+    tmp_path: Path,
+    decoded: list[Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def prove(*_: Any) -> Any:
+        raise NotProved("what an image gives depends on its batch")
+
+    monkeypatch.setattr("ft.feeds.prove", prove)
+    keys = {"freeze": ["all"], "training__epochs": 3}
+    plain = Ended(tiny_config(run_dir=tmp_path / "a", cache__promise="off", **keys), plugins)
+    decoded.clear()
+    cached = Ended(tiny_config(run_dir=tmp_path / "b", cache__promise="exact", **keys), plugins)
+    assert_same(plain, cached)
+    assert set(Counter(decoded).values()) == {1}  # the check remembers them from the plain run
+    cost = cached.report.cache
+    assert (cost.computed, cost.decoded, cost.reason) == (0, 24, "what an image gives depends on its batch")
+    assert "computed in every epoch after all: what an image gives" in capsys.readouterr().err
 
 
 def planned(tiny_config: MakeConfig, plugins: Plugins, **keys: Any) -> Any:

@@ -31,7 +31,13 @@ ALL = list(product(NETWORKS, FREEZES, VIEWS))
 
 @pytest.mark.parametrize(("network", "freeze", "views"), ALL if FULL else ALL[7::41], ids=str)
 def test_a_cached_run_that_was_stopped_equals_a_plain_one(
-    network: str, freeze: str, views: int | None, plugins: Plugins, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    network: str,
+    freeze: str,
+    views: int | None,
+    plugins: Plugins,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("FT_CACHE", str(tmp_path / "cache"))
 
@@ -60,3 +66,4 @@ def test_a_cached_run_that_was_stopped_equals_a_plain_one(
 
     assert not different
     assert report.cache.promise == "exact", report.cache.reason
+    assert "after all" not in capsys.readouterr().err, report.cache.reason  # the proof held
