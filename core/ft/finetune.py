@@ -118,7 +118,7 @@ def finetune(config: Config, plugins: Plugins, display: Display, resume: Run | N
         with closing(feed), run.paged_out(module, feed.idle):
             give_back_freed_memory()
             fit = solve if config.training.optimizer == "lbfgs" else train
-            position = fit(module, plan, feed, data, config, machine, run, display, stop)
+            position = fit(module, plan, feed, job, run)
         machine.place(module)
         after = frozen_digest(module, plan.frozen, plan.frozen_modules)
 

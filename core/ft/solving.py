@@ -15,32 +15,19 @@ from torch.nn.utils import parameters_to_vector
 
 from ft.checkpoints import Checkpoint, Position, moving_tensors, phase_from
 from ft.config import Config
-from ft.data import ImageData
-from ft.devices import Machine
-from ft.display import Display
 from ft.errors import FtError
 from ft.evaluation import evaluate
 from ft.feeds import FeatureFeed, Feed
+from ft.job import Job
 from ft.logistic import Fit, Regression, fit_head, make_regression
 from ft.plan import Plan
 from ft.prefix.linear import linear_head
 from ft.runs import Run
-from ft.signals import StopRequest
 from ft.training import best_epoch, make_criterion
 
 
-def solve(
-    module: nn.Module,
-    plan: Plan,
-    feed: Feed,
-    data: ImageData,
-    config: Config,
-    machine: Machine,
-    run: Run,
-    display: Display,
-    stop: StopRequest,
-) -> Position:
-    """Fit the head for each of `config.training.penalties`, the strongest first; the best one is in best.pt.
+def solve(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Position:
+    """Fit the head for each of the job's `training.penalties`, the strongest first; the best one is in best.pt.
 
     The objective is the mean loss over training images and views plus half the penalty times the squared norm of the
     head's weight. Each fit starts from the one before. An "epoch" of the history is one penalty; a run that is stopped
@@ -49,9 +36,9 @@ def solve(
     asks to stop.
     """
     head = _linear(module, feed)
-    regression = _regression(head, feed, data, config, machine)
-    penalties = sorted(config.training.penalties, reverse=True)
-    position = _resume(run, module, config, penalties)
+    regression = _regression(head, feed, job)
+    penalties = sorted(job.config.training.penalties, reverse=True)
+    position = _resume(run, module, job.config, penalties)
 
     def save(name: str) -> None:
         tensors = moving_tensors(module, plan.frozen, plan.frozen_modules)
@@ -60,28 +47,28 @@ def solve(
     if position.epoch == 0:
         save("last")
     module.eval()
-    with display.progress("penalties", plan.epochs) as bar:
+    with job.display.progress("penalties", plan.epochs) as bar:
         for penalty in penalties[position.epoch :]:
             started = time.perf_counter()
-            fit = fit_head(head, regression, penalty, stop.check)
+            fit = fit_head(head, regression, penalty, job.stop.check)
             _check_finite(fit.loss, "training loss", penalty, penalties)
             largest = parameters_to_vector(head.parameters()).detach().abs().max()
             _check_finite(float(largest), "largest weight", penalty, penalties)
             if not fit.converged:
-                display.warn(_not_converged(penalty, fit))
+                job.display.warn(_not_converged(penalty, fit))
             position.finish_step(fit.loss, fit.hits, len(regression.labels), time.perf_counter() - started)
             started = time.perf_counter()
-            val = evaluate(feed.validation(stop), data.classes)
+            val = evaluate(feed.validation(job.stop), job.data.classes)
             _check_finite(val.loss, "validation loss", penalty, penalties)
             record = position.finish_epoch(1.0, val, time.perf_counter() - started, penalty)
-            is_best = best_epoch(position.history, config.training.monitor) is record
+            is_best = best_epoch(position.history, job.config.training.monitor) is record
             if is_best:
                 save("best")
             save("last")
             run.log(position.history)
-            display.penalty(record, plan.epochs, is_best)
+            job.display.penalty(record, plan.epochs, is_best)
             bar.advance(position.epoch)
-            stop.check()
+            job.stop.check()
     return position
 
 
@@ -95,8 +82,9 @@ def _linear(module: nn.Module, feed: Feed) -> nn.Linear:
     return head
 
 
-def _regression(head: nn.Linear, feed: Feed, data: ImageData, config: Config, machine: Machine) -> Regression:
+def _regression(head: nn.Linear, feed: Feed, job: Job) -> Regression:
     assert isinstance(feed, FeatureFeed)
+    data = job.data
     inputs, labels = feed.everything(head)
     broken = (~inputs.isfinite().all(1)).nonzero().flatten().tolist()
     if broken:
@@ -105,7 +93,8 @@ def _regression(head: nn.Linear, feed: Feed, data: ImageData, config: Config, ma
             f"{data.train[broken[0] % len(data.train)].path} first; no head can be fitted to them. Try "
             "--precision fp32, or other --weights"
         )
-    return make_regression(inputs, labels, make_criterion(config.training, data, machine), head.bias is not None)
+    criterion = make_criterion(job.config.training, data, job.machine)
+    return make_regression(inputs, labels, criterion, head.bias is not None)
 
 
 def _resume(run: Run, module: nn.Module, config: Config, penalties: Sequence[float]) -> Position:

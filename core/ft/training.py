@@ -17,16 +17,16 @@ from ft.checkpoints import Checkpoint, EpochRecord, Position, moving_tensors, ph
 from ft.config import Config, TrainingConfig
 from ft.data import ImageData
 from ft.devices import Machine
-from ft.display import Display
 from ft.errors import FtError
 from ft.evaluation import evaluate
 from ft.feeds import Feed
 from ft.freezing import set_train_mode
+from ft.job import Job
 from ft.memory import fit_in_memory
 from ft.optim import lr_factor, make_optimizer, optimizer_state, restore_optimizer, set_lr
 from ft.plan import Plan
 from ft.runs import Run
-from ft.signals import StopAsked, StopRequest
+from ft.signals import StopAsked
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,17 +44,7 @@ class Criterion:
         return len(labels) if self.class_weights is None else float(self.class_weights[labels].sum())
 
 
-def train(
-    module: nn.Module,
-    plan: Plan,
-    feed: Feed,
-    data: ImageData,
-    config: Config,
-    machine: Machine,
-    run: Run,
-    display: Display,
-    stop: StopRequest,
-) -> Position:
+def train(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Position:
     """Train `module` as `plan` says, to the last epoch; the best one's weights are in best.pt.
 
     Every number that comes out is a function of (config, data): the order of images of (seed, epoch), augmentation of
@@ -62,10 +52,10 @@ def train(
     weights as one that was not. Raises FtError when the loss or a weight stops being a number or memory runs out, and
     StopAsked, the state saved, when a signal asks to stop.
     """
-    training = config.training
+    training, machine = job.config.training, job.machine
     optimizer = make_optimizer(module, plan, training)
-    criterion = make_criterion(training, data, machine)
-    position = _resume(run, config, module, optimizer)
+    criterion = make_criterion(training, job.data, machine)
+    position = _resume(run, job.config, module, optimizer)
 
     def save(name: str) -> None:
         tensors = moving_tensors(module, plan.frozen, plan.frozen_modules)
@@ -75,15 +65,15 @@ def train(
     try:
         while position.epoch < plan.epochs and not _out_of_patience(position, training):
             set_train_mode(module, plan.frozen_modules)
-            with display.progress(f"epoch {position.epoch + 1}/{plan.epochs}", plan.total_steps) as bar:
+            with job.display.progress(f"epoch {position.epoch + 1}/{plan.epochs}", plan.total_steps) as bar:
                 started = time.perf_counter()
                 for inputs, labels in feed.batches(position.epoch, skip=position.step):
                     step = position.epoch * plan.steps_per_epoch + position.step
                     set_lr(optimizer, lr_factor(step, plan.warmup_steps, plan.total_steps))
-                    batch = Batch(inputs, labels.to(machine.device), step_seed(config.seed, step))
+                    batch = Batch(inputs, labels.to(machine.device), step_seed(job.config.seed, step))
                     loss, hits, parts = learn(batch, position.parts, module, plan, feed, criterion, training, machine)
                     if parts > position.parts:
-                        display.warn(_now_in_parts(len(labels), parts))
+                        job.display.warn(_now_in_parts(len(labels), parts))
                         position.parts = parts
                     if training.clip_norm is not None:
                         nn.utils.clip_grad_norm_(module.parameters(), training.clip_norm)
@@ -94,10 +84,10 @@ def train(
                     position.finish_step(loss, hits, len(labels), now - started)
                     started = now
                     bar.advance(step + 1, f"loss {position.loss_sum / position.seen:.3f}")
-                    stop.check()
+                    job.stop.check()
             started = time.perf_counter()
             module.eval()
-            val = evaluate(feed.validation(stop), data.classes)
+            val = evaluate(feed.validation(job.stop), job.data.classes)
             _check_finite(val.loss, "validation loss", position, run)
             record = position.finish_epoch(optimizer.param_groups[0]["lr"], val, time.perf_counter() - started)
             is_best = best_epoch(position.history, training.monitor) is record
@@ -105,7 +95,7 @@ def train(
                 save("best")
             save("last")
             run.log(position.history)
-            display.epoch(record, plan.epochs, is_best)
+            job.display.epoch(record, plan.epochs, is_best)
     except StopAsked:
         save("last")
         raise
