@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -22,7 +23,10 @@ CHUNK = 16
 
 
 def check_images(
-    data: ImageData, bad: Literal["fail", "skip"], progress: Callable[[int], object] | None = None
+    data: ImageData,
+    bad: Literal["fail", "skip"],
+    progress: Callable[[int], object] | None = None,
+    advice: str = "Mend them, or leave them out with --bad-images skip",
 ) -> ImageData:
     """Decode every image once, on all cores; return the data that can be read, with the digests of its files.
 
@@ -31,20 +35,21 @@ def check_images(
     ("skip") would empty a class or the validation.
     """
     paths = [item.path for item in data.items]
-    digests = dict(zip(paths, _spread(_digest, paths, None), strict=True))
+    digests = dict(zip(paths, _spread(digest_of, paths, None), strict=True))
     marker = _marker(digests.values())
     if marker.exists():
         return replace(data, digests=digests)
     failures = zip(paths, _spread(_failure, paths, progress), strict=True)
     reasons = {path: reason for path, reason in failures if reason is not None}
     if not reasons:
-        publish_text(marker, f"{len(paths)} images, all readable\n")
+        with suppress(FtError):  # it only saves time, and a read-only home is common on clusters
+            publish_text(marker, f"{len(paths)} images, all readable\n")
         return replace(data, digests=digests)
     said = [f"{path}: {reason}" for path, reason in reasons.items()]
     listed = "\n".join(f"  {line}" for line in first_lines(said))
     count = f"{len(reasons)} of {len(data.items)} images"
     if bad == "fail":
-        raise FtError(f"{count} cannot be read:\n{listed}\nMend them, or leave them out with --bad-images skip")
+        raise FtError(f"{count} cannot be read:\n{listed}\n{advice}")
 
     def readable(items: Sequence[Item]) -> tuple[Item, ...]:
         return tuple(item for item in items if item.path not in reasons)
@@ -60,7 +65,8 @@ def check_images(
     return replace(kept, warnings=(*data.warnings, f"{count} cannot be read and are left out:\n{listed}", *new))
 
 
-def _digest(path: Path) -> str:
+def digest_of(path: Path) -> str:
+    """The sha256 of a file, or why it cannot be read."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ft.data import ImageData, first_lines
@@ -24,17 +25,23 @@ def write_image_list(path: Path, data: ImageData) -> None:
     publish_text(path, text.getvalue())
 
 
+def known_splits(path: Path) -> Mapping[str, set[str]]:
+    """Return which splits held an image, by its sha256, as the table at `path` has it; empty where there is no table.
+
+    Raises FtError for one that cannot be read.
+    """
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    for row in _read(path) if path.exists() else ():
+        found[row[3]].add(row[2])
+    return found
+
+
 def check_same_images(path: Path, data: ImageData) -> None:
     """Raise FtError, naming the first that differ, unless `data` has the images that the table at `path` lists.
 
     Where they lie does not matter, but their order, content, class and split do.
     """
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            before = [tuple(row) for row in csv.reader(file)][1:]
-    except (OSError, ValueError, csv.Error) as error:
-        raise FtError(f"cannot tell whether the images are those of {path}: {error}") from error
-    now = _rows(data)
+    before, now = _read(path), _rows(data)
     if [row[1:] for row in before] == [row[1:] for row in now]:
         return
     changes = list(_changes(before, now))
@@ -43,6 +50,17 @@ def check_same_images(path: Path, data: ImageData) -> None:
         f"{path.parent} cannot go on as it began: {len(changes)} of {len(before)} images changed since then:{listed}\n"
         "Undo that, or start a new run"
     )
+
+
+def _read(path: Path) -> list[Row]:
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = [tuple(row) for row in csv.reader(file)]
+    except (OSError, ValueError, csv.Error) as error:
+        raise FtError(f"cannot tell whether the images are those of {path}: {error}") from error
+    if rows[:1] != [COLUMNS] or any(len(row) != len(COLUMNS) for row in rows):
+        raise FtError(f"cannot tell whether the images are those of {path}: it has no columns {', '.join(COLUMNS)}")
+    return rows[1:]
 
 
 def _rows(data: ImageData) -> list[Row]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,15 +11,16 @@ from typing import Any
 from torch import Tensor, nn
 
 from ft.backbone import build_backbone
-from ft.checking import check_images
-from ft.config import ComponentConfig, Config
+from ft.checking import check_images, digest_of
+from ft.config import Config
 from ft.data import ImageData, Item, number_classes, read_samples
 from ft.devices import Machine, choose_machine
 from ft.display import Display
 from ft.errors import FtError
 from ft.evaluation import evaluate
-from ft.extensions import Preprocessing
+from ft.extensions import Preprocessing, Sample
 from ft.feeds import predict_batches
+from ft.image_list import known_splits
 from ft.images import is_image
 from ft.loaders import explained_deaths
 from ft.memory import explained_shortage
@@ -42,6 +43,8 @@ class Trained:
     preprocessing: Preprocessing
     config: Config
     machine: Machine
+    splits: Mapping[str, set[str]]
+    """Which splits of the run held an image, by its sha256."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,9 @@ def load_trained(run: Run, plugins: Plugins, machine: dict[str, Any], batch_size
     model = build_model(built.backbone, config.head, len(about["classes"]), plugins, config.seed)
     run.load_model(model.module)
     module = chosen.place(model.module).eval()
-    return Trained(module, tuple(about["classes"]), _preprocessing(about["preprocessing"]), config, chosen)
+    preprocessing = _preprocessing(about["preprocessing"])
+    splits = known_splits(run.path / "images.csv")
+    return Trained(module, tuple(about["classes"]), preprocessing, config, chosen, splits)
 
 
 def predict(trained: Trained, paths: Sequence[Path], top: int, display: Display) -> list[Prediction]:
@@ -100,20 +105,30 @@ def predict(trained: Trained, paths: Sequence[Path], top: int, display: Display)
 def measure(trained: Trained, data: str, split: str, plugins: Plugins, display: Display) -> tuple[Evaluation, int]:
     """Evaluate on the images of `data` (a reference, or a mapping as in a config) that are in `split`; say how many.
 
-    Images without a split are split as the run split its own, so "val" of the run's data are the images it never
-    trained on. Classes are matched by name. Raises FtError for a class that the model does not know.
+    Where the data brings no split, an image that the run had, known by its content, is in the split it was in there,
+    and a new one is split as the run split its own: "val" has no image that the run trained on. Classes are matched by
+    name. Raises FtError for a class that the model does not know.
     """
-    samples, source, warnings = read_samples(ComponentConfig.model_validate(data), plugins)
-    splits = choose_splits(samples, trained.config.split) if split != "all" else dict.fromkeys(samples, "all")
+    samples, source, warnings = read_samples(validate(Config, {"backbone": "x", "data": data}, "").data, plugins)
+    splits = _splits(samples, trained) if split != "all" else dict.fromkeys(samples, "all")
     items = number_classes([s for key, s in samples.items() if splits[key] == split], trained.classes)
     if not items:
         raise FtError(f"'{source}' has no images in its {split} split")
     for warning in warnings:
         display.warn(warning)
     with display.progress("reading images", len(items)) as bar:
-        check_images(ImageData(trained.classes, (), items, (), source), "fail", bar.advance)
+        check_images(ImageData(trained.classes, (), items, (), source), "fail", bar.advance, "Mend or remove them")
     with _batches(trained, items, display) as batches:
         return evaluate(batches, trained.classes), len(items)
+
+
+def _splits(samples: Mapping[str, Sample], trained: Trained) -> dict[str, str]:
+    splits: dict[str, str] = {**choose_splits(samples, trained.config.split)}
+    for key, sample in samples.items():
+        before = trained.splits.get(digest_of(sample.path), set()) if sample.split is None else set[str]()
+        if before and splits[key] not in before:
+            splits[key] = min(before)
+    return splits
 
 
 def image_paths(given: Sequence[Path]) -> list[Path]:

@@ -260,6 +260,13 @@ def test_every_unreadable_image_is_listed_with_its_reason_before_anything_trains
     assert text.endswith("--bad-images skip")
 
 
+def test_a_cache_folder_that_cannot_be_written_to_ends_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "cache").touch()
+    monkeypatch.setenv("FT_CACHE", str(tmp_path / "cache"))
+    data = image_data(tmp_path)
+    assert check_images(data, "fail").digests.keys() == {item.path for item in data.items}
+
+
 def test_a_long_list_of_unreadable_images_is_cut(tmp_path: Path) -> None:
     data = image_data(tmp_path, train=25)
     for item in data.train:

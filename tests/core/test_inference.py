@@ -17,6 +17,7 @@ from ft.inference import image_paths, load_trained, measure, predict
 from ft.plugins import Plugins
 from ft.runs import Run
 
+MakeConfig = Callable[..., Config]
 MACHINE = {"device": "cpu", "precision": "fp32", "workers": 0}
 
 
@@ -51,6 +52,34 @@ def test_evaluating_the_validation_split_again_gives_the_reported_figures(
     evaluation, count = measure(trained, data, "val", plugins, Display())
     assert count == 4
     assert evaluation == report.val
+
+
+def test_images_added_to_the_data_bring_no_training_image_into_validation(
+    finished: tuple[Run, Any, Config], tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path
+) -> None:
+    photos = tmp_path / "photos"
+    for number in range(60):
+        path = photos / "train" / ("dark", "light")[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (20, 20), (number + 150 * (number % 2), 0, 0)).save(path)
+    config = tiny_config(data=str(photos / "train"), run_dir=tmp_path / "on-photos", training__epochs=1)
+    run, report = finetune(config, plugins, Display())
+    trained = load_trained(run, plugins, MACHINE, 8, trust_code=True)
+    for label in ("dark", "light"):  # now images have another folder in common, so each has another path in it
+        (photos / "more" / label).mkdir(parents=True)
+        (photos / "train" / label).rename(photos / "more" / label / "old")
+        Image.new("RGB", (20, 20), (0, 9, 0)).save(photos / "more" / label / "new.png")
+    assert 12 <= measure(trained, str(photos / "more"), "val", plugins, Display())[1] <= 14
+    for new in photos.rglob("new.png"):
+        new.unlink()
+    evaluation, count = measure(trained, str(photos / "more"), "val", plugins, Display())
+    assert (count, evaluation.confusion) == (12, report.val.confusion)
+
+
+def test_data_that_is_no_reference_is_an_error(finished: tuple[Run, Any, Config], plugins: Plugins) -> None:
+    trained = load_trained(finished[0], plugins, MACHINE, 8, trust_code=True)
+    with pytest.raises(FtError, match="data"):
+        measure(trained, "", "all", plugins, Display())
 
 
 def test_predictions_are_probabilities_in_order(
