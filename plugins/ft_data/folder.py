@@ -38,7 +38,7 @@ def load(argument: str | None, settings: Settings) -> Iterator[Sample]:
     """Yield the images under `argument`, the class folders in order of their names. Raises FtError."""
     if not argument:
         raise FtError("which folder? Write folder:PATH, as in folder:./photos")
-    root = Path(argument).expanduser()
+    root = Path(os.path.expanduser(argument))
     if not root.is_dir():
         raise FtError(_no_folder(root))
     splits = _split_folders(root) if settings.layout != "classes" else {}
@@ -112,11 +112,15 @@ def _folders(root: Path) -> list[Path]:
     return sorted(Path(entry.path) for entry in os.scandir(root) if entry.is_dir() and not _is_hidden(entry.name))
 
 
+def _refuse(error: OSError) -> None:
+    raise FtError(f"cannot read the folder {error.filename}: {error.strerror}") from error
+
+
 def _images(folder: Path) -> list[Path]:
     """Images in `folder` and the folders inside it, by path; links are followed, but never round in a circle."""
     found: list[Path] = []
     seen: set[str] = set()
-    for place, inner, files in os.walk(folder, followlinks=True):
+    for place, inner, files in os.walk(folder, onerror=_refuse, followlinks=True):
         real = os.path.realpath(place)
         inner[:] = [] if real in seen else [name for name in inner if not _is_hidden(name)]
         if real not in seen:

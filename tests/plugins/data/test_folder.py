@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -68,6 +70,20 @@ def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
     (root / "dog/9.png").symlink_to(tmp_path / "store/1.png")
     (root / "cat/back").symlink_to(root / "cat", target_is_directory=True)
     assert Counter(s.label for s in read(root)) == {"cat": 1, "dog": 3}
+
+
+def test_a_folder_that_cannot_be_read_is_not_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root, scan = make(tmp_path, "cat/1.png", "cat/batch2/2.png", "dog/3.png"), os.scandir
+
+    def refusing(path: Path) -> Any:
+        if Path(path).name == "batch2":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "scandir", refusing)
+        said = error(root)
+    assert said == f"cannot read the folder {root / 'cat/batch2'}: Permission denied"
 
 
 def test_a_link_that_leads_nowhere_is_handed_on_so_that_it_is_reported(tmp_path: Path) -> None:
