@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -57,8 +58,9 @@ class Removable:
 
 def stored_weights(cache: Cache) -> list[Stored]:
     """Return the weight files in the cache's folder, by name. Nothing but their records is read."""
-    paths = cache.folder.iterdir() if cache.folder.is_dir() else ()
-    return [_stored(cache, p) for p in sorted(paths) if p.suffix in WEIGHT_SUFFIXES and not p.name.startswith(".")]
+    paths = sorted(cache.folder.iterdir()) if cache.folder.is_dir() else []
+    files = [path for path in paths if path.suffix in WEIGHT_SUFFIXES and not path.name.startswith(".")]
+    return [_stored(cache, path) for path in files if path.exists()]  # not where a link leads nowhere
 
 
 def examine(cache: Cache, stored: Stored) -> State:
@@ -85,7 +87,7 @@ def _leftovers(cache: Cache) -> Iterator[Removable]:
     for folder in (cache.folder, cache.records):
         for path in left_behind(folder):
             yield _removable(path, "left behind by a process that was killed")
-    for path in sorted(cache.folder.glob("*.bad-*")):
+    for path in sorted(path for path in cache.folder.glob("*.bad-*") if re.search(r"\.bad-[0-9a-f]{8}$", path.name)):
         yield _removable(path, "damaged, and set aside")
     for path in sorted(cache.folder.glob("*.partial")):
         if now - path.stat().st_mtime > _DAY:

@@ -79,6 +79,9 @@ def choose_weights(
     turn. Raises FtError for a word that names neither an entry nor a source, with the nearest that do.
     """
     if config.use == "none":
+        idle = ["sources"] * bool(config.sources) + ["sha256"] * bool(config.sha256) + sorted(config.settings)
+        if idle:
+            raise FtError(f"weights.{idle[0]} has no effect with weights 'none'; name the weights, or leave it out")
         return None
     named = {entry.name: entry for entry in entries}
     entry = next(iter(entries), None) if config.use == "default" else named.get(config.use)

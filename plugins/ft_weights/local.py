@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from ft import FtError, Settings, WeightCache, WeightEntry
@@ -18,7 +19,7 @@ def fetch(entry: WeightEntry, argument: str | None, settings: Settings, cache: W
     """
     if not argument:
         raise FtError("write which file or folder, as in local:./resnet50.pth")
-    path = Path(argument).expanduser()
+    path = Path(os.path.expanduser(argument))
     if path.is_dir():
         return cache.verify(entry, _inside(path, entry.file_name))
     if not path.is_file():

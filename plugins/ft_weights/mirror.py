@@ -14,7 +14,18 @@ def fetch(entry: WeightEntry, argument: str | None, settings: Settings, cache: W
     Raises FtError when the mirror has neither, or the base is no http(s) URL.
     """
     base = (argument or "").rstrip("/")
-    if urlsplit(base).scheme not in ("http", "https") or not urlsplit(base).hostname:
-        raise FtError(f"'{base}' is no mirror; write its address in full, as in mirror:https://mirror.example/models")
+    if not _is_address(base):
+        raise FtError(
+            f"'{base}' is no mirror; write its address in full and without a query, as in "
+            "mirror:https://mirror.example/models"
+        )
     paths = [quote(entry.file_name), urlsplit(entry.url).path.strip("/")]
     return cache.download(entry, *dict.fromkeys(f"{base}/{path}" for path in paths if path))
+
+
+def _is_address(base: str) -> bool:
+    try:
+        parts = urlsplit(base)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.query
+    except ValueError:  # an open bracket, say
+        return False

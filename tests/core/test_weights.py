@@ -84,6 +84,13 @@ def test_none_means_random_weights() -> None:
     assert choose_weights(WeightsConfig(use="none"), BOTH, "m", plugins_with(), {}) is None
 
 
+@pytest.mark.parametrize("key", [{"sha256": "f37072fd"}, {"sources": ["mirror:https://m.example"]}, {"sorces": []}])
+def test_what_random_weights_have_no_use_for_is_an_error(key: dict[str, Any]) -> None:
+    config = WeightsConfig.model_validate({"use": "none", **key})
+    with pytest.raises(FtError, match=rf"weights\.{next(iter(key))} has no effect with weights 'none'"):
+        choose_weights(config, BOTH, "m", plugins_with(), {})
+
+
 def test_default_is_the_first_entry_and_a_name_its_own() -> None:
     assert choose("default").entry == V1
     assert choose("IMAGENET1K_V2").entry == V2

@@ -80,7 +80,7 @@ def bundle(out: Path, refs: tuple[str, ...], sources: tuple[str, ...]) -> None:
     from ft.weight_bundle import Bundled, write_bundle
 
     if out.suffix != ".zip":
-        raise FtError(f"a bundle is a .zip file; write {out.with_suffix('.zip')}")
+        raise FtError(f"a bundle is a .zip file; write {out.with_suffix('.zip') if out.name else 'weights.zip'}")
     files: dict[str, tuple[Bundled, Path]] = {}
     for choice, fetched in _fetched(refs, sources):
         name, size = fetched.entry.file_name, fetched.path.stat().st_size

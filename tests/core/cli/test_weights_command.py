@@ -135,13 +135,17 @@ def test_prune_removes_what_is_damaged_or_left_behind_and_nothing_else(ft: Ft, r
     flip_a_bit(folder / "net-v1.pth")
     (folder / "byhand-12345678.pth").write_bytes(CONTENT)
     (folder / "net-v0.pth.bad-12345678").write_bytes(b"x")
+    (folder / "mine.bad-lr").write_bytes(b"x")
+    (folder / "gone.pth").symlink_to(folder / "nowhere.pth")
     (folder / ".net-v0.pth.000000-1-000000-000000.part").write_bytes(b"x")
     os.utime(folder / ".net-v0.pth.000000-1-000000-000000.part", (0, 0))
     before = sorted(folder.iterdir())
     assert ft("weights", "prune", "--dry-run").stdout.count("would remove") == 4
     assert sorted(folder.iterdir()) == before
     ft("weights", "prune")
-    assert sorted(path.name for path in folder.iterdir()) == ["byhand-12345678.pth", "net-v2.pth"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        *("byhand-12345678.pth", "gone.pth", "mine.bad-lr", "net-v2.pth")
+    ]
     assert ft("weights", "prune").stdout.startswith("0 files")
 
 

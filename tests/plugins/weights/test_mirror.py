@@ -70,7 +70,20 @@ def test_without_a_published_digest_it_is_said_that_nothing_was_verified(
     assert "cannot be verified" in weight_cache.notes[0]
 
 
-@pytest.mark.parametrize("base", [None, "", "mirror.example/models", "file:///models", "ftp://x", "https://", "https:"])
+@pytest.mark.parametrize(
+    "base",
+    [
+        None,
+        "",
+        "mirror.example/models",
+        "file:///models",
+        "ftp://x",
+        "https://",
+        "https:",
+        "https://[a",
+        "https://a/m?b=c",
+    ],
+)
 def test_a_base_that_is_no_web_address_is_an_error(weight_cache: Cache, base: str | None) -> None:
     with pytest.raises(FtError, match="is no mirror; write its address in full"):
         fetch(ENTRY, base, Settings(), weight_cache)
