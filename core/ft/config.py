@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_serializer, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_serializer, model_validator
 
 from ft.errors import FtError
 from ft.settings import validate
@@ -143,11 +143,19 @@ class CacheConfig(Section):
     disk_gb: float = Field(20.0, ge=0, description="size of the folder of features; what was used longest ago goes")
 
 
+def _not_negative(workers: int | str) -> int | str:
+    if isinstance(workers, int) and workers < 0:
+        raise ValueError("it is 0 or more; with 0, images are decoded between the steps")
+    return workers
+
+
 class MachineConfig(Section):
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     channels_last: bool = True
-    workers: int | Literal["auto"] = Field("auto", description="loader processes")
+    workers: Annotated[int | Literal["auto"], AfterValidator(_not_negative)] = Field(
+        "auto", description="loader processes"
+    )
 
 
 class Config(Section):

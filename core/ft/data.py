@@ -103,7 +103,7 @@ def data_reference(text: str, plugins: Plugins) -> Reference:
     name, colon, _ = text.partition(":")
     if plugins.has("data", name):
         return parse_reference(text)
-    path = Path(text).expanduser()
+    path = Path(os.path.expanduser(text))
     if path.is_dir():
         return Reference("folder", text)
     if path.is_file() and path.suffix.lower() == ".csv":

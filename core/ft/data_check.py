@@ -129,7 +129,7 @@ def _oddities(path: Path, content: bytes) -> Iterator[tuple[str, str]]:
 
 def _header_oddities(path: Path, image: Image.Image) -> Iterator[tuple[str, str]]:
     named = Image.registered_extensions().get(path.suffix.lower())
-    if named != image.format:
+    if named != ("JPEG" if image.format == "MPO" else image.format):  # a camera's JPEG may hold a preview besides
         yield "misnamed", f"{image.format} named {path.suffix or 'without an extension'}"
     if image.width * image.height > (Image.MAX_IMAGE_PIXELS or float("inf")):
         yield "large", f"{image.width} x {image.height} pixels"

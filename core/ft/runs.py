@@ -38,7 +38,7 @@ from ft.checkpoints import (
 )
 from ft.config import Config, load_config
 from ft.errors import FtError
-from ft.files import left_behind, publish_text
+from ft.files import explained, left_behind, publish_text
 from ft.plan import NOT_DECISIVE, Plan
 from ft.redaction import shown, without_secrets
 from ft.state_dict import put_tensors
@@ -199,10 +199,13 @@ def start_run(config: Config, versions: Mapping[str, Any], again: Run | None = N
 
 def _new_folder(config: Config) -> Path:
     path = config.run_dir or _free_path(shown(config.backbone.use))
+    if path.exists() and not path.is_dir():
+        raise FtError(f"{path} is a file; choose another --run-dir")
     if path.exists() and any(path.iterdir()):
         go_on = f"continue it with: ft run --resume {path}, or " if (path / "config.yaml").exists() else ""
         raise FtError(f"{path} is not empty; {go_on}choose another --run-dir")
-    path.mkdir(parents=True, exist_ok=True)
+    with explained(path):
+        path.mkdir(parents=True, exist_ok=True)
     return path
 
 

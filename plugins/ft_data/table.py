@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import difflib
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
@@ -33,7 +34,7 @@ def load(argument: str | None, settings: Settings) -> Iterator[Sample]:
     """Yield the images that the table `argument` lists, which all exist. Raises FtError."""
     if not argument:
         raise FtError("which table? Write csv:FILE, as in csv:./labels.csv")
-    table = Path(argument).expanduser()
+    table = Path(os.path.expanduser(argument))
     rows = _read(table, settings.delimiter)
     header = rows[0][1] if rows else []
     path_at = _column(table, header, settings.path_column, "path_column")

@@ -93,7 +93,14 @@ def test_a_missing_backbone_is_told_with_the_way_out() -> None:
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("training.epochs", "0"), ("split.val", "1"), ("seed", "-1"), ("machine.precision", "fp16"), ("images.size", "4")],
+    [
+        ("training.epochs", "0"),
+        ("split.val", "1"),
+        ("seed", "-1"),
+        ("machine.precision", "fp16"),
+        ("machine.workers", "-1"),
+        ("images.size", "4"),
+    ],
 )
 def test_values_out_of_range_are_told(key: str, value: str) -> None:
     assert mistake(BACKBONE, f"{key}={value}").startswith(f"setting '{key}' cannot be ")

@@ -81,6 +81,14 @@ def test_each_oddity_is_found(kind: str, photos: Path, plugins: Plugins) -> None
     assert any(path.stem == "odd" for path in findings[0].paths)
 
 
+def test_a_jpeg_of_a_camera_that_holds_a_preview_is_not_misnamed(photos: Path, plugins: Plugins) -> None:
+    path = photos / "cat" / "dsc.jpg"
+    picture(7).save(path, format="MPO", save_all=True, append_images=[picture(8)])
+    with Image.open(path) as image:
+        assert image.format == "MPO"
+    assert not [each for each in check_data(str(photos), plugins, Display()).findings if each.kind == "misnamed"]
+
+
 def test_good_images_are_not_odd(photos: Path, ft: Callable[..., Result]) -> None:
     assert ft("data", "check", str(photos)).output.strip().endswith("nothing odd")
 

@@ -166,6 +166,12 @@ def test_a_folder_that_is_taken_is_not_written_to(tiny_config: MakeConfig, plugi
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["thesis.txt"]
 
 
+def test_a_run_folder_that_is_a_file_is_an_error(tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path) -> None:
+    (tmp_path / "run").touch()
+    with pytest.raises(FtError, match="run is a file; choose another --run-dir"):
+        finetune(tiny_config(), plugins, Display())
+
+
 def test_class_weights_smoothing_clipping_and_groups_all_take_effect(
     tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path
 ) -> None:

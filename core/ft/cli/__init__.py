@@ -79,9 +79,12 @@ def main() -> None:
     with end_on_signals():
         try:
             cli.main(prog_name="ft", standalone_mode=True)
-        except FtError as error:
+        except (FtError, PermissionError, NotADirectoryError) as error:
+            if not isinstance(error, FtError) and error.filename is None:
+                raise  # nothing that a user named
+            cause = error if isinstance(error, FtError) else f"cannot use {error.filename}: {error.strerror}"
             click.secho("error: ", fg="red", bold=True, nl=False, err=True)
-            click.echo(shown(str(error)), err=True)
+            click.echo(shown(str(cause)), err=True)
             sys.exit(2)
         except StopAsked as asked:
             click.echo(" ".join([str(asked), *getattr(asked, "__notes__", ())]), err=True)
