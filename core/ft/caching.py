@@ -85,7 +85,7 @@ def plan_cache(
         reason = f"nothing is frozen, and {reason}"
     if not reason:
         found = _find(module, frozen, config, machine, image_size, promise)
-        reason = found.reason if isinstance(found, NoCut) else _unworthy(found.cut, config, images)
+        reason = found.reason if isinstance(found, NoCut) else unworthy(found.cut, config, images)
         if isinstance(found, FrozenPrefix) and not reason:
             return describe_cut(found.cut, promise, config, images), found
         kept = keep_images(reason, config, image_size, images)
@@ -185,11 +185,12 @@ def _seen_once(config: Config) -> str:
     return ""
 
 
-def _unworthy(cut: Cut, config: Config, images: int) -> str:
+def unworthy(cut: Cut, config: Config, images: int) -> str:
+    """Why the features that cross `cut` are not to be kept; "" where they are."""
     if cut.keeps_images or cut.ceiling < WORTHWHILE:
         barriers = [str(b) for b in cut.barriers if b.kind != "trainable"]
         return "what could be computed once is not worth keeping" + (f" ({barriers[0]})" if barriers else "")
-    if cut.bytes * images > max(config.cache.memory_gb, config.cache.disk_gb) * GB:
+    if cut.bytes * images > config.cache.disk_gb * GB:
         need = cut.bytes * images / GB
         return f"its features would take {need:.1f} GB; --set cache.disk_gb={need:.0f} allows that"
     return ""

@@ -87,7 +87,12 @@ class FeatureStore:
         """Return the entry of `key`, which thereby counts as used just now; None when there is no whole one."""
         entry = _entry(self.folder / f"{key}.json")
         if entry is not None:
-            os.utime(self.folder / f"{key}.json")
+            try:
+                os.utime(self.folder / f"{key}.json")
+            except PermissionError:
+                pass  # someone else's, who lets others read
+            except FileNotFoundError:
+                return None  # removed meanwhile, to make room
         return entry
 
     def entries(self) -> list[Entry]:

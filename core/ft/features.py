@@ -10,10 +10,11 @@ import torch
 from torch import fx
 
 from ft.feature_reuse import find_shallower, padded_rows
-from ft.feature_store import Entry, FeatureStore, Shape, Tensors
+from ft.feature_store import FeatureStore, Shape, Tensors
 from ft.images import network_input
 from ft.job import Job
 from ft.kept_images import Part, about_images, find_images, image_parts, key_of, pixel_batches
+from ft.loaders import spans
 from ft.prefix.digest import prefix_digest
 from ft.prefix.fold import Promise, prepare_prefix
 from ft.prefix.probe import run_padded
@@ -76,7 +77,9 @@ def get_features(proved: Proved, promise: Promise, job: Job) -> Features:
         "processor": torch.backends.cpu.get_cpu_capability() if machine.device == "cpu" else platform.machine(),
     }
     found, computed, decoded = [], 0, 0
-    for part in image_parts(job):
+    parts = image_parts(job)
+    in_memory = proved.cut.bytes * sum(part.rows for part in parts) <= config.cache.memory_gb * 1e9
+    for part in parts:
         padded = part.name == "training" or promise != "exact"
         about = {**about_images(part, job), **made_with, "padded": padded}
         key = key_of(about)
@@ -89,13 +92,16 @@ def get_features(proved: Proved, promise: Promise, job: Job) -> Features:
             if shallower is None:
                 computed += part.rows
                 decoded += 0 if find_images(store, part, job) else part.rows
-            rows = _continued(*shallower, store, part, one, job) if shallower else _computed(store, part, one, job)
+                rows = _computed(store, part, one, job)
+            else:
+                kept = store.read(shallower[0], in_memory)  # writing may make room by removing it
+                rows = _continued(kept, shallower[1], part, one, job)
             with store.write(key, shapes, part.rows, note) as writer, torch.inference_mode():
                 for row, tensors in rows:
                     writer.put(row, tensors)
             entry = store.find(key)
             assert entry is not None, "what was just published is there"
-        found.append(store.read(entry, in_memory=entry.size <= config.cache.memory_gb * 1e9))
+        found.append(store.read(entry, in_memory))
     views = config.images.views or 1
     return Features(halves, halves.suffix_eval, found[0], found[1], views, proved.any_size, computed, decoded)
 
@@ -105,19 +111,22 @@ def _computed(store: FeatureStore, part: Part, one: _Pass, job: Job) -> Iterator
     prefix = prepare_prefix(one.proved.halves.prefix, one.promise).to(job.machine.device)
     for row, pixels in pixel_batches(store, part, one.batch_size, job, f"{part.name} features"):
         images = network_input(pixels, job.preprocessing, job.machine)
-        yield row, run_padded(prefix, images, one.batch_size) if one.padded else prefix(images)
+        if not one.padded:
+            yield row, prefix(images)
+            continue
+        for start in range(0, len(images), one.batch_size):  # the last batch may have one image more
+            yield row + start, run_padded(prefix, images[start : start + one.batch_size], one.batch_size)
 
 
 def _continued(
-    entry: Entry, bridge: Callable[[Tensors], Tensors], store: FeatureStore, part: Part, one: _Pass, job: Job
+    kept: Tensors, bridge: Callable[[Tensors], Tensors], part: Part, one: _Pass, job: Job
 ) -> Iterator[tuple[int, Tensors]]:
     """Yield (first row, features) from those that were kept for a shallower freeze, in the same batches."""
     count, size = len(part.items), one.batch_size
-    kept = store.read(entry, in_memory=entry.size <= job.config.cache.memory_gb * 1e9)
+    batches = [(row, min(row + size, count)) for row in range(0, count, size)] if one.padded else spans(count, size)
     with job.display.progress(f"{part.name} features", part.rows) as bar:
         for first in range(0, part.rows, count):
-            for row in range(first, first + count, size):
-                end = min(row + size, first + count)
+            for row, end in ((first + start, first + end) for start, end in batches):
                 given = padded_rows(kept, row, end, size if one.padded else end - row)
                 got = bridge(tuple(tensor.to(job.machine.device) for tensor in given))
                 yield row, tuple(tensor[: end - row] for tensor in got)

@@ -21,7 +21,8 @@ from ft.features import Features, get_features
 from ft.images import ImageDataset, eval_transform, network_input, train_transform
 from ft.job import Job
 from ft.kept_images import KeptImages, get_images, image_parts, kept_batches
-from ft.loaders import Loader, epoch_batches, make_loader
+from ft.loaders import Loader, epoch_batches, make_loader, spans
+from ft.memory import is_out_of_memory
 from ft.plan import Plan
 from ft.prefix.find import FrozenPrefix
 from ft.prefix.split import needed_no_more
@@ -61,9 +62,12 @@ def open_feed(module: nn.Module, plan: Plan, prefix: FrozenPrefix | None, job: J
     if prefix is not None:
         try:
             proved = prove(module, prefix, plan, job)
-        except NotProved as error:
-            job.display.warn(f"the frozen prefix is computed in every epoch after all: {error}")
-            cache = keep_images(str(error), job.config, job.preprocessing.crop_size, cache.images)
+        except (NotProved, RuntimeError, MemoryError) as error:
+            if not isinstance(error, NotProved) and not is_out_of_memory(error):
+                raise
+            why = str(error) if isinstance(error, NotProved) else "memory runs out in its proof"
+            job.display.warn(f"the frozen prefix is computed in every epoch after all: {why}")
+            cache = keep_images(why, job.config, job.preprocessing.crop_size, cache.images)
         else:
             assert cache.promise != "off"
             proof = time.perf_counter() - started
@@ -177,7 +181,7 @@ class FeatureFeed:
         entering: list[torch.Tensor] = []
         hook = head.register_forward_pre_hook(lambda _, inputs: entering.append(inputs[0].float()))
         try:
-            with torch.inference_mode():
+            with torch.inference_mode(), self._machine.autocast():
                 self._features.suffix_eval(tuple(self._ready(tensor) for tensor in self._features.train))
         finally:
             hook.remove()
@@ -190,11 +194,11 @@ class FeatureFeed:
 
     def validation(self, stop: StopRequest) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         n, size = len(self._val_labels), self._job.config.training.batch_size
-        for start in range(0, n, size):
-            inputs = tuple(self._ready(tensor[start : start + size]) for tensor in self._features.val)
+        for start, end in spans(n, size):
+            inputs = tuple(self._ready(tensor[start:end]) for tensor in self._features.val)
             with torch.inference_mode(), self._machine.autocast():
                 logits = self._features.suffix_eval(inputs)
-            yield logits.float().cpu(), self._val_labels[start : start + size]
+            yield logits.float().cpu(), self._val_labels[start:end]
             stop.check()
 
     def close(self) -> None:

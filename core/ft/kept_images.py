@@ -20,9 +20,9 @@ from ft.data import Item
 from ft.feature_store import Entry, FeatureStore, Shape
 from ft.images import ImageDataset, Transform, eval_transform, train_transform
 from ft.job import Job
-from ft.loaders import Batch, epoch_batches, make_loader
+from ft.loaders import Batch, epoch_batches, make_loader, spans
 
-STORE_FORMAT = 2
+STORE_FORMAT = 3
 _WRITTEN_AT_ONCE = 32
 
 
@@ -94,6 +94,7 @@ def about_images(part: Part, job: Job) -> dict[str, Any]:
         "versions": [torch.__version__, torchvision.__version__, PIL.__version__],
         "preprocessing": json.loads(json.dumps(asdict(job.preprocessing))),
         "images": hashlib.sha256(digests.encode()).hexdigest(),
+        "rows": part.rows,
         **part.random,
     }
 
@@ -142,9 +143,9 @@ def pixel_batches(
         if entry is not None:
             (kept,) = store.read(entry, in_memory=False)
             for first in range(0, part.rows, count):
-                for row in range(first, first + count, batch_size):
-                    yield row, kept[row : min(row + batch_size, first + count)]
-                    bar.advance(row)
+                for start, end in spans(count, batch_size):
+                    yield first + start, kept[first + start : first + end]
+                    bar.advance(first + end)
                     job.stop.check()
             return
         dataset = ImageDataset(part.items, part.transform, config.seed)

@@ -49,6 +49,11 @@ def epoch_batches(
     return [share for batch in batches if (share := batch[rank::world])]
 
 
+def spans(n: int, batch_size: int) -> list[tuple[int, int]]:
+    """Where the batches of an epoch that is not shuffled begin and end."""
+    return [(batch[0], batch[-1] + 1) for batch in epoch_batches(n, batch_size, 0, 0, shuffle=False)]
+
+
 class Loader:
     """The batches that `batches(epoch)` lists, decoded ahead by processes that live until `close`."""
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from ft.caching import price_of
+from ft.caching import price_of, unworthy
 from ft.feature_store import FeatureStore
 from ft.images import network_input
 from ft.job import Job
@@ -50,12 +50,15 @@ def prove(module: nn.Module, prefix: FrozenPrefix, plan: Plan, job: Job) -> Prov
     prefix = steady(prefix, plan.frozen, batch, (size,), price_of(config, "exact"))
     if prefix.cut.keeps_images:
         raise NotProved("every layer computes an image differently beside others")
+    if moved := unworthy(prefix.cut, config, plan.cache.images):
+        raise NotProved(f"before what computes an image differently beside others, {moved}")
     halves = _halves(prefix)
     reason = probe_shuffled(halves.prefix, images, size) or probe_equality(module, halves, batch)
     if reason:
         raise NotProved(f"what an image gives {reason}" if reason.startswith("depends") else reason)
     short = {len(each) for each in epoch_batches(len(job.data.train), size, config.seed, 0, shuffle=True)} - {size}
-    any_size = not short or not probe_batch_invariance(halves.prefix, batch, sorted(short))
+    largest = max(short, default=0)  # a last image that would be alone makes a batch one larger
+    any_size = largest <= size and not (short and probe_batch_invariance(halves.prefix, batch, sorted(short)))
     return Proved(halves, prefix.cut, prefix.observed, any_size)
 
 

@@ -18,6 +18,7 @@ from ended import Ended, assert_same
 from ft.config import Config, load_config
 from ft.display import Display
 from ft.errors import FtError
+from ft.feature_store import FeatureStore
 from ft.finetune import finetune, prepare
 from ft.plugins import Plugins
 from ft.proof import NotProved
@@ -234,6 +235,59 @@ def test_where_the_proof_fails_images_are_decoded_once_all_the_same(
     cost = cached.report.cache
     assert (cost.computed, cost.decoded, cost.reason) == (0, 24, "what an image gives depends on its batch")
     assert "computed in every epoch after all: what an image gives" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kept", [False, True], ids=["decoded", "from kept images"])
+def test_a_last_image_that_joins_the_batch_before_it_changes_no_bit(
+    kept: bool, tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path
+) -> None:
+    """20 images in batches of 19, and 5 in batches of 4: the plain loop has one batch of 20, and one of 5."""
+    for size in (19, 4):
+        keys = {"training__batch_size": size, "freeze": ["all"], "split__val": 5 / 24, "training__optimizer": "sgd"}
+        if kept:
+            Ended(
+                tiny_config(run_dir=tmp_path / f"images{size}", **{**keys, "freeze": []}, images__augment="none"),
+                plugins,
+            )
+        plain = Ended(tiny_config(run_dir=tmp_path / f"plain{size}", cache__promise="off", **keys), plugins)
+        cached = Ended(tiny_config(run_dir=tmp_path / f"cached{size}", cache__promise="exact", **keys), plugins)
+        assert_same(plain, cached)
+        assert cached.report.cache.computed == 24
+
+
+def test_views_without_augmentation_are_kept_apart_from_no_views(
+    tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path
+) -> None:
+    keys = {"freeze": ["all"], "images__augment": "none", "training__epochs": 4}
+    Ended(tiny_config(run_dir=tmp_path / "one", **keys), plugins)
+    two = Ended(tiny_config(run_dir=tmp_path / "two", images__views=2, **keys), plugins)
+    plain = Ended(tiny_config(run_dir=tmp_path / "plain", images__views=2, cache__promise="off", **keys), plugins)
+    assert_same(plain, two)
+
+
+def test_features_of_a_shallower_freeze_serve_even_where_they_have_to_make_room(
+    tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = {"images__augment": "none", "cache__promise": "exact"}
+    Ended(tiny_config(run_dir=tmp_path / "a", freeze=["until:layer1"], **keys), plugins)
+    plain = Ended(
+        tiny_config(run_dir=tmp_path / "b", freeze=["all"], images__augment="none", cache__promise="off"), plugins
+    )
+    real = FeatureStore.prune
+    monkeypatch.setattr(FeatureStore, "prune", lambda self, limit=None: real(self, 0))
+    deeper = Ended(tiny_config(run_dir=tmp_path / "c", freeze=["all"], cache__memory_gb=0.0, **keys), plugins)
+    assert_same(plain, deeper)
+
+
+def test_memory_that_runs_out_in_the_proof_ends_no_run(
+    tiny_config: MakeConfig, plugins: Plugins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def prove(*_: Any) -> Any:
+        raise torch.OutOfMemoryError("out of memory")
+
+    monkeypatch.setattr("ft.feeds.prove", prove)
+    ended = Ended(tiny_config(freeze=["all"], cache__promise="exact"), plugins)
+    assert (ended.report.cache.computed, ended.report.cache.reason) == (0, "memory runs out in its proof")
 
 
 def planned(tiny_config: MakeConfig, plugins: Plugins, **keys: Any) -> Any:

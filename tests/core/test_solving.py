@@ -234,6 +234,13 @@ def test_what_cannot_be_solved_is_said(
         finetune(tiny_config(**{**KEYS, **keys}), plugins, Display())
 
 
+def test_features_kept_in_bf16_can_be_solved_on(tiny_config: MakeConfig, plugins: Plugins) -> None:
+    _, report = finetune(
+        tiny_config(**{**KEYS, "cache__promise": "fast", "machine__precision": "bf16"}), plugins, Display()
+    )
+    assert report.cache.promise == "fast"
+
+
 def test_the_plan_already_says_that_there_are_no_features_to_solve_on(
     tiny_config: MakeConfig, plugins: Plugins
 ) -> None:
