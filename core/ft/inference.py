@@ -43,8 +43,8 @@ class Trained:
     preprocessing: Preprocessing
     config: Config
     machine: Machine
-    splits: Mapping[str, set[str]]
-    """Which splits of the run held an image, by its sha256."""
+    image_list: Path
+    """The table of the images of the run, which says in what splits they were."""
 
 
 @dataclass(frozen=True)
@@ -85,8 +85,7 @@ def load_trained(run: Run, plugins: Plugins, machine: dict[str, Any], batch_size
     run.load_model(model.module)
     module = chosen.place(model.module).eval()
     preprocessing = _preprocessing(about["preprocessing"])
-    splits = known_splits(run.path / "images.csv")
-    return Trained(module, tuple(about["classes"]), preprocessing, config, chosen, splits)
+    return Trained(module, tuple(about["classes"]), preprocessing, config, chosen, run.path / "images.csv")
 
 
 def predict(trained: Trained, paths: Sequence[Path], top: int, display: Display) -> list[Prediction]:
@@ -124,8 +123,9 @@ def measure(trained: Trained, data: str, split: str, plugins: Plugins, display: 
 
 def _splits(samples: Mapping[str, Sample], trained: Trained) -> dict[str, str]:
     splits: dict[str, str] = {**choose_splits(samples, trained.config.split)}
+    known = known_splits(trained.image_list)
     for key, sample in samples.items():
-        before = trained.splits.get(digest_of(sample.path), set()) if sample.split is None else set[str]()
+        before = known.get(digest_of(sample.path), set()) if sample.split is None else set[str]()
         if before and splits[key] not in before:
             splits[key] = min(before)
     return splits

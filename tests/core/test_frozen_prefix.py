@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,10 @@ from ended import Ended, assert_same
 from ft.config import Config, load_config
 from ft.display import Display
 from ft.errors import FtError
+from ft.evaluation import evaluate
 from ft.feature_store import FeatureStore
 from ft.finetune import finetune, prepare
+from ft.metrics import Evaluation
 from ft.plugins import Plugins
 from ft.proof import NotProved
 from ft.report import Report
@@ -239,20 +241,31 @@ def test_where_the_proof_fails_images_are_decoded_once_all_the_same(
 
 @pytest.mark.parametrize("kept", [False, True], ids=["decoded", "from kept images"])
 def test_a_last_image_that_joins_the_batch_before_it_changes_no_bit(
-    kept: bool, tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path
+    kept: bool, tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """20 images in batches of 19, and 5 in batches of 4: the plain loop has one batch of 20, and one of 5."""
-    for size in (19, 4):
-        keys = {"training__batch_size": size, "freeze": ["all"], "split__val": 5 / 24, "training__optimizer": "sgd"}
+    """20 images in batches of 19, and 4 in batches of 3: the plain loop has one batch of 20, and one of 4."""
+    sizes: list[int] = []
+
+    def recorded(batches: Iterable[tuple[torch.Tensor, torch.Tensor]], classes: Sequence[str]) -> Evaluation:
+        listed = list(batches)
+        sizes.extend(len(labels) for _, labels in listed)
+        return evaluate(listed, classes)
+
+    monkeypatch.setattr("ft.training.evaluate", recorded)
+    for size in (19, 3):
+        keys = {"training__batch_size": size, "freeze": ["all"], "training__optimizer": "sgd"}
         if kept:
             Ended(
                 tiny_config(run_dir=tmp_path / f"images{size}", **{**keys, "freeze": []}, images__augment="none"),
                 plugins,
             )
+        sizes.clear()
         plain = Ended(tiny_config(run_dir=tmp_path / f"plain{size}", cache__promise="off", **keys), plugins)
+        wanted = sizes.copy()
+        sizes.clear()
         cached = Ended(tiny_config(run_dir=tmp_path / f"cached{size}", cache__promise="exact", **keys), plugins)
         assert_same(plain, cached)
-        assert cached.report.cache.computed == 24
+        assert (sizes, set(sizes), cached.report.cache.computed) == (wanted, {4}, 24)
 
 
 def test_views_without_augmentation_are_kept_apart_from_no_views(
@@ -266,17 +279,17 @@ def test_views_without_augmentation_are_kept_apart_from_no_views(
 
 
 def test_features_of_a_shallower_freeze_serve_even_where_they_have_to_make_room(
-    tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    plugins: Plugins, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keys = {"images__augment": "none", "cache__promise": "exact"}
-    Ended(tiny_config(run_dir=tmp_path / "a", freeze=["until:layer1"], **keys), plugins)
-    plain = Ended(
-        tiny_config(run_dir=tmp_path / "b", freeze=["all"], images__augment="none", cache__promise="off"), plugins
-    )
-    real = FeatureStore.prune
-    monkeypatch.setattr(FeatureStore, "prune", lambda self, limit=None: real(self, 0))
-    deeper = Ended(tiny_config(run_dir=tmp_path / "c", freeze=["all"], cache__memory_gb=0.0, **keys), plugins)
-    assert_same(plain, deeper)
+    def run(name: str, freeze: str) -> Ended:
+        keys = {"freeze": [freeze], "images__size": 64, "training__epochs": 9, "cache__promise": "exact"}
+        return Ended(torchvision_config(tmp_path, name, "shufflenet_v2_x0_5", cache__memory_gb=0.0, **keys), plugins)
+
+    run("shallow", "until:stage3")
+    whole = FeatureStore.prune
+    monkeypatch.setattr(FeatureStore, "prune", lambda store, _: whole(store, 0))
+    deep = run("deep", "all")
+    assert 0 < deep.report.cache.computed < 16  # what was kept of the validation images made room for the training's
 
 
 def test_memory_that_runs_out_in_the_proof_ends_no_run(
