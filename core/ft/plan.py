@@ -22,6 +22,7 @@ from ft.freezing import FrozenChoice, frozen_modules, select_parameters, trainab
 from ft.loaders import epoch_batches
 from ft.model import Model
 from ft.plugins import Plugins
+from ft.redaction import without_secrets
 
 NOT_DECISIVE = ("weights", "warnings", "cache", "selected")
 
@@ -57,7 +58,8 @@ class StagePlan:
 class Plan:
     """Exactly what will happen. `frozen` names parameters, `frozen_modules` the modules that stay in eval mode.
 
-    `selected` is what freezing strategies that looked at images selected.
+    `selected` is what freezing strategies that looked at images selected, `recipe` the settings that decide which
+    numbers come out and that nothing else here tells, by their place in the config.
     """
 
     backbone: str
@@ -80,6 +82,7 @@ class Plan:
     precision: str
     image_size: int
     augment: str
+    recipe: Mapping[str, Any]
     cache: CachePlan
     warnings: tuple[str, ...]
     selected: Mapping[str, tuple[str, ...]]
@@ -94,7 +97,7 @@ class Plan:
 
     def digest(self) -> str:
         """A short name for everything that decides which numbers come out."""
-        text = json.dumps(self.decisive(), sort_keys=True)
+        text = json.dumps(self.decisive(), sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -144,10 +147,25 @@ def make_plan(
         precision=machine.precision,
         image_size=built.preprocessing.crop_size,
         augment=config.images.augment,
+        recipe=_recipe(config),
         cache=cache,
         warnings=(*frozen.warnings, *data.warnings, *_advice(config, built, frozen, trainable)),
         selected=frozen.selected,
     )
+
+
+def _recipe(config: Config) -> dict[str, Any]:
+    told = {"epochs", "lr", "head_lr", "lr_decay", "weight_decay"}  # by the groups, or the number of steps
+    training = config.training.model_dump(mode="json", exclude={*told, "auto_batch"})
+    return {
+        # Without secrets, as in the config.yaml that a run goes on from.
+        "backbone.settings": without_secrets(config.backbone.settings),
+        "head.settings": without_secrets(config.head.settings),
+        "seed": config.seed,
+        "images.fit": config.images.fit,
+        "images.views": config.images.views,
+        **{f"training.{name}": value for name, value in training.items()},
+    }
 
 
 def make_groups(

@@ -176,10 +176,13 @@ class Run:
             each.unlink(missing_ok=True)
 
     def what_changed(self, plan: Plan) -> list[str]:
-        """What in `plan` is decisive, and not as in plan.json."""
+        """What in `plan` is decisive, and not as in plan.json; of the recipe, which settings."""
         before, now = self.read_json("plan.json"), without_secrets(json.loads(json.dumps(asdict(plan), default=str)))
-        besides = (*NOT_DECISIVE, "phases")
-        return [key for key in before | now if key not in besides and before.get(key) != now.get(key)]
+        besides = (*NOT_DECISIVE, "phases", "recipe")
+        recipe = now["recipe"]
+        then = before.get("recipe", recipe)
+        changed = [key for key in before | now if key not in besides and before.get(key) != now.get(key)]
+        return [*changed, *(key for key in then | recipe if then.get(key) != recipe.get(key))]
 
     def log(self, history: Sequence[EpochRecord]) -> None:
         """Publish metrics.jsonl: a line for each epoch in `history`."""

@@ -204,7 +204,9 @@ def test_a_run_whose_plan_changed_does_not_go_on_as_if_nothing_had(
         finetune(config, plugins, StopAt("epoch 1/2", 2))
     run = Run(tmp_path / "run")
     other = tiny_config(run_dir=tmp_path / "run", training__batch_size=4)
-    with pytest.raises(FtError, match=r"cannot go on as it began: steps_per_epoch changed since then"):
+    with pytest.raises(
+        FtError, match=r"cannot go on as it began: steps_per_epoch, training.batch_size changed since then"
+    ):
         finetune(other, plugins, Display(), run)
 
 
