@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
+from contextlib import suppress
 
 import torch
 from torch import fx, nn
@@ -17,8 +19,8 @@ def prefix_digest(prefix: fx.GraphModule) -> str:
     for node in prefix.graph.nodes:
         digest.update(f"{node.format_node()}\n".encode())
         if node.op == "call_module":
-            layer = prefix.get_submodule(str(node.target))
-            digest.update(f"{layer!r} {_modes(layer)}\n".encode())
+            for inner in prefix.get_submodule(str(node.target)).modules():
+                digest.update(f"{_settings(inner)}\n".encode())
     tensors = {**dict(prefix.named_parameters()), **dict(prefix.named_buffers())}
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
@@ -26,8 +28,23 @@ def prefix_digest(prefix: fx.GraphModule) -> str:
     return digest.hexdigest()
 
 
-def _modes(layer: nn.Module) -> list[bool]:
-    return [inner.training for inner in layer.modules()]
+def _settings(layer: nn.Module) -> tuple[str, str, list[tuple[str, str]]]:
+    """What decides the computation of a layer that is one node, besides its tensors. Its name says little of one that
+    somebody wrote, nor does its repr: attention with 2 heads and with 4 look alike there."""
+    kind = type(layer)
+    source = ""
+    for base in kind.__mro__:
+        if not base.__module__.startswith(("torch.", "builtins")):
+            with suppress(OSError, TypeError, SyntaxError):  # written in a prompt, compiled, or being edited
+                source += inspect.getsource(base)
+    plain = [(name, repr(value)) for name, value in sorted(vars(layer).items()) if _is_plain(value)]
+    return f"{kind.__module__}.{kind.__qualname__} {layer!r}", source, plain
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, tuple | list):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, bool | int | float | str | torch.dtype)
 
 
 def tensor_bytes(tensor: torch.Tensor) -> memoryview:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
 from ft.prefix.cut import choose_cut
-from ft.prefix.graph import NotTraceable, to_graph
+from ft.prefix.graph import NotTraceable, evaluating, to_graph
 from ft.prefix.legality import mark
 from ft.prefix.observe import BATCH, Observed, observe
 from ft.prefix.probe import batch_sensitive, probe_batch_invariance
@@ -74,25 +73,14 @@ def split_module(found: FrozenPrefix) -> Halves:
     images = found.observed.facts[found.observed.graph.images.name].value
     memory_format = torch.contiguous_format if images.stride[-1] == 1 else torch.channels_last
     try:
-        with _evaluating(module):
-            evaluating = _look_at(module, images.shape[1:], memory_format)
+        with evaluating(module):
+            in_eval = _look_at(module, images.shape[1:], memory_format)
     except NotTraceable:
-        evaluating = None
-    return split(found.observed, found.cut, evaluating)
+        in_eval = None
+    return split(found.observed, found.cut, in_eval)
 
 
 def _look_at(module: nn.Module, image_shape: tuple[int, ...], memory_format: torch.memory_format) -> Observed:
     device = next((parameter.device for parameter in module.parameters()), torch.device("cpu"))
     example = torch.empty((BATCH, *image_shape), device=device).to(memory_format=memory_format)
     return observe(to_graph(module, example), image_shape, memory_format)
-
-
-@contextmanager
-def _evaluating(module: nn.Module) -> Iterator[None]:
-    modes = {inner: inner.training for inner in module.modules()}
-    module.eval()
-    try:
-        yield
-    finally:
-        for inner, training in modes.items():
-            inner.training = training

@@ -13,13 +13,13 @@ from typing import Any, Literal, cast
 
 import torch
 from torch import fx, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_conv_bn_weights, fuse_linear_bn_eval
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_conv_bn_weights
 
 Promise = Literal["exact", "close", "fast"]
 
 
 class PreparedPrefix(nn.Module):
-    """A prefix on a copy of its layers; takes float images in any layout, returns tensors of type `dtype`.
+    """A prefix on a copy of its layers; takes float images in any layout, returns floating-point tensors as `dtype`.
 
     Made of what leads from one cut to another, it takes a tuple of kept tensors in place of images.
     """
@@ -33,8 +33,11 @@ class PreparedPrefix(nn.Module):
         if isinstance(inputs, torch.Tensor):
             inputs = inputs.to(dtype=self.dtype, memory_format=torch.channels_last)
         else:
-            inputs = tuple(each.to(self.dtype) if each.is_floating_point() else each for each in inputs)
-        return cast(tuple[torch.Tensor, ...], self.prefix(inputs))
+            inputs = self._cast(inputs)
+        return self._cast(self.prefix(inputs))
+
+    def _cast(self, tensors: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        return tuple(each.to(self.dtype) if each.is_floating_point() else each for each in tensors)
 
 
 def prepare_prefix(prefix: fx.GraphModule, promise: Promise) -> nn.Module:
@@ -46,7 +49,7 @@ def prepare_prefix(prefix: fx.GraphModule, promise: Promise) -> nn.Module:
 
 
 def fold_batch_norms(prefix: fx.GraphModule) -> fx.GraphModule:
-    """Fold, in place, every BatchNorm whose only input is a convolution or linear layer that nobody else reads.
+    """Fold, in place, every BatchNorm whose only input is a convolution that nobody else reads.
 
     Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference", CVPR
     2018, section 3.2. torch.fx's own pass folds a layer that is called twice into both its users; this one does not,
@@ -62,7 +65,9 @@ def fold_batch_norms(prefix: fx.GraphModule) -> fx.GraphModule:
         if _into_module(prefix, layer, stage, calls) or _into_function(prefix, layer, stage, calls):
             norm.replace_all_uses_with(layer)
             prefix.graph.erase_node(norm)
-    prefix.graph.eliminate_dead_code()
+    for node in list(prefix.graph.nodes):  # torch.fx's own pass also takes in-place operations for dead
+        if node.op == "get_attr" and not node.users:
+            prefix.graph.erase_node(node)
     prefix.delete_all_unused_submodules()
     prefix.recompile()
     return prefix
@@ -72,12 +77,9 @@ def _into_module(prefix: fx.GraphModule, layer: fx.Node, norm: nn.Module, calls:
     if layer.op != "call_module" or calls[layer.target] > 1:
         return False
     module = prefix.get_submodule(str(layer.target))
-    if type(module) is nn.Conv2d and type(norm) is nn.BatchNorm2d:
-        prefix.set_submodule(str(layer.target), fuse_conv_bn_eval(module, norm))
-    elif type(module) is nn.Linear and type(norm) is nn.BatchNorm1d:
-        prefix.set_submodule(str(layer.target), fuse_linear_bn_eval(module, norm))
-    else:
+    if type(module) is not nn.Conv2d or type(norm) is not nn.BatchNorm2d:
         return False
+    prefix.set_submodule(str(layer.target), fuse_conv_bn_eval(module, norm))
     return True
 
 

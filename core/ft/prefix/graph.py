@@ -149,6 +149,18 @@ def random_state_kept() -> Iterator[None]:
             np.random.set_state(numpy_state)
 
 
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """A block in which `module` is in eval mode; afterwards each of its layers has its own mode again."""
+    modes = {inner: inner.training for inner in module.modules()}
+    module.eval()
+    try:
+        yield
+    finally:
+        for inner, training in modes.items():
+            inner.training = training
+
+
 def _symbolic(module: nn.Module, opaque: dict[str, str]) -> fx.GraphModule:
     attributes = set(vars(module))
     try:

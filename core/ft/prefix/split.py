@@ -183,9 +183,11 @@ def _acts(observed: Observed, node: fx.Node) -> bool:
 def _keys(observed: Observed) -> dict[str, str]:
     """For each node a digest of the computation it ends; equal in two graphs that compute the same.
 
-    Layers that hand on what they are given, as dropout in eval mode or with p = 0, do not count.
+    Layers that hand on what they are given, as dropout in eval mode or with p = 0, do not count. Whoever wrote to the
+    memory that a node reads does.
     """
     keys: dict[str, str] = {}
+    writers: dict[int, str] = {}
     for node in observed.graph.nodes:
         handed_on = [argument for argument in node.all_input_nodes if _hands_on(observed, argument, node)]
         if handed_on:
@@ -196,7 +198,11 @@ def _keys(observed: Observed) -> dict[str, str]:
             target = f"{target.__module__}.{getattr(target, '__qualname__', target)}"
         name = "images" if node is observed.graph.images else str(target)
         arguments = map_arg((node.args, node.kwargs), lambda argument: keys[argument.name])
-        keys[node.name] = hashlib.sha256(repr((node.op, name, arguments)).encode()).hexdigest()
+        facts = observed.facts[node.name]
+        read = facts.reads.union(*(observed.facts[argument.name].makes for argument in node.all_input_nodes))
+        written = sorted({writers[storage] for storage in read if storage in writers})
+        keys[node.name] = hashlib.sha256(repr((node.op, name, arguments, written)).encode()).hexdigest()
+        writers |= dict.fromkeys(facts.writes, keys[node.name])
     return keys
 
 

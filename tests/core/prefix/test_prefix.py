@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from torch import fx, nn
 
 from ft.prefix.digest import prefix_digest
 from ft.prefix.find import FrozenPrefix, find_prefix, split_module
-from ft.prefix.fold import prepare_prefix
+from ft.prefix.fold import fold_batch_norms, prepare_prefix
 from ft.prefix.linear import linear_head
 from ft.prefix.records import Price
 from ft.prefix.split import Halves, bridge
@@ -76,7 +77,7 @@ def test_a_convolution_of_ones_own_is_folded(bias: bool) -> None:
     nn.init.uniform_(module[1].running_mean)
     nn.init.uniform_(module[1].running_var, 0.5, 2)
     nn.init.uniform_(module[1].weight, 0.5, 2)
-    folded = prepare_prefix(fx.symbolic_trace(module), "close")
+    folded = fold_batch_norms(fx.symbolic_trace(copy.deepcopy(module)))
     images = torch.randn(2, 3, 8, 8)
     assert torch.allclose(folded(images), module(images), atol=1e-5)
     assert not any(isinstance(layer, nn.BatchNorm2d) for layer in folded.modules())
@@ -94,7 +95,7 @@ def test_a_tensor_that_two_convolutions_use_is_not_folded() -> None:
             return self.norm(torch.conv2d(images, self.weight)) + torch.conv2d(images, self.weight)
 
     module = Shared().eval()
-    folded = prepare_prefix(fx.symbolic_trace(module), "close")
+    folded = fold_batch_norms(fx.symbolic_trace(copy.deepcopy(module)))
     images = torch.randn(2, 3, 8, 8)
     assert torch.allclose(folded(images), module(images), atol=1e-4)
 
@@ -119,6 +120,80 @@ def test_a_convolution_with_two_norms_is_not_folded() -> None:
     prefix = split_module(found).prefix
     images = torch.randn(2, 3, 8, 8)
     assert torch.allclose(prepare_prefix(prefix, "close")(images)[0], prefix(images)[0], atol=1e-5)
+
+
+class Rectified(nn.Module):
+    """Calls an in-place function for its effect alone, on what folding makes of a convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm, self.fc = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Linear(4, 2)
+        self.a, self.b = nn.Linear(4, 2), nn.Linear(4, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.norm(self.conv(x))
+        before = x.mean((2, 3))
+        nn.functional.relu(x, inplace=True)
+        return self.a(before) + self.b(x.mean((2, 3)))
+
+
+def rectified() -> tuple[Rectified, Halves]:
+    net = Rectified().train()
+    net.conv.eval()
+    net.norm.eval()
+    frozen = {name for name, _ in net.named_parameters() if name.startswith(("conv", "norm"))}
+    found = find_prefix(net, frozen, (3, 8, 8), FREE_STORE)
+    assert isinstance(found, FrozenPrefix)
+    assert len(found.cut.tensors) == 2
+    return net, split_module(found)
+
+
+def test_folding_keeps_operations_that_work_in_place() -> None:
+    _, halves = rectified()
+    images = torch.randn(4, 3, 8, 8)
+    with torch.inference_mode():
+        plain, folded = halves.prefix(images), prepare_prefix(halves.prefix, "close")(images)
+    assert all(torch.allclose(one, other, atol=1e-5) for one, other in zip(plain, folded, strict=True))
+    assert plain[1].min() >= 0 > plain[0].min()
+
+
+def test_validation_tells_a_tensor_from_what_was_written_over_it() -> None:
+    net, halves = rectified()
+    images = torch.randn(4, 3, 8, 8)
+    net.eval()
+    assert halves.suffix_eval is not None
+    assert torch.equal(halves.suffix_eval(halves.prefix(images)), net(images))
+
+
+@pytest.mark.parametrize(("promise", "dtype"), [("close", torch.float32), ("fast", torch.bfloat16)])
+def test_features_leave_a_prepared_prefix_in_the_type_they_are_kept_in(promise: Any, dtype: torch.dtype) -> None:
+    prefix = fx.symbolic_trace(nn.Sequential(nn.Conv2d(3, 4, 3)))
+    graph = prefix.graph
+    result = graph.output_node().args[0]
+    with graph.inserting_before(graph.output_node()):
+        graph.output_node().args = ((graph.call_method("double", (result,)), graph.call_method("argmax", (result, 1))),)
+    prefix.recompile()
+    floats, integers = prepare_prefix(prefix, promise)(torch.randn(2, 3, 8, 8))
+    assert (floats.dtype, integers.dtype) == (dtype, torch.int64)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (nn.MultiheadAttention(8, 2), nn.MultiheadAttention(8, 4)),
+        (nn.TransformerEncoderLayer(8, 2, 8), nn.TransformerEncoderLayer(8, 2, 8, norm_first=True)),
+    ],
+    ids=["heads", "norm first"],
+)
+def test_the_digest_sees_settings_that_a_layer_does_not_show(one: nn.Module, other: nn.Module) -> None:
+    other.load_state_dict(one.state_dict())
+    digests = set()
+    for layer in (one, other):
+        graph = fx.Graph()
+        images = graph.placeholder("images")
+        graph.output(graph.call_module("layer", (images,)))
+        digests.add(prefix_digest(fx.GraphModule({"layer": layer}, graph)))
+    assert len(digests) == 2
 
 
 def test_the_digest_ignores_what_lies_behind_the_cut(prepare: Any) -> None:
