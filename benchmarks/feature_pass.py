@@ -63,7 +63,7 @@ def compare(model: str, weights: str, promise: Promise, args: argparse.Namespace
     assert ready.prefix is not None, ready.plan.cache.reason
     data = some(ready.data, args.images)
     job = Job(data, ready.built.preprocessing, ready.config, ready.machine, Display(), StopRequest())
-    proved = prove(ready.model.module, ready.prefix, ready.plan, job)
+    proved, _ = prove(ready.model.module, ready.prefix, ready.plan, job)
     loop = bare_loop(proved, promise, job)
     ours, bare, shares = [], [], []
     for _ in range(args.rounds):

@@ -114,6 +114,18 @@ def with_pooling() -> Backbone:
     return replace(small(), module=WithPooling(), pool_path="pool", name="with-pooling")
 
 
+class Centred(Small):
+    """As Small, but every image is seen beside the mean of its batch."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        features = self.stem(images * self.scale)
+        return self.fc(self.layer2(self.layer1(features - features.mean(0, keepdim=True))).mean((2, 3)))
+
+
+def centred() -> Backbone:
+    return replace(small(), module=Centred(), name="centred")
+
+
 def mixed_classifier() -> Backbone:
     """A classifier of several layers, the last of them the head, as VGG has it; pooling lies between the stages."""
     features = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 6, 3), nn.ReLU())

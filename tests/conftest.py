@@ -59,14 +59,18 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     import ft.images
 
     paths: list[Path] = []
-    real = ft.images.open_image
+    read, check = ft.images.read_image, ft.images.open_image
 
-    def counting(path: Path) -> Any:
+    def reading(path: Path, digest: str | None = None) -> Any:
         paths.append(path)
-        return real(path)
+        return read(path, digest)
 
-    monkeypatch.setattr(ft.images, "open_image", counting)
-    monkeypatch.setattr("ft.checking.open_image", counting)
+    def checking(path: Path) -> Any:
+        paths.append(path)
+        return check(path)
+
+    monkeypatch.setattr(ft.images, "read_image", reading)
+    monkeypatch.setattr("ft.checking.open_image", checking)
     return paths
 
 

@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from backbones import small, with_aux, with_pooling
+from backbones import centred, mixed_classifier, small, with_aux, with_pooling
 from ft import Backbone, BackboneProvider
 
-BUILDERS = {"small": small, "with-aux": with_aux, "with-pooling": with_pooling}
+BUILDERS = {
+    "small": small,
+    "with-aux": with_aux,
+    "with-pooling": with_pooling,
+    "centred": centred,
+    "mixed": mixed_classifier,
+}
 
 
 def models(settings: Any) -> Sequence[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
@@ -13,6 +14,7 @@ from ft.config import Config
 from ft.data import ImageData
 from ft.devices import Machine, has_fast_bf16
 from ft.errors import FtError
+from ft.feature_store import FeatureStore
 from ft.prefix.find import FrozenPrefix, find_prefix
 from ft.prefix.records import Cut, NoCut, Price
 
@@ -56,7 +58,7 @@ class CacheCost:
     """What became of the plan: the promise kept, why, and how many images (and views) were computed and decoded.
 
     Both are 0 when the store had all that was needed. `seconds` passed until it was there, `proof_seconds` of them
-    with the proof that it is what was promised.
+    with the proof that it is what was promised. `pass_seconds` is what computing it took, now or in an earlier run.
     """
 
     promise: str
@@ -65,6 +67,7 @@ class CacheCost:
     decoded: int = 0
     seconds: float = 0.0
     proof_seconds: float = 0.0
+    pass_seconds: float = 0.0
     ceiling: float = 1.0
 
 
@@ -114,16 +117,20 @@ def price_of(config: Config, promise: str) -> Price:
 
 def describe_cut(cut: Cut, promise: Literal["exact", "close", "fast"], config: Config, images: int) -> CachePlan:
     """The plan's account of a cut."""
-    why = {"exact": "fp32, bit for bit", "close": "fp32, folded", "fast": "bf16, folded"}[promise]
+    reason = {"exact": "fp32, bit for bit", "close": "fp32, folded", "fast": "bf16, folded"}[promise]
+    if config.cache.promise == "auto":
+        reason += f"; chosen because the run is in {'bf16' if promise == 'fast' else 'fp32'}"
+    elif config.cache.promise != promise:
+        reason += f"; not {config.cache.promise}, because bf16 is emulated on this processor, which is slower"
     return CachePlan(
         promise=promise,
-        reason=why if config.cache.promise != "auto" else f"{why}; chosen because the run is in {_precision(promise)}",
+        reason=reason,
         keeps="features",
         tensors=tuple(f"{t.path} {list(t.shape)}" for t in cut.tensors),
         bytes_per_image=cut.bytes,
         images=images,
         views=config.images.views or 1,
-        kept="memory" if cut.bytes * images <= config.cache.memory_gb * GB else "disk",
+        kept=_place(cut.bytes * images, config),
         prefix_flops=cut.prefix_flops,
         suffix_flops=cut.suffix_flops,
         ceiling=cut.ceiling,
@@ -134,9 +141,8 @@ def describe_cut(cut: Cut, promise: Literal["exact", "close", "fast"], config: C
 def keep_images(reason: str, config: Config, image_size: int, images: int) -> CachePlan:
     """Keep decoded images where they fit, which is exact whatever the network does, and, as `reason` says, no more."""
     size = 3 * image_size**2
-    if size * images > min(config.cache.memory_gb, config.cache.disk_gb) * GB:
-        too_much = f"its decoded images would take {size * images / GB:.1f} GB, more than cache.memory_gb"
-        return CachePlan("off", f"{reason}; {too_much}")
+    if too_much := _too_much(size * images, config, "decoded images"):
+        return CachePlan("off", reason if too_much in reason else f"{reason}; {too_much}")
     return CachePlan(
         promise="exact",
         reason=reason,
@@ -144,7 +150,7 @@ def keep_images(reason: str, config: Config, image_size: int, images: int) -> Ca
         bytes_per_image=size,
         images=images,
         views=config.images.views or 1,
-        kept="memory",
+        kept=_place(size * images, config),
     )
 
 
@@ -167,8 +173,8 @@ def _promise(config: Config, machine: Machine) -> Literal["exact", "close", "fas
     assert wanted != "off"
     if wanted == "fast" and not has_fast_bf16(machine.device):
         return "close"  # bf16 is emulated here, and slower than fp32
-    if wanted == "exact" and machine.precision != "fp32":
-        raise FtError(f"--cache exact promises fp32, and the run is in {machine.precision}; add --precision fp32")
+    if wanted in ("exact", "close") and machine.precision != "fp32":
+        raise FtError(f"--cache {wanted} promises fp32, and the run is in {machine.precision}; add --precision fp32")
     return wanted
 
 
@@ -190,11 +196,18 @@ def unworthy(cut: Cut, config: Config, images: int) -> str:
     if cut.keeps_images or cut.ceiling < WORTHWHILE:
         barriers = [str(b) for b in cut.barriers if b.kind != "trainable"]
         return "what could be computed once is not worth keeping" + (f" ({barriers[0]})" if barriers else "")
-    if cut.bytes * images > config.cache.disk_gb * GB:
-        need = cut.bytes * images / GB
-        return f"its features would take {need:.1f} GB; --set cache.disk_gb={need:.0f} allows that"
-    return ""
+    return _too_much(cut.bytes * images, config, "features")
 
 
-def _precision(promise: str) -> str:
-    return "bf16" if promise == "fast" else "fp32"
+def _too_much(size: int, config: Config, what: str) -> str:
+    """Why `size` bytes are not kept; "" where they are."""
+    if size > config.cache.disk_gb * GB:
+        need = math.ceil(size / GB * 10) / 10
+        return f"its {what} would take {need:.1f} GB; --set cache.disk_gb={need:.1f} allows that"
+    store = FeatureStore(int(config.cache.disk_gb * GB))
+    obstacle = "" if store.entries() else store.obstacle(size)  # what is there already may be all that is needed
+    return f"nothing can be kept: {obstacle}" if obstacle else ""
+
+
+def _place(size: int, config: Config) -> Literal["memory", "disk"]:
+    return "memory" if size <= config.cache.memory_gb * GB else "disk"

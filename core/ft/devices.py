@@ -41,14 +41,14 @@ class Machine:
         return images.to(device=self.device, memory_format=layout, non_blocking=True)
 
 
-def choose_machine(config: MachineConfig, exact: bool = False) -> Machine:
-    """Resolve `auto` and check what was asked for. `exact` is fp32 unless the config says otherwise.
+def choose_machine(config: MachineConfig, fp32: bool = False) -> Machine:
+    """Resolve `auto` and check what was asked for. With `fp32` that is the precision, unless the config says another.
 
     Raises FtError for what this machine lacks.
     """
     device = _device(config.device)
     if config.precision == "auto":
-        bf16 = has_fast_bf16(device) and not exact
+        bf16 = has_fast_bf16(device) and not fp32
         return Machine(device, "bf16" if bf16 else "fp32", config.channels_last)
     return Machine(device, config.precision, config.channels_last)
 

@@ -14,7 +14,7 @@ from ft.prefix.records import Cut, CutTensor
 from ft.prefix.split import bridge, prefix_of
 from ft.proof import Proved
 
-BESIDE = ("prefix", "cut", "backbone")
+BESIDE = ("prefix", "cut", "backbone", "seconds")
 """What entries of one set of images, made in one way, may differ in."""
 
 

@@ -7,12 +7,14 @@ the same key; the last one's identical file wins. What was used longest ago goes
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import shutil
 import struct
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -21,16 +23,19 @@ import numpy as np
 import torch
 
 from ft.errors import FtError
-from ft.files import cache_folder, publish, publish_json, sha256_of
+from ft.files import cache_folder, left_behind, publish, publish_json, sha256_of
 
 Tensors = tuple[torch.Tensor, ...]
 
 _DTYPES = {
+    "float64": ("F64", torch.float64, np.float64),
     "float32": ("F32", torch.float32, np.float32),
     "bfloat16": ("BF16", torch.bfloat16, np.int16),
     "float16": ("F16", torch.float16, np.float16),
-    "uint8": ("U8", torch.uint8, np.uint8),
     "int64": ("I64", torch.int64, np.int64),
+    "int32": ("I32", torch.int32, np.int32),
+    "uint8": ("U8", torch.uint8, np.uint8),
+    "bool": ("BOOL", torch.bool, np.bool_),
 }
 
 
@@ -64,7 +69,7 @@ class Writer:
     """Puts rows where they belong in a file that is not published yet."""
 
     def __init__(self, file: BinaryIO, shapes: Sequence[Shape], rows: int) -> None:
-        self._file, self._shapes = file, shapes
+        self._file, self._shapes, self._rows = file, shapes, rows
         header = _header(shapes, rows)
         file.write(header)
         sizes = [shape.row_bytes * rows for shape in shapes]
@@ -73,8 +78,15 @@ class Writer:
     def put(self, row: int, tensors: Tensors) -> None:
         """Write a batch of rows, the first of which is number `row`."""
         for start, shape, tensor in zip(self._starts, self._shapes, tensors, strict=True):
+            assert tensor.shape[1:] == shape.shape, f"{tuple(tensor.shape)} are no rows of {shape}"
+            assert tensor.dtype == _DTYPES[shape.dtype][1], f"{tensor.dtype} is not {shape.dtype}"
+            assert row + len(tensor) <= self._rows, f"there are {self._rows} rows"
             self._file.seek(start + row * shape.row_bytes)
             self._file.write(tensor.contiguous().cpu().view(torch.uint8).numpy().tobytes())
+
+
+class NotKept(FtError):
+    """The store cannot be written to, or has no room."""
 
 
 class FeatureStore:
@@ -100,12 +112,27 @@ class FeatureStore:
         found = [_entry(note) for note in self.folder.glob("*.json")]
         return sorted((entry for entry in found if entry is not None), key=lambda entry: entry.used)
 
+    def obstacle(self, size: int) -> str:
+        """Why `size` bytes could not be written here; "" when they could. What is here already may make room."""
+        folder = next(parent for parent in (self.folder, *self.folder.parents) if parent.exists())
+        if not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
+            return f"{folder} is no folder that can be written to; set FT_CACHE to one"
+        free = shutil.disk_usage(folder).free + sum(entry.size for entry in self.entries())
+        if size > free:
+            return f"they would take {size / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free on the disk of {folder}"
+        return ""
+
     @contextmanager
     def write(self, key: str, shapes: Sequence[Shape], rows: int, about: Mapping[str, Any]) -> Iterator[Writer]:
-        """Write an entry; it exists once the block has ended without an exception. Raises FtError for a full disk."""
+        """Write an entry; it exists once the block has ended without an exception. `about` may grow in the block.
+
+        Raises NotKept, before anything is computed, where that is not possible, and FtError when the disk becomes full.
+        """
         path = self.folder / f"{key}.safetensors"
         size = len(_header(shapes, rows)) + rows * sum(shape.row_bytes for shape in shapes)
-        self.prune(self.limit - size)
+        if obstacle := self.obstacle(size):
+            raise NotKept(obstacle)
+        self.prune(self.limit - size, room=size)
         with publish(path, size=size) as file:
             yield Writer(file, shapes, rows)
         note = {"sha256": sha256_of(path), "size": size, "rows": rows, "about": about}
@@ -113,57 +140,75 @@ class FeatureStore:
             self.folder / f"{key}.json", {**note, "shapes": [{"shape": s.shape, "dtype": s.dtype} for s in shapes]}
         )
 
-    def read(self, entry: Entry, in_memory: bool) -> Tensors:
-        """Return the tensors [rows, ...] of an entry: copied to memory and checked, or mapped from the file.
+    def read(self, entry: Entry, in_memory: bool, check: bool = True) -> Tensors | None:
+        """Return the tensors [rows, ...] of an entry: copied to memory, or mapped from the file.
 
-        Raises FtError when the file is not what was written; it is then out of the way.
+        None when the file is gone, or, unless the caller just wrote it, is not what was written; it is then removed.
         """
-        if in_memory and sha256_of(entry.path) != entry.sha256:
-            self.remove(entry)
-            raise FtError(f"features in {entry.path} were damaged and are removed; run the same command again")
         start = entry.size - entry.rows * sum(shape.row_bytes for shape in entry.shapes)
         tensors = []
-        for shape in entry.shapes:
-            _, dtype, plain = _DTYPES[shape.dtype]
-            mapped = np.memmap(entry.path, plain, "c", start, (entry.rows, *shape.shape))
-            tensors.append(torch.from_numpy(np.array(mapped) if in_memory else mapped).view(dtype))
-            start += shape.row_bytes * entry.rows
+        try:
+            with entry.path.open("rb") as file:
+                if check and hashlib.file_digest(file, "sha256").hexdigest() != entry.sha256:
+                    self.remove(entry.path)
+                    return None
+                for shape in entry.shapes:
+                    _, dtype, plain = _DTYPES[shape.dtype]
+                    mapped = np.memmap(file, plain, "c", start, (entry.rows, *shape.shape))
+                    tensors.append(torch.from_numpy(np.array(mapped) if in_memory else mapped).view(dtype))
+                    start += shape.row_bytes * entry.rows
+        except OSError:
+            return None  # removed meanwhile, to make room, or the disk does not give it back
         return tuple(tensors)
 
-    def verify(self, tell: Callable[[Entry, bool], object]) -> int:
-        """Read every entry's file again, tell about each, and return how many are damaged."""
-        damaged = 0
-        for entry in self.entries():
-            good = sha256_of(entry.path) == entry.sha256
-            damaged += not good
-            tell(entry, good)
-        return damaged
+    def read_written(self, key: str, in_memory: bool) -> tuple[Entry, Tensors]:
+        """Return an entry that was written just now, and its tensors. Raises FtError when it is gone already."""
+        entry = self.find(key)
+        tensors = self.read(entry, in_memory, check=False) if entry is not None else None
+        if entry is None or tensors is None:
+            raise FtError(
+                f"another process removed from {self.folder} what this run had just written, for want of room; give "
+                "both more with --set cache.disk_gb=100, or let one wait for the other"
+            )
+        return entry, tensors
 
-    def prune(self, limit: int) -> list[Entry]:
-        """Remove entries, those used longest ago first, until all take `limit` bytes at most, and what is not whole."""
+    def damaged(self) -> list[Path]:
+        """Read every file again; return those that are not what was written."""
+        found = []
+        for note in sorted(self.folder.glob("*.json")):
+            entry = _entry(note)
+            if (entry is None or sha256_of(entry.path) != entry.sha256) and note.exists():
+                found.append(note.with_suffix(".safetensors"))
+        return found
+
+    def prune(self, limit: int, room: int = 0) -> list[Entry]:
+        """Remove what is not whole, and entries, those used longest ago first, until all take `limit` bytes at most
+        and the disk has `room` more."""
         entries = self.entries()
         whole = {entry.key for entry in entries}
         for data in self.folder.glob("*.safetensors"):
             # A file without its note is being published just now, or was when its writer died.
             if data.stem not in whole and _age(data) > 3600:
                 data.unlink(missing_ok=True)
-        for left in self.folder.glob(".*.tmp"):
-            if _age(left) > 24 * 3600:
-                left.unlink(missing_ok=True)
-        total = sum(entry.size for entry in entries)
+        for left in left_behind(self.folder):
+            left.unlink(missing_ok=True)
+        total = sum(entry.size for entry in entries) + sum(_size(file) for file in self.folder.glob(".*.tmp"))
+        free = shutil.disk_usage(self.folder).free if entries else room
+        limit = min(limit, total - max(0, room - free))
         removed = []
         for entry in entries:
             if total <= limit:
                 break
-            self.remove(entry)
+            self.remove(entry.path)
             removed.append(entry)
             total -= entry.size
         return removed
 
-    def remove(self, entry: Entry) -> None:
-        """Take an entry away: its note first, so that it is never taken for whole."""
-        entry.path.with_suffix(".json").unlink(missing_ok=True)
-        entry.path.unlink(missing_ok=True)
+    def remove(self, path: Path) -> None:
+        """Take the entry with this file away: its note first, so that it is never taken for whole."""
+        with suppress(OSError):  # someone else's, who lets others read
+            path.with_suffix(".json").unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
 
 
 def _header(shapes: Sequence[Shape], rows: int) -> bytes:
@@ -201,3 +246,10 @@ def _age(path: Path) -> float:
         return time.time() - path.stat().st_mtime
     except OSError:
         return 0.0
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import platform
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
-from torch import fx
 
 from ft.feature_reuse import find_shallower, padded_rows
-from ft.feature_store import FeatureStore, Shape, Tensors
+from ft.feature_store import Entry, FeatureStore, Shape, Tensors
 from ft.images import network_input
 from ft.job import Job
-from ft.kept_images import Part, about_images, find_images, image_parts, key_of, pixel_batches
+from ft.kept_images import (
+    Part,
+    about_images,
+    decoded_batches,
+    find_images,
+    get_images,
+    image_parts,
+    kept_pixels,
+    key_of,
+)
 from ft.loaders import spans
 from ft.prefix.digest import prefix_digest
 from ft.prefix.fold import Promise, prepare_prefix
 from ft.prefix.probe import run_padded
 from ft.prefix.records import CutTensor
-from ft.prefix.split import Halves
-from ft.proof import Proved
+from ft.proof import NotProved, Proved, Trial
 from ft.redaction import shown
 
 PASS_BATCH = 32
@@ -31,18 +40,17 @@ PASS_BATCH = 32
 class Features:
     """What crosses the cut, for every training image and view (row view * N + image) and every validation image.
 
-    `any_size` says that the features of a short batch are these, too; where not, they have to be computed for it.
-    `computed` and `decoded` count the images (and views) that this took.
+    `pixels` are the training images, where the features of a short batch are not these and have to be computed for it,
+    and there is room.
+    `computed` and `decoded` count the images (and views) that this took, `pass_seconds` how long, now or earlier.
     """
 
-    halves: Halves
-    suffix_eval: fx.GraphModule
     train: Tensors
     val: Tensors
-    views: int
-    any_size: bool
+    pixels: torch.Tensor | None
     computed: int
     decoded: int
+    pass_seconds: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,54 +70,93 @@ class _Pass:
 def get_features(proved: Proved, promise: Promise, job: Job) -> Features:
     """Return the features of all training and validation images, computing those that the store does not have.
 
-    Raises StopAsked when a signal asks to stop meanwhile; nothing half done is then left behind.
+    Raises NotProved when they are not what the proof computed, and StopAsked when a signal asks to stop meanwhile;
+    nothing half done is then left behind.
     """
-    halves, config, machine = proved.halves, job.config, job.machine
-    assert halves.suffix_eval is not None
+    config, machine = job.config, job.machine
     store = FeatureStore(int(config.cache.disk_gb * 1e9))
     batch_size = config.training.batch_size if promise == "exact" else PASS_BATCH
     made_with = {
-        "prefix": prefix_digest(halves.prefix),
+        "prefix": prefix_digest(proved.halves.prefix),
         "promise": promise,
         "batch_size": batch_size,
         "channels_last": machine.channels_last,
         "device": torch.device(machine.device).type,
         "processor": torch.backends.cpu.get_cpu_capability() if machine.device == "cpu" else platform.machine(),
     }
-    found, computed, decoded = [], 0, 0
     parts = image_parts(job)
+    pixels, decoded = (None, 0) if proved.any_size else _pixels(store, proved, parts, job)
     in_memory = proved.cut.bytes * sum(part.rows for part in parts) <= config.cache.memory_gb * 1e9
+    found, computed, seconds = [], 0, 0.0
     for part in parts:
-        padded = part.name == "training" or promise != "exact"
-        about = {**about_images(part, job), **made_with, "padded": padded}
-        key = key_of(about)
-        entry = store.find(key)
-        if entry is None:
-            shapes = [Shape(_row_shape(t), _kept_type(t.dtype, promise)) for t in proved.cut.tensors]
-            note = {**about, "cut": asdict(proved.cut), "backbone": shown(config.backbone.use)}
-            one = _Pass(proved, promise, batch_size, padded)
-            shallower = find_shallower(store, about, proved, promise)
-            if shallower is None:
-                computed += part.rows
-                decoded += 0 if find_images(store, part, job) else part.rows
-                rows = _computed(store, part, one, job)
-            else:
-                kept = store.read(shallower[0], in_memory)  # writing may make room by removing it
-                rows = _continued(kept, shallower[1], part, one, job)
-            with store.write(key, shapes, part.rows, note) as writer, torch.inference_mode():
-                for row, tensors in rows:
-                    writer.put(row, tensors)
-            entry = store.find(key)
-            assert entry is not None, "what was just published is there"
-        found.append(store.read(entry, in_memory))
-    views = config.images.views or 1
-    return Features(halves, halves.suffix_eval, found[0], found[1], views, proved.any_size, computed, decoded)
+        one = _Pass(proved, promise, batch_size, padded=part.name == "training" or promise != "exact")
+        about = {**about_images(part, job), **made_with, "padded": one.padded}
+        trial = proved.trial if part.name == "training" else None
+        kept = _kept(store, key_of(about), in_memory, trial, job)
+        if kept is None:
+            new, more = _compute(store, about, part, one, job)
+            computed, decoded = computed + new, decoded + more
+            kept = store.read_written(key_of(about), in_memory)
+            if trial is not None and not trial.agrees(kept[1]):
+                store.remove(kept[0].path)
+                raise NotProved("what an image gives differs from one pass to another")
+        seconds += kept[0].about["seconds"]
+        found.append(kept[1])
+    return Features(found[0], found[1], pixels, computed, decoded, seconds)
 
 
-def _computed(store: FeatureStore, part: Part, one: _Pass, job: Job) -> Iterator[tuple[int, Tensors]]:
-    """Yield (first row, features) of a part's batches, from its images."""
+def _pixels(store: FeatureStore, proved: Proved, parts: tuple[Part, Part], job: Job) -> tuple[torch.Tensor | None, int]:
+    """The training images, for short batches, and how many had to be decoded; None where there is no room for both."""
+    size = 3 * job.preprocessing.crop_size**2 * parts[0].rows
+    if size + proved.cut.bytes * sum(part.rows for part in parts) > job.config.cache.disk_gb * 1e9:
+        return None, 0
+    return get_images(store, parts[0], job)
+
+
+def _kept(
+    store: FeatureStore, key: str, in_memory: bool, trial: Trial | None, job: Job
+) -> tuple[Entry, Tensors] | None:
+    """The store's entry, if it has it whole and it agrees with the proof."""
+    entry = store.find(key)
+    if entry is None:
+        return None
+    tensors = store.read(entry, in_memory)
+    if tensors is not None and (trial is None or trial.agrees(tensors)):
+        return entry, tensors
+    store.remove(entry.path)
+    why = "were damaged or are gone" if tensors is None else "are not what the network computes"
+    job.display.warn(f"features in {entry.path} {why}, and are computed anew")
+    return None
+
+
+def _compute(store: FeatureStore, about: dict[str, Any], part: Part, one: _Pass, job: Job) -> tuple[int, int]:
+    """Write a part's features into the store; return for how many images they were computed, and how many decoded."""
+    shapes = [Shape(_row_shape(t), _kept_type(t.dtype, one.promise)) for t in one.proved.cut.tensors]
+    note = {**about, "cut": asdict(one.proved.cut), "backbone": shown(job.config.backbone.use), "seconds": 0.0}
+    started, title = time.perf_counter(), f"{part.name} features"
+    shallower = find_shallower(store, about, one.proved, one.promise)
+    kept = store.read(shallower[0], in_memory=False) if shallower is not None else None
+    if shallower is not None and kept is not None:  # read already: writing may make room by removing it
+        rows = _continued(kept, shallower[1], part, one, job)
+        note["seconds"] = shallower[0].about["seconds"]
+        counts = 0, 0
+    elif (images := find_images(store, part, job)) is not None:
+        rows = _computed(kept_pixels(images, part, one.batch_size, job, title), one, job)
+        counts = part.rows, 0
+    else:
+        rows = _computed(decoded_batches(part, one.batch_size, job, title), one, job)
+        counts = part.rows, part.rows
+    with store.write(key_of(about), shapes, part.rows, note) as writer, torch.inference_mode():
+        for row, tensors in rows:
+            writer.put(row, tensors)
+        note["seconds"] += time.perf_counter() - started
+    return counts
+
+
+def _computed(batches: Iterator[tuple[int, torch.Tensor]], one: _Pass, job: Job) -> Iterator[tuple[int, Tensors]]:
+    """Yield (first row, features) of batches of images."""
     prefix = prepare_prefix(one.proved.halves.prefix, one.promise).to(job.machine.device)
-    for row, pixels in pixel_batches(store, part, one.batch_size, job, f"{part.name} features"):
+    for row, pixels in batches:
         images = network_input(pixels, job.preprocessing, job.machine)
         if not one.padded:
             yield row, prefix(images)
@@ -142,4 +189,6 @@ def _row_shape(tensor: CutTensor) -> tuple[int, ...]:
 
 
 def _kept_type(dtype: str, promise: Promise) -> str:
-    return "bfloat16" if promise == "fast" and dtype in ("float32", "float64") else dtype
+    if promise == "exact" or "float" not in dtype:
+        return dtype
+    return "bfloat16" if promise == "fast" else "float32"

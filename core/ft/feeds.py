@@ -16,7 +16,7 @@ from ft.data import Item
 from ft.devices import Machine
 from ft.display import Display
 from ft.extensions import Preprocessing
-from ft.feature_store import FeatureStore
+from ft.feature_store import FeatureStore, NotKept
 from ft.features import Features, get_features
 from ft.images import ImageDataset, eval_transform, network_input, train_transform
 from ft.job import Job
@@ -26,7 +26,7 @@ from ft.memory import is_out_of_memory
 from ft.plan import Plan
 from ft.prefix.find import FrozenPrefix
 from ft.prefix.split import needed_no_more
-from ft.proof import NotProved, prove
+from ft.proof import NotProved, Proved, prove
 from ft.signals import StopRequest
 
 
@@ -61,36 +61,54 @@ def open_feed(module: nn.Module, plan: Plan, prefix: FrozenPrefix | None, job: J
     cache, started = plan.cache, time.perf_counter()
     if prefix is not None:
         try:
-            proved = prove(module, prefix, plan, job)
-        except (NotProved, RuntimeError, MemoryError) as error:
-            if not isinstance(error, NotProved) and not is_out_of_memory(error):
-                raise
-            why = str(error) if isinstance(error, NotProved) else "memory runs out in its proof"
-            job.display.warn(f"the frozen prefix is computed in every epoch after all: {why}")
-            cache = keep_images(why, job.config, job.preprocessing.crop_size, cache.images)
-        else:
-            assert cache.promise != "off"
-            proof = time.perf_counter() - started
-            features = get_features(proved, cache.promise, job)
-            seconds = time.perf_counter() - started
-            job.display.features_ready(features.computed, features.decoded, seconds)
-            cost = CacheCost(
-                cache.promise,
-                cache.reason,
-                features.computed,
-                features.decoded,
-                seconds,
-                proof,
-                proved.cut.ceiling,
-            )
-            idle = needed_no_more(module, proved.halves) if proved.any_size else frozenset[str]()
-            return FeatureFeed(features, cost, idle, job)
+            return _feature_feed(module, prefix, plan, job)
+        except (NotProved, NotKept, RuntimeError, MemoryError) as error:
+            why = _why_not(error, job)
+        job.display.warn(f"the frozen prefix is computed in every epoch after all: {why}")
+        cache = keep_images(why, job.config, job.preprocessing.crop_size, cache.images)
     if cache.keeps == "images":
-        return _kept_image_feed(module, cache, job, started)
+        try:
+            return _kept_image_feed(module, cache, job, started)
+        except NotKept as error:
+            cache = CachePlan("off", _why_not(error, job))
+        job.display.warn(f"images are decoded in every epoch after all: {cache.reason}")
     transform = train_transform(job.preprocessing, job.config.images.augment)
     dataset = ImageDataset(job.data.train, transform, job.config.seed, job.config.images.views)
     cost = CacheCost("off", cache.reason)
     return ImageFeed(module, cost, job, _loader(dataset, job.config, job.machine, True, job.stop))
+
+
+def _why_not(error: Exception, job: Job) -> str:
+    """Why nothing is computed once although that was planned. Raises `error` where that is no reason to go on."""
+    demanded = job.config.cache.promise != "auto"
+    if isinstance(error, NotProved) or (isinstance(error, NotKept) and not demanded):
+        return str(error)
+    if is_out_of_memory(error):
+        return "memory runs out where it would be computed once"
+    raise error
+
+
+def _feature_feed(module: nn.Module, prefix: FrozenPrefix, plan: Plan, job: Job) -> FeatureFeed:
+    cache, started = plan.cache, time.perf_counter()
+    assert cache.promise != "off"
+    proved, decoded = prove(module, prefix, plan, job)
+    proof = time.perf_counter() - started
+    for note in proved.notes:
+        job.display.say(note)
+    features = get_features(proved, cache.promise, job)
+    cost = CacheCost(
+        promise=cache.promise,
+        reason=cache.reason,
+        computed=features.computed,
+        decoded=decoded + features.decoded,
+        seconds=time.perf_counter() - started,
+        proof_seconds=proof,
+        pass_seconds=features.pass_seconds,
+        ceiling=proved.cut.ceiling,
+    )
+    job.display.features_ready(cost.computed, cost.decoded, cost.seconds)
+    idle = needed_no_more(module, proved.halves) if proved.any_size else frozenset[str]()
+    return FeatureFeed(proved, features, cost, idle, job)
 
 
 def _kept_image_feed(module: nn.Module, cache: CachePlan, job: Job, started: float) -> ImageFeed:
@@ -101,7 +119,7 @@ def _kept_image_feed(module: nn.Module, cache: CachePlan, job: Job, started: flo
     decoded += more
     seconds = time.perf_counter() - started
     job.display.images_ready(decoded, seconds)
-    cost = CacheCost(cache.promise, cache.reason, 0, decoded, seconds, 0.0, 1.0)
+    cost = CacheCost(cache.promise, cache.reason, decoded=decoded, seconds=seconds)
     kept = kept_batches(val, validation, job, shuffle=False)
     return ImageFeed(module, cost, job, kept_batches(train, training, job, shuffle=True), kept)
 
@@ -146,35 +164,45 @@ class ImageFeed:
 class FeatureFeed:
     """The frozen prefix's features, computed once, through the rest of the network."""
 
-    def __init__(self, features: Features, cost: CacheCost, idle: frozenset[str], job: Job) -> None:
+    def __init__(self, proved: Proved, features: Features, cost: CacheCost, idle: frozenset[str], job: Job) -> None:
         self.cost, self.idle = cost, idle
-        self._features, self._job, self._machine = features, job, job.machine
+        self._proved, self._features, self._job, self._machine = proved, features, job, job.machine
+        self._views = job.config.images.views or 1
         self._labels = torch.tensor([item.label for item in job.data.train])
         self._val_labels = torch.tensor([item.label for item in job.data.val])
-        transform = train_transform(job.preprocessing, job.config.images.augment)
-        self._images = ImageDataset(job.data.train, transform, job.config.seed, job.config.images.views)
+        images = job.config.images
+        self._images = ImageDataset(
+            job.data.train,
+            train_transform(job.preprocessing, images.augment),
+            job.config.seed,
+            images.views,
+            job.data.digests,
+        )
 
     def batches(self, epoch: int, skip: int) -> Iterator[tuple[Any, torch.Tensor]]:
-        n, view, size = len(self._labels), epoch % self._features.views, self._job.config.training.batch_size
+        n, size = len(self._labels), self._job.config.training.batch_size
+        first, pixels = epoch % self._views * n, self._features.pixels
         for batch in epoch_batches(n, size, self._job.config.seed, epoch, shuffle=True)[skip:]:
             rows = torch.tensor(batch)
-            if len(batch) == size or self._features.any_size:
-                yield tuple(tensor[view * n + rows] for tensor in self._features.train), self._labels[rows]
+            if len(batch) == size or self._proved.any_size:
+                yield tuple(tensor[first + rows] for tensor in self._features.train), self._labels[rows]
+            elif pixels is not None:
+                yield self._compute(pixels[first + rows]), self._labels[rows]
             else:
-                yield self._compute(epoch, batch), self._labels[rows]
+                decoded = [self._images[epoch, index][0] for index in batch]
+                yield self._compute(torch.stack(decoded)), self._labels[rows]
 
-    def _compute(self, epoch: int, batch: Sequence[int]) -> tuple[torch.Tensor, ...]:
+    def _compute(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """The features of a short batch, where they are not bit for bit those of full ones."""
-        pixels = torch.stack([self._images[epoch, index][0] for index in batch])
         with torch.inference_mode():
             images = network_input(pixels, self._job.preprocessing, self._machine)
-            features: tuple[torch.Tensor, ...] = self._features.halves.prefix(images)
+            features: tuple[torch.Tensor, ...] = self._proved.halves.prefix(images)
         return features
 
     @property
     def suffix_eval(self) -> fx.GraphModule:
         """What follows the cut in eval mode."""
-        return self._features.suffix_eval
+        return self._proved.suffix_eval
 
     def everything(self, head: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
         """What enters `head` for every training image and view, [views * N, D] in float32, and the labels."""
@@ -182,22 +210,22 @@ class FeatureFeed:
         hook = head.register_forward_pre_hook(lambda _, inputs: entering.append(inputs[0].float()))
         try:
             with torch.inference_mode(), self._machine.autocast():
-                self._features.suffix_eval(tuple(self._ready(tensor) for tensor in self._features.train))
+                self._proved.suffix_eval(tuple(self._ready(tensor) for tensor in self._features.train))
         finally:
             hook.remove()
-        labels = self._labels.repeat(self._features.views)
+        labels = self._labels.repeat(self._views)
         return entering[0].clone(), labels.to(self._machine.device)
 
     def forward(self, inputs: Any, share: float = 1.0) -> Any:
         assert share == 1.0, "the plan keeps no features of images that are blended"
-        return self._features.halves.suffix(tuple(self._ready(tensor) for tensor in inputs))
+        return self._proved.halves.suffix(tuple(self._ready(tensor) for tensor in inputs))
 
     def validation(self, stop: StopRequest) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         n, size = len(self._val_labels), self._job.config.training.batch_size
         for start, end in spans(n, size):
             inputs = tuple(self._ready(tensor[start:end]) for tensor in self._features.val)
             with torch.inference_mode(), self._machine.autocast():
-                logits = self._features.suffix_eval(inputs)
+                logits = self._proved.suffix_eval(inputs)
             yield logits.float().cpu(), self._val_labels[start:end]
             stop.check()
 
@@ -206,10 +234,8 @@ class FeatureFeed:
 
     def _ready(self, tensor: torch.Tensor) -> torch.Tensor:
         """On the device, in the type that the suffix computes in; a copy, since the suffix may write to it."""
-        wanted = tensor.dtype
-        if tensor.is_floating_point() and self._machine.precision == "fp32":
-            wanted = torch.float32
-        return tensor.to(self._machine.device, wanted, copy=True)
+        kept_in_bf16 = tensor.dtype == torch.bfloat16 and self._machine.precision == "fp32"
+        return tensor.to(self._machine.device, torch.float32 if kept_in_bf16 else tensor.dtype, copy=True)
 
 
 def predict_batches(

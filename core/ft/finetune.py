@@ -31,7 +31,7 @@ from ft.report import Report, make_report
 from ft.resuming import can_go_on, go_on, selected_before
 from ft.runs import Run, start_run
 from ft.signals import stop_on_signals
-from ft.solving import solve
+from ft.solving import check_linear, solve
 from ft.training import train
 
 
@@ -61,7 +61,7 @@ def prepare(
     Weights are fetched for "pretrained", and where what is frozen follows from images. A run that goes on has those
     with which it `stopped`, and what was selected in it stands until its freeze is changed.
     """
-    machine = choose_machine(config.machine, exact=config.cache.promise == "exact")
+    machine = choose_machine(config.machine, fp32=config.cache.promise in ("exact", "close"))
     data = load_data(config, plugins)
     if stopped is not None:
         tensors = "random"
@@ -85,6 +85,8 @@ def prepare(
     apply_frozen(model.module, frozen.names, frozen_modules(model.module, frozen.names, model.head_paths))
     cache, prefix = plan_cache(model.module, frozen.names, config, machine, built.preprocessing.crop_size, data)
     plan = make_plan(model, built, frozen, cache, data, config, machine, plugins)
+    if prefix is not None and config.training.optimizer == "lbfgs":
+        check_linear(prefix)
     return Prepared(config, data, built, model, machine, plan, prefix)
 
 

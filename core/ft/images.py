@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
@@ -64,13 +65,20 @@ def is_image(path: Path) -> bool:
     return Image.registered_extensions().get(path.suffix.lower()) in FORMATS
 
 
-def read_image(path: Path) -> Tensor:
-    """Return the image at `path` as a uint8 tensor [3, H, W]. Raises FtError naming the file."""
+def read_image(path: Path, digest: str | None = None) -> Tensor:
+    """Return the image at `path` as a uint8 tensor [3, H, W].
+
+    Raises FtError naming the file, also when it has not the sha256 `digest` (any more).
+    """
     try:
-        image = open_image(path)
+        content = path.read_bytes()
+        if digest is not None and hashlib.sha256(content).hexdigest() != digest:
+            raise FtError(f"{path} changed since the run began; run the same command again")
+        return _to_tensor(open_image(BytesIO(content)))
+    except FtError:
+        raise
     except Exception as error:
         raise FtError(f"cannot read the image {path}: {describe_failure(error)}") from error
-    return _to_tensor(image)
 
 
 def describe_failure(error: Exception) -> str:
@@ -135,11 +143,20 @@ class ImageDataset(Dataset[tuple[Tensor, int, int]]):
     """Images by (epoch, index): a transformed image [3, S, S] in uint8, its label, and the index.
 
     What is random in the transform is a function of (seed, epoch, index), whichever process computes it; the state
-    of torch's default generator is as before afterwards. With `views`, epochs repeat the first so many.
+    of torch's default generator is as before afterwards. With `views`, epochs repeat the first so many. Where there
+    are `digests`, an image that has another is refused.
     """
 
-    def __init__(self, items: Sequence[Item], transform: Transform, seed: int = 0, views: int | None = None) -> None:
+    def __init__(
+        self,
+        items: Sequence[Item],
+        transform: Transform,
+        seed: int = 0,
+        views: int | None = None,
+        digests: Mapping[Path, str] | None = None,
+    ) -> None:
         self.items, self.transform, self.seed, self.views = tuple(items), transform, seed, views
+        self.digests = digests or {}
 
     def __len__(self) -> int:
         return len(self.items)
@@ -147,7 +164,7 @@ class ImageDataset(Dataset[tuple[Tensor, int, int]]):
     def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, int, int]:
         epoch, index = key
         item = self.items[index]
-        image = read_image(item.path)
+        image = read_image(item.path, self.digests.get(item.path))
         with _seeded(self.seed, epoch % self.views if self.views else epoch, index):
             return self.transform(image), item.label, index
 

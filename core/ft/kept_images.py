@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import PIL
@@ -17,7 +18,7 @@ import torch
 import torchvision
 
 from ft.data import Item
-from ft.feature_store import Entry, FeatureStore, Shape
+from ft.feature_store import FeatureStore, Shape
 from ft.images import ImageDataset, Transform, eval_transform, train_transform
 from ft.job import Job
 from ft.loaders import Batch, epoch_batches, make_loader, spans
@@ -72,14 +73,6 @@ def image_parts(job: Job) -> tuple[Part, Part]:
     )
 
 
-def some_training_images(job: Job, count: int) -> Part:
-    """Return `count` training images as they train, chosen at random but always the same; some twice if need be."""
-    items = job.data.train
-    order = torch.randperm(len(items), generator=torch.Generator().manual_seed(0)).tolist()
-    transform, _, random = _training_views(job)
-    return Part("proof", [items[order[i % len(items)]] for i in range(count)], transform, 1, random)
-
-
 def _training_views(job: Job) -> tuple[Transform, int, Mapping[str, Any]]:
     augment, views = job.config.images.augment, job.config.images.views or 1
     drawn = {} if augment == "none" else {"augment": augment, "views": views, "seed": job.config.seed}
@@ -104,9 +97,16 @@ def key_of(about: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def find_images(store: FeatureStore, part: Part, job: Job) -> Entry | None:
-    """Return the entry that holds a part's decoded images, if there is one."""
-    return store.find(key_of(_about_decoded(part, job)))
+def find_images(store: FeatureStore, part: Part, job: Job) -> torch.Tensor | None:
+    """Return a part's decoded images [rows, 3, S, S] in uint8, mapped from their file, if the store has them."""
+    entry = store.find(key_of(_about_decoded(part, job)))
+    if entry is None:
+        return None
+    found = store.read(entry, in_memory=False)
+    if found is None:
+        job.display.warn(f"images in {entry.path} were damaged or are gone, and are decoded anew")
+        return None
+    return found[0]
 
 
 def get_images(store: FeatureStore, part: Part, job: Job) -> tuple[torch.Tensor, int]:
@@ -114,16 +114,31 @@ def get_images(store: FeatureStore, part: Part, job: Job) -> tuple[torch.Tensor,
 
     Raises StopAsked when a signal asks to stop meanwhile; nothing half done is then left behind.
     """
-    entry, decoded = find_images(store, part, job), 0
-    if entry is None:
+    kept, decoded = find_images(store, part, job), 0
+    if kept is None:
         about, side = _about_decoded(part, job), job.preprocessing.crop_size
         with store.write(key_of(about), [Shape((3, side, side), "uint8")], part.rows, about) as writer:
-            for row, pixels in pixel_batches(store, part, _WRITTEN_AT_ONCE, job, f"{part.name} images"):
+            for row, pixels in decoded_batches(part, _WRITTEN_AT_ONCE, job, f"{part.name} images"):
                 writer.put(row, (pixels,))
-        entry, decoded = find_images(store, part, job), part.rows
-        assert entry is not None, "what was just published is there"
-    in_memory = entry.size <= job.config.cache.memory_gb * 1e9
-    return store.read(entry, in_memory)[0], decoded
+        (kept,), decoded = store.read_written(key_of(about), in_memory=False)[1], part.rows
+    return kept.clone() if kept.nbytes <= job.config.cache.memory_gb * 1e9 else kept, decoded
+
+
+def some_training_images(store: FeatureStore, job: Job, count: int) -> tuple[torch.Tensor, list[int], int]:
+    """Return `count` training images as they train, chosen at random but always the same, some twice if need be.
+
+    Then, which rows of the training images they are (none where that cannot be told, because views are random), and
+    how many had to be decoded. They come out of what is kept, or are kept for the next run.
+    """
+    whole, _ = image_parts(job)
+    order = torch.randperm(len(whole.items), generator=torch.Generator().manual_seed(0)).tolist()
+    rows = [order[i % len(order)] for i in range(count)]
+    kept = find_images(store, whole, job)
+    if kept is not None:
+        return kept[rows], rows, 0
+    some = replace(whole, name="proof", items=[whole.items[row] for row in rows], views=1)
+    pixels, decoded = get_images(store, some, job)
+    return pixels, [] if whole.random else rows, decoded
 
 
 def kept_batches(pixels: torch.Tensor, part: Part, job: Job, shuffle: bool) -> KeptImages:
@@ -133,34 +148,31 @@ def kept_batches(pixels: torch.Tensor, part: Part, job: Job, shuffle: bool) -> K
     return KeptImages(pixels, labels, part.views, lambda epoch: epoch_batches(len(labels), size, seed, epoch, shuffle))
 
 
-def pixel_batches(
-    store: FeatureStore, part: Part, batch_size: int, job: Job, title: str
+def kept_pixels(
+    kept: torch.Tensor, part: Part, batch_size: int, job: Job, title: str
 ) -> Iterator[tuple[int, torch.Tensor]]:
-    """Yield (first row, images [n, 3, S, S] in uint8) for all rows of a part: kept ones, or decoded now."""
-    config, count = job.config, len(part.items)
-    entry = find_images(store, part, job)
+    """Yield (first row, images [n, 3, S, S] in uint8) for all rows of a part whose images are kept."""
+    count = len(part.items)
     with job.display.progress(title, part.rows) as bar:
-        if entry is not None:
-            (kept,) = store.read(entry, in_memory=False)
-            for first in range(0, part.rows, count):
-                for start, end in spans(count, batch_size):
-                    yield first + start, kept[first + start : first + end]
-                    bar.advance(first + end)
-                    job.stop.check()
-            return
-        dataset = ImageDataset(part.items, part.transform, config.seed)
-        loader = make_loader(
-            dataset, batch_size, config.machine.workers, job.machine.device, shuffle=False, stop=job.stop
-        )
-        try:
-            for view in range(part.views):
-                for pixels, _, indices in loader.epoch(view):
-                    row = view * count + int(indices[0])
-                    yield row, pixels
-                    bar.advance(row + len(pixels))
-                    job.stop.check()
-        finally:
-            loader.close()
+        for first in range(0, part.rows, count):
+            for start, end in spans(count, batch_size):
+                yield first + start, kept[first + start : first + end]
+                bar.advance(first + end)
+                job.stop.check()
+
+
+def decoded_batches(part: Part, batch_size: int, job: Job, title: str) -> Iterator[tuple[int, torch.Tensor]]:
+    """Yield the same, decoded now. Raises FtError for an image that is not what it was when it was checked."""
+    config, count = job.config, len(part.items)
+    dataset = ImageDataset(part.items, part.transform, config.seed, digests=job.data.digests)
+    loader = make_loader(dataset, batch_size, config.machine.workers, job.machine.device, shuffle=False, stop=job.stop)
+    with job.display.progress(title, part.rows) as bar, closing(loader):
+        for view in range(part.views):
+            for pixels, _, indices in loader.epoch(view):
+                row = view * count + int(indices[0])
+                yield row, pixels
+                bar.advance(row + len(pixels))
+                job.stop.check()
 
 
 def _about_decoded(part: Part, job: Job) -> dict[str, Any]:

@@ -85,8 +85,9 @@ def make_report(
 
 
 def _speedup(plan: Plan, history: Sequence[EpochRecord], cache: CacheCost) -> float | None:
-    if not cache.computed or history[0].penalty is not None:
+    if not cache.pass_seconds or history[0].penalty is not None:
         return None
-    saved = (cache.seconds - cache.proof_seconds) * (plan.images["train"] + plan.images["val"]) / cache.computed
+    images = plan.images["train"] + plan.images["val"]
+    saved = cache.pass_seconds * images / (plan.images["train"] * plan.cache.views + plan.images["val"])
     epoch = statistics.median(record.seconds for record in history)
     return (saved + epoch) / epoch

@@ -21,6 +21,8 @@ from ft.feeds import FeatureFeed, Feed
 from ft.job import Job
 from ft.logistic import Fit, Regression, fit_head, make_regression
 from ft.plan import Plan
+from ft.prefix.find import FrozenPrefix, split_module
+from ft.prefix.graph import evaluating
 from ft.prefix.linear import linear_head
 from ft.runs import Run
 from ft.training import best_epoch, make_criterion
@@ -38,7 +40,7 @@ def solve(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
     head = _linear(module, feed)
     regression = _regression(head, feed, job)
     penalties = sorted(job.config.training.penalties, reverse=True)
-    position = _resume(run, module, job.config, penalties)
+    position = _resume(run, module, job.config)
 
     def save(name: str) -> None:
         tensors = moving_tensors(module, plan.frozen, plan.frozen_modules)
@@ -72,13 +74,26 @@ def solve(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
     return position
 
 
+def check_linear(prefix: FrozenPrefix) -> None:
+    """Raise FtError when more than a linear layer is left to train behind the cut."""
+    suffix = split_module(prefix).suffix_eval
+    with evaluating(prefix.observed.graph.original):
+        if suffix is not None and linear_head(suffix) is None:
+            raise FtError(
+                "--optimizer lbfgs fits a linear head, and more is left to train; use --freeze all --head linear"
+            )
+
+
 def _linear(module: nn.Module, feed: Feed) -> nn.Linear:
     if not isinstance(feed, FeatureFeed):
         raise FtError(f"--optimizer lbfgs works on features computed once, and there are none: {feed.cost.reason}")
     module.eval()
     head = linear_head(feed.suffix_eval)
     if head is None:
-        raise FtError("--optimizer lbfgs fits a linear head, and more is left to train; use --freeze all --head linear")
+        raise FtError(
+            "--optimizer lbfgs fits a linear head, and --cache exact has to compute more in each step, because it "
+            "computes an image differently beside others; use --cache close"
+        )
     return head
 
 
@@ -97,13 +112,10 @@ def _regression(head: nn.Linear, feed: Feed, job: Job) -> Regression:
     return make_regression(inputs, labels, criterion, head.bias is not None)
 
 
-def _resume(run: Run, module: nn.Module, config: Config, penalties: Sequence[float]) -> Position:
+def _resume(run: Run, module: nn.Module, config: Config) -> Position:
     if not run.has_checkpoint("last"):
         return Position(phases=[phase_from(config)])
-    position = run.load_checkpoint("last", module).position
-    if [record.penalty for record in position.history] != penalties[: position.epoch]:
-        raise FtError(f"{run.path} cannot go on with other training.penalties; undo that, or start a new run")
-    return position
+    return run.load_checkpoint("last", module).position
 
 
 def _check_finite(value: float, what: str, penalty: float, penalties: Sequence[float]) -> None:

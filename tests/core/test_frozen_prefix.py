@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 import torch
+from click.testing import Result
 from PIL import Image
 from safetensors.torch import load_file
 
+import ft.proof
 import ft.training
 from ended import Ended, assert_same
 from ft.config import Config, load_config
@@ -147,6 +149,8 @@ def test_features_of_another_network_are_left_alone(tiny_config: MakeConfig, plu
         {"images__fit": "pad"},
         {"cache__promise": "close"},
         {"seed": 1},  # other random weights
+        {"training__batch_size": 4},
+        {"machine__channels_last": False},
     ],
     ids=str,
 )
@@ -287,7 +291,7 @@ def test_features_of_a_shallower_freeze_serve_even_where_they_have_to_make_room(
 
     run("shallow", "until:stage3")
     whole = FeatureStore.prune
-    monkeypatch.setattr(FeatureStore, "prune", lambda store, _: whole(store, 0))
+    monkeypatch.setattr(FeatureStore, "prune", lambda store, _, room=0: whole(store, 0))
     deep = run("deep", "all")
     assert 0 < deep.report.cache.computed < 16  # what was kept of the validation images made room for the training's
 
@@ -300,7 +304,85 @@ def test_memory_that_runs_out_in_the_proof_ends_no_run(
 
     monkeypatch.setattr("ft.feeds.prove", prove)
     ended = Ended(tiny_config(freeze=["all"], cache__promise="exact"), plugins)
-    assert (ended.report.cache.computed, ended.report.cache.reason) == (0, "memory runs out in its proof")
+    assert (ended.report.cache.computed, ended.report.cache.reason) == (
+        0,
+        "memory runs out where it would be computed once",
+    )
+
+
+@pytest.mark.parametrize("promise", ["exact", "close"])
+def test_a_network_that_looks_across_the_batch_keeps_no_features_of_other_batches(
+    promise: str, tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys = {"freeze": ["all"], "images__augment": "none"}
+    plain = Ended(tiny_config("centred", run_dir=tmp_path / "plain", cache__promise="off", **keys), plugins)
+    cached = Ended(tiny_config("centred", run_dir=tmp_path / "cached", cache__promise=promise, **keys), plugins)
+    assert_same(plain, cached)
+    assert cached.report.cache.computed == 0
+    assert "computed in every epoch after all" in capsys.readouterr().err
+
+
+def test_features_that_are_not_what_the_network_computes_are_computed_anew(
+    tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys = {"freeze": ["all"], "cache__promise": "exact"}
+    first = Ended(tiny_config(run_dir=tmp_path / "a", **keys), plugins)
+    store = FeatureStore(10**9)
+    (entry,) = (each for each in store.entries() if each.rows == 20 and each.about["promise"] == "exact")
+    with store.write(entry.key, entry.shapes, 20, entry.about) as writer:  # whole, under its key, and wrong
+        writer.put(0, (torch.zeros(20, 8),))
+    again = Ended(tiny_config(run_dir=tmp_path / "b", **keys), plugins)
+    assert_same(first, again)
+    assert again.report.cache.computed == 20
+    assert "are not what the network computes, and are computed anew" in capsys.readouterr().err
+
+
+def test_an_image_that_changes_between_its_check_and_its_decoding_is_refused(
+    tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for label in ("a", "b"):
+        (tmp_path / "photos" / label).mkdir(parents=True)
+        for number in range(6):
+            Image.new("RGB", (20, 20), (number * 30, 90, 90)).save(tmp_path / "photos" / label / f"{number}.png")
+
+    def changing(*args: Any) -> Any:
+        Image.new("RGB", (20, 20), "white").save(tmp_path / "photos" / "a" / "0.png")
+        return ft.proof.prove(*args)
+
+    monkeypatch.setattr("ft.feeds.prove", changing)
+    keys = {"data": str(tmp_path / "photos"), "freeze": ["all"], "cache__promise": "exact"}
+    with pytest.raises(FtError, match=r"0\.png changed since the run began; run the same command again"):
+        finetune(tiny_config(**keys), plugins, Display())
+
+
+def test_a_cache_that_cannot_be_written_ends_no_run_and_the_plan_says_so(
+    tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "features").write_text("in the way")
+    reason = f"nothing can be kept: {tmp_path}/cache/features is no folder that can be written to; set FT_CACHE to one"
+    cache = planned(tiny_config, plugins, freeze=["all"])
+    assert (cache.promise, cache.reason) == ("off", reason)
+    assert Ended(tiny_config(freeze=["all"]), plugins).report.cache.reason == reason
+    with pytest.raises(FtError, match=r"--cache exact is not possible: nothing can be kept"):
+        planned(tiny_config, plugins, freeze=["all"], cache__promise="exact")
+
+
+@pytest.mark.parametrize("freeze", [["all"], []], ids=["features", "images"])
+def test_a_cache_that_becomes_unwritable_ends_only_runs_that_demand_it(
+    freeze: list[str], tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = {"freeze": freeze, "images__augment": "none"}
+    plain = Ended(tiny_config(run_dir=tmp_path / "plain", cache__promise="off", **keys), plugins)
+    full = "1.0 GB are needed, and none is free"
+    monkeypatch.setattr(FeatureStore, "obstacle", lambda store, size: full if store.folder.exists() else "")
+    (tmp_path / "cache" / "features").mkdir(parents=True)
+    monkeypatch.setattr("ft.caching._too_much", lambda *_: "")
+    without = Ended(tiny_config(run_dir=tmp_path / "auto", **keys), plugins)
+    assert_same(plain, without)
+    assert (without.report.cache.promise, without.report.cache.reason) == ("off", full)
+    with pytest.raises(FtError, match=full):
+        finetune(tiny_config(run_dir=tmp_path / "exact", cache__promise="exact", **keys), plugins, Display())
 
 
 def planned(tiny_config: MakeConfig, plugins: Plugins, **keys: Any) -> Any:
@@ -360,12 +442,29 @@ def test_batchnorm_left_in_train_mode_moves_the_cut_before_it(tiny_config: MakeC
     assert not any(tensor.startswith("mean") for tensor in cache.tensors)
 
 
+def test_dropout_in_the_classifier_moves_the_cut_before_it_and_the_plan_says_so(
+    tiny_config: MakeConfig, plugins: Plugins, ft: Callable[..., Result]
+) -> None:
+    config = tiny_config("mixed", freeze=["all"], run_dir=None)
+    cache = prepare(config, plugins, Display()).plan.cache
+    said = "classifier.2 draws random numbers (aten.bernoulli_): cut moved before it"
+    assert cache.barriers == (said,)
+    Path("config.json").write_text(config.model_dump_json())
+    output = ft("plan", "--config", "config.json").output
+    lines = {name: text.strip() for name, _, text in (line.partition(" ") for line in output.splitlines())}
+    assert lines["barrier"] == said
+    assert lines["cut"] == "pool.1 [6]: 24 B an image, 576 B in memory"
+    assert lines["ceiling"].startswith("epochs ")
+    assert "leaves memory" in lines["memory"]
+
+
 def test_where_features_came_from_is_in_the_report(tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path) -> None:
     report: Report = Ended(tiny_config(freeze=["all"]), plugins).report
     assert report.speedup is not None
     assert report.speedup > 1
     again: Report = Ended(tiny_config(freeze=["all"], run_dir=tmp_path / "again"), plugins).report
-    assert again.speedup is None
+    assert again.cache.pass_seconds == report.cache.pass_seconds > 0  # what the first run's pass took
+    assert again.speedup is not None
     assert (report.cache.promise, report.cache.computed) == ("exact", 24)
     assert report.cache.ceiling > 100
     assert os.listdir(Path(os.environ["FT_CACHE"]) / "features")

@@ -88,13 +88,36 @@ def test_a_run_on_kept_images_goes_on_where_it_was_stopped(
     assert all(torch.equal(plain.weights[name], tensor) for name, tensor in resumed.items())
 
 
-def test_images_too_large_for_memory_are_not_kept(tiny_config: MakeConfig, plugins: Plugins) -> None:
-    keys = {**WHOLE, "cache__memory_gb": 1e-6}
+def test_images_too_large_for_memory_are_mapped_from_disk(
+    tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path
+) -> None:
+    far = tiny_config(run_dir=tmp_path / "far", cache__memory_gb=0.0, **WHOLE)
+    assert prepare(far, plugins, Display()).plan.cache.kept == "disk"
+    plain = Ended(tiny_config(run_dir=tmp_path / "plain", cache__promise="off", **WHOLE), plugins)
+    assert_same(plain, Ended(far, plugins))
+
+
+def test_images_too_large_for_the_disk_are_not_kept(tiny_config: MakeConfig, plugins: Plugins) -> None:
+    keys = {**WHOLE, "cache__disk_gb": 1e-6}
     plan = prepare(tiny_config(**keys), plugins, Display()).plan.cache
     assert (plan.promise, plan.keeps) == ("off", "nothing")
-    assert "more than cache.memory_gb" in plan.reason
+    assert "its decoded images would take 0.1 GB; --set cache.disk_gb=0.1 allows that" in plan.reason
     with pytest.raises(FtError, match="--cache exact is not possible: nothing is frozen"):
         prepare(tiny_config(cache__promise="exact", **keys), plugins, Display())
+
+
+def test_a_damaged_image_store_is_said_and_made_anew(
+    tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain = Ended(tiny_config(run_dir=tmp_path / "a", **WHOLE), plugins)
+    for path in (tmp_path / "cache" / "features").glob("*.safetensors"):
+        content = bytearray(path.read_bytes())
+        content[-100] ^= 1
+        path.write_bytes(content)
+    again = Ended(tiny_config(run_dir=tmp_path / "b", **WHOLE), plugins)
+    assert_same(plain, again)
+    assert again.report.cache.decoded == 24
+    assert capsys.readouterr().err.count("were damaged or are gone, and are decoded anew") == 2
 
 
 def test_mixup_is_a_barrier_and_the_plan_says_so(tiny_config: MakeConfig, plugins: Plugins) -> None:

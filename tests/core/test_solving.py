@@ -4,7 +4,7 @@ import json
 import os
 import re
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,10 @@ from ft.feeds import FeatureFeed
 from ft.finetune import finetune, prepare
 from ft.logistic import Fit, fit_head
 from ft.plugins import Plugins
+from ft.prefix.cut import choose_cut
+from ft.prefix.find import FrozenPrefix
+from ft.prefix.legality import mark
+from ft.prefix.records import Price
 from ft.runs import Run
 from ft.signals import StopAsked
 from stopping import StopAt
@@ -45,7 +49,7 @@ def objective(
 
 def kept(tmp_path: Path, rows: int) -> torch.Tensor:
     files = [load_file(path)["feature0"] for path in (tmp_path / "cache" / "features").glob("*.safetensors")]
-    return next(tensor for tensor in files if len(tensor) == rows)
+    return next(tensor for tensor in files if len(tensor) == rows and tensor.is_floating_point())
 
 
 def test_the_fit_is_a_minimum_of_the_objective(tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path) -> None:
@@ -135,7 +139,7 @@ def test_a_sweep_does_not_go_on_with_other_penalties(tiny_config: MakeConfig, pl
     with pytest.raises(StopAsked):
         finetune(tiny_config(training__penalties=[1e-1, 1e-2, 1e-3], **KEYS), plugins, StopAt("penalties", 2))
     config = tiny_config(training__penalties=[1e-1, 1e-3, 1e-4], **KEYS)
-    with pytest.raises(FtError, match=r"cannot go on with other training\.penalties"):
+    with pytest.raises(FtError, match=r"cannot go on as it began: training\.penalties changed"):
         finetune(config, plugins, Display(), Run(config.run_dir or Path()))
 
 
@@ -241,12 +245,32 @@ def test_features_kept_in_bf16_can_be_solved_on(tiny_config: MakeConfig, plugins
     assert report.cache.promise == "fast"
 
 
-def test_the_plan_already_says_that_there_are_no_features_to_solve_on(
-    tiny_config: MakeConfig, plugins: Plugins
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"cache__promise": "auto", "training__mixup": 0.2}, "features computed once, and there are none: mixup"),
+        ({"head": {"use": "mlp", "hidden": [4]}}, "lbfgs fits a linear head, and more is left to train"),
+    ],
+    ids=str,
+)
+def test_the_plan_already_says_what_cannot_be_solved(
+    keys: dict[str, Any], message: str, tiny_config: MakeConfig, plugins: Plugins
 ) -> None:
-    config = tiny_config(**{**KEYS, "cache__promise": "auto", "training__mixup": 0.2})
-    with pytest.raises(FtError, match="lbfgs works on features computed once, and there are none: mixup"):
-        prepare(config, plugins, Display())
+    with pytest.raises(FtError, match=message):
+        prepare(tiny_config(**{**KEYS, **keys}), plugins, Display())
+
+
+def test_a_cut_that_exact_moved_away_from_the_head_is_said(
+    tiny_config: MakeConfig, plugins: Plugins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def moved(prefix: FrozenPrefix, frozen: Collection[str], *_: Any) -> FrozenPrefix:
+        sensitive = dict.fromkeys(prefix.cut.prefix_nodes[-4:], "computes an image differently")
+        legality = mark(prefix.observed, frozen, sensitive)
+        return FrozenPrefix(choose_cut(prefix.observed, legality, Price(bytes_per_s=1e15)), prefix.observed)
+
+    monkeypatch.setattr("ft.proof.steady", moved)
+    with pytest.raises(FtError, match=r"--cache exact has to compute more in each step.*use --cache close"):
+        finetune(tiny_config(**KEYS), plugins, Display())
 
 
 def test_settings_that_lbfgs_does_not_use_are_said_to_have_no_effect(tiny_config: MakeConfig, plugins: Plugins) -> None:

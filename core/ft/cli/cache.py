@@ -49,12 +49,22 @@ def list_entries(as_json: bool) -> None:
 
 @cache.command()
 @click.option("--to", "limit_gb", type=click.FloatRange(0), metavar="GB", help="what may stay; default: nothing")
-def prune(limit_gb: float | None) -> None:
+@click.option("--damaged", is_flag=True, help="remove only what ft cache verify finds")
+def prune(limit_gb: float | None, damaged: bool) -> None:
     """Remove entries, those used longest ago first, until at most --to GB are left."""
     from ft.cli.layout import size
     from ft.feature_store import FeatureStore
 
-    removed = FeatureStore(0).prune(int((limit_gb or 0) * 1e9))
+    store = FeatureStore(0)
+    if damaged:
+        if limit_gb is not None:
+            raise FtError("--damaged and --to are two ways to choose what goes; give one of them")
+        found = store.damaged()
+        for path in found:
+            store.remove(path)
+        click.echo(f"removed {len(found)} damaged entries")
+        return
+    removed = store.prune(int((limit_gb or 0) * 1e9))
     click.echo(f"removed {len(removed)} entries, {size(sum(entry.size for entry in removed))}")
 
 
@@ -63,18 +73,14 @@ def verify() -> None:
     """Read every entry again and compare it with the digest taken when it was written."""
     from ft.feature_store import FeatureStore
 
-    store, entries = FeatureStore(0), 0
-
-    def tell(entry: Entry, good: bool) -> None:
-        nonlocal entries
-        entries += 1
-        if not good:
-            click.echo(f"damaged: {entry.path}")
-
-    damaged = store.verify(tell)
-    click.echo(f"{entries} entries, {damaged} damaged")
+    store = FeatureStore(0)
+    damaged = store.damaged()
+    for path in damaged:
+        click.echo(f"damaged: {path}")
+    whole = sum(entry.path not in damaged for entry in store.entries())
+    click.echo(f"{whole} entries are whole, {len(damaged)} damaged")
     if damaged:
-        raise FtError("remove damaged entries with: ft cache prune")
+        raise FtError("remove what is damaged with: ft cache prune --damaged")
 
 
 def _row(entry: Entry) -> dict[str, Any]:

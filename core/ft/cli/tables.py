@@ -194,6 +194,8 @@ def _memory(ready: Prepared) -> str:
         f"{size(4 * (plan.frozen_numel + plan.trainable_numel))} of weights",
         f"{size(learning)} of gradients and optimizer state",
     ]
+    if cache.keeps == "features":
+        parts[0] += " (what is computed once leaves memory then)"
     if cache.keeps != "nothing" and cache.kept == "memory":
         parts.append(f"{size(cache.bytes)} of {cache.keeps}")
     return ", ".join(parts) + "; a step's activations come on top"

@@ -7,11 +7,25 @@ from collections import Counter
 from collections.abc import Collection
 from dataclasses import replace
 
+import torch
+
 from ft.prefix.choose import Item, cheapest
 from ft.prefix.layout import is_constant, layout_of
 from ft.prefix.legality import Legality, written_outside
 from ft.prefix.observe import Facts, Observed, TensorFact
 from ft.prefix.records import Cut, CutTensor, Price
+
+KEEPABLE = (
+    torch.float64,
+    torch.float32,
+    torch.bfloat16,
+    torch.float16,
+    torch.int64,
+    torch.int32,
+    torch.uint8,
+    torch.bool,
+)
+"""What can be kept; complex numbers, for one, cannot."""
 
 
 def choose_cut(observed: Observed, legality: Legality, price: Price) -> Cut:
@@ -96,7 +110,7 @@ def _crossing(items: list[Item], inside: frozenset[str]) -> list[str]:
 def _keep(facts: Facts, price: Price) -> float:
     if is_constant(facts.value, facts.other):
         return 0.0
-    if layout_of(facts.value, facts.other) is None:
+    if layout_of(facts.value, facts.other) is None or facts.value.dtype not in KEEPABLE:
         return math.inf
     return price.keeping(_bytes(facts.value, price))
 

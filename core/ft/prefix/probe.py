@@ -7,6 +7,7 @@ looks across the batch, nor that a trace saw everything; so look.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -16,12 +17,15 @@ from torch import fx, nn
 from torch.utils._pytree import tree_flatten
 
 from ft.prefix.digest import tensor_bytes
-from ft.prefix.graph import random_state_kept
+from ft.prefix.graph import evaluating, random_state_kept
 from ft.prefix.layout import layout_of
 from ft.prefix.observe import Observed
 from ft.prefix.split import Halves
 
 Tensors = tuple[torch.Tensor, ...]
+ROUNDING = 0.01
+"""How far apart, relative to their norm, features may be that were computed in fp32 in another sequence, also by a GPU
+that rounds what it multiplies to 10 bits (TF32)."""
 COMPARED = 4
 """Rows of a batch that `batch_sensitive` hashes at every node; all of them would take long."""
 
@@ -31,6 +35,23 @@ def same_bits(one: torch.Tensor, other: torch.Tensor) -> bool:
     if one.dtype != other.dtype or one.shape != other.shape:
         return False
     return tensor_bytes(one) == tensor_bytes(other)
+
+
+def distance(one: Tensors, other: Tensors) -> float:
+    """How far apart tensors are: the norm of the difference to that of `other`, the largest of all.
+
+    0 where all is equal, infinity where shapes, whole numbers or which values are finite differ.
+    """
+    largest = 0.0
+    for a, b in zip(one, other, strict=True):
+        if a.shape != b.shape or not torch.equal(a.isfinite(), b.isfinite()):
+            return math.inf
+        x, y = a[a.isfinite()].double(), b[b.isfinite()].double()
+        apart = float((x - y).norm())
+        if apart > 0 and not a.is_floating_point():
+            return math.inf
+        largest = max(largest, apart / max(float(y.norm()), 1e-30))
+    return largest
 
 
 def run_padded(prefix: Callable[[torch.Tensor], Tensors], images: torch.Tensor, batch_size: int) -> Tensors:
@@ -86,6 +107,46 @@ def probe_shuffled(
             if not all(same_bits(e[order], f) for e, f in zip(expected, features(order), strict=True)):
                 return "depends on the images that share its batch"
     return None
+
+
+def probe_loosely(
+    prefix: Callable[[torch.Tensor], Tensors],
+    prepared: Callable[[torch.Tensor], Tensors],
+    images: torch.Tensor,
+    tolerance: float,
+) -> str | None:
+    """Return None if `prepared` gives the features of `prefix`, to `tolerance`, and those are an image's own.
+
+    Otherwise say what differed. `images` [N, 3, S, S] are in the layout of the feature pass, N is 4 or more.
+    """
+    last = len(images) - 1
+    rows = torch.tensor([last, last, last - 1])
+    with torch.inference_mode():
+        expected = prefix(images)
+        if distance(prefix(_take(images, rows)), tuple(tensor[rows] for tensor in expected)) > ROUNDING:
+            return "depends on the images that share its batch"
+        apart = distance(prepared(images), expected)
+    if apart > tolerance:
+        return f"is {apart:.1%} off once it is folded and rounded, and {tolerance:.0%} are expected"
+    return None
+
+
+def probe_validation(module: nn.Module, halves: Halves, images: torch.Tensor, tolerance: float) -> str | None:
+    """Return None if in eval mode the halves give what `module` does, to `tolerance` (0: in every bit).
+
+    Modes, buffers and generators are left as they were.
+    """
+    suffix = halves.suffix_eval
+    assert suffix is not None
+    with torch.inference_mode():
+        kept = halves.prefix(images)  # in the modes that features are computed in
+    with evaluating(module), torch.no_grad():
+        with random_state_kept(), _buffers_kept(module):
+            whole = module(images)
+        with random_state_kept(), _buffers_kept(module):
+            found = suffix(tuple(tensor.clone() for tensor in kept))
+    alike = same_bits(whole, found) if tolerance == 0 else distance((found,), (whole,)) <= tolerance
+    return None if alike else "what validation computes differs between the whole network and its halves"
 
 
 def batch_sensitive(observed: Observed, images: torch.Tensor, batch_sizes: Sequence[int]) -> dict[str, str]:

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import math
+import re
 from typing import Any
 
+import pytest
 import torch
 from torch import nn
 
 from ft.prefix.find import FrozenPrefix, find_prefix, split_module, steady
-from ft.prefix.probe import probe_batch_invariance, probe_equality, run_padded, same_bits
+from ft.prefix.probe import (
+    distance,
+    probe_batch_invariance,
+    probe_equality,
+    probe_loosely,
+    probe_validation,
+    run_padded,
+    same_bits,
+)
 from ft.prefix.records import Price
 
 FREE_STORE = Price(bytes_per_s=1e15)
@@ -66,6 +77,51 @@ def test_a_layer_that_knows_places_is_noticed() -> None:
 def test_a_layer_that_knows_the_size_of_the_batch_is_noticed() -> None:
     found = probe_batch_invariance(lambda x: (x * x.shape[0],), torch.randn(8, 3, 8, 8), (8, 3))
     assert found == "computes a batch of 3 and one of 8 differently"
+
+
+@pytest.mark.parametrize(("layer", "refused"), [(nn.ReLU(), False), (Centred(), True), (Numbered(), True)], ids=str)
+def test_loose_promises_too_refuse_what_looks_across_the_batch(layer: nn.Module, refused: bool) -> None:
+    def prefix(images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return (layer(images),)
+
+    found = probe_loosely(prefix, prefix, torch.randn(4, 3, 8, 8), 0.1)
+    assert (found is not None) == refused
+    if refused:
+        assert found == "depends on the images that share its batch"
+
+
+def test_a_prepared_prefix_that_computes_something_else_is_noticed() -> None:
+    images = torch.randn(4, 3, 8, 8)
+    assert probe_loosely(lambda x: (x,), lambda x: (x.bfloat16(),), images, 0.1) is None
+    found = probe_loosely(lambda x: (x.relu(),), lambda x: (x,), images, 0.1)
+    assert found is not None
+    assert re.fullmatch(r"is \d+\.\d% off once it is folded and rounded, and 10% are expected", found)
+
+
+def test_what_is_not_finite_has_to_be_so_in_both() -> None:
+    one, other = torch.tensor([1.0, float("nan")]), torch.tensor([1.0, 2.0])
+    assert distance((one,), (one.clone(),)) == 0
+    assert distance((one,), (other,)) == math.inf
+    assert distance((torch.tensor([1]),), (torch.tensor([2]),)) == math.inf
+    assert distance((torch.tensor([3.0, 0.0]),), (torch.tensor([3.0, 4.0]),)) == pytest.approx(0.8)
+
+
+def test_validation_that_computes_something_else_is_noticed(prepare: Any) -> None:
+    prepared = prepare("googlenet", "first half")
+    found = find_prefix(prepared.module, prepared.frozen, prepared.shape)
+    assert isinstance(found, FrozenPrefix)
+    halves, modes = split_module(found), [inner.training for inner in prepared.module.modules()]
+    assert probe_validation(prepared.module, halves, prepared.images(), 0) is None
+    assert [inner.training for inner in prepared.module.modules()] == modes
+    suffix = halves.suffix_eval
+    assert suffix is not None
+    head = suffix.graph.output_node().args[0]
+    with suffix.graph.inserting_before(suffix.graph.output_node()):
+        suffix.graph.output_node().args = (suffix.graph.call_method("relu", (head,)),)
+    suffix.recompile()
+    assert probe_validation(prepared.module, halves, prepared.images(), 0) == (
+        "what validation computes differs between the whole network and its halves"
+    )
 
 
 def test_a_short_batch_is_filled_up() -> None:

@@ -1,0 +1,67 @@
+"""`ft cache`, on a store with three entries."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import Result
+
+from ft.feature_store import FeatureStore, Shape
+
+Ft = Callable[..., Result]
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FeatureStore:
+    monkeypatch.setenv("FT_CACHE", str(tmp_path))
+    store = FeatureStore(10**9)
+    for number, key in enumerate("abc"):
+        with store.write(key * 32, [Shape((100,), "float32")], 5, {"promise": "exact", "backbone": "tiny"}) as writer:
+            writer.put(0, (torch.full((5, 100), float(number)),))
+        os.utime(store.folder / f"{key * 32}.json", (1000 + number, 1000 + number))
+    return store
+
+
+def keys(store: FeatureStore) -> str:
+    return "".join(entry.key[0] for entry in store.entries())
+
+
+def test_list_shows_entries_the_one_used_longest_ago_first(ft: Ft, store: FeatureStore) -> None:
+    lines = ft("cache", "list").output.splitlines()
+    assert [line.split()[0] for line in lines if "tiny" in line] == ["a" * 12, "b" * 12, "c" * 12]
+    assert lines[-1].startswith("3 entries, ")
+    rows = json.loads(ft("cache", "list", "--json").output)
+    assert [(row["key"][0], row["rows"], row["about"]["promise"]) for row in rows] == [
+        ("a", 5, "exact"),
+        ("b", 5, "exact"),
+        ("c", 5, "exact"),
+    ]
+
+
+def test_verify_finds_what_is_not_what_was_written_and_prune_removes_only_that(ft: Ft, store: FeatureStore) -> None:
+    assert ft("cache", "verify").output == "3 entries are whole, 0 damaged\n"
+    flipped, cut, _ = (entry.path for entry in store.entries())
+    content = bytearray(flipped.read_bytes())
+    content[-1] ^= 1
+    flipped.write_bytes(content)
+    cut.write_bytes(cut.read_bytes()[:-7])
+    result = ft("cache", "verify", fails=True)
+    assert f"damaged: {flipped}\ndamaged: {cut}\n1 entries are whole, 2 damaged" in result.output
+    assert "ft cache prune --damaged" in str(result.exception)
+    assert ft("cache", "prune", "--damaged").output == "removed 2 damaged entries\n"
+    assert keys(store) == "c"
+    assert ft("cache", "verify").output == "1 entries are whole, 0 damaged\n"
+
+
+def test_prune_removes_what_was_used_longest_ago(ft: Ft, store: FeatureStore) -> None:
+    size = store.entries()[0].size
+    assert ft("cache", "prune", "--to", str(2.5 * size / 1e9)).output.startswith("removed 1 entries")
+    assert keys(store) == "bc"
+    ft("cache", "prune")
+    assert keys(store) == ""
+    assert "two ways" in str(ft("cache", "prune", "--damaged", "--to", "1", fails=True).exception)
