@@ -22,7 +22,7 @@ from ft.images import ImageDataset, eval_transform, network_input, train_transfo
 from ft.job import Job
 from ft.kept_images import KeptImages, get_images, image_parts, kept_batches
 from ft.loaders import Loader, epoch_batches, make_loader, spans
-from ft.memory import is_out_of_memory
+from ft.memory import give_back_freed_memory, is_out_of_memory
 from ft.plan import Plan
 from ft.prefix.find import FrozenPrefix
 from ft.prefix.split import needed_no_more
@@ -92,6 +92,7 @@ def _feature_feed(module: nn.Module, prefix: FrozenPrefix, plan: Plan, job: Job)
     cache, started = plan.cache, time.perf_counter()
     assert cache.promise != "off"
     proved, decoded = prove(module, prefix, plan, job)
+    give_back_freed_memory()
     proof = time.perf_counter() - started
     for note in proved.notes:
         job.display.say(note)

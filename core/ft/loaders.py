@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import gc
 import os
 import re
 import signal
@@ -184,7 +183,7 @@ def _data_loader(
             persistent_workers=workers > 0,
             collate_fn=_as_it_is,
             pin_memory=torch.device(device).type == "cuda",
-            worker_init_fn=_begin,
+            worker_init_fn=_ignore_signals,
             generator=torch.Generator(),  # it draws a number an epoch, which must not come out of the run's own
         )
 
@@ -194,9 +193,8 @@ def _allow_any_worker_count() -> None:
     warnings.filterwarnings("ignore", message="This DataLoader will create", category=UserWarning)
 
 
-def _begin(worker: int) -> None:
+def _ignore_signals(worker: int) -> None:
     """Ctrl-C and SIGTERM go to the whole process group; only the parent is to answer, and it ends its workers."""
-    gc.freeze()  # a collection would write to every object of the parent's, and so copy the memory they share
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if _END is not None:
