@@ -234,9 +234,19 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d+"), list("-+.0123456789")
-)
+class _Dumper(yaml.SafeDumper):
+    """Quotes what that loader would take for something else than text."""
+
+
+for _each in (_Loader, _Dumper):
+    _each.add_implicit_resolver(
+        "tag:yaml.org,2002:float", re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+    )
+
+
+def as_yaml(tree: Mapping[str, Any]) -> str:
+    """Return `tree` as a YAML document that `load_config` reads as the same."""
+    return yaml.dump(dict(tree), Dumper=_Dumper, sort_keys=False)
 
 
 def _put(tree: dict[str, Any], path: str, value: Any) -> None:

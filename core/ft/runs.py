@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch import nn
 
 from ft.checkpoints import (
@@ -36,7 +35,7 @@ from ft.checkpoints import (
     save_checkpoint,
     save_tensors,
 )
-from ft.config import Config, load_config
+from ft.config import Config, as_yaml, load_config
 from ft.errors import FtError
 from ft.files import explained, left_behind, publish_text
 from ft.plan import NOT_DECISIVE, Plan
@@ -83,7 +82,7 @@ class Run:
     def write_config(self, config: Config) -> None:
         """Publish config.yaml, with which the run can be repeated elsewhere; no address in it holds a secret."""
         repeatable = without_secrets(config.model_copy(update={"run_dir": None}).model_dump(mode="json"))
-        publish_text(self.path / "config.yaml", yaml.safe_dump(repeatable, sort_keys=False))
+        publish_text(self.path / "config.yaml", as_yaml(repeatable))
 
     def add_versions(self, versions: Mapping[str, Any]) -> None:
         """Add to versions.json the components that it lacks."""
@@ -182,7 +181,7 @@ class Run:
         recipe = now["recipe"]
         then = before.get("recipe", recipe)
         changed = [key for key in before | now if key not in besides and before.get(key) != now.get(key)]
-        return [*changed, *(key for key in then | recipe if then.get(key) != recipe.get(key))]
+        return list(dict.fromkeys([*changed, *(key for key in then | recipe if then.get(key) != recipe.get(key))]))
 
     def log(self, history: Sequence[EpochRecord]) -> None:
         """Publish metrics.jsonl: a line for each epoch in `history`."""

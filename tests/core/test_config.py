@@ -1,14 +1,14 @@
 from __future__ import annotations
 
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
-import yaml
-from hypothesis import given, settings, strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 from ft import FtError
-from ft.config import ComponentConfig, Config, load_config, read_tree
+from ft.config import ComponentConfig, Config, as_yaml, load_config, read_tree
 
 BACKBONE = "backbone=torchvision:resnet18"
 
@@ -37,8 +37,27 @@ def test_a_config_is_the_same_after_being_written_and_read(tmp_path: Path) -> No
     config = load_config(
         sets=[BACKBONE, "head={use: mlp, hidden: [8]}", "freeze=[all, 'regex:a.*']", "groups=[{match: all, lr: 1e-4}]"]
     )
-    file = write(tmp_path, yaml.safe_dump(config.model_dump(mode="json")))
+    file = write(tmp_path, as_yaml(config.model_dump(mode="json")))
     assert load_config(file) == config
+
+
+@given(st.text(st.characters(codec="utf-8"), max_size=40) | st.from_regex(r"[0-9a-f]{8}", fullmatch=True))
+@example("45e9ab01")  # begins like a number
+@example("1234e567")
+@example("2e5_photos")
+@example("1e5")
+@example("2026-01-31")
+@example("yes")
+def test_text_is_the_same_text_after_being_written_and_read(text: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        assert read_tree(write(Path(folder), as_yaml({"data": text}))) == {"data": text}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("1e-4", 1e-4), ("45e9ab01", "45e9ab01"), ("1e5x", "1e5x"), (".5e3", 500.0)]
+)
+def test_only_what_is_a_number_to_its_end_is_read_as_one(text: str, value: object, tmp_path: Path) -> None:
+    assert read_tree(write(tmp_path, f"a: {text}\n")) == {"a": value}
 
 
 def test_a_component_is_text_or_a_mapping_with_settings() -> None:
