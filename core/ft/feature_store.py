@@ -101,10 +101,10 @@ class FeatureStore:
         if entry is not None:
             try:
                 os.utime(self.folder / f"{key}.json")
-            except PermissionError:
-                pass  # someone else's, who lets others read
             except FileNotFoundError:
                 return None  # removed meanwhile, to make room
+            except OSError:
+                pass  # someone else's, or on a disk that is only read
         return entry
 
     def entries(self) -> list[Entry]:
@@ -133,9 +133,12 @@ class FeatureStore:
         if obstacle := self.obstacle(size):
             raise NotKept(obstacle)
         self.prune(self.limit - size, room=size)
-        with publish(path, size=size) as file:
+        if self.folder.exists() and shutil.disk_usage(self.folder).free < size:
+            raise NotKept(f"the disk of {self.folder} has no room for {size / 1e9:.1f} GB")
+        digests: list[str] = []  # of the file before it has its name, under which another process may remove it
+        with publish(path, size=size, check=lambda written: digests.append(sha256_of(written))) as file:
             yield Writer(file, shapes, rows)
-        note = {"sha256": sha256_of(path), "size": size, "rows": rows, "about": about}
+        note = {"sha256": digests[0], "size": size, "rows": rows, "about": about}
         publish_json(
             self.folder / f"{key}.json", {**note, "shapes": [{"shape": s.shape, "dtype": s.dtype} for s in shapes]}
         )
@@ -175,23 +178,25 @@ class FeatureStore:
     def damaged(self) -> list[Path]:
         """Read every file again; return those that are not what was written."""
         found = []
-        for note in sorted(self.folder.glob("*.json")):
+        for path in sorted(self.folder.glob("*.safetensors")):
+            note = path.with_suffix(".json")
+            if not (os.access(note, os.R_OK) and os.access(path, os.R_OK)):
+                continue  # being published or removed just now, or someone else's
             entry = _entry(note)
-            if (entry is None or sha256_of(entry.path) != entry.sha256) and note.exists():
-                found.append(note.with_suffix(".safetensors"))
+            if entry is None or sha256_of(path) != entry.sha256:
+                found.append(path)
         return found
 
     def prune(self, limit: int, room: int = 0) -> list[Entry]:
-        """Remove what is not whole, and entries, those used longest ago first, until all take `limit` bytes at most
-        and the disk has `room` more."""
+        """Remove entries, those used longest ago first, until all take `limit` bytes at most and the disk has `room`
+        more; and what writers that died left behind. Returns what is removed."""
         entries = self.entries()
-        whole = {entry.key for entry in entries}
-        for data in self.folder.glob("*.safetensors"):
-            # A file without its note is being published just now, or was when its writer died.
-            if data.stem not in whole and _age(data) > 3600:
-                data.unlink(missing_ok=True)
-        for left in left_behind(self.folder):
-            left.unlink(missing_ok=True)
+        data, notes = ({file.stem: file for file in self.folder.glob(f"*.{end}")} for end in ("safetensors", "json"))
+        halves = [(data | notes)[key] for key in data.keys() ^ notes.keys()]
+        for left in (*halves, *left_behind(self.folder)):
+            if _age(left) > 3600:  # else it may be published or removed just now, in a container as well
+                with suppress(OSError):
+                    left.unlink()
         total = sum(entry.size for entry in entries) + sum(_size(file) for file in self.folder.glob(".*.tmp"))
         free = shutil.disk_usage(self.folder).free if entries else room
         limit = min(limit, total - max(0, room - free))
@@ -199,16 +204,20 @@ class FeatureStore:
         for entry in entries:
             if total <= limit:
                 break
-            self.remove(entry.path)
-            removed.append(entry)
-            total -= entry.size
+            if self.remove(entry.path):
+                removed.append(entry)
+                total -= entry.size
         return removed
 
-    def remove(self, path: Path) -> None:
-        """Take the entry with this file away: its note first, so that it is never taken for whole."""
-        with suppress(OSError):  # someone else's, who lets others read
+    def remove(self, path: Path) -> bool:
+        """Take the entry with this file away: its note first, so that it is never taken for whole. False when it stays,
+        being someone else's, who lets others read."""
+        try:
             path.with_suffix(".json").unlink(missing_ok=True)
             path.unlink(missing_ok=True)
+        except OSError:
+            return False
+        return True
 
 
 def _header(shapes: Sequence[Shape], rows: int) -> bytes:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from ft.feature_reuse import find_shallower, padded_rows
-from ft.feature_store import Entry, FeatureStore, Shape, Tensors
+from ft.feature_store import Entry, FeatureStore, NotKept, Shape, Tensors
 from ft.images import network_input
 from ft.job import Job
 from ft.kept_images import (
@@ -82,6 +82,7 @@ def get_features(proved: Proved, promise: Promise, job: Job) -> Features:
         "batch_size": batch_size,
         "channels_last": machine.channels_last,
         "device": torch.device(machine.device).type,
+        "threads": torch.get_num_threads() if promise == "exact" else "any",
         "processor": torch.backends.cpu.get_cpu_capability() if machine.device == "cpu" else platform.machine(),
     }
     parts = image_parts(job)
@@ -110,7 +111,12 @@ def _pixels(store: FeatureStore, proved: Proved, parts: tuple[Part, Part], job: 
     size = 3 * job.preprocessing.crop_size**2 * parts[0].rows
     if size + proved.cut.bytes * sum(part.rows for part in parts) > job.config.cache.disk_gb * 1e9:
         return None, 0
-    return get_images(store, parts[0], job)
+    try:
+        pixels, decoded = get_images(store, parts[0], job)
+    except NotKept:
+        return None, 0
+    mapped = find_images(store, parts[0], job, check=False)  # few of them are read, and memory is for features
+    return pixels if mapped is None else mapped, decoded
 
 
 def _kept(

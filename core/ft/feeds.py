@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from typing import Any, Protocol
 
 import torch
@@ -109,7 +110,7 @@ def _feature_feed(module: nn.Module, prefix: FrozenPrefix, plan: Plan, job: Job)
     )
     job.display.features_ready(cost.computed, cost.decoded, cost.seconds)
     idle = needed_no_more(module, proved.halves) if proved.any_size else frozenset[str]()
-    return FeatureFeed(proved, features, cost, idle, job)
+    return FeatureFeed(replace(proved, trial=None), features, cost, idle, job)
 
 
 def _kept_image_feed(module: nn.Module, cache: CachePlan, job: Job, started: float) -> ImageFeed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from ft.backbone import BuiltBackbone, build_backbone
@@ -62,6 +62,8 @@ def prepare(
     with which it `stopped`, and what was selected in it stands until its freeze is changed.
     """
     machine = choose_machine(config.machine, fp32=config.cache.promise in ("exact", "close"))
+    if stopped is not None and config.machine.precision == "auto":
+        machine = replace(machine, precision=stopped.read_json("plan.json")["precision"])
     data = load_data(config, plugins)
     if stopped is not None:
         tensors = "random"

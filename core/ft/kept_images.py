@@ -18,12 +18,12 @@ import torch
 import torchvision
 
 from ft.data import Item
-from ft.feature_store import FeatureStore, Shape
+from ft.feature_store import FeatureStore, NotKept, Shape
 from ft.images import ImageDataset, Transform, eval_transform, train_transform
 from ft.job import Job
 from ft.loaders import Batch, epoch_batches, make_loader, spans
 
-STORE_FORMAT = 3
+STORE_FORMAT = 4
 _WRITTEN_AT_ONCE = 32
 
 
@@ -97,12 +97,15 @@ def key_of(about: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def find_images(store: FeatureStore, part: Part, job: Job) -> torch.Tensor | None:
-    """Return a part's decoded images [rows, 3, S, S] in uint8, mapped from their file, if the store has them."""
+def find_images(store: FeatureStore, part: Part, job: Job, check: bool = True) -> torch.Tensor | None:
+    """Return a part's decoded images [rows, 3, S, S] in uint8, mapped from their file, if the store has them.
+
+    Without `check` the file's digest, for which all of it is read, is not compared.
+    """
     entry = store.find(key_of(_about_decoded(part, job)))
     if entry is None:
         return None
-    found = store.read(entry, in_memory=False)
+    found = store.read(entry, in_memory=False, check=check)
     if found is None:
         job.display.warn(f"images in {entry.path} were damaged or are gone, and are decoded anew")
         return None
@@ -133,12 +136,18 @@ def some_training_images(store: FeatureStore, job: Job, count: int) -> tuple[tor
     whole, _ = image_parts(job)
     order = torch.randperm(len(whole.items), generator=torch.Generator().manual_seed(0)).tolist()
     rows = [order[i % len(order)] for i in range(count)]
-    kept = find_images(store, whole, job)
-    if kept is not None:
-        return kept[rows], rows, 0
     some = replace(whole, name="proof", items=[whole.items[row] for row in rows], views=1)
-    pixels, decoded = get_images(store, some, job)
-    return pixels, [] if whole.random else rows, decoded
+    told = [] if whole.random else rows
+    if (pixels := find_images(store, some, job)) is not None:
+        return pixels, told, 0
+    if (kept := find_images(store, whole, job, check=False)) is not None:
+        return kept[rows], rows, 0
+    try:
+        pixels, decoded = get_images(store, some, job)
+        return pixels, told, decoded
+    except NotKept:
+        batches = decoded_batches(some, count, job, "proof images")
+        return torch.cat([pixels for _, pixels in batches]), told, count
 
 
 def kept_batches(pixels: torch.Tensor, part: Part, job: Job, shuffle: bool) -> KeptImages:

@@ -157,10 +157,9 @@ def make_plan(
 def _recipe(config: Config) -> dict[str, Any]:
     told = {"epochs", "lr", "head_lr", "lr_decay", "weight_decay"}  # by the groups, or the number of steps
     training = config.training.model_dump(mode="json", exclude={*told, "auto_batch"})
+    components = config.model_dump(mode="json", include={"backbone", "head"})
     return {
-        # Without secrets, as in the config.yaml that a run goes on from.
-        "backbone.settings": without_secrets(config.backbone.settings),
-        "head.settings": without_secrets(config.head.settings),
+        **without_secrets(components),  # as in the config.yaml that a run goes on from
         "seed": config.seed,
         "images.fit": config.images.fit,
         "images.views": config.images.views,

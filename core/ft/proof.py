@@ -154,4 +154,4 @@ def _trial(
     if not rows:
         return None
     with torch.inference_mode():
-        return Trial(rows, prefix(images), tolerance)
+        return Trial(rows, prefix(images.clone()), tolerance)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import subprocess
+import sys
 from collections import namedtuple
 from pathlib import Path
 
@@ -11,8 +14,9 @@ import pytest
 import torch
 
 from ft.errors import FtError
-from ft.feature_store import _DTYPES, FeatureStore, Shape
+from ft.feature_store import _DTYPES, FeatureStore, NotKept, Shape
 from ft.prefix.cut import KEEPABLE
+from mapped import file_behind, needs_maps
 
 ROWS = 6
 SHAPES = [Shape((4,), "float32"), Shape((2, 3), "bfloat16")]
@@ -45,6 +49,14 @@ def test_rows_come_back_as_they_were(store: FeatureStore, in_memory: bool) -> No
     found = store.read(entry, in_memory)
     assert found is not None
     assert all(torch.equal(one, other) for one, other in zip(found, rows(0), strict=True))
+
+
+@needs_maps
+@pytest.mark.parametrize("in_memory", [True, False], ids=["copied", "mapped"])
+def test_features_are_in_memory_or_in_the_file_as_was_asked(store: FeatureStore, in_memory: bool) -> None:
+    put(store, "a")
+    entry, found = store.read_written("a", in_memory)
+    assert {file_behind(tensor.data_ptr()) for tensor in found} == {"" if in_memory else str(entry.path)}
 
 
 def test_a_cut_has_no_type_that_is_not_kept() -> None:
@@ -109,10 +121,69 @@ def test_what_a_killed_writer_left_is_no_entry_and_goes(store: FeatureStore) -> 
     assert store.entries() == []
     left = store.folder / ".b.safetensors.000000-1-000000-000000.tmp"  # killed while it wrote, long ago
     left.write_bytes(b"half")
+    store.prune(10**6)
+    assert len(list(store.folder.iterdir())) == 2  # their writers may be at work
     for path in (entry.path, left):
         os.utime(path, (1, 1))
     store.prune(10**6)
     assert not list(store.folder.iterdir())
+
+
+HALF = """
+import sys, time, torch
+from pathlib import Path
+from ft.feature_store import FeatureStore, Shape
+with FeatureStore(10**6, Path(sys.argv[1])).write("a", [Shape((4,), "float32")], 6, {}) as writer:
+    writer.put(0, (torch.zeros(3, 4),))
+    print("half", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_writer_that_is_killed_leaves_nothing_that_is_taken_for_whole(store: FeatureStore) -> None:
+    writer = subprocess.Popen([sys.executable, "-c", HALF, str(store.folder)], stdout=subprocess.PIPE, text=True)
+    assert writer.stdout is not None
+    with writer:
+        assert writer.stdout.readline() == "half\n"
+        writer.kill()
+    (left,) = store.folder.iterdir()
+    assert store.find("a") is None
+    assert store.entries() == store.damaged() == []
+    os.utime(left, (1, 1))
+    put(store, "b")  # whoever writes an hour later cleans up
+    assert {path.stem for path in store.folder.iterdir()} == {"b"}
+
+
+MANY = """
+import sys, torch
+from pathlib import Path
+from ft.feature_store import FeatureStore, Shape
+limit, folder, worker = int(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+store, found = FeatureStore(limit, folder), 0
+for number in range(60):
+    value = (number + worker) % 4
+    with store.write(f"key{value}", [Shape((50,), "float32")], 20, {}) as writer:
+        for row in range(0, 20, 5):
+            writer.put(row, (torch.full((5, 50), float(value)),))
+    for other in range(4):
+        entry = store.find(f"key{other}")
+        tensors = store.read(entry, in_memory=number % 2 == 0) if entry is not None else None
+        if tensors is not None:
+            assert (tensors[0] == other).all(), f"key{other} holds something else"
+            found += 1
+print(found)
+"""
+
+
+def test_several_processes_write_read_and_make_room_at_once(store: FeatureStore) -> None:
+    limit = 3 * (20 * 50 * 4 + 200)  # of four keys three fit
+    command = [sys.executable, "-c", MANY, str(limit), str(store.folder)]
+    processes = [subprocess.Popen([*command, str(worker)], stdout=subprocess.PIPE, text=True) for worker in range(3)]
+    found = [int(process.communicate(timeout=120)[0]) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0]
+    assert min(found) > 60  # what others wrote, too, is read
+    assert store.damaged() == []
+    assert not [path for path in store.folder.iterdir() if path.name.startswith(".")]
 
 
 def test_what_was_used_longest_ago_makes_room(store: FeatureStore) -> None:
@@ -132,6 +203,30 @@ def test_a_disk_that_is_full_makes_old_entries_go(store: FeatureStore, monkeypat
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr("ft.feature_store.shutil.disk_usage", lambda _: usage(10 * size, 0, size // 2))
     assert [entry.key for entry in store.prune(10**6, room=size)] == ["a"]
+
+
+def test_a_cache_that_can_only_be_read_is_read(store: FeatureStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(store, "a")
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("ft.feature_store.os.utime", refuse)
+    monkeypatch.setattr(Path, "unlink", lambda *_, **__: refuse())
+    entry = store.find("a")
+    assert entry is not None
+    assert store.read(entry, in_memory=True) is not None
+    assert store.prune(0) == []
+    assert not store.remove(entry.path)
+
+
+def test_no_room_is_said_before_anything_is_computed(store: FeatureStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(store, "a")
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr("ft.feature_store.shutil.disk_usage", lambda _: usage(10**6, 10**6, 10))
+    monkeypatch.setattr(FeatureStore, "remove", lambda *_: False)  # someone else's
+    with pytest.raises(NotKept, match=r"has no room for 0\.0 GB"), store.write("b", SHAPES, ROWS, {}):
+        raise AssertionError("nothing may be computed")
 
 
 def test_obstacles_are_said_beforehand(store: FeatureStore, tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from ft.proof import NotProved
 from ft.report import Report
 from ft.runs import Run
 from ft.signals import StopAsked
+from mapped import file_behind, needs_maps
 from stopping import StopAt
 
 MakeConfig = Callable[..., Config]
@@ -88,6 +89,38 @@ def test_a_cached_run_equals_an_uncached_one_in_every_bit(
         assert "depends" in cached.report.cache.reason or "differently" in cached.report.cache.reason
     else:
         assert (cached.report.cache.promise, cached.report.cache.computed) == ("exact", 16), cached.report.cache.reason
+
+
+MINE = """
+from ft import FreezeStrategy
+
+def select(backbone, argument, settings):
+    return {name for name in backbone.parameter_names() if name.startswith(("scale", "stem", "layer1.0"))}
+
+Mine = FreezeStrategy("mine", "A third party's", select=select)
+"""
+
+
+@pytest.mark.parametrize("views", [None, 2])
+@pytest.mark.parametrize(
+    "freeze", ["bitfit", "fisher:1", "type:conv", "until:layer1", "depth:-1", "regex:(scale|stem|layer2).*", "mine"]
+)
+def test_whatever_a_strategy_freezes_a_cached_run_equals_an_uncached_one(
+    freeze: str, views: int | None, tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.py").write_text(MINE)
+    keys = {
+        "freeze": [f"{tmp_path}/mine.py:Mine" if freeze == "mine" else freeze],
+        "images__augment": "standard" if views else "none",
+        "images__views": views,
+        "training__epochs": 2 * (views or 1),
+    }
+    plain = Ended(tiny_config(run_dir=tmp_path / "plain", cache__promise="off", **keys), plugins)
+    cached = Ended(
+        tiny_config(run_dir=tmp_path / "cached", cache__promise="exact", cache__memory_gb=0.0, **keys), plugins
+    )
+    assert_same(plain, cached)
+    assert cached.report.cache.promise == "exact"
 
 
 @pytest.mark.parametrize("augment", ["flip", "standard", "strong"])
@@ -199,7 +232,10 @@ def test_a_cached_run_that_was_stopped_and_resumed_equals_an_uncached_one(
 
 
 @pytest.mark.parametrize("promise", ["close", "fast"])
-def test_looser_promises_come_near(promise: str, tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path) -> None:
+def test_looser_promises_come_near(
+    promise: str, tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ft.caching.has_fast_bf16", lambda _: True)  # emulated where it is not
     keys = {"freeze": ["all"], "training__epochs": 3}
     plain = Ended(
         tiny_config(run_dir=tmp_path / "plain", cache__promise="off", images__augment="none", **keys), plugins
@@ -422,8 +458,30 @@ def test_a_promise_that_cannot_be_kept_is_an_error_when_it_was_demanded(
 ) -> None:
     with pytest.raises(FtError, match=r"--cache exact is not possible: augmentation 'standard'.*--views"):
         planned(tiny_config, plugins, freeze=["until:stem"], cache__promise="exact")
-    with pytest.raises(FtError, match="--cache exact promises fp32"):
-        planned(tiny_config, plugins, freeze=["all"], cache__promise="exact", machine__precision="bf16")
+    for promise in ("exact", "close"):
+        with pytest.raises(FtError, match=f"--cache {promise} promises fp32"):
+            planned(tiny_config, plugins, freeze=["all"], cache__promise=promise, machine__precision="bf16")
+
+
+def test_auto_says_which_promise_it_took_and_a_lesser_one_than_demanded_is_said(
+    tiny_config: MakeConfig, plugins: Plugins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fast = planned(tiny_config, plugins, freeze=["all"], machine__precision="bf16")
+    assert (fast.promise, fast.reason) == ("fast", "bf16, folded; chosen because the run is in bf16")
+    exact = planned(tiny_config, plugins, freeze=["all"])
+    assert (exact.promise, exact.reason) == ("exact", "fp32, bit for bit; chosen because the run is in fp32")
+    monkeypatch.setattr("ft.caching.has_fast_bf16", lambda _: False)
+    close = planned(tiny_config, plugins, freeze=["all"], cache__promise="fast")
+    assert (close.promise, close.reason) == (
+        "close",
+        "fp32, folded; not fast, because bf16 is emulated on this processor, which is slower",
+    )
+
+
+@pytest.mark.parametrize("promise", ["exact", "close"])
+def test_a_promise_of_fp32_makes_the_run_fp32(promise: str, tiny_config: MakeConfig, plugins: Plugins) -> None:
+    config = tiny_config(freeze=["all"], cache__promise=promise, machine__precision="auto")
+    assert prepare(config, plugins, Display()).plan.precision == "fp32"
 
 
 def test_only_a_head_that_trains_alone_does_without_augmentation_by_itself(
@@ -470,16 +528,7 @@ def test_where_features_came_from_is_in_the_report(tiny_config: MakeConfig, plug
     assert os.listdir(Path(os.environ["FT_CACHE"]) / "features")
 
 
-def file_behind(address: int) -> str:
-    """The file that this process has mapped at an address; "" where memory is its own."""
-    for line in Path("/proc/self/maps").read_text().splitlines():
-        start, end = (int(part, 16) for part in line.split()[0].split("-"))
-        if start <= address < end:
-            return line.split(maxsplit=5)[5] if line.count("/") else ""
-    return ""
-
-
-@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux tells what a process has mapped")
+@needs_maps
 def test_what_is_computed_once_leaves_memory_while_the_rest_trains(
     tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -266,6 +266,20 @@ def test_a_config_that_was_edited_changes_the_freeze_too(tiny_config: MakeConfig
     assert differing(model_of(run), model_of(whole)) == set()
 
 
+@pytest.mark.parametrize(("first", "then"), [("exact", "off"), ("off", "fast")])
+def test_the_precision_stays_as_the_run_began_when_the_cache_changes(
+    first: str, then: str, tiny_config: MakeConfig, plugins: Plugins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ft.devices.has_fast_bf16", lambda _: True)
+    monkeypatch.setattr("ft.caching.has_fast_bf16", lambda _: True)
+    keys = {"freeze": ["all"], "machine__precision": "auto", "cache__promise": first}
+    run = stopped(tiny_config(**keys), plugins, "epoch 2/2", 4)
+    before = run.read_json("plan.json")["precision"]
+    assert before == ("fp32" if first == "exact" else "bf16")
+    go_on(run, plugins, **{"cache.promise": then})
+    assert run.read_json("plan.json")["precision"] == before
+
+
 def test_a_run_without_a_checkpoint_begins_with_the_new_freeze(tiny_config: MakeConfig, plugins: Plugins) -> None:
     run = stopped(tiny_config(freeze=["until:stem"]), plugins, "epoch 1/2", 1)
     (run.path / "last.pt").unlink()  # as if the process had been killed

@@ -238,7 +238,10 @@ def test_what_cannot_be_solved_is_said(
         finetune(tiny_config(**{**KEYS, **keys}), plugins, Display())
 
 
-def test_features_kept_in_bf16_can_be_solved_on(tiny_config: MakeConfig, plugins: Plugins) -> None:
+def test_features_kept_in_bf16_can_be_solved_on(
+    tiny_config: MakeConfig, plugins: Plugins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ft.caching.has_fast_bf16", lambda _: True)  # emulated where it is not
     _, report = finetune(
         tiny_config(**{**KEYS, "cache__promise": "fast", "machine__precision": "bf16"}), plugins, Display()
     )

@@ -60,9 +60,7 @@ def prune(limit_gb: float | None, damaged: bool) -> None:
         if limit_gb is not None:
             raise FtError("--damaged and --to are two ways to choose what goes; give one of them")
         found = store.damaged()
-        for path in found:
-            store.remove(path)
-        click.echo(f"removed {len(found)} damaged entries")
+        click.echo(f"removed {sum(map(store.remove, found))} damaged entries")
         return
     removed = store.prune(int((limit_gb or 0) * 1e9))
     click.echo(f"removed {len(removed)} entries, {size(sum(entry.size for entry in removed))}")

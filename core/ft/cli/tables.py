@@ -188,12 +188,15 @@ def _cache_lines(plan: Plan) -> list[tuple[str, str]]:
 def _memory(ready: Prepared) -> str:
     """What stays in memory while the network trains; what a step computes comes on top."""
     plan, cache = ready.plan, ready.plan.cache
-    states = {"adamw": 2, "sgd": int(ready.config.training.momentum > 0), "lbfgs": 20}
-    learning = 4 * plan.trainable_numel * (1 + states[ready.config.training.optimizer])
-    parts = [
-        f"{size(4 * (plan.frozen_numel + plan.trainable_numel))} of weights",
-        f"{size(learning)} of gradients and optimizer state",
-    ]
+    training = ready.config.training
+    parts = [f"{size(4 * (plan.frozen_numel + plan.trainable_numel))} of weights"]
+    if training.optimizer == "lbfgs":
+        rows, width = plan.images["train"] * cache.views, plan.trainable_numel // len(plan.classes)
+        rank = min(rows, width)  # of the features, all in float64, beside a Hessian and its factor
+        parts.append(f"{size(8 * (rows * rank + 2 * rank**2))} to fit the head")
+    else:
+        states = {"adamw": 2, "sgd": int(training.momentum > 0)}[training.optimizer]
+        parts.append(f"{size(4 * plan.trainable_numel * (1 + states))} of gradients and optimizer state")
     if cache.keeps == "features":
         parts[0] += " (what is computed once leaves memory then)"
     if cache.keeps != "nothing" and cache.kept == "memory":

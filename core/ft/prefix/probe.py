@@ -16,8 +16,9 @@ import torch
 from torch import fx, nn
 from torch.utils._pytree import tree_flatten
 
+from ft.memory import is_out_of_memory
 from ft.prefix.digest import tensor_bytes
-from ft.prefix.graph import evaluating, random_state_kept
+from ft.prefix.graph import evaluating, first_line, random_state_kept
 from ft.prefix.layout import layout_of
 from ft.prefix.observe import Observed
 from ft.prefix.split import Halves
@@ -46,7 +47,7 @@ def distance(one: Tensors, other: Tensors) -> float:
     for a, b in zip(one, other, strict=True):
         if a.shape != b.shape or not torch.equal(a.isfinite(), b.isfinite()):
             return math.inf
-        x, y = a[a.isfinite()].double(), b[b.isfinite()].double()
+        x, y = a[a.isfinite()].cpu().double(), b[b.isfinite()].cpu().double()
         apart = float((x - y).norm())
         if apart > 0 and not a.is_floating_point():
             return math.inf
@@ -79,7 +80,7 @@ def probe_batch_invariance(
     (`run_padded`).
     """
     with torch.inference_mode():
-        expected = prefix(images)
+        expected = prefix(images.clone())  # a network may write to its input
         for name, rows in _trials(len(images), batch_sizes):
             found = prefix(_take(images, rows))
             if not all(same_bits(e[rows], f) for e, f in zip(expected, found, strict=True)):
@@ -122,10 +123,15 @@ def probe_loosely(
     last = len(images) - 1
     rows = torch.tensor([last, last, last - 1])
     with torch.inference_mode():
-        expected = prefix(images)
+        expected = prefix(images.clone())  # a network may write to its input
         if distance(prefix(_take(images, rows)), tuple(tensor[rows] for tensor in expected)) > ROUNDING:
             return "depends on the images that share its batch"
-        apart = distance(prepared(images), expected)
+        try:
+            apart = distance(prepared(images.clone()), expected)
+        except RuntimeError as error:  # the network's own code fixes a type, which rounding changes
+            if is_out_of_memory(error):
+                raise
+            return f"is not computed in its prepared form ({first_line(error)})"
     if apart > tolerance:
         return f"is {apart:.1%} off once it is folded and rounded, and {tolerance:.0%} are expected"
     return None
@@ -139,10 +145,10 @@ def probe_validation(module: nn.Module, halves: Halves, images: torch.Tensor, to
     suffix = halves.suffix_eval
     assert suffix is not None
     with torch.inference_mode():
-        kept = halves.prefix(images)  # in the modes that features are computed in
+        kept = halves.prefix(images.clone())  # in the modes that features are computed in
     with evaluating(module), torch.no_grad():
         with random_state_kept(), _buffers_kept(module):
-            whole = module(images)
+            whole = module(images.clone())
         with random_state_kept(), _buffers_kept(module):
             found = suffix(tuple(tensor.clone() for tensor in kept))
     alike = same_bits(whole, found) if tolerance == 0 else distance((found,), (whole,)) <= tolerance
@@ -171,11 +177,11 @@ def probe_equality(module: nn.Module, halves: Halves, images: torch.Tensor) -> s
     Outputs, gradients of trainable parameters and changed buffers are compared, in the modes the module is in; its
     buffers, gradients and all generators are left as they were.
     """
-    whole = _step(module, lambda: module(images))
+    whole = _step(module, lambda: module(images.clone()))
 
     def through_halves() -> Any:
         with torch.inference_mode():
-            kept = halves.prefix(images)
+            kept = halves.prefix(images.clone())
         return halves.suffix(tuple(tensor.clone() for tensor in kept))
 
     parts = _step(module, through_halves)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn.utils import parametrize
+from torchvision.ops import StochasticDepth
 
 from ft.prefix.find import FrozenPrefix, find_prefix, split_module
 from ft.prefix.probe import probe_equality
@@ -98,6 +99,11 @@ def test_a_parameter_under_two_names_is_trainable_when_one_of_them_is() -> None:
 @pytest.mark.parametrize("dropout", [nn.Dropout(0.5), nn.Dropout2d(0.1)])
 def test_active_dropout_stops_the_prefix(dropout: nn.Module) -> None:
     assert barriers(frozen_net(dropout)) == ["middle draws random numbers (aten.bernoulli_): cut moved before it"]
+
+
+def test_stochastic_depth_stops_the_prefix() -> None:
+    (barrier,) = barriers(frozen_net(StochasticDepth(0.2, "row")))
+    assert "draws random numbers (aten.bernoulli_): cut moved before it" in barrier
 
 
 @pytest.mark.parametrize("dropout", [nn.Dropout(0.5).eval(), nn.Dropout(0.0)])

@@ -98,6 +98,20 @@ def test_a_prepared_prefix_that_computes_something_else_is_noticed() -> None:
     assert re.fullmatch(r"is \d+\.\d% off once it is folded and rounded, and 10% are expected", found)
 
 
+def test_a_prepared_prefix_whose_code_fixes_a_type_is_noticed() -> None:
+    layer = nn.Conv2d(3, 4, 3).bfloat16()
+    found = probe_loosely(lambda x: (x.relu(),), lambda x: (layer(x.float()),), torch.randn(4, 3, 8, 8), 0.1)
+    assert found is not None
+    assert found.startswith("is not computed in its prepared form (RuntimeError")
+
+
+def test_a_network_that_writes_to_its_input_is_not_refused_for_it() -> None:
+    def prefix(images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return (images.mul_(2),)
+
+    assert probe_loosely(prefix, prefix, torch.randn(4, 3, 8, 8), 0.1) is None
+
+
 def test_what_is_not_finite_has_to_be_so_in_both() -> None:
     one, other = torch.tensor([1.0, float("nan")]), torch.tensor([1.0, 2.0])
     assert distance((one,), (one.clone(),)) == 0
