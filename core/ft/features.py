@@ -40,9 +40,9 @@ PASS_BATCH = 32
 class Features:
     """What crosses the cut, for every training image and view (row view * N + image) and every validation image.
 
-    `pixels` are the training images, where the features of a short batch are not these and have to be computed for it,
-    and there is room.
-    `computed` and `decoded` count the images (and views) that this took, `pass_seconds` how long, now or earlier.
+    `pixels` are the training images where the features of a short batch are not these and have to be computed for it;
+    None where not, or where there is no room for them. `computed` and `decoded` count the images (and views) that this
+    took, `pass_seconds` how long, now or earlier.
     """
 
     train: Tensors
