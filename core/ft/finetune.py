@@ -62,7 +62,7 @@ def prepare(
     with which it `stopped`, and what was selected in it stands until its freeze is changed.
     """
     machine = choose_machine(config.machine, fp32=config.cache.promise in ("exact", "close"))
-    if stopped is not None and config.machine.precision == "auto":
+    if stopped is not None and config.machine.precision == "auto":  # as the run began, also with another --cache
         machine = replace(machine, precision=stopped.read_json("plan.json")["precision"])
     data = load_data(config, plugins)
     if stopped is not None:

@@ -308,6 +308,22 @@ def test_a_last_image_that_joins_the_batch_before_it_changes_no_bit(
         assert (sizes, set(sizes), cached.report.cache.computed) == (wanted, {4}, 24)
 
 
+@pytest.mark.parametrize(("disk_gb", "again"), [(20.0, 0), (5e-6, 2 * 20)], ids=["room", "no room"])
+def test_a_short_batch_that_is_computed_anew_decodes_only_where_there_is_no_room_for_images(
+    disk_gb: float, again: int, tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path, decoded: list[Path]
+) -> None:
+    """20 images in batches of 19 are one batch of 20, in each of two epochs."""
+    keys = {"training__batch_size": 19, "freeze": ["all"], "training__optimizer": "sgd", "cache__disk_gb": disk_gb}
+    plain = Ended(tiny_config(run_dir=tmp_path / "plain", cache__promise="off", **keys), plugins)
+    first = Ended(tiny_config(run_dir=tmp_path / "first", cache__promise="exact", **keys), plugins)
+    assert first.report.cache.computed == 24
+    decoded.clear()
+    second = Ended(tiny_config(run_dir=tmp_path / "second", cache__promise="exact", **keys), plugins)
+    assert_same(plain, first)
+    assert_same(plain, second)
+    assert len(decoded) - second.report.cache.decoded == again
+
+
 def test_views_without_augmentation_are_kept_apart_from_no_views(
     tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path
 ) -> None:

@@ -231,11 +231,11 @@ def test_a_fit_that_has_not_converged_is_said(
     ],
     ids=str,
 )
-def test_what_cannot_be_solved_is_said(
+def test_the_plan_already_says_what_cannot_be_solved(
     keys: dict[str, Any], message: str, tiny_config: MakeConfig, plugins: Plugins
 ) -> None:
     with pytest.raises(FtError, match=message):
-        finetune(tiny_config(**{**KEYS, **keys}), plugins, Display())
+        prepare(tiny_config(**{**KEYS, **keys}), plugins, Display())
 
 
 def test_features_kept_in_bf16_can_be_solved_on(
@@ -246,21 +246,6 @@ def test_features_kept_in_bf16_can_be_solved_on(
         tiny_config(**{**KEYS, "cache__promise": "fast", "machine__precision": "bf16"}), plugins, Display()
     )
     assert report.cache.promise == "fast"
-
-
-@pytest.mark.parametrize(
-    ("keys", "message"),
-    [
-        ({"cache__promise": "auto", "training__mixup": 0.2}, "features computed once, and there are none: mixup"),
-        ({"head": {"use": "mlp", "hidden": [4]}}, "lbfgs fits a linear head, and more is left to train"),
-    ],
-    ids=str,
-)
-def test_the_plan_already_says_what_cannot_be_solved(
-    keys: dict[str, Any], message: str, tiny_config: MakeConfig, plugins: Plugins
-) -> None:
-    with pytest.raises(FtError, match=message):
-        prepare(tiny_config(**{**KEYS, **keys}), plugins, Display())
 
 
 def test_a_cut_that_exact_moved_away_from_the_head_is_said(

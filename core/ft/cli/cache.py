@@ -60,7 +60,7 @@ def prune(limit_gb: float | None, damaged: bool) -> None:
         if limit_gb is not None:
             raise FtError("--damaged and --to are two ways to choose what goes; give one of them")
         found = store.damaged()
-        click.echo(f"removed {sum(map(store.remove, found))} damaged entries")
+        click.echo(f"removed {sum(map(store.remove, found))} of {len(found)} damaged")
         return
     removed = store.prune(int((limit_gb or 0) * 1e9))
     click.echo(f"removed {len(removed)} entries, {size(sum(entry.size for entry in removed))}")
@@ -76,7 +76,7 @@ def verify() -> None:
     for path in damaged:
         click.echo(f"damaged: {path}")
     whole = sum(entry.path not in damaged for entry in store.entries())
-    click.echo(f"{whole} entries are whole, {len(damaged)} damaged")
+    click.echo(f"entries: {whole} whole, {len(damaged)} damaged")
     if damaged:
         raise FtError("remove what is damaged with: ft cache prune --damaged")
 

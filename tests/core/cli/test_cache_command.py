@@ -44,18 +44,18 @@ def test_list_shows_entries_the_one_used_longest_ago_first(ft: Ft, store: Featur
 
 
 def test_verify_finds_what_is_not_what_was_written_and_prune_removes_only_that(ft: Ft, store: FeatureStore) -> None:
-    assert ft("cache", "verify").output == "3 entries are whole, 0 damaged\n"
+    assert ft("cache", "verify").output == "entries: 3 whole, 0 damaged\n"
     flipped, cut, _ = (entry.path for entry in store.entries())
     content = bytearray(flipped.read_bytes())
     content[-1] ^= 1
     flipped.write_bytes(content)
     cut.write_bytes(cut.read_bytes()[:-7])
     result = ft("cache", "verify", fails=True)
-    assert f"damaged: {flipped}\ndamaged: {cut}\n1 entries are whole, 2 damaged" in result.output
+    assert f"damaged: {flipped}\ndamaged: {cut}\nentries: 1 whole, 2 damaged" in result.output
     assert "ft cache prune --damaged" in str(result.exception)
-    assert ft("cache", "prune", "--damaged").output == "removed 2 damaged entries\n"
+    assert ft("cache", "prune", "--damaged").output == "removed 2 of 2 damaged\n"
     assert keys(store) == "c"
-    assert ft("cache", "verify").output == "1 entries are whole, 0 damaged\n"
+    assert ft("cache", "verify").output == "entries: 1 whole, 0 damaged\n"
 
 
 def test_prune_removes_what_was_used_longest_ago(ft: Ft, store: FeatureStore) -> None:
