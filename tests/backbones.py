@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from threading import Lock
 
 import torch
 from torch import nn
@@ -124,6 +125,43 @@ class Centred(Small):
 
 def centred() -> Backbone:
     return replace(small(), module=Centred(), name="centred")
+
+
+class Checked(WithPooling):
+    """As WithPooling, but logits that are not finite are an error: what cannot be traced."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        logits = super().forward(images)
+        if not torch.isfinite(logits).all():
+            raise FloatingPointError("these logits are not finite")
+        return logits
+
+
+class Chunked(Checked):
+    """As Checked, eight images at a time."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.cat([super(Chunked, self).forward(part) for part in images.split(8)])
+
+
+class Locked(Checked):
+    """As Checked, with something inside that cannot be copied."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lock = Lock()
+
+
+def chunked() -> Backbone:
+    return replace(with_pooling(), module=Chunked(), name="chunked")
+
+
+def locked() -> Backbone:
+    return replace(with_pooling(), module=Locked(), name="locked")
+
+
+def checked() -> Backbone:
+    return replace(with_pooling(), module=Checked(), name="checked")
 
 
 def mixed_classifier() -> Backbone:

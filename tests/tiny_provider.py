@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from backbones import centred, mixed_classifier, small, with_aux, with_pooling
+from backbones import centred, checked, chunked, locked, mixed_classifier, small, with_aux, with_pooling
 from ft import Backbone, BackboneProvider
 
 BUILDERS = {
@@ -13,6 +13,9 @@ BUILDERS = {
     "with-aux": with_aux,
     "with-pooling": with_pooling,
     "centred": centred,
+    "checked": checked,
+    "chunked": chunked,
+    "locked": locked,
     "mixed": mixed_classifier,
 }
 

@@ -26,6 +26,7 @@ from ft.loaders import Loader, epoch_batches, make_loader, spans
 from ft.memory import give_back_freed_memory, is_out_of_memory
 from ft.plan import Plan
 from ft.prefix.find import FrozenPrefix
+from ft.prefix.sections import NotWhole
 from ft.prefix.split import needed_no_more
 from ft.proof import NotProved, Proved, prove
 from ft.signals import StopRequest
@@ -63,7 +64,7 @@ def open_feed(module: nn.Module, plan: Plan, prefix: FrozenPrefix | None, job: J
     if prefix is not None:
         try:
             return _feature_feed(module, prefix, plan, job)
-        except (NotProved, NotKept, RuntimeError, MemoryError) as error:
+        except (NotProved, NotWhole, NotKept, RuntimeError, MemoryError) as error:
             why = _why_not(error, job)
         job.display.warn(f"the frozen prefix is computed in every epoch after all: {why}")
         cache = keep_images(why, job.config, job.preprocessing.crop_size, cache.images)
@@ -82,7 +83,7 @@ def open_feed(module: nn.Module, plan: Plan, prefix: FrozenPrefix | None, job: J
 def _why_not(error: Exception, job: Job) -> str:
     """Why nothing is computed once although that was planned. Raises `error` where that is no reason to go on."""
     demanded = job.config.cache.promise != "auto"
-    if isinstance(error, NotProved) or (isinstance(error, NotKept) and not demanded):
+    if isinstance(error, NotProved | NotWhole) or (isinstance(error, NotKept) and not demanded):
         return str(error)
     if is_out_of_memory(error):
         return "memory runs out where it would be computed once"

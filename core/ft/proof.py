@@ -98,10 +98,15 @@ def prove(module: nn.Module, prefix: FrozenPrefix, plan: Plan, job: Job) -> tupl
     if promise == "exact":
         return _exactly(module, prefix, plan, images, rows, job), decoded
     halves = _halves(prefix)
-    prepared = prepare_prefix(halves.prefix, promise).to(job.machine.device)
+    try:
+        prepared = prepare_prefix(halves.prefix, promise).to(job.machine.device)
+    except TypeError as error:  # a lock, or an open file
+        raise NotProved(f"its layers cannot be copied ({error})") from error
     tolerance = ROUNDING_BF16 if promise == "fast" else ROUNDING
     _refuse(probe_loosely(halves.prefix, prepared, images, tolerance))
     _refuse(probe_validation(module, halves, images, ROUNDING))
+    if prefix.observed.graph.boundaries is not None:  # the network's own code also decides what a training step does
+        _refuse(probe_equality(module, halves, images))
     return Proved(halves, prefix.cut, prefix.observed, _trial(prepared, images, rows, tolerance)), decoded
 
 

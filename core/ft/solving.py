@@ -76,6 +76,11 @@ def solve(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
 
 def check_linear(prefix: FrozenPrefix) -> None:
     """Raise FtError when more than a linear layer is left to train behind the cut."""
+    if prefix.observed.graph.boundaries is not None:
+        raise FtError(
+            "--optimizer lbfgs fits a linear head, and in a network that cannot be traced nobody sees that no more is "
+            "left to train; use --optimizer adamw"
+        )
     suffix = split_module(prefix).suffix_eval
     with evaluating(prefix.observed.graph.original):
         if suffix is not None and linear_head(suffix) is None:

@@ -374,6 +374,42 @@ def test_a_network_that_looks_across_the_batch_keeps_no_features_of_other_batche
     assert "computed in every epoch after all" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("promise", ["exact", "close", "fast"])
+def test_a_network_that_cannot_be_traced_is_computed_once_up_to_a_module_boundary(
+    promise: str,
+    tiny_config: MakeConfig,
+    plugins: Plugins,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    keys = {"freeze": ["all"], "images__augment": "none"}
+    keys |= {"machine__precision": "bf16"} if promise == "fast" else {}
+    plain = Ended(tiny_config("checked", run_dir=tmp_path / "plain", cache__promise="off", **keys), plugins)
+    cached = Ended(tiny_config("checked", run_dir=tmp_path / "cached", cache__promise=promise, **keys), plugins)
+    if promise == "exact":
+        assert_same(plain, cached)
+    assert (cached.report.cache.computed, plain.report.cache.computed) == (24, 0)
+    assert "after all" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("network", "why"), [("chunked", "goes through a batch in parts"), ("locked", "its layers cannot be copied")]
+)
+def test_a_network_that_bears_no_module_boundary_after_all_ends_no_run(
+    network: str,
+    why: str,
+    tiny_config: MakeConfig,
+    plugins: Plugins,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    keys = {"freeze": ["all"], "images__augment": "none"}
+    plain = Ended(tiny_config(network, run_dir=tmp_path / "plain", cache__promise="off", **keys), plugins)
+    cached = Ended(tiny_config(network, run_dir=tmp_path / "cached", cache__promise="close", **keys), plugins)
+    assert_same(plain, cached)
+    assert why in capsys.readouterr().err
+
+
 def test_features_that_are_not_what_the_network_computes_are_computed_anew(
     tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

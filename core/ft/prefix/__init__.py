@@ -3,7 +3,8 @@
 Whatever a strategy freezes, part of the network computes the same for an image in every epoch. This package finds that
 part and proves what it can, in six steps that know nothing of data, training or the command line:
 
-1. `graph`     traces the module in the modes it will train in;
+1. `graph`     traces the module in the modes it will train in; where no tracer can follow it, `boundaries` finds the
+               layers at whose return it can be cut, and `sections` makes modules of what lies between;
 2. `observe`   runs every node on tensors without data and sees what it reads, writes, draws and costs;
 3. `legality`  marks the nodes that are frozen in every respect, and names the barriers;
 4. `cut`       describes the cheapest legal cut, which `choose` finds exactly, as a minimum cut;

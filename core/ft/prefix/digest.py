@@ -13,12 +13,13 @@ from torch import fx, nn
 def prefix_digest(prefix: fx.GraphModule) -> str:
     """SHA-256 (hex) over the prefix's graph, the settings of its layers, and the bytes of the tensors it uses.
 
-    Nothing outside the prefix enters: another head, or other weights behind the cut, give the same digest.
+    Nothing outside the prefix enters: another head, or other weights behind the cut, give the same digest. Where its
+    graph is not known, the operations that were seen stand for it.
     """
     digest = hashlib.sha256()
     for node in prefix.graph.nodes:
-        digest.update(f"{node.format_node()}\n".encode())
-        if node.op == "call_module":
+        digest.update(f"{node.format_node()} {node.meta.get('did')}\n".encode())
+        if node.op == "call_module" and "did" not in node.meta:
             for inner in prefix.get_submodule(str(node.target)).modules():
                 digest.update(f"{_settings(inner)}\n".encode())
     tensors = {**dict(prefix.named_parameters()), **dict(prefix.named_buffers())}
@@ -37,13 +38,14 @@ def _settings(layer: nn.Module) -> tuple[str, str, list[tuple[str, str]]]:
         if not base.__module__.startswith(("torch.", "builtins")):
             with suppress(OSError, TypeError, SyntaxError):  # written in a prompt, compiled, or being edited
                 source += inspect.getsource(base)
-    plain = [(name, repr(value)) for name, value in sorted(vars(layer).items()) if _is_plain(value)]
+    plain = [(name, repr(value)) for name, value in sorted(vars(layer).items()) if is_plain(value)]
     return f"{kind.__module__}.{kind.__qualname__} {layer!r}", source, plain
 
 
-def _is_plain(value: object) -> bool:
+def is_plain(value: object) -> bool:
+    """Whether a value is made of numbers, texts and types alone, and so equals another by what it says."""
     if isinstance(value, tuple | list):
-        return all(map(_is_plain, value))
+        return all(map(is_plain, value))
     return value is None or isinstance(value, bool | int | float | str | torch.dtype)
 
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
 
+from ft.prefix.boundaries import boundaries, record
 from ft.prefix.cut import choose_cut
-from ft.prefix.graph import NotTraceable, evaluating, to_graph
+from ft.prefix.graph import NotTraceable, evaluating, first_line, random_images, refuse_hooks, to_graph
 from ft.prefix.legality import mark
 from ft.prefix.observe import BATCH, Observed, observe
 from ft.prefix.probe import batch_sensitive, probe_batch_invariance
 from ft.prefix.records import Cut, NoCut, Price
+from ft.prefix.sections import graph_of_sections
 from ft.prefix.split import Halves, split
 
 
@@ -36,12 +38,18 @@ def find_prefix(
     """Return where to cut `module` when the parameters named `frozen` never change.
 
     The module is prepared as it will train: its modes set, its weights in `memory_format`. `image_shape` is [3, S, S].
+    What no tracer can follow, or only as one node that trains in part, is cut where one of its layers returns.
     """
+    price = price or Price()
     try:
-        observed = _look_at(module, image_shape, memory_format)
+        found = _cheapest(_look_at(module, image_shape, memory_format), frozen, price)
     except NotTraceable as error:
-        return NoCut(str(error))
-    return FrozenPrefix(choose_cut(observed, mark(observed, frozen), price or Price()), observed)
+        return _at_boundary(module, frozen, image_shape, price, memory_format) or NoCut(str(error))
+    if any(barrier.path in found.observed.graph.opaque for barrier in found.cut.barriers):
+        within = _at_boundary(module, frozen, image_shape, price, memory_format)
+        if within is not None and within.cut.seconds < found.cut.seconds:
+            return within
+    return found
 
 
 def steady(
@@ -72,15 +80,89 @@ def split_module(found: FrozenPrefix) -> Halves:
     module = found.observed.graph.original
     images = found.observed.facts[found.observed.graph.images.name].value
     memory_format = torch.contiguous_format if images.stride[-1] == 1 else torch.channels_last
+    paths = found.observed.graph.boundaries
     try:
         with evaluating(module):
-            in_eval = _look_at(module, images.shape[1:], memory_format)
+            if paths is None:
+                in_eval = _look_at(module, images.shape[1:], memory_format)
+            else:
+                in_eval = _look_between(module, paths, images.shape[1:], memory_format)
     except NotTraceable:
         in_eval = None
     return split(found.observed, found.cut, in_eval)
+
+
+def _cheapest(observed: Observed, frozen: Collection[str], price: Price) -> FrozenPrefix:
+    return FrozenPrefix(choose_cut(observed, mark(observed, frozen), price), observed)
+
+
+def _at_boundary(
+    module: nn.Module,
+    frozen: Collection[str],
+    image_shape: tuple[int, ...],
+    price: Price,
+    memory_format: torch.memory_format,
+) -> FrozenPrefix | None:
+    """The cheapest cut at a module boundary, None where there is none that is worth it."""
+    try:
+        refuse_hooks(module)
+        images = random_images(module, (BATCH, *image_shape), memory_format)
+        all_calls = boundaries(module, record(module, images))
+        # A block and its last layer often return the same thing: the block, which returns later, speaks for both.
+        paths = list({call.operations: path for path, call in all_calls.items()}.values())
+        cut = _cheapest(_look_between_most(module, paths, image_shape, memory_format), frozen, price).cut
+        last = [tensor.path for tensor in cut.tensors if tensor.path in paths]
+        if not last:
+            return None
+        # Of the chain, two links: each runs the network's own code once, so what has effects there has them once.
+        found = _cheapest(_look_between(module, last, image_shape, memory_format), frozen, price)
+    except NotTraceable:
+        return None
+    if found.cut.keeps_images:
+        return None
+    return replace(found, cut=replace(found.cut, barriers=cut.barriers))
 
 
 def _look_at(module: nn.Module, image_shape: tuple[int, ...], memory_format: torch.memory_format) -> Observed:
     device = next((parameter.device for parameter in module.parameters()), torch.device("cpu"))
     example = torch.empty((BATCH, *image_shape), device=device).to(memory_format=memory_format)
     return observe(to_graph(module, example), image_shape, memory_format)
+
+
+def _look_between_most(
+    module: nn.Module, paths: Sequence[str], image_shape: tuple[int, ...], memory_format: torch.memory_format
+) -> Observed:
+    """`module` between as many of the first boundaries as possible.
+
+    Code before a boundary may need what is not there once it is skipped. Behind a later boundary all of it is run
+    again, and more, so what fails there has failed for all later ones: bisect.
+    """
+    try:
+        return _look_between(module, paths, image_shape, memory_format)
+    except NotTraceable:
+        if not paths:
+            raise
+    works, fails = 0, len(paths)
+    best = _look_between(module, (), image_shape, memory_format)
+    while fails - works > 1:
+        middle = (works + fails) // 2
+        try:
+            best = _look_between(module, paths[:middle], image_shape, memory_format)
+        except NotTraceable:
+            fails = middle
+        else:
+            works = middle
+    return best
+
+
+def _look_between(
+    module: nn.Module, paths: Sequence[str], image_shape: tuple[int, ...], memory_format: torch.memory_format
+) -> Observed:
+    images = random_images(module, (BATCH, *image_shape), memory_format)
+    try:
+        graph = graph_of_sections(module, images, paths)
+    except NotTraceable:
+        raise
+    except Exception as error:  # of code that is not ours, which need not bear being copied
+        raise NotTraceable(first_line(error)) from error
+    return observe(graph, image_shape, memory_format)

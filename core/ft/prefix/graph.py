@@ -6,14 +6,14 @@ traced exactly as it stands: root in train mode, frozen modules in eval mode.
 
 A submodule stays one node, run as it is, when it carries hooks or parametrizations, when symbolic tracing fails inside
 it, or when its Python code draws random numbers that a trace would bake in. Where the root itself cannot be traced,
-torch.export is asked; where that fails too, `NotTraceable` says why.
+torch.export is asked; where that fails too, `NotTraceable` says why, and module boundaries are left (`boundaries`).
 """
 
 from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,6 +25,8 @@ from torch.nn.modules.module import _has_any_global_hook
 from torch.nn.utils.parametrize import is_parametrized
 from torch.utils._pytree import tree_unflatten
 
+from ft.prefix.digest import is_plain
+
 
 class NotTraceable(Exception):
     """The module's forward pass cannot be written as a graph that is known to compute the same."""
@@ -35,12 +37,14 @@ class Graph:
     """A module's forward pass. `module` shares every parameter, buffer and leaf module with `original`.
 
     `opaque` maps the paths of submodules that stayed one node, although they are no layers of torch, to the reason.
+    `boundaries` are the paths of the layers between whose returns its nodes lie, None where it could be traced.
     """
 
     original: nn.Module
     module: fx.GraphModule
     tracer: str
     opaque: dict[str, str] = field(default_factory=dict)
+    boundaries: tuple[str, ...] | None = None
 
     @property
     def nodes(self) -> list[fx.Node]:
@@ -55,10 +59,7 @@ class Graph:
 
 def to_graph(module: nn.Module, example: torch.Tensor) -> Graph:
     """Trace `module`, which takes a batch like `example` [N, 3, S, S]. Raises NotTraceable."""
-    if _has_any_global_hook():  # type: ignore[no-untyped-call]
-        raise NotTraceable("a hook is registered for all modules")
-    if has_hooks(module):
-        raise NotTraceable("the model itself has a hook")
+    refuse_hooks(module)
     opaque: dict[str, str] = {}
     while True:
         try:
@@ -67,6 +68,21 @@ def to_graph(module: nn.Module, example: torch.Tensor) -> Graph:
             if not error.path:
                 return _exported(module, example, str(error))
             opaque[error.path] = str(error)
+
+
+def random_images(module: nn.Module, shape: tuple[int, ...], memory_format: torch.memory_format) -> torch.Tensor:
+    """Images [N, 3, S, S] between 0 and 1 where, and of the type that, `module` takes; always the same."""
+    images = torch.rand(shape, generator=torch.Generator().manual_seed(0))
+    like = next((each for each in module.parameters() if each.is_floating_point()), images)
+    return images.to(like.device, like.dtype).contiguous(memory_format=memory_format)
+
+
+def refuse_hooks(module: nn.Module) -> None:
+    """Raise NotTraceable where someone hangs on the whole network, so that no part can run by itself."""
+    if _has_any_global_hook():  # type: ignore[no-untyped-call]
+        raise NotTraceable("a hook is registered for all modules")
+    if has_hooks(module):
+        raise NotTraceable("the model itself has a hook")
 
 
 def first_line(error: Exception) -> str:
@@ -150,6 +166,49 @@ def random_state_kept() -> Iterator[None]:
 
 
 @contextmanager
+def buffers_kept(module: nn.Module) -> Iterator[None]:
+    """A block after which the buffers of `module` hold what they held before."""
+    before = {name: buffer.clone() for name, buffer in module.named_buffers()}
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for name, buffer in module.named_buffers():
+                buffer.copy_(before[name])
+
+
+@contextmanager
+def attributes_kept(module: nn.Module) -> Iterator[None]:
+    """A block after which every layer of `module` has the attributes that it had: a forward pass may set some."""
+    before = [(held, dict(held)) for inner in module.modules() for held in _attributes(inner)]
+    try:
+        yield
+    finally:
+        for held, content in before:
+            held.clear()
+            held.update(content)
+
+
+def attributes_of(layer: nn.Module) -> dict[str, Any]:
+    """What a layer's attributes are: its own, its parameters, its buffers and the layers in it."""
+    return {name: value for held in _attributes(layer) for name, value in held.items()}
+
+
+def remembered(before: Mapping[str, Any], after: Mapping[str, Any]) -> str | None:
+    """The first attribute that a forward pass set to more than a tensor that it had computed: a state in Python."""
+    for name, value in after.items():
+        known = before.get(name)
+        alike = value is known or (is_plain(value) and is_plain(known) and value == known)
+        if not alike and not isinstance(value, torch.Tensor | fx.Proxy):
+            return name
+    return None
+
+
+def _attributes(layer: nn.Module) -> list[dict[str, Any]]:
+    return [vars(layer), layer._parameters, layer._buffers, layer._modules]
+
+
+@contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
     """A block in which `module` is in eval mode; afterwards each of its layers has its own mode again."""
     modes = {inner: inner.training for inner in module.modules()}
@@ -162,16 +221,14 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 
 
 def _symbolic(module: nn.Module, opaque: dict[str, str]) -> fx.GraphModule:
-    attributes = set(vars(module))
-    try:
-        with random_state_kept(), _innermost(""):
-            graph = _Tracer(opaque).trace(module)
-            traced = fx.GraphModule(module, graph)
-    finally:
-        # The tracer leaves tensors that forward makes from constants on the module itself; the graph has its own.
-        for name in set(vars(module)) - attributes:
-            if name.startswith("_tensor_constant"):
-                delattr(module, name)
+    # The tracer leaves tensors that forward makes from constants on the module; the graph has its own.
+    with attributes_kept(module), random_state_kept(), _innermost(""):
+        before = {path: attributes_of(inner) for path, inner in module.named_modules()}
+        graph = _Tracer(opaque).trace(module)
+        traced = fx.GraphModule(module, graph)
+        for path, attributes in before.items():
+            if (changed := remembered(attributes, attributes_of(module.get_submodule(path)))) is not None:
+                raise _Untraceable(path, f"changes its own {changed}")
     required = [node for node in graph.nodes if node.op == "placeholder"]
     if len(required) != 1:
         raise _Untraceable("", f"forward takes {len(required)} arguments")
@@ -188,6 +245,7 @@ def _exported(module: nn.Module, example: torch.Tensor, symbolic_reason: str) ->
             traced = torch.export.export(module, (example,), dynamic_shapes=dynamic).module(check_guards=False)
             if python_random_state() != before:
                 raise NotTraceable("its forward pass draws random numbers in Python")
+            _refuse_state(module, example)
     except NotTraceable:
         raise
     except Exception as error:
@@ -197,6 +255,18 @@ def _exported(module: nn.Module, example: torch.Tensor, symbolic_reason: str) ->
     assert isinstance(traced, fx.GraphModule)
     _unpack(traced)
     return Graph(module, _sharing(module, traced), "torch.export")
+
+
+def _refuse_state(module: nn.Module, example: torch.Tensor) -> None:
+    """Raise NotTraceable where the second forward pass leaves other attributes than the first: an export has none."""
+    images = torch.zeros_like(example)
+    with attributes_kept(module), buffers_kept(module), torch.no_grad():
+        module(images)
+        before = {path: attributes_of(inner) for path, inner in module.named_modules()}
+        module(images)
+        for path, attributes in before.items():
+            if (changed := remembered(attributes, attributes_of(module.get_submodule(path)))) is not None:
+                raise NotTraceable(f"its forward pass changes its own {changed}")
 
 
 def _sharing(module: nn.Module, traced: fx.GraphModule) -> fx.GraphModule:

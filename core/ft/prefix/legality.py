@@ -1,8 +1,9 @@
 """Which nodes may be computed once.
 
 A node is frozen when everything it needs is, and it holds no trainable parameter (also through tied storage), draws no
-random number, takes no statistic of a batch, changes no stored tensor, reads none that another node changes, and nobody
-has hooked into it or parametrized it. A node that breaks one of these while all it needs is frozen is a barrier.
+random number, takes no statistic of a batch, lets no value decide what Python does, changes no stored tensor, reads
+none that another node changes, and nobody has hooked into it or parametrized it. A node that breaks one of these while
+all it needs is frozen is a barrier.
 
 What a node needs is more than its arguments. In-place operations make the sequence matter, so, as in a processor's
 pipeline, a node also needs whoever last wrote to memory it touches and, if it writes there, whoever read it before.
@@ -128,6 +129,10 @@ def _objection(
         return "statistics", "updates its statistics" if kept else "normalises with the statistics of the batch"
     if facts.draws is not None:
         return "random", f"draws random numbers ({facts.draws})"
+    if facts.decides:
+        return "values", "decides by the values of a batch"
+    if facts.remembers is not None:
+        return "state", f"changes its own {facts.remembers}"
     for storage in (storage for storage in observed.stored if storage in facts.writes):
         return "state", f"changes {observed.stored[storage][0]}"
     for storage in (storage for storage in changed if storage in facts.reads):

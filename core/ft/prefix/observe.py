@@ -4,7 +4,7 @@ Each node runs once on fake tensors (shapes, strides and storages, no memory) wh
 dispatcher is looked at. That shows what no list of known layers could, for layers of anyone's making: which stored
 tensors are read and written, whether random numbers are drawn (torch tags such operations), whether a normalisation
 takes the statistics of the batch, and how many FLOPs it costs. A second run with another batch size shows what depends
-on it.
+on it. What could not be traced may need values: parts between module boundaries run on real tensors.
 """
 
 from __future__ import annotations
@@ -12,17 +12,27 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
 from torch import fx, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten, tree_map
-from torch.utils.flop_counter import flop_registry, sdpa_flop_count
+from torch.utils._pytree import tree_map
 
-from ft.prefix.graph import Graph, NotTraceable, first_line, python_random_state, random_state_kept
+from ft.prefix.graph import (
+    Graph,
+    NotTraceable,
+    attributes_kept,
+    attributes_of,
+    buffers_kept,
+    first_line,
+    python_random_state,
+    random_images,
+    random_state_kept,
+    remembered,
+)
+from ft.prefix.watch import Peeks, Seen, Watch, storage_of, storages_of
 
 BATCH, OTHER_BATCH = 2, 3
 
@@ -41,7 +51,8 @@ class Facts:
     """What a node does. Storages are numbers; `Observed.stored` names those of parameters and buffers.
 
     `value` and `other` are its value for batches of BATCH and OTHER_BATCH images, tensors as `TensorFact`.
-    `reads` counts stored tensors only, `writes` everything that was there before the node ran.
+    `reads` counts stored tensors only, `writes` everything that was there before the node ran. `decides` says that
+    Python looked at the value of a tensor, `remembers` names an attribute that a layer set on itself.
     """
 
     path: str
@@ -53,6 +64,8 @@ class Facts:
     flops: int = 0
     draws: str | None = None
     statistics: bool = False
+    decides: bool = False
+    remembers: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,15 +80,16 @@ class Observed:
 def observe(graph: Graph, image_shape: tuple[int, ...], memory_format: torch.memory_format) -> Observed:
     """Run every node of `graph` on fake images [N, *image_shape]. Touches no tensor, no mode, no generator.
 
-    Raises NotTraceable when a node's outcome depends on the values of tensors.
+    Raises NotTraceable when a node's outcome depends on the values of tensors and the graph was traced.
     """
+    run = _run if graph.boundaries is None else _run_for_real
     try:
-        with random_state_kept(), _quiet(), torch.no_grad():
+        with random_state_kept(), attributes_kept(graph.original), _quiet(), torch.no_grad():
             # Multi-head attention's fast path is one operation that hides its parts; it is let through the second
             # time, whose strides are those that a frozen layer in eval mode will have.
             with _fast_path(False):
-                first = _run(graph, (BATCH, *image_shape), memory_format)
-            second = _run(graph, (OTHER_BATCH, *image_shape), memory_format)
+                first = run(graph, (BATCH, *image_shape), memory_format)
+            second = run(graph, (OTHER_BATCH, *image_shape), memory_format)
     except Exception as error:
         raise NotTraceable(f"its shapes cannot be derived ({first_line(error)})") from error
     facts = {}
@@ -91,12 +105,16 @@ def observe(graph: Graph, image_shape: tuple[int, ...], memory_format: torch.mem
             flops=seen.flops // BATCH,
             draws=seen.draws,
             statistics=seen.statistics,
+            decides=seen.decides,
+            remembers=second.seen[node].remembers,  # what the first run set for good is no state
         )
     return Observed(graph, facts, first.stored)
 
 
 def path_of(node: fx.Node) -> str:
     """What a user calls a node: the path of the module it is, or lies in, and the operation's name."""
+    if "path" in node.meta:
+        return str(node.meta["path"])
     if node.op in ("call_module", "get_attr"):
         return str(node.target)
     stack = list((node.meta.get("nn_module_stack") or {}).values())
@@ -106,67 +124,30 @@ def path_of(node: fx.Node) -> str:
     return ".".join(part for part in (inside, name) if part)
 
 
-@dataclass
-class _Seen:
-    """What is noted of a node while it runs."""
-
-    value: Any = None
-    makes: frozenset[int] = frozenset()
-    touched: set[int] = field(default_factory=set)
-    writes: set[int] = field(default_factory=set)
-    flops: int = 0
-    draws: str | None = None
-    statistics: bool = False
-
-
-class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Notes, for the node that runs, what each of its operations does."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.node = _Seen()
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        result = func(*args, **kwargs)
-        if func.namespace != "aten":
-            return result
-        given = _arguments(func, args, kwargs)
-        self.node.touched |= _storages(list(given.values()))
-        for argument in func._schema.arguments:
-            if argument.alias_info is not None and argument.alias_info.is_write:
-                self.node.writes |= _storages(given.get(argument.name))
-        if torch.Tag.nondeterministic_seeded in func.tags and given.get("dropout_p", given.get("p", 1)) != 0:
-            self.node.draws = str(func.overloadpacket)
-        # Instance norm runs as batch norm over a batch of one; its statistics are those of each image.
-        if "batch_norm" in func.__name__ and given.get("training") and args[0].shape[0] != 1:
-            self.node.statistics = True
-        self.node.flops += _flops(func, args, kwargs, result)
-        return result
-
-
 class _Run(fx.Interpreter):
-    def __init__(self, module: fx.GraphModule, watch: _Watch, known: set[int]) -> None:
+    def __init__(self, module: fx.GraphModule, watch: Watch, known: set[int]) -> None:
         super().__init__(module, garbage_collect_values=False)
         self.watch, self.known = watch, known
-        self.seen: dict[fx.Node, _Seen] = {}
+        self.seen: dict[fx.Node, Seen] = {}
 
     def run_node(self, n: fx.Node) -> Any:
-        self.watch.node = seen = self.seen[n] = _Seen()
+        self.watch.node = seen = self.seen[n] = Seen()
+        layers = list(self.module.get_submodule(str(n.target)).modules()) if n.op == "call_module" else []
+        attributes = [attributes_of(layer) for layer in layers]
         before = python_random_state()
         value = super().run_node(n)
         if python_random_state() != before:
             seen.draws = "Python"
+        for layer, before_it in zip(layers, attributes, strict=True):
+            seen.remembers = seen.remembers or remembered(before_it, attributes_of(layer))
         seen.value = tree_map(_describe, value)
-        seen.makes = frozenset(_storages(value))
+        seen.makes = frozenset(storages_of(value))
         if n.op == "get_attr":
             seen.touched |= seen.makes
         if n.op == "call_module":
             # Whatever a layer holds counts as read, whether or not an operation was seen to read it.
             held = self.module.get_submodule(str(n.target))
-            seen.touched |= _storages([*held.parameters(), *held.buffers()])
+            seen.touched |= storages_of([*held.parameters(), *held.buffers()])
         seen.writes &= self.known
         self.known |= seen.makes
         return value
@@ -185,7 +166,7 @@ class _Wrapper(nn.Module):
 
 
 class _Outcome(NamedTuple):
-    seen: dict[fx.Node, _Seen]
+    seen: dict[fx.Node, Seen]
     stored: dict[int, tuple[str, ...]]
 
 
@@ -197,14 +178,27 @@ def _run(graph: Graph, shape: tuple[int, ...], memory_format: torch.memory_forma
         stand_ins = _stand_ins(fakes, tensors)
         stored: dict[int, tuple[str, ...]] = {}
         for name, fake in stand_ins.items():
-            storage = _storage(fake)
+            storage = storage_of(fake)
             stored[storage] = (*stored.get(storage, ()), name)
-        watch = _Watch()
+        watch = Watch()
         run = _Run(graph.module, watch, set(stored))
         wrapper = _Wrapper(graph.module, run)
         images = torch.empty(shape, dtype=like.dtype, device=like.device).to(memory_format=memory_format)
         with watch:
             torch.func.functional_call(wrapper, {f"inner.{name}": stand_ins[name] for name in own}, (images,))
+    return _Outcome(run.seen, stored)
+
+
+def _run_for_real(graph: Graph, shape: tuple[int, ...], memory_format: torch.memory_format) -> _Outcome:
+    stored: dict[int, tuple[str, ...]] = {}
+    for name, tensor in {**_tensors(graph.original), **_tensors(graph.module)}.items():
+        storage = storage_of(tensor)
+        stored[storage] = (*stored.get(storage, ()), name)
+    watch = Watch()
+    run = _Run(graph.module, watch, set(stored))
+    images = random_images(graph.original, shape, memory_format)
+    with buffers_kept(graph.original), Peeks(watch), watch:
+        run.run(images)
     return _Outcome(run.seen, stored)
 
 
@@ -228,35 +222,10 @@ def _stand_ins(fakes: FakeTensorMode, tensors: Mapping[str, torch.Tensor]) -> di
     return result
 
 
-def _storage(tensor: torch.Tensor) -> int:
-    return int(tensor.untyped_storage()._cdata)
-
-
-def _storages(value: Any) -> set[int]:
-    return {_storage(leaf) for leaf in tree_flatten(value)[0] if isinstance(leaf, torch.Tensor)}
-
-
 def _describe(value: Any) -> Any:
     if isinstance(value, torch.Tensor):
         return TensorFact(tuple(value.shape), tuple(value.stride()), value.dtype)
     return value
-
-
-def _arguments(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    arguments = func._schema.arguments
-    defaults = {argument.name: argument.default_value for argument in arguments if argument.has_default_value()}
-    return {**defaults, **dict(zip((argument.name for argument in arguments), args, strict=False)), **kwargs}
-
-
-def _flops(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any) -> int:
-    """FLOPs by torch's own formulas (2 a multiply-add); any other operation that fills memory, 1 an element."""
-    if func.overloadpacket in flop_registry:
-        return int(flop_registry[func.overloadpacket](*args, **kwargs, out_val=result))
-    if func.overloadpacket is torch.ops.aten._scaled_dot_product_flash_attention_for_cpu:
-        return int(sdpa_flop_count(*(tensor.shape for tensor in args[:3])))  # type: ignore[no-untyped-call]
-    if func.is_view or not isinstance(result, torch.Tensor):
-        return 0
-    return result.numel()
 
 
 @contextmanager

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import torch
@@ -18,7 +17,7 @@ from torch.utils._pytree import tree_flatten
 
 from ft.memory import is_out_of_memory
 from ft.prefix.digest import tensor_bytes
-from ft.prefix.graph import evaluating, first_line, random_state_kept
+from ft.prefix.graph import buffers_kept, evaluating, first_line, random_state_kept
 from ft.prefix.layout import layout_of
 from ft.prefix.observe import Observed
 from ft.prefix.split import Halves
@@ -147,9 +146,9 @@ def probe_validation(module: nn.Module, halves: Halves, images: torch.Tensor, to
     with torch.inference_mode():
         kept = halves.prefix(images.clone())  # in the modes that features are computed in
     with evaluating(module), torch.no_grad():
-        with random_state_kept(), _buffers_kept(module):
+        with random_state_kept(), buffers_kept(module):
             whole = module(images.clone())
-        with random_state_kept(), _buffers_kept(module):
+        with random_state_kept(), buffers_kept(module):
             found = suffix(tuple(tensor.clone() for tensor in kept))
     alike = same_bits(whole, found) if tolerance == 0 else distance((found,), (whole,)) <= tolerance
     return None if alike else "what validation computes differs between the whole network and its halves"
@@ -209,7 +208,7 @@ def _trials(size: int, batch_sizes: Sequence[int]) -> list[tuple[str, torch.Tens
 
 def _row_digests(observed: Observed, images: torch.Tensor, rows: Collection[int]) -> dict[str, dict[int, bytes]]:
     """For each node whose value has a row an image: digests of `rows`."""
-    with torch.no_grad(), random_state_kept(), _buffers_kept(observed.graph.module):
+    with torch.no_grad(), random_state_kept(), buffers_kept(observed.graph.module):
         run = _Digests(observed, rows)
         run.run(images)
     return run.digests
@@ -237,7 +236,7 @@ def _step(module: nn.Module, forward: Callable[[], Any]) -> dict[str, torch.Tens
     parameters = dict(module.named_parameters())
     gradients = {name: parameter.grad for name, parameter in parameters.items()}
     try:
-        with random_state_kept(), _buffers_kept(module):
+        with random_state_kept(), buffers_kept(module):
             module.zero_grad(set_to_none=True)
             outputs = [leaf for leaf in tree_flatten(forward())[0] if isinstance(leaf, torch.Tensor)]
             learning = [output.square().sum() for output in outputs if output.requires_grad]
@@ -250,17 +249,6 @@ def _step(module: nn.Module, forward: Callable[[], Any]) -> dict[str, torch.Tens
         for name, parameter in parameters.items():
             parameter.grad = gradients[name]
     return seen
-
-
-@contextmanager
-def _buffers_kept(module: nn.Module) -> Iterator[None]:
-    before = {name: buffer.clone() for name, buffer in module.named_buffers()}
-    try:
-        yield
-    finally:
-        with torch.no_grad():
-            for name, buffer in module.named_buffers():
-                buffer.copy_(before[name])
 
 
 def _take(images: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:

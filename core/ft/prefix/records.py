@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-BarrierKind = Literal["trainable", "hook", "parametrization", "statistics", "random", "state", "batch"]
+BarrierKind = Literal["trainable", "hook", "parametrization", "statistics", "random", "values", "state", "batch"]
 
 
 @dataclass(frozen=True)

@@ -155,7 +155,8 @@ def _copy(graph: fx.Graph, nodes: Iterable[fx.Node], taken: dict[str, Argument])
     for node in nodes:
         args = map_arg(node.args, lambda argument: taken[argument.name])
         kwargs = map_arg(node.kwargs, lambda argument: taken[argument.name])
-        taken[node.name] = graph.create_node(node.op, node.target, args, kwargs, node.name, node.type)
+        taken[node.name] = copied = graph.create_node(node.op, node.target, args, kwargs, node.name, node.type)
+        copied.meta |= {name: node.meta[name] for name in ("did",) if name in node.meta}
 
 
 def _alive(observed: Observed, inside: Collection[str]) -> list[fx.Node]:
@@ -196,7 +197,7 @@ def _keys(observed: Observed) -> dict[str, str]:
         target = node.target
         if callable(target):
             target = f"{target.__module__}.{getattr(target, '__qualname__', target)}"
-        name = "images" if node is observed.graph.images else str(target)
+        name = "images" if node is observed.graph.images else f"{target} {node.meta.get('did', '')}"
         arguments = map_arg((node.args, node.kwargs), lambda argument: keys[argument.name])
         facts = observed.facts[node.name]
         read = facts.reads.union(*(observed.facts[argument.name].makes for argument in node.all_input_nodes))

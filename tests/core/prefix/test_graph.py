@@ -78,6 +78,22 @@ def test_a_root_that_draws_in_python_is_not_cut() -> None:
     assert random.getstate() == state
 
 
+def test_a_root_that_changes_itself_is_not_cut() -> None:
+    class Growing(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(3, 2)
+            self.calls = 0
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.calls += 1
+            return self.fc(x.mean((2, 3)) * self.calls)
+
+    net = Growing()
+    assert find_prefix(net, set(), (3, 8, 8)) == NoCut("its forward pass changes its own calls")
+    assert net.calls == 0
+
+
 def test_a_network_that_depends_on_values_is_not_cut() -> None:
     class Choosing(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -121,6 +121,39 @@ def test_random_numbers_from_tensors_stop_the_prefix() -> None:
     ]
 
 
+class Counting(nn.Module):
+    """Does something else the more often it is called."""
+
+    calls = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        return x / self.calls
+
+
+class Measuring(nn.Module):
+    """Keeps what it saw, always the same, and what it computed."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.size, self.kind = tuple(x.shape[2:]), "map"
+        self.last = 2 * x
+        return self.last
+
+
+def test_a_layer_that_changes_itself_stops_the_prefix() -> None:
+    net = frozen_net(Counting())
+    assert [str(barrier) for barrier in find(net).cut.barriers] == ["middle changes its own calls: cut moved before it"]
+    assert "calls" not in vars(net.middle)
+
+
+def test_a_layer_that_only_notes_what_it_saw_does_not() -> None:
+    net = frozen_net(Measuring())
+    assert [str(barrier) for barrier in find(net).cut.barriers] == [
+        "fc uses the trainable fc.weight: cut moved before it"
+    ]
+    assert not hasattr(net.middle, "last")
+
+
 def test_random_numbers_from_python_stop_the_prefix() -> None:
     class Skipped(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -153,16 +153,16 @@ def test_a_short_batch_is_filled_up() -> None:
 
 def test_what_a_trace_cannot_see_is_noticed_by_a_step() -> None:
     class Growing(nn.Module):
-        """Its Python state changes with every call."""
+        """What it does changes with every call, and it keeps that to itself."""
 
         def __init__(self) -> None:
             super().__init__()
             self.fc = nn.Linear(3, 2)
-            self.calls = 0
+            self.calls = [0]
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            self.calls += 1
-            return self.fc(x.mean((2, 3)) * self.calls)
+            self.calls[0] += 1
+            return self.fc(x.mean((2, 3)) * self.calls[0])
 
     net = Growing()
     found = find_prefix(net, set(), (3, 8, 8))
