@@ -8,6 +8,7 @@ derived. `ft.prefix.sections` makes modules of what lies between boundaries.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import itertools
 from collections.abc import Iterator
@@ -70,6 +71,32 @@ def record(module: nn.Module, images: torch.Tensor) -> Recording:
     except Exception as error:
         raise NotTraceable(f"it fails on random images ({first_line(error)})") from error
     return recording
+
+
+def with_values(module: nn.Module) -> nn.Module:
+    """`module`, or where its tensors have no data (a plan needs none), a copy in which they have some.
+
+    Raises NotTraceable when it cannot be copied.
+    """
+    if not any(tensor.is_meta for tensor in itertools.chain(module.parameters(), module.buffers())):
+        return module
+    try:
+        copied = copy.deepcopy(module)
+    except Exception as error:  # of code that is not ours
+        raise NotTraceable(f"it cannot be copied ({first_line(error)})") from error
+    generator = torch.Generator().manual_seed(0)
+    made: dict[int, torch.Tensor] = {}
+    for layer in copied.modules():
+        for name, tensor in layer._parameters.items():
+            if tensor is not None and id(tensor) not in made:
+                value = torch.empty_like(tensor, device="cpu").normal_(0, 0.02, generator=generator)
+                made[id(tensor)] = nn.Parameter(value, requires_grad=tensor.requires_grad)
+            layer._parameters[name] = None if tensor is None else made[id(tensor)]  # type: ignore[assignment]
+        for name, buffer in layer._buffers.items():
+            if buffer is not None and id(buffer) not in made:  # a variance has to be above 0, and an index small
+                made[id(buffer)] = torch.full_like(buffer, 1 if buffer.is_floating_point() else 0, device="cpu")
+            layer._buffers[name] = None if buffer is None else made[id(buffer)]
+    return copied
 
 
 def boundaries(module: nn.Module, recording: Recording) -> dict[str, Call]:

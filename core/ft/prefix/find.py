@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 
-from ft.prefix.boundaries import boundaries, record
+from ft.prefix.boundaries import boundaries, record, with_values
 from ft.prefix.cut import choose_cut
 from ft.prefix.graph import NotTraceable, evaluating, first_line, random_images, refuse_hooks, to_graph
 from ft.prefix.legality import mark
@@ -106,6 +106,7 @@ def _at_boundary(
     """The cheapest cut at a module boundary, None where there is none that is worth it."""
     try:
         refuse_hooks(module)
+        module = with_values(module)
         images = random_images(module, (BATCH, *image_shape), memory_format)
         all_calls = boundaries(module, record(module, images))
         # A block and its last layer often return the same thing: the block, which returns later, speaks for both.

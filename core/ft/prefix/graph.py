@@ -11,10 +11,11 @@ torch.export is asked; where that fails too, `NotTraceable` says why, and module
 
 from __future__ import annotations
 
+import io
 import math
 import random
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -240,7 +241,8 @@ def _exported(module: nn.Module, example: torch.Tensor, symbolic_reason: str) ->
         raise NotTraceable(f"torch.fx cannot trace it ({symbolic_reason}), and torch.export would trace through hooks")
     dynamic = ({0: torch.export.Dim.DYNAMIC},)
     try:
-        with random_state_kept():
+        # What it cannot follow it prints, page by page; the exception says it.
+        with random_state_kept(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
             before = python_random_state()
             traced = torch.export.export(module, (example,), dynamic_shapes=dynamic).module(check_guards=False)
             if python_random_state() != before:

@@ -104,6 +104,20 @@ def test_a_network_that_cannot_be_traced_is_cut_where_a_layer_returns(
     assert {name.split(".")[0] for name in needed_no_more(net, halves)} == set(own.values()) - left
 
 
+def test_a_plan_without_values_finds_the_same_cut() -> None:
+    net, names = prepared(Judging(), BACKBONE)
+    with torch.device("meta"):
+        empty, _ = prepared(Judging(), BACKBONE)
+    assert cut_of(empty, names).cut == cut_of(net, names).cut
+    assert all(parameter.is_meta for parameter in empty.parameters())
+
+
+def test_what_torch_cannot_follow_it_does_not_tell_the_user(capfd: pytest.CaptureFixture[str]) -> None:
+    cut_of(*prepared(Judging(), BACKBONE))
+    said = capfd.readouterr()
+    assert said.out + said.err == ""
+
+
 def losses(net: nn.Module, forward: Callable[[], torch.Tensor]) -> list[torch.Tensor]:
     torch.manual_seed(7)
     optimizer = torch.optim.SGD([p for p in net.parameters() if p.requires_grad], lr=0.1, momentum=0.9)
