@@ -23,7 +23,7 @@ from ft.images import ImageDataset, Transform, eval_transform, train_transform
 from ft.job import Job
 from ft.loaders import Batch, epoch_batches, make_loader, spans
 
-STORE_FORMAT = 4
+STORE_FORMAT = 5
 _WRITTEN_AT_ONCE = 32
 
 

@@ -13,7 +13,7 @@ from typing import Any, Literal, cast
 
 import torch
 from torch import fx, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_conv_bn_weights
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 Promise = Literal["exact", "close", "fast"]
 
@@ -79,7 +79,9 @@ def _into_module(prefix: fx.GraphModule, layer: fx.Node, norm: nn.Module, calls:
     module = prefix.get_submodule(str(layer.target))
     if type(module) is not nn.Conv2d or type(norm) is not nn.BatchNorm2d:
         return False
-    prefix.set_submodule(str(layer.target), fuse_conv_bn_eval(module, norm))
+    folded = copy.deepcopy(module)
+    folded.weight, folded.bias = _folded(module.weight, module.bias, norm)
+    prefix.set_submodule(str(layer.target), folded)
     return True
 
 
@@ -92,11 +94,7 @@ def _into_function(prefix: fx.GraphModule, layer: fx.Node, norm: nn.Module, call
     if not all(isinstance(each, fx.Node) and each.op == "get_attr" and calls[each.target] == 1 for each in stored):
         return False
     old = [None if each is None else _tensor(prefix, str(cast(fx.Node, each).target)) for each in (weight, bias)]
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    new = fuse_conv_bn_weights(
-        cast(torch.Tensor, old[0]), old[1], norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
-    )
+    new = _folded(cast(torch.Tensor, old[0]), old[1], norm)
     with prefix.graph.inserting_before(layer):
         nodes = []
         for kind, tensor in zip(("weight", "bias"), new, strict=True):
@@ -105,6 +103,18 @@ def _into_function(prefix: fx.GraphModule, layer: fx.Node, norm: nn.Module, call
             nodes.append(prefix.graph.get_attr(name))
     layer.args = (layer.args[0], *nodes, *layer.args[3:])
     return True
+
+
+def _folded(weight: torch.Tensor, bias: torch.Tensor | None, norm: nn.BatchNorm2d) -> tuple[nn.Parameter, nn.Parameter]:
+    """Weight and bias that do what a convolution and `norm` do, rounded once: in float64 until the end."""
+    given = (weight, bias, norm.running_mean, norm.running_var, norm.weight, norm.bias)
+    # Not every accelerator has float64.
+    w, b, mean, variance, scale, shift = (None if each is None else each.detach().cpu().double() for each in given)
+    assert w is not None
+    assert mean is not None
+    assert variance is not None
+    new = fuse_conv_bn_weights(w, b, mean, variance, norm.eps, scale, shift)
+    return nn.Parameter(new[0].to(weight), requires_grad=False), nn.Parameter(new[1].to(weight), requires_grad=False)
 
 
 def _tensor(prefix: fx.GraphModule, path: str) -> torch.Tensor:

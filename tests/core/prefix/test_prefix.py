@@ -36,16 +36,16 @@ def norms(module: nn.Module) -> int:
 @pytest.mark.parametrize("network", ["resnet", "mobilenet_v3", "densenet", "shufflenet"])
 def test_a_folded_prefix_is_as_close_to_the_truth_as_a_plain_one(prepare: Any, network: str) -> None:
     prepared = prepare(network)
+    prepared.module.to(memory_format=torch.channels_last)  # as the plain loop trains
     prefix = halves_of(prepared).prefix
-    images = prepared.images(8)
+    images = prepared.images(8).contiguous(memory_format=torch.channels_last)
     before = {name: tensor.clone() for name, tensor in prepared.module.state_dict().items()}
     close = prepare_prefix(prefix, "close")
     assert norms(close) < norms(prefix)
     with torch.inference_mode():
         plain, folded = prefix(images)[0], close(images)[0]
         truth = halves_of(prepare(network)).prefix.double()(images.double())[0]
-    error, folded_error = (plain - truth).abs().max(), (folded - truth).abs().max()
-    assert folded_error < 3 * error + 1e-6
+    assert (folded - truth).norm() < 1.2 * (plain - truth).norm()  # both are a matter of luck
     assert all(torch.equal(tensor, before[name]) for name, tensor in prepared.module.state_dict().items())
 
 
