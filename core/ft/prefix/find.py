@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import nn
@@ -86,7 +87,7 @@ def split_module(found: FrozenPrefix) -> Halves:
             if paths is None:
                 in_eval = _look_at(module, images.shape[1:], memory_format)
             else:
-                in_eval = _look_between(module, paths, images.shape[1:], memory_format)
+                in_eval = _look_between(module, images.shape[1:], memory_format, paths)
     except NotTraceable:
         in_eval = None
     return split(found.observed, found.cut, in_eval)
@@ -107,16 +108,16 @@ def _at_boundary(
     try:
         refuse_hooks(module)
         module = with_values(module)
-        images = random_images(module, (BATCH, *image_shape), memory_format)
-        all_calls = boundaries(module, record(module, images))
+        all_calls = boundaries(module, record(module, random_images(module, (BATCH, *image_shape), memory_format)))
         # A block and its last layer often return the same thing: the block, which returns later, speaks for both.
         paths = list({call.operations: path for path, call in all_calls.items()}.values())
-        cut = _cheapest(_look_between_most(module, paths, image_shape, memory_format), frozen, price).cut
+        look = partial(_look_between, module, image_shape, memory_format)
+        cut = _cheapest(_between_most(look, paths), frozen, price).cut
         last = [tensor.path for tensor in cut.tensors if tensor.path in paths]
         if not last:
             return None
         # Of the chain, two links: each runs the network's own code once, so what has effects there has them once.
-        found = _cheapest(_look_between(module, last, image_shape, memory_format), frozen, price)
+        found = _cheapest(look(last), frozen, price)
     except NotTraceable:
         return None
     if found.cut.keeps_images:
@@ -130,25 +131,20 @@ def _look_at(module: nn.Module, image_shape: tuple[int, ...], memory_format: tor
     return observe(to_graph(module, example), image_shape, memory_format)
 
 
-def _look_between_most(
-    module: nn.Module, paths: Sequence[str], image_shape: tuple[int, ...], memory_format: torch.memory_format
-) -> Observed:
-    """`module` between as many of the first boundaries as possible.
+def _between_most(look: Callable[[Sequence[str]], Observed], paths: Sequence[str]) -> Observed:
+    """What `look` sees between as many of the first boundaries as possible.
 
     Code before a boundary may need what is not there once it is skipped. Behind a later boundary all of it is run
     again, and more, so what fails there has failed for all later ones: bisect.
     """
     try:
-        return _look_between(module, paths, image_shape, memory_format)
+        return look(paths)
     except NotTraceable:
-        if not paths:
-            raise
-    works, fails = 0, len(paths)
-    best = _look_between(module, (), image_shape, memory_format)
+        best, works, fails = look(()), 0, len(paths)
     while fails - works > 1:
         middle = (works + fails) // 2
         try:
-            best = _look_between(module, paths[:middle], image_shape, memory_format)
+            best = look(paths[:middle])
         except NotTraceable:
             fails = middle
         else:
@@ -157,7 +153,7 @@ def _look_between_most(
 
 
 def _look_between(
-    module: nn.Module, paths: Sequence[str], image_shape: tuple[int, ...], memory_format: torch.memory_format
+    module: nn.Module, image_shape: tuple[int, ...], memory_format: torch.memory_format, paths: Sequence[str]
 ) -> Observed:
     images = random_images(module, (BATCH, *image_shape), memory_format)
     try:

@@ -24,7 +24,7 @@ import torch
 from torch import fx, nn
 from torch.nn.modules.module import _has_any_global_hook
 from torch.nn.utils.parametrize import is_parametrized
-from torch.utils._pytree import tree_unflatten
+from torch.utils._pytree import tree_leaves, tree_unflatten
 
 from ft.prefix.digest import is_plain
 
@@ -196,17 +196,18 @@ def attributes_of(layer: nn.Module) -> dict[str, Any]:
 
 
 def remembered(before: Mapping[str, Any], after: Mapping[str, Any]) -> str | None:
-    """The first attribute that a forward pass set to more than a tensor that it had computed: a state in Python."""
+    """The first attribute that a forward pass changed, other than to what it had computed: a state in Python."""
     for name, value in after.items():
         known = before.get(name)
         alike = value is known or (is_plain(value) and is_plain(known) and value == known)
-        if not alike and not isinstance(value, torch.Tensor | fx.Proxy):
+        if not alike and not any(isinstance(leaf, torch.Tensor | fx.Proxy) for leaf in tree_leaves(value)):
             return name
     return None
 
 
 def _attributes(layer: nn.Module) -> list[dict[str, Any]]:
-    return [vars(layer), layer._parameters, layer._buffers, layer._modules]
+    held = (vars(layer), layer._parameters, layer._buffers, layer._modules)
+    return [each for each in held if isinstance(each, dict)]  # those of a ScriptModule are none
 
 
 @contextmanager

@@ -50,6 +50,18 @@ def test_a_submodule_that_cannot_be_traced_runs_as_it_is() -> None:
     assert probe_equality(net, split_module(found), torch.randn(3, 3, 8, 8)) is None
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
+def test_a_submodule_that_was_compiled_by_torchscript_runs_as_it_is() -> None:
+    scripted = torch.jit.script(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()))
+    net = nn.Sequential(scripted, nn.Flatten(), nn.Linear(4 * 6 * 6, 2)).train()
+    net[0].eval()
+    for parameter in net[0].parameters():
+        parameter.requires_grad = False
+    found = find_prefix(net, {"0.0.weight", "0.0.bias"}, (3, 8, 8), FREE_STORE)
+    assert isinstance(found, FrozenPrefix), found
+    assert probe_equality(net, split_module(found), torch.randn(3, 3, 8, 8)) is None
+
+
 def test_a_root_that_torch_fx_cannot_trace_is_exported() -> None:
     net = Counted().train()
     net.body.eval().requires_grad_(False)

@@ -135,7 +135,7 @@ class Measuring(nn.Module):
     """Keeps what it saw, always the same, and what it computed."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        self.size, self.kind = tuple(x.shape[2:]), "map"
+        self.size, self.kind = (x.shape[2], x.shape[3]), "map"
         self.last = 2 * x
         return self.last
 
