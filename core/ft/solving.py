@@ -22,8 +22,8 @@ from ft.job import Job
 from ft.logistic import Fit, Regression, fit_head, make_regression
 from ft.plan import Plan
 from ft.prefix.find import FrozenPrefix, split_module
-from ft.prefix.graph import evaluating
 from ft.prefix.linear import linear_head
+from ft.prefix.state import evaluating
 from ft.runs import Run
 from ft.training import best_epoch, make_criterion
 

@@ -22,7 +22,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from ft.prefix.digest import tensor_bytes
-from ft.prefix.graph import NotTraceable, attributes_kept, attributes_of, buffers_kept, first_line, random_state_kept
+from ft.prefix.graph import NotTraceable, first_line
+from ft.prefix.state import attributes_of, state_kept
 from ft.prefix.watch import storage_of
 
 
@@ -39,7 +40,7 @@ class Call:
     output: Any
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Recording:
     """What one forward pass did.
 
@@ -62,7 +63,7 @@ def record(module: nn.Module, images: torch.Tensor) -> Recording:
     recording = Recording(images)
     before = {layer: attributes_of(layer) for layer in module.modules()}
     try:
-        with random_state_kept(), attributes_kept(module), buffers_kept(module), torch.no_grad():
+        with state_kept(module), torch.no_grad():
             with _noted(module, recording):
                 module(images.clone())
             recording.rebound.update(

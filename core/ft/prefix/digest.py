@@ -18,8 +18,10 @@ def prefix_digest(prefix: fx.GraphModule) -> str:
     """
     digest = hashlib.sha256()
     for node in prefix.graph.nodes:
-        digest.update(f"{node.format_node()} {node.meta.get('did')}\n".encode())
-        if node.op == "call_module" and "did" not in node.meta:
+        digest.update(f"{node.format_node()}\n".encode())
+        if "did" in node.meta:
+            digest.update(f"{node.meta['did']}\n".encode())
+        elif node.op == "call_module":
             for inner in prefix.get_submodule(str(node.target)).modules():
                 digest.update(f"{_settings(inner)}\n".encode())
     tensors = {**dict(prefix.named_parameters()), **dict(prefix.named_buffers())}

@@ -11,13 +11,14 @@ from torch import nn
 
 from ft.prefix.boundaries import boundaries, record, with_values
 from ft.prefix.cut import choose_cut
-from ft.prefix.graph import NotTraceable, evaluating, first_line, random_images, refuse_hooks, to_graph
+from ft.prefix.graph import NotTraceable, first_line, random_images, refuse_hooks, to_graph
 from ft.prefix.legality import mark
 from ft.prefix.observe import BATCH, Observed, observe
 from ft.prefix.probe import batch_sensitive, probe_batch_invariance
 from ft.prefix.records import Cut, NoCut, Price
 from ft.prefix.sections import graph_of_sections
 from ft.prefix.split import Halves, split
+from ft.prefix.state import evaluating
 
 
 @dataclass(frozen=True, eq=False)

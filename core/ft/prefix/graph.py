@@ -13,20 +13,26 @@ from __future__ import annotations
 
 import io
 import math
-import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 from torch import fx, nn
 from torch.nn.modules.module import _has_any_global_hook
 from torch.nn.utils.parametrize import is_parametrized
-from torch.utils._pytree import tree_leaves, tree_unflatten
+from torch.utils._pytree import tree_unflatten
 
-from ft.prefix.digest import is_plain
+from ft.prefix.state import (
+    attributes_kept,
+    attributes_of,
+    buffers_kept,
+    every_random_state,
+    python_random_state,
+    random_state_kept,
+    remembered,
+)
 
 
 class NotTraceable(Exception):
@@ -132,94 +138,15 @@ class _Tracer(fx.Tracer):
 @contextmanager
 def _innermost(path: str) -> Iterator[None]:
     """Blame the innermost module whose Python code cannot be traced, or draws random numbers while it is."""
-    before = _random_state()
+    before = every_random_state()
     try:
         yield
     except _Untraceable:
         raise
     except Exception as error:
         raise _Untraceable(path, first_line(error)) from error
-    if _random_state() != before:
+    if every_random_state() != before:
         raise _Untraceable(path, "draws random numbers in Python")
-
-
-def python_random_state() -> tuple[Any, ...]:
-    """The state of the generators that only Python code draws from, where no graph shows it."""
-    _, keys, position, *_ = np.random.get_state(legacy=True)
-    return random.getstate(), np.asarray(keys).tobytes(), position
-
-
-def _random_state() -> tuple[Any, ...]:
-    return (*python_random_state(), torch.get_rng_state().numpy().tobytes())
-
-
-@contextmanager
-def random_state_kept() -> Iterator[None]:
-    """Leave every generator as it was found: looking at a network must not change the run."""
-    python_state, numpy_state = random.getstate(), np.random.get_state()
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
-    with torch.random.fork_rng(devices=devices):
-        try:
-            yield
-        finally:
-            random.setstate(python_state)
-            np.random.set_state(numpy_state)
-
-
-@contextmanager
-def buffers_kept(module: nn.Module) -> Iterator[None]:
-    """A block after which the buffers of `module` hold what they held before."""
-    before = {name: buffer.clone() for name, buffer in module.named_buffers()}
-    try:
-        yield
-    finally:
-        with torch.no_grad():
-            for name, buffer in module.named_buffers():
-                buffer.copy_(before[name])
-
-
-@contextmanager
-def attributes_kept(module: nn.Module) -> Iterator[None]:
-    """A block after which every layer of `module` has the attributes that it had: a forward pass may set some."""
-    before = [(held, dict(held)) for inner in module.modules() for held in _attributes(inner)]
-    try:
-        yield
-    finally:
-        for held, content in before:
-            held.clear()
-            held.update(content)
-
-
-def attributes_of(layer: nn.Module) -> dict[str, Any]:
-    """What a layer's attributes are: its own, its parameters, its buffers and the layers in it."""
-    return {name: value for held in _attributes(layer) for name, value in held.items()}
-
-
-def remembered(before: Mapping[str, Any], after: Mapping[str, Any]) -> str | None:
-    """The first attribute that a forward pass changed, other than to what it had computed: a state in Python."""
-    for name, value in after.items():
-        known = before.get(name)
-        alike = value is known or (is_plain(value) and is_plain(known) and value == known)
-        if not alike and not any(isinstance(leaf, torch.Tensor | fx.Proxy) for leaf in tree_leaves(value)):
-            return name
-    return None
-
-
-def _attributes(layer: nn.Module) -> list[dict[str, Any]]:
-    held = (vars(layer), layer._parameters, layer._buffers, layer._modules)
-    return [each for each in held if isinstance(each, dict)]  # those of a ScriptModule are none
-
-
-@contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
-    """A block in which `module` is in eval mode; afterwards each of its layers has its own mode again."""
-    modes = {inner: inner.training for inner in module.modules()}
-    module.eval()
-    try:
-        yield
-    finally:
-        for inner, training in modes.items():
-            inner.training = training
 
 
 def _symbolic(module: nn.Module, opaque: dict[str, str]) -> fx.GraphModule:
@@ -227,10 +154,10 @@ def _symbolic(module: nn.Module, opaque: dict[str, str]) -> fx.GraphModule:
     with attributes_kept(module), random_state_kept(), _innermost(""):
         before = {path: attributes_of(inner) for path, inner in module.named_modules()}
         graph = _Tracer(opaque).trace(module)
-        traced = fx.GraphModule(module, graph)
         for path, attributes in before.items():
             if (changed := remembered(attributes, attributes_of(module.get_submodule(path)))) is not None:
                 raise _Untraceable(path, f"changes its own {changed}")
+        traced = fx.GraphModule(module, graph)
     required = [node for node in graph.nodes if node.op == "placeholder"]
     if len(required) != 1:
         raise _Untraceable("", f"forward takes {len(required)} arguments")
@@ -261,12 +188,10 @@ def _exported(module: nn.Module, example: torch.Tensor, symbolic_reason: str) ->
 
 
 def _refuse_state(module: nn.Module, example: torch.Tensor) -> None:
-    """Raise NotTraceable where the second forward pass leaves other attributes than the first: an export has none."""
-    images = torch.zeros_like(example)
+    """Raise NotTraceable where a forward pass changes attributes: an export has none."""
     with attributes_kept(module), buffers_kept(module), torch.no_grad():
-        module(images)
         before = {path: attributes_of(inner) for path, inner in module.named_modules()}
-        module(images)
+        module(torch.zeros_like(example))
         for path, attributes in before.items():
             if (changed := remembered(attributes, attributes_of(module.get_submodule(path)))) is not None:
                 raise NotTraceable(f"its forward pass changes its own {changed}")

@@ -20,15 +20,12 @@ from torch import fx, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._pytree import tree_map
 
-from ft.prefix.graph import (
-    Graph,
-    NotTraceable,
+from ft.prefix.graph import Graph, NotTraceable, first_line, random_images
+from ft.prefix.state import (
     attributes_kept,
     attributes_of,
     buffers_kept,
-    first_line,
     python_random_state,
-    random_images,
     random_state_kept,
     remembered,
 )
@@ -106,7 +103,7 @@ def observe(graph: Graph, image_shape: tuple[int, ...], memory_format: torch.mem
             draws=seen.draws,
             statistics=seen.statistics,
             decides=seen.decides,
-            remembers=second.seen[node].remembers,  # what the first run set for good is no state
+            remembers=seen.remembers,
         )
     return Observed(graph, facts, first.stored)
 

@@ -17,10 +17,11 @@ from torch.utils._pytree import tree_flatten
 
 from ft.memory import is_out_of_memory
 from ft.prefix.digest import tensor_bytes
-from ft.prefix.graph import buffers_kept, evaluating, first_line, random_state_kept
+from ft.prefix.graph import first_line
 from ft.prefix.layout import layout_of
 from ft.prefix.observe import Observed
 from ft.prefix.split import Halves
+from ft.prefix.state import evaluating, state_kept
 
 Tensors = tuple[torch.Tensor, ...]
 ROUNDING = 0.01
@@ -146,9 +147,9 @@ def probe_validation(module: nn.Module, halves: Halves, images: torch.Tensor, to
     with torch.inference_mode():
         kept = halves.prefix(images.clone())  # in the modes that features are computed in
     with evaluating(module), torch.no_grad():
-        with random_state_kept(), buffers_kept(module):
+        with state_kept(module):
             whole = module(images.clone())
-        with random_state_kept(), buffers_kept(module):
+        with state_kept(module):
             found = suffix(tuple(tensor.clone() for tensor in kept))
     alike = same_bits(whole, found) if tolerance == 0 else distance((found,), (whole,)) <= tolerance
     return None if alike else "what validation computes differs between the whole network and its halves"
@@ -208,7 +209,7 @@ def _trials(size: int, batch_sizes: Sequence[int]) -> list[tuple[str, torch.Tens
 
 def _row_digests(observed: Observed, images: torch.Tensor, rows: Collection[int]) -> dict[str, dict[int, bytes]]:
     """For each node whose value has a row an image: digests of `rows`."""
-    with torch.no_grad(), random_state_kept(), buffers_kept(observed.graph.module):
+    with torch.no_grad(), state_kept(observed.graph.module):
         run = _Digests(observed, rows)
         run.run(images)
     return run.digests
@@ -236,7 +237,7 @@ def _step(module: nn.Module, forward: Callable[[], Any]) -> dict[str, torch.Tens
     parameters = dict(module.named_parameters())
     gradients = {name: parameter.grad for name, parameter in parameters.items()}
     try:
-        with random_state_kept(), buffers_kept(module):
+        with state_kept(module):
             module.zero_grad(set_to_none=True)
             outputs = [leaf for leaf in tree_flatten(forward())[0] if isinstance(leaf, torch.Tensor)]
             learning = [output.square().sum() for output in outputs if output.requires_grad]

@@ -61,13 +61,13 @@ class Section(nn.Module):
 
     def forward(self, tensor: torch.Tensor) -> Any:
         """Raises NotWhole."""
-        self.given.value, self.given.number, self.given.entered = tensor, len(tensor), 0
+        self.given.value, self.given.entered = tensor, 0
         left = False
         try:
             value = self.part(tensor if self.images is None else self.images.empty(len(tensor)))
         except _Left as leaving:
             value, left = leaving.value, True
-        except RuntimeError as error:
+        except (RuntimeError, TypeError) as error:
             if "meta" not in str(error):
                 raise
             raise NotWhole(_needs_more("it needs what was computed before")) from error
@@ -100,7 +100,6 @@ class _Given:
     """
 
     value: torch.Tensor | None = None
-    number: int = 0
     entered: int = 0
 
 
@@ -151,14 +150,13 @@ class _Skip:
     output: Any
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        number = self.given.number
+        assert self.given.value is not None
+        number = len(self.given.value)
         return tree_map(lambda leaf: leaf.empty(number) if isinstance(leaf, _Form) else leaf, self.output)
 
 
-@dataclass(eq=False)
-class _NeverReached:
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        raise NotWhole(_needs_more("its layers are called otherwise"))
+def _never_reached(*args: Any, **kwargs: Any) -> Any:
+    raise NotWhole(_needs_more("its layers are called otherwise"))
 
 
 class _Part:
@@ -201,7 +199,7 @@ class _Part:
         if any(self.start < call.begin < self.stop for call in calls) or any(map(self._touched, _tensors(layer))):
             return layer
         if all(call.begin > self.stop for call in calls):
-            return self._rebuilt(layer, _NeverReached())
+            return self._rebuilt(layer, _never_reached)
         forms = [tree_map(self._form, call.output) for call in calls]
         if all(call.end < self.start for call in calls) and all(form == forms[0] for form in forms):
             return self._rebuilt(layer, _Skip(self.given, forms[0]))
@@ -224,6 +222,7 @@ class _Part:
                 else:
                     copied.__dict__[name] = _Form.of(tensor).empty()
         if instead is not None:
+            inside.pop("parametrizations", None)
             hooks = {name: type(value)() for name, value in vars(layer).items() if name.endswith("_hooks")}
             copied.__dict__.update(hooks, forward=instead)
         return copied

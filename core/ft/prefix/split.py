@@ -156,7 +156,8 @@ def _copy(graph: fx.Graph, nodes: Iterable[fx.Node], taken: dict[str, Argument])
         args = map_arg(node.args, lambda argument: taken[argument.name])
         kwargs = map_arg(node.kwargs, lambda argument: taken[argument.name])
         taken[node.name] = copied = graph.create_node(node.op, node.target, args, kwargs, node.name, node.type)
-        copied.meta |= {name: node.meta[name] for name in ("did",) if name in node.meta}
+        if "did" in node.meta:
+            copied.meta["did"] = node.meta["did"]
 
 
 def _alive(observed: Observed, inside: Collection[str]) -> list[fx.Node]:

@@ -124,11 +124,25 @@ def test_random_numbers_from_tensors_stop_the_prefix() -> None:
 class Counting(nn.Module):
     """Does something else the more often it is called."""
 
-    calls = 0
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         self.calls += 1
         return x / self.calls
+
+
+class Averaging(nn.Module):
+    """Keeps a mean of what it saw, by setting a buffer anew."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(()))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.mean = 0.9 * self.mean + 0.1 * x.mean()
+        return x
 
 
 class Measuring(nn.Module):
@@ -140,10 +154,14 @@ class Measuring(nn.Module):
         return self.last
 
 
-def test_a_layer_that_changes_itself_stops_the_prefix() -> None:
-    net = frozen_net(Counting())
-    assert [str(barrier) for barrier in find(net).cut.barriers] == ["middle changes its own calls: cut moved before it"]
-    assert "calls" not in vars(net.middle)
+@pytest.mark.parametrize(("layer", "changed"), [(Counting(), "calls"), (Averaging(), "mean")])
+def test_a_layer_that_changes_itself_stops_the_prefix(layer: nn.Module, changed: str) -> None:
+    net = frozen_net(layer)
+    before = getattr(layer, changed)
+    assert [str(barrier) for barrier in find(net).cut.barriers] == [
+        f"middle changes its own {changed}: cut moved before it"
+    ]
+    assert getattr(layer, changed) is before
 
 
 def test_a_layer_that_only_notes_what_it_saw_does_not() -> None:
