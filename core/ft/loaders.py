@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import re
 import signal
@@ -85,6 +86,10 @@ class Loader:
         self._order[:] = [(epoch, batch) for batch in self._batches(epoch)[skip:]]
         # The first time, processes start; later, those that are there are waited for.
         guard = _held_back_signals() if self._running is None else self._stop.interruptible()
+        if self._running is None and self._loader.num_workers:
+            # Workers share the pages of this process until one of them writes there, which collecting garbage does.
+            gc.collect()
+            gc.freeze()
         with warnings.catch_warnings(), guard:
             _allow_any_worker_count()
             self._running = iter(self._loader)
@@ -108,6 +113,7 @@ class Loader:
                     with suppress(ProcessLookupError):
                         os.kill(worker.pid, _END)
             self._running._shutdown_workers()
+            gc.unfreeze()
 
 
 def make_loader(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -104,6 +105,17 @@ def test_batches_are_the_same_with_any_number_of_workers(items: list[Item]) -> N
     images, labels, indices = made[0][0]
     assert (images.shape, images.dtype) == ((4, 3, 16, 16), torch.uint8)
     assert labels.tolist() == [index % 3 for index in indices.tolist()]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_while_workers_run_the_pages_they_share_are_not_touched_to_collect_garbage(
+    items: list[Item], workers: int
+) -> None:
+    before = gc.get_freeze_count()
+    with loading(items, workers) as loader:
+        list(loader.epoch(0))
+        assert (gc.get_freeze_count() > before) == (workers > 0)
+    assert gc.get_freeze_count() == (0 if workers else before)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
