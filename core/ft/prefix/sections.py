@@ -22,7 +22,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from ft.errors import FtError
 from ft.prefix.boundaries import Recording, boundaries, record
-from ft.prefix.graph import Graph, NotTraceable
+from ft.prefix.graph import Graph, NotTraceable, first_line
 from ft.prefix.watch import storage_of
 
 
@@ -70,7 +70,7 @@ class Section(nn.Module):
         except (RuntimeError, TypeError) as error:
             if "meta" not in str(error):
                 raise
-            raise NotWhole(_needs_more("it needs what was computed before")) from error
+            raise NotWhole(_needs_more(f"it needs what was computed before ({first_line(error)})")) from error
         if left != self.leaves or self.given.entered != (self.images is not None):
             raise NotWhole(_needs_more("its layers are called otherwise"))
         if any(leaf.is_meta for leaf in tree_leaves(value) if isinstance(leaf, torch.Tensor)):
