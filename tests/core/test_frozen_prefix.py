@@ -362,13 +362,21 @@ def test_memory_that_runs_out_in_the_proof_ends_no_run(
     )
 
 
+def plain_and_cached(
+    make: MakeConfig, network: str, promise: str, plugins: Plugins, **keys: Any
+) -> tuple[Ended, Ended]:
+    """A run of `network` with all but the head frozen, by the plain loop, and by one that keeps features."""
+    keys |= {"freeze": ["all"], "images__augment": "none"}
+    folder = make().run_dir.parent
+    plain = Ended(make(network, run_dir=folder / "plain", cache__promise="off", **keys), plugins)
+    return plain, Ended(make(network, run_dir=folder / "cached", cache__promise=promise, **keys), plugins)
+
+
 @pytest.mark.parametrize("promise", ["exact", "close"])
 def test_a_network_that_looks_across_the_batch_keeps_no_features_of_other_batches(
-    promise: str, tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    promise: str, tiny_config: MakeConfig, plugins: Plugins, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    keys = {"freeze": ["all"], "images__augment": "none"}
-    plain = Ended(tiny_config("centred", run_dir=tmp_path / "plain", cache__promise="off", **keys), plugins)
-    cached = Ended(tiny_config("centred", run_dir=tmp_path / "cached", cache__promise=promise, **keys), plugins)
+    plain, cached = plain_and_cached(tiny_config, "centred", promise, plugins)
     assert_same(plain, cached)
     assert cached.report.cache.computed == 0
     assert "computed in every epoch after all" in capsys.readouterr().err
@@ -376,16 +384,10 @@ def test_a_network_that_looks_across_the_batch_keeps_no_features_of_other_batche
 
 @pytest.mark.parametrize("promise", ["exact", "close", "fast"])
 def test_a_network_that_cannot_be_traced_is_computed_once_up_to_a_module_boundary(
-    promise: str,
-    tiny_config: MakeConfig,
-    plugins: Plugins,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    promise: str, tiny_config: MakeConfig, plugins: Plugins, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    keys = {"freeze": ["all"], "images__augment": "none"}
-    keys |= {"machine__precision": "bf16"} if promise == "fast" else {}
-    plain = Ended(tiny_config("checked", run_dir=tmp_path / "plain", cache__promise="off", **keys), plugins)
-    cached = Ended(tiny_config("checked", run_dir=tmp_path / "cached", cache__promise=promise, **keys), plugins)
+    precision = "bf16" if promise == "fast" else "fp32"
+    plain, cached = plain_and_cached(tiny_config, "checked", promise, plugins, machine__precision=precision)
     if promise == "exact":
         assert_same(plain, cached)
     assert (cached.report.cache.computed, plain.report.cache.computed) == (24, 0)
@@ -396,16 +398,9 @@ def test_a_network_that_cannot_be_traced_is_computed_once_up_to_a_module_boundar
     ("network", "why"), [("chunked", "goes through a batch in parts"), ("locked", "its layers cannot be copied")]
 )
 def test_a_network_that_bears_no_module_boundary_after_all_ends_no_run(
-    network: str,
-    why: str,
-    tiny_config: MakeConfig,
-    plugins: Plugins,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    network: str, why: str, tiny_config: MakeConfig, plugins: Plugins, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    keys = {"freeze": ["all"], "images__augment": "none"}
-    plain = Ended(tiny_config(network, run_dir=tmp_path / "plain", cache__promise="off", **keys), plugins)
-    cached = Ended(tiny_config(network, run_dir=tmp_path / "cached", cache__promise="close", **keys), plugins)
+    plain, cached = plain_and_cached(tiny_config, network, "close", plugins)
     assert_same(plain, cached)
     assert why in capsys.readouterr().err
 
