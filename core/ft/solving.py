@@ -61,7 +61,11 @@ def solve(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
             position.finish_step(fit.loss, fit.hits, len(regression.labels), time.perf_counter() - started)
             started = time.perf_counter()
             val = evaluate(feed.validation(job.stop), job.data.classes)
-            _check_finite(val.loss, "validation loss", penalty, penalties)
+            if not math.isfinite(val.loss):  # the weights are finite, so their penalty is not to blame
+                raise FtError(
+                    f"the validation loss became {val.loss}: features of validation images are not finite, so nothing "
+                    "can be chosen by them. Try --precision fp32, or other --weights"
+                )
             record = position.finish_epoch(1.0, val, time.perf_counter() - started, penalty)
             is_best = best_epoch(position.history, job.config.training.monitor) is record
             if is_best:
