@@ -62,6 +62,9 @@ def train(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
         _check_weights(tensors, position, run)
         run.save_checkpoint(name, Checkpoint(position, tensors, optimizer_state(optimizer), plan.digest()))
 
+    def set_rate(step: int) -> None:
+        set_lr(optimizer, lr_factor(step, plan.warmup_steps, plan.total_steps))
+
     try:
         while position.epoch < plan.epochs and not _out_of_patience(position, training):
             set_train_mode(module, plan.frozen_modules)
@@ -69,7 +72,7 @@ def train(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
                 started = time.perf_counter()
                 for inputs, labels in feed.batches(position.epoch, skip=position.step):
                     step = position.epoch * plan.steps_per_epoch + position.step
-                    set_lr(optimizer, lr_factor(step, plan.warmup_steps, plan.total_steps))
+                    set_rate(step)
                     batch = Batch(inputs, labels.to(machine.device), step_seed(job.config.seed, step))
                     loss, hits, parts = learn(batch, position.parts, module, plan, feed, criterion, training, machine)
                     if parts > position.parts:
@@ -89,6 +92,7 @@ def train(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
             module.eval()
             val = evaluate(feed.validation(job.stop), job.data.classes)
             _check_finite(val.loss, "validation loss", position, run)
+            set_rate((position.epoch + 1) * plan.steps_per_epoch - 1)  # a run that stopped here had no step left
             record = position.finish_epoch(optimizer.param_groups[0]["lr"], val, time.perf_counter() - started)
             is_best = best_epoch(position.history, training.monitor) is record
             if is_best:
@@ -111,15 +115,20 @@ class Batch:
     seed: int
 
     def split(self, parts: int) -> Iterator[tuple[Any, torch.Tensor]]:
-        """Yield (inputs, labels) of as many parts, of two images or more: BatchNorm cannot train on one."""
-        parts = min(parts, self.most_parts)
-        labels = self.labels.tensor_split(parts)
-        if isinstance(self.inputs, tuple):
-            yield from zip(
-                zip(*(tensor.tensor_split(parts) for tensor in self.inputs), strict=True), labels, strict=True
-            )
-        else:
-            yield from zip(self.inputs.tensor_split(parts), labels, strict=True)
+        """Yield (inputs, labels) of as many parts, of two images or more: BatchNorm cannot train on one.
+
+        In a part as in the batch, images are blended with those of the opposite place, so these stay together.
+        """
+        number, parts = len(self.labels), min(parts, self.most_parts)
+        if parts == 1:
+            yield self.inputs, self.labels
+            return
+        half = number // 2
+        middle = torch.arange(half, number - half)
+        for part, front in enumerate(torch.arange(half).tensor_split(parts), start=1):
+            rows = torch.cat([front, middle if part == parts else middle[:0], number - 1 - front.flip(0)])
+            inputs = tuple(each[rows] for each in self.inputs) if isinstance(self.inputs, tuple) else self.inputs[rows]
+            yield inputs, self.labels[rows]
 
     @property
     def most_parts(self) -> int:

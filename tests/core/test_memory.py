@@ -48,19 +48,21 @@ def models(settings: Any) -> Sequence[str]:
 Provider = BackboneProvider("hungry", "A network that has no memory", models=models, build=build)
 
 
-def gradients(parts: int, criterion: Criterion, fails_above: int = 99, auto: bool = True) -> tuple[Any, ...]:
+def gradients(
+    parts: int, criterion: Criterion, fails_above: int = 99, auto: bool = True, mixup: float = 0.0
+) -> tuple[Any, ...]:
     torch.manual_seed(0)
     module = nn.Sequential(nn.Flatten(), nn.Linear(12, 8), nn.Tanh(), nn.Linear(8, 3)).double()
     inputs, labels = torch.randn(13, 3, 2, 2).double(), torch.randint(3, (13,))
 
     def forward(images: torch.Tensor, share: float) -> torch.Tensor:
-        assert share == 1.0
+        assert (share < 1.0) == (mixup > 0)
         if len(images) > fails_above:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nGPU 0 has ...")
-        return cast(torch.Tensor, module(images))
+        return cast(torch.Tensor, module(images.lerp(images.flip(0), 1 - share)))
 
     feed, plan = cast(Any, SimpleNamespace(forward=forward)), cast(Any, SimpleNamespace(aux_loss_weight=0.0))
-    training = TrainingConfig(batch_size=13, auto_batch=auto)
+    training = TrainingConfig(batch_size=13, auto_batch=auto, mixup=mixup)
     machine = Machine("cpu", "fp32", channels_last=False)
     learnt = learn(Batch(inputs, labels, 1), parts, module, plan, feed, criterion, training, machine)
     return (*learnt, [parameter.grad for parameter in module.parameters()])
@@ -72,9 +74,10 @@ def gradients(parts: int, criterion: Criterion, fails_above: int = 99, auto: boo
     [Criterion(None, 0.0), Criterion(torch.tensor([0.2, 1.0, 3.0]), 0.1)],
     ids=["plain", "weighted and smoothed"],
 )
-def test_parts_add_up_to_the_batch(parts: int, criterion: Criterion) -> None:
-    loss, hits, _, whole = gradients(1, criterion)
-    loss_in_parts, hits_in_parts, used, in_parts = gradients(parts, criterion)
+@pytest.mark.parametrize("mixup", [0.0, 0.5])
+def test_parts_add_up_to_the_batch(parts: int, criterion: Criterion, mixup: float) -> None:
+    loss, hits, _, whole = gradients(1, criterion, mixup=mixup)
+    loss_in_parts, hits_in_parts, used, in_parts = gradients(parts, criterion, mixup=mixup)
     assert (hits_in_parts, used) == (hits, parts)
     assert loss_in_parts == pytest.approx(loss, rel=1e-6)
     for ours, theirs in zip(in_parts, whole, strict=True):
@@ -101,9 +104,11 @@ def test_what_never_fits_is_said() -> None:
 def test_no_part_has_a_single_image() -> None:
     for number in range(1, 40):
         for parts in range(1, 40):
-            sizes = [len(labels) for _, labels in Batch(torch.zeros(number, 1), torch.zeros(number), 0).split(parts)]
-            assert sum(sizes) == number
-            assert min(sizes) > 1 or number == 1
+            split = [labels for _, labels in Batch(torch.zeros(number, 1), torch.arange(number), 0).split(parts)]
+            assert sorted(torch.cat(split).tolist()) == list(range(number))
+            assert min(map(len, split)) > 1 or number == 1
+            assert len(split) == min(parts, max(1, number // 2))
+            assert all(torch.equal(labels.flip(0), number - 1 - labels) for labels in split)
 
 
 def test_a_run_goes_on_in_parts_and_keeps_its_steps(
