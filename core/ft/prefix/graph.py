@@ -26,9 +26,9 @@ from torch.utils._pytree import tree_unflatten
 
 from ft.prefix.state import (
     attributes_kept,
-    attributes_of,
     buffers_kept,
     every_random_state,
+    memory_of,
     python_random_state,
     random_state_kept,
     remembered,
@@ -152,10 +152,10 @@ def _innermost(path: str) -> Iterator[None]:
 def _symbolic(module: nn.Module, opaque: dict[str, str]) -> fx.GraphModule:
     # The tracer leaves tensors that forward makes from constants on the module; the graph has its own.
     with attributes_kept(module), random_state_kept(), _innermost(""):
-        before = {path: attributes_of(inner) for path, inner in module.named_modules()}
+        before = {path: memory_of(inner) for path, inner in module.named_modules()}
         graph = _Tracer(opaque).trace(module)
         for path, attributes in before.items():
-            if (changed := remembered(attributes, attributes_of(module.get_submodule(path)))) is not None:
+            if (changed := remembered(attributes, memory_of(module.get_submodule(path)))) is not None:
                 raise _Untraceable(path, f"changes its own {changed}")
         traced = fx.GraphModule(module, graph)
     required = [node for node in graph.nodes if node.op == "placeholder"]
@@ -190,10 +190,10 @@ def _exported(module: nn.Module, example: torch.Tensor, symbolic_reason: str) ->
 def _refuse_state(module: nn.Module, example: torch.Tensor) -> None:
     """Raise NotTraceable where a forward pass changes attributes: an export has none."""
     with attributes_kept(module), buffers_kept(module), torch.no_grad():
-        before = {path: attributes_of(inner) for path, inner in module.named_modules()}
+        before = {path: memory_of(inner) for path, inner in module.named_modules()}
         module(torch.zeros_like(example))
         for path, attributes in before.items():
-            if (changed := remembered(attributes, attributes_of(module.get_submodule(path)))) is not None:
+            if (changed := remembered(attributes, memory_of(module.get_submodule(path)))) is not None:
                 raise NotTraceable(f"its forward pass changes its own {changed}")
 
 

@@ -23,8 +23,8 @@ from torch.utils._pytree import tree_map
 from ft.prefix.graph import Graph, NotTraceable, first_line, random_images
 from ft.prefix.state import (
     attributes_kept,
-    attributes_of,
     buffers_kept,
+    memory_of,
     python_random_state,
     random_state_kept,
     remembered,
@@ -130,13 +130,13 @@ class _Run(fx.Interpreter):
     def run_node(self, n: fx.Node) -> Any:
         self.watch.node = seen = self.seen[n] = Seen()
         layers = list(self.module.get_submodule(str(n.target)).modules()) if n.op == "call_module" else []
-        attributes = [attributes_of(layer) for layer in layers]
+        attributes = [memory_of(layer) for layer in layers]
         before = python_random_state()
         value = super().run_node(n)
         if python_random_state() != before:
             seen.draws = "Python"
         for layer, before_it in zip(layers, attributes, strict=True):
-            seen.remembers = seen.remembers or remembered(before_it, attributes_of(layer))
+            seen.remembers = seen.remembers or remembered(before_it, memory_of(layer))
         seen.value = tree_map(_describe, value)
         seen.makes = frozenset(storages_of(value))
         if n.op == "get_attr":

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import random
+from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +14,11 @@ import torch
 from torch import nn
 
 from ft.prefix.digest import is_plain
+
+_DICTS, _LISTS = (dict, OrderedDict, defaultdict, Counter), (list, deque)
+"""What is looked into, and put back: classes of anyone's own may not bear that."""
+_DEPTH = 4
+"""How deep lists in lists are looked at; they may hold themselves."""
 
 
 def python_random_state() -> tuple[Any, ...]:
@@ -59,14 +66,16 @@ def buffers_kept(module: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def attributes_kept(module: nn.Module) -> Iterator[None]:
-    """A block after which every layer of `module` has the attributes that it had: a forward pass may set some."""
-    before = [(held, dict(held)) for inner in module.modules() for held in _attributes(inner)]
+    """A block after which every layer of `module` has the attributes that it had, and lists among them hold what they
+    held: a forward pass may set some, or add to them."""
+    held = [held for inner in module.modules() for held in _attributes(inner)]
+    before = [(each, copy.copy(each)) for value in held for each in _containers(value)]
     try:
         yield
     finally:
-        for held, content in before:
-            held.clear()
-            held.update(content)
+        for each, content in before:
+            each.clear()
+            (each.extend if type(each) in _LISTS else each.update)(content)
 
 
 def attributes_of(layer: nn.Module) -> dict[str, Any]:
@@ -74,17 +83,48 @@ def attributes_of(layer: nn.Module) -> dict[str, Any]:
     return {name: value for held in _attributes(layer) for name, value in held.items()}
 
 
+def memory_of(layer: nn.Module) -> dict[str, Any]:
+    """What a layer's attributes are and, where they are lists or the like, what is in these now."""
+    listed = ("_parameters", "_buffers", "_modules")  # what is in them is there under its own name
+    return {name: _content(value) for name, value in attributes_of(layer).items() if name not in listed}
+
+
 def remembered(before: Mapping[str, Any], after: Mapping[str, Any]) -> str | None:
     """The first attribute that was there, and that a forward pass set to something else: a state in Python.
 
-    One that was not there is taken for a note of what was seen, which nobody reads in the next pass.
+    Both are `memory_of` a layer. An attribute that was not there, or a key of a dictionary, is taken for a note of what
+    was seen, which nobody reads in the next pass.
     """
-    for name, value in after.items():
-        known = before.get(name)
-        alike = value is known or (is_plain(value) and is_plain(known) and value == known)
-        if known is not None and not alike:
-            return name
-    return None
+    return next((name for name, known in before.items() if name in after and _differs(known, after[name])), None)
+
+
+def _differs(known: Any, value: Any) -> bool:
+    if known is None or value is known:
+        return False
+    if type(known) is type(value) is dict:
+        return any(key not in value or _differs(each, value[key]) for key, each in known.items())
+    if type(known) is type(value) is set:
+        return not known <= value
+    if type(known) is type(value) is list:
+        return len(known) != len(value) or any(map(_differs, known, value))
+    return not (is_plain(value) and is_plain(known) and value == known)
+
+
+def _content(value: Any, depth: int = _DEPTH) -> Any:
+    """`value`, or a copy of it where a forward pass can change what it holds."""
+    if depth and type(value) in _DICTS:
+        return {key: _content(each, depth - 1) for key, each in value.items()}
+    if depth and type(value) in _LISTS:
+        return [_content(each, depth - 1) for each in value]
+    return set(value) if type(value) is set else value
+
+
+def _containers(value: Any, depth: int = _DEPTH) -> Iterator[Any]:
+    """`value` and what it holds, as far as these are lists or the like."""
+    if depth and type(value) in (*_DICTS, *_LISTS, set):
+        yield value
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _containers(each, depth - 1)
 
 
 def _attributes(layer: nn.Module) -> list[dict[str, Any]]:

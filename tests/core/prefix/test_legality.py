@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 from typing import Any
 
@@ -145,23 +146,58 @@ class Averaging(nn.Module):
         return x
 
 
+class Listing(nn.Module):
+    """Keeps what it saw in a list, by which it computes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[torch.Tensor] = []
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.seen.append(x)
+        return x / len(self.seen)
+
+
+class Scaling(nn.Module):
+    """Does something else each time, by a number in a dictionary."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.by = {"a": {"scale": 1.0}}
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.by["a"]["scale"] *= 2
+        self.by["a"]["shape"] = x.shape[2]
+        return x * self.by["a"]["scale"]
+
+
 class Measuring(nn.Module):
     """Keeps what it saw, always the same, and what it computed."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.grids: dict[int, torch.Tensor] = {}
+        self.sizes: set[int] = set()
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         self.size, self.kind = (x.shape[2], x.shape[3]), "map"
+        self.grids[x.shape[2]] = torch.ones(x.shape[2])
+        self.sizes.add(x.shape[2])
         self.last = 2 * x
         return self.last
 
 
-@pytest.mark.parametrize(("layer", "changed"), [(Counting(), "calls"), (Averaging(), "mean")])
+@pytest.mark.parametrize(
+    ("layer", "changed"), [(Counting(), "calls"), (Averaging(), "mean"), (Listing(), "seen"), (Scaling(), "by")]
+)
 def test_a_layer_that_changes_itself_stops_the_prefix(layer: nn.Module, changed: str) -> None:
     net = frozen_net(layer)
-    before = getattr(layer, changed)
+    before, content = getattr(layer, changed), copy.copy(getattr(layer, changed))
     assert [str(barrier) for barrier in find(net).cut.barriers] == [
         f"middle changes its own {changed}: cut moved before it"
     ]
     assert getattr(layer, changed) is before
+    assert before == content
 
 
 def test_a_layer_that_only_notes_what_it_saw_does_not() -> None:
@@ -170,6 +206,8 @@ def test_a_layer_that_only_notes_what_it_saw_does_not() -> None:
         "fc uses the trainable fc.weight: cut moved before it"
     ]
     assert not hasattr(net.middle, "last")
+    assert not net.middle.grids
+    assert not net.middle.sizes
 
 
 def test_random_numbers_from_python_stop_the_prefix() -> None:
