@@ -31,7 +31,7 @@ LAYERS = (
         "plugins",
     },
     {"config", "catalogue"},
-    {"files", "weight_bundle", "weight_hashes", "weight_http", "weight_lock", "weight_partial"},
+    {"files", "rows", "weight_bundle", "weight_hashes", "weight_http", "weight_lock", "weight_partial"},
     {"download", "weight_format", "weight_cache", "metrics", "display", "signals", "devices", "memory", "splits"},
     {
         "data",
@@ -50,7 +50,7 @@ LAYERS = (
         "feature_store",
     },
     {"backbone", "model", "evaluation", "caching"},
-    {"plan", "inspection", "checkpoints", "locking", "provenance"},
+    {"advice", "plan", "inspection", "checkpoints", "locking", "provenance"},
     {"job", "kept_images", "features", "feature_reuse", "proof", "feeds"},
     {"optim", "runs", "resuming", "training", "logistic", "solving"},
     {"report"},

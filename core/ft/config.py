@@ -83,6 +83,12 @@ class ImagesConfig(Section):
     views: int | None = Field(None, ge=1, description="replay so many augmented views of an image; default: always new")
     bad: Literal["fail", "skip"] = Field("fail", description="what to do when images cannot be read")
 
+    @model_validator(mode="after")
+    def _views_differ(self) -> ImagesConfig:
+        if self.views is not None and self.augment == "none":
+            raise ValueError("without augmentation all views of an image are the same: leave out views, or augment")
+        return self
+
 
 class GroupConfig(Section):
     """Parameters that a freezing-strategy reference selects get their own learning rate or weight decay."""
@@ -90,6 +96,14 @@ class GroupConfig(Section):
     match: ComponentConfig = Field(description="which parameters: a freezing strategy's reference")
     lr: float | None = Field(None, gt=0, description="their peak learning rate; default: that of their stage")
     weight_decay: float | None = Field(None, ge=0, description="their weight decay; default: training.weight_decay")
+
+
+def _rates(training: Mapping[str, Any]) -> dict[str, Any]:
+    """The learning rates that a training section amounts to."""
+    lr, head_lr = training.get("lr"), training.get("head_lr")
+    default = 0.001 if training.get("optimizer") == "sgd" else 0.0001
+    given = lr if lr is not None else default
+    return {"lr": given, "head_lr": head_lr if head_lr is not None else (lr or 10 * default)}
 
 
 class TrainingConfig(Section):
@@ -110,11 +124,12 @@ class TrainingConfig(Section):
     )
     weight_decay: float = Field(0.01, ge=0, description="not applied to biases and normalisation")
     momentum: float = Field(0.9, ge=0, lt=1, description="for sgd (Nesterov)")
-    warmup_epochs: float = Field(1.0, ge=0, description="linear warm-up before the cosine")
+    warmup_epochs: float = Field(1.0, ge=0, allow_inf_nan=False, description="linear warm-up before the cosine")
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     mixup: float = Field(
         0.0,
         ge=0,
+        allow_inf_nan=False,
         description="blend pairs of images and labels, shares from Beta(this, this); 0.2 is usual",
     )
     class_weights: Literal["none", "balanced"] = Field("none", description="balanced: rare classes weigh more")
@@ -129,18 +144,19 @@ class TrainingConfig(Section):
         """A resolved config says its learning rates: pretrained layers take small steps, a new head larger ones."""
         if not isinstance(values, dict):
             return values
-        lr, head_lr = values.get("lr"), values.get("head_lr")
-        default = 0.001 if values.get("optimizer") == "sgd" else 0.0001
-        given = lr if lr is not None else default
-        return {**values, "lr": given, "head_lr": head_lr if head_lr is not None else (lr or 10 * default)}
+        return {**values, **_rates(values)}
 
 
 class CacheConfig(Section):
     promise: Literal["auto", "off", "exact", "close", "fast"] = Field(
         "auto", description="compute what is frozen once: exact, bit for bit; close, folded; fast, also in bf16; or off"
     )
-    memory_gb: float = Field(4.0, ge=0, description="features up to this size are kept in memory, others on disk")
-    disk_gb: float = Field(20.0, ge=0, description="size of the folder of features; what was used longest ago goes")
+    memory_gb: float = Field(
+        0.25, ge=0, allow_inf_nan=False, description="features up to this size are kept in memory, others on disk"
+    )
+    disk_gb: float = Field(
+        20.0, ge=0, allow_inf_nan=False, description="size of the folder of features; what was used longest ago goes"
+    )
 
 
 def _not_negative(workers: int | str) -> int | str:
@@ -186,7 +202,7 @@ class Config(Section):
 
 def load_config(file: Path | None = None, sets: Iterable[str] = (), flags: Mapping[str, Any] | None = None) -> Config:
     """Merge defaults, `file` (YAML or JSON), `key.path=value` texts and `flags`, the later winning. Raises FtError."""
-    tree = read_tree(file) if file else {}
+    tree = _without_derived(read_tree(file)) if file else {}
     for text in sets:
         key, equals, value = text.partition("=")
         if not equals or not key:
@@ -210,6 +226,18 @@ def read_tree(file: Path) -> dict[str, Any]:
     if not isinstance(tree, dict):
         raise FtError(f"the config {file} is no mapping; it begins like 'backbone: torchvision:resnet18'")
     return tree["config"] if tree.keys() == {"config", "plan"} else tree
+
+
+def _without_derived(tree: dict[str, Any]) -> dict[str, Any]:
+    """Leave out learning rates that follow from the rest: a run's config says them, and would hold on to --lr's."""
+    training = tree.get("training")
+    if not isinstance(training, dict):
+        return tree
+    for names in (("lr", "head_lr"), ("head_lr",)):
+        rest = {key: value for key, value in training.items() if key not in names}
+        if all(training.get(key) == value for key, value in _rates(rest).items()):
+            return {**tree, "training": rest}
+    return tree
 
 
 def _yaml(text: str, where: str) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import nn
 
+from ft.advice import advice
 from ft.backbone import BuiltBackbone
 from ft.caching import CachePlan
 from ft.config import Config, GroupConfig, TrainingConfig
@@ -149,7 +150,7 @@ def make_plan(
         augment=config.images.augment,
         recipe=_recipe(config),
         cache=cache,
-        warnings=(*frozen.warnings, *data.warnings, *_advice(config, built, frozen, trainable)),
+        warnings=(*frozen.warnings, *data.warnings, *advice(config, built, frozen, trainable)),
         selected=frozen.selected,
     )
 
@@ -270,15 +271,3 @@ def _moving_batchnorms(module: nn.Module, fixed: Sequence[str]) -> list[str]:
 
 def _inside(path: str, paths: Sequence[str]) -> bool:
     return any(path == p or path.startswith(p + ".") for p in paths)
-
-
-def _advice(config: Config, built: BuiltBackbone, frozen: FrozenChoice, trainable: Sequence[str]) -> Iterator[str]:
-    if built.choice is None and frozen.names:
-        yield "weights are random (--weights none) and layers are frozen: frozen layers will never learn anything"
-    if config.training.momentum != 0.9 and config.training.optimizer != "sgd":
-        yield f"momentum {config.training.momentum} has no effect with {config.training.optimizer}"
-    given = config.training.model_fields_set & {"lr_decay", "weight_decay", "clip_norm", "warmup_epochs", "batch_size"}
-    if config.training.optimizer == "lbfgs" and (given or config.training.lr != 0.0001):
-        yield "--lr, --weight-decay and what else belongs to steps have no effect with lbfgs; see training.penalties"
-    if config.training.lr_decay < 1 and all(built.backbone.in_head(name) for name in trainable):
-        yield "--lr-decay has no effect: only the head trains; its rate is --lr, or --head-lr"

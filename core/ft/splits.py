@@ -37,15 +37,18 @@ def choose_splits(samples: Mapping[str, Sample], config: SplitConfig) -> dict[st
 
 
 def describe_splits(samples: Mapping[str, Sample], splits: Mapping[str, Split], config: SplitConfig) -> tuple[str, ...]:
-    """Say what `choose_splits` set aside; nothing about what the samples came with."""
+    """Say what `choose_splits` set aside, and what it was asked to and did not, as the samples came with that split."""
     given = {sample.split for sample in samples.values()}
-    counts = Counter(splits.values())
-    shares: dict[Split, float] = {"val": config.val, "test": config.test}
-    return tuple(
-        f"{split}: {counts[split]} images set aside from train ({100 * share:g} % of every class, seed {config.seed})"
-        for split, share in shares.items()
-        if split not in given and counts[split]
-    )
+    counts, usual = Counter(splits.values()), SplitConfig()
+    shares: dict[Split, tuple[float, float]] = {"val": (config.val, usual.val), "test": (config.test, usual.test)}
+    said = []
+    for split, (share, unless_said) in shares.items():
+        if split not in given and counts[split]:
+            images = f"{counts[split]} images set aside from train"
+            said.append(f"{split}: {images} ({100 * share:g} % of every class, seed {config.seed})")
+        elif split in given and share != unless_said:
+            said.append(f"{split}: nothing is set aside, and --{split}-fraction has no effect: the data has its own")
+    return tuple(said)
 
 
 def portable(name: str) -> str:

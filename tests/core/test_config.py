@@ -3,6 +3,7 @@ from __future__ import annotations
 import tempfile
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings, strategies as st
@@ -31,6 +32,27 @@ def test_flags_win_over_set_over_the_file_over_defaults(tmp_path: Path) -> None:
     assert config.backbone.use == "a:file"
     assert (config.seed, config.training.epochs, config.training.batch_size, config.training.patience) == (1, 1, 2, 3)
     assert config.head.use == "linear"
+
+
+def rates(tmp_path: Path, training: dict[str, Any], **flags: Any) -> tuple[float | None, float | None]:
+    file = tmp_path / "config.yaml"
+    file.write_text(as_yaml({"backbone": "a:b", "training": training}))
+    found = load_config(file, flags={f"training.{key}": value for key, value in flags.items()}).training
+    return found.lr, found.head_lr
+
+
+def test_rates_that_a_runs_config_says_follow_from_the_flags_again(tmp_path: Path) -> None:
+    usual, given = {"lr": 0.0001, "head_lr": 0.001}, {"lr": 0.02, "head_lr": 0.02}
+    assert rates(tmp_path, usual) == (0.0001, 0.001)
+    assert rates(tmp_path, usual, lr=0.5) == (0.5, 0.5)
+    assert rates(tmp_path, usual, optimizer="sgd") == (0.001, 0.01)
+    assert rates(tmp_path, given, optimizer="sgd") == (0.02, 0.02)
+    assert rates(tmp_path, given, lr=0.5) == (0.5, 0.5)
+
+
+def test_a_heads_rate_that_follows_from_nothing_stays(tmp_path: Path) -> None:
+    assert rates(tmp_path, {"lr": 0.0001, "head_lr": 0.005}, lr=0.5) == (0.5, 0.005)
+    assert rates(tmp_path, {"head_lr": 0.005}, lr=0.5) == (0.5, 0.005)
 
 
 def test_a_config_is_the_same_after_being_written_and_read(tmp_path: Path) -> None:
@@ -119,10 +141,16 @@ def test_a_missing_backbone_is_told_with_the_way_out() -> None:
         ("machine.precision", "fp16"),
         ("machine.workers", "-1"),
         ("images.size", "4"),
+        ("cache.disk_gb", ".inf"),
+        ("training.warmup_epochs", ".inf"),
     ],
 )
 def test_values_out_of_range_are_told(key: str, value: str) -> None:
     assert mistake(BACKBONE, f"{key}={value}").startswith(f"setting '{key}' cannot be ")
+
+
+def test_views_that_do_not_differ_are_refused() -> None:
+    assert "leave out views, or augment" in mistake(BACKBONE, "images.views=2", "images.augment=none")
 
 
 @pytest.mark.parametrize("text", ["training.epochs", "=3"])

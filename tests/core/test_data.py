@@ -125,6 +125,14 @@ def test_val_is_split_off_train_when_only_train_is_given() -> None:
     assert (len(data.train), len(data.val), len(data.test)) == (16, 4, 4)
 
 
+def test_a_share_of_what_the_data_brings_is_said_to_have_no_effect() -> None:
+    given = samples_of({"a": 4, "b": 4}, "train") + samples_of({"a": 1, "b": 1}, "val", "/data/val")
+    assert load(given, split={"val": 0.5}).notes == (
+        "val: nothing is set aside, and --val-fraction has no effect: the data has its own",
+    )
+    assert load(given).notes == ()
+
+
 def test_given_splits_stay_as_they_are() -> None:
     given = samples_of({"a": 4, "b": 4}, "train") + samples_of({"a": 1, "b": 1}, "val", "/data/val")
     data = load([*given, *samples_of({"a": 2, "b": 2}, None, "/data/more")], split={"test": 0.4})

@@ -99,9 +99,18 @@ def test_batchnorm_that_trains_on_single_images_is_refused(make_plan: MakePlan) 
 def test_a_setting_that_has_no_effect_is_said(make_plan: MakePlan) -> None:
     assert any("momentum" in text for text in make_plan(training__momentum=0.5).warnings)
     assert any("random" in text for text in make_plan(freeze=["all"]).warnings)
-    assert any(
-        "--head-lr" in text for text in make_plan(head="linear", freeze=["all"], training__lr_decay=0.5).warnings
-    )
+    alone = {"head": "linear", "freeze": ["all"]}
+    assert any("--head-lr" in text for text in make_plan(training__lr_decay=0.5, **alone).warnings)
+    rates = {"training__lr": 0.5, "training__head_lr": 0.1}
+    assert "--lr has no effect: only the head trains, and --head-lr is 0.1" in make_plan(**rates, **alone).warnings
+    assert "without effect with adamw: training.penalties" in make_plan(training__penalties=(0.1,)).warnings
+    long = make_plan(training__warmup_epochs=8, training__epochs=10)
+    assert "the warm-up of 8 epochs ends after 5, half of the run" in long.warnings
+
+
+def test_what_is_usual_is_not_said_to_have_no_effect(make_plan: MakePlan) -> None:
+    for keys in ({}, {"training__optimizer": "sgd"}, {"training__optimizer": "sgd", "freeze": ["all"]}):
+        assert not any("effect" in text or "warm-up" in text for text in make_plan(**keys).warnings)
 
 
 def test_the_plan_is_plain_data_and_its_digest_depends_on_what_decides(make_plan: MakePlan) -> None:

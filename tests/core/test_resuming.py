@@ -346,7 +346,7 @@ def test_a_kill_between_the_best_checkpoint_and_the_last_loses_neither(
         ({"training.epochs": 4, "images.size": 24}, r"began: image_size changed since then"),
         ({"training.label_smoothing": 0.1}, r"began: training.label_smoothing changed since then; undo that"),
         ({"training.optimizer": "sgd", "seed": 1}, r"began: seed, training.optimizer changed since then"),
-        ({"training.batch_size": 5, "images.views": 2}, r"steps_per_epoch, images.views, training.batch_size changed"),
+        ({"training.batch_size": 5, "images.fit": "pad"}, r"steps_per_epoch, images.fit, training.batch_size changed"),
     ],
     ids=str,
 )

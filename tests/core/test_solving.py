@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from ft.checkpoints import load_checkpoint
-from ft.config import Config
+from ft.config import Config, load_config
 from ft.display import Display
 from ft.errors import FtError
 from ft.evaluation import evaluate
@@ -171,7 +171,7 @@ def test_features_that_are_not_finite_are_named(
             r"the training loss became nan with penalty 0\.01; .*: --set training\.penalties=\[0\.1\]",
         ),
         (1.0, float("inf"), 1.0, r"the largest weight became inf with penalty 0\.01; nothing of that fit was kept"),
-        (1.0, 7.0, float("nan"), r"the validation loss became nan with penalty 0\.01; nothing of that fit was kept"),
+        (1.0, 7.0, float("nan"), r"the validation loss became nan: features of validation images are not finite"),
     ],
 )
 def test_a_fit_that_is_not_finite_is_refused_and_not_kept(
@@ -262,5 +262,9 @@ def test_a_cut_that_exact_moved_away_from_the_head_is_said(
 
 
 def test_settings_that_lbfgs_does_not_use_are_said_to_have_no_effect(tiny_config: MakeConfig, plugins: Plugins) -> None:
-    warnings = prepare(tiny_config(training__lr=0.5, **KEYS), plugins, Display()).plan.warnings
-    assert any("--lr" in text and "lbfgs" in text for text in warnings)
+    keys = {**KEYS, "training__epochs": 10}  # as many as by default
+    config = tiny_config(training__lr=0.5, training__patience=2, **keys)
+    warnings = prepare(config, plugins, Display()).plan.warnings
+    assert "without effect with lbfgs: training.head_lr, training.lr, training.patience" in warnings
+    resolved = load_config(flags=tiny_config(**keys).model_dump())  # as in a run's config.yaml, which says everything
+    assert not any("lbfgs" in text for text in prepare(resolved, plugins, Display()).plan.warnings)
