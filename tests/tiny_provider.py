@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from backbones import centred, checked, chunked, locked, mixed_classifier, small, with_aux, with_pooling
+from backbones import centred, checked, chunked, doubled, locked, mixed_classifier, small, with_aux, with_pooling
 from ft import Backbone, BackboneProvider
 
 BUILDERS = {
@@ -13,6 +13,7 @@ BUILDERS = {
     "with-aux": with_aux,
     "with-pooling": with_pooling,
     "centred": centred,
+    "doubled": doubled,
     "checked": checked,
     "chunked": chunked,
     "locked": locked,

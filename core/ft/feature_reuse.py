@@ -7,12 +7,13 @@ from typing import Any
 
 import torch
 
-from ft.feature_store import Entry, FeatureStore, Tensors
+from ft.feature_store import Entry, FeatureStore
 from ft.prefix.digest import prefix_digest
 from ft.prefix.fold import Promise, prepare_prefix
 from ft.prefix.records import Cut, CutTensor
 from ft.prefix.split import bridge, prefix_of
 from ft.proof import Proved
+from ft.rows import Rows, Tensors
 
 BESIDE = ("prefix", "cut", "backbone", "seconds")
 """What entries of one set of images, made in one way, may differ in."""
@@ -38,10 +39,9 @@ def find_shallower(
     return None
 
 
-def padded_rows(tensors: Tensors, start: int, end: int, size: int) -> Tensors:
+def padded_rows(kept: Rows, start: int, end: int, size: int) -> Tensors:
     """Rows `start` to `end`, the last one repeated until there are `size`."""
-    rows = torch.arange(start, start + size).clamp(max=end - 1)
-    return tuple(tensor[rows] for tensor in tensors)
+    return kept.take(torch.arange(start, start + size).clamp(max=end - 1))
 
 
 def _made_alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import shutil
-import struct
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -19,36 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
 import torch
 
 from ft.errors import FtError
 from ft.files import cache_folder, left_behind, publish, publish_json, sha256_of
-
-Tensors = tuple[torch.Tensor, ...]
-
-_DTYPES = {
-    "float64": ("F64", torch.float64, np.float64),
-    "float32": ("F32", torch.float32, np.float32),
-    "bfloat16": ("BF16", torch.bfloat16, np.int16),
-    "float16": ("F16", torch.float16, np.float16),
-    "int64": ("I64", torch.int64, np.int64),
-    "int32": ("I32", torch.int32, np.int32),
-    "uint8": ("U8", torch.uint8, np.uint8),
-    "bool": ("BOOL", torch.bool, np.bool_),
-}
-
-
-@dataclass(frozen=True)
-class Shape:
-    """One kept tensor: its shape for one image, and its type's name."""
-
-    shape: tuple[int, ...]
-    dtype: str
-
-    @property
-    def row_bytes(self) -> int:
-        return int(np.prod(self.shape, dtype=np.int64)) * torch.empty(0, dtype=_DTYPES[self.dtype][1]).itemsize
+from ft.rows import DTYPES, Rows, Shape, Tensors, header, map_rows
 
 
 @dataclass(frozen=True)
@@ -66,23 +40,34 @@ class Entry:
 
 
 class Writer:
-    """Puts rows where they belong in a file that is not published yet."""
+    """Puts rows where they belong in a file that is not published yet, and then gives them back.
+
+    `written` is there once all is, mapped from the file. It lasts, whoever removes the entry meanwhile, to make room.
+    """
+
+    written: Rows
+    sha256: str
 
     def __init__(self, file: BinaryIO, shapes: Sequence[Shape], rows: int) -> None:
         self._file, self._shapes, self._rows = file, shapes, rows
-        header = _header(shapes, rows)
-        file.write(header)
+        begin = file.write(header(shapes, rows))
         sizes = [shape.row_bytes * rows for shape in shapes]
-        self._starts = [len(header) + sum(sizes[:i]) for i in range(len(sizes))]
+        self._starts = [begin + sum(sizes[:i]) for i in range(len(sizes))]
 
     def put(self, row: int, tensors: Tensors) -> None:
         """Write a batch of rows, the first of which is number `row`."""
         for start, shape, tensor in zip(self._starts, self._shapes, tensors, strict=True):
             assert tensor.shape[1:] == shape.shape, f"{tuple(tensor.shape)} are no rows of {shape}"
-            assert tensor.dtype == _DTYPES[shape.dtype][1], f"{tensor.dtype} is not {shape.dtype}"
+            assert tensor.dtype == DTYPES[shape.dtype][1], f"{tensor.dtype} is not {shape.dtype}"
             assert row + len(tensor) <= self._rows, f"there are {self._rows} rows"
             self._file.seek(start + row * shape.row_bytes)
             self._file.write(tensor.contiguous().cpu().view(torch.uint8).numpy().tobytes())
+
+    def finish(self, path: Path) -> None:
+        """Look at what was written before it gets the name under which another process may remove it."""
+        self.sha256 = sha256_of(path)
+        with path.open("rb") as file:
+            self.written = map_rows(file, self._shapes, self._rows)
 
 
 class NotKept(FtError):
@@ -94,6 +79,10 @@ class FeatureStore:
 
     def __init__(self, limit: int, folder: Path | None = None) -> None:
         self.folder, self.limit = folder or cache_folder() / "features", limit
+
+    def path(self, key: str) -> Path:
+        """Where the tensors of `key` are, or would be."""
+        return self.folder / f"{key}.safetensors"
 
     def find(self, key: str) -> Entry | None:
         """Return the entry of `key`, which thereby counts as used just now; None when there is no whole one."""
@@ -128,52 +117,38 @@ class FeatureStore:
 
         Raises NotKept, before anything is computed, where that is not possible, and FtError when the disk becomes full.
         """
-        path = self.folder / f"{key}.safetensors"
-        size = len(_header(shapes, rows)) + rows * sum(shape.row_bytes for shape in shapes)
+        path = self.path(key)
+        size = len(header(shapes, rows)) + rows * sum(shape.row_bytes for shape in shapes)
         if obstacle := self.obstacle(size):
             raise NotKept(obstacle)
         self.prune(self.limit - size, room=size)
         if self.folder.exists() and shutil.disk_usage(self.folder).free < size:
             raise NotKept(f"the disk of {self.folder} has no room for {size / 1e9:.1f} GB")
-        digests: list[str] = []  # of the file before it has its name, under which another process may remove it
-        with publish(path, size=size, check=lambda written: digests.append(sha256_of(written))) as file:
-            yield Writer(file, shapes, rows)
-        note = {"sha256": digests[0], "size": size, "rows": rows, "about": about}
+        late = os.name == "nt"  # where a file that is mapped gets no other name
+        with publish(path, size=size, check=None if late else lambda written: writer.finish(written)) as file:
+            writer = Writer(file, shapes, rows)
+            yield writer
+        if late:
+            writer.finish(path)
+        note = {"sha256": writer.sha256, "size": size, "rows": rows, "about": about}
         publish_json(
             self.folder / f"{key}.json", {**note, "shapes": [{"shape": s.shape, "dtype": s.dtype} for s in shapes]}
         )
 
-    def read(self, entry: Entry, in_memory: bool, check: bool = True) -> Tensors | None:
-        """Return the tensors [rows, ...] of an entry: copied to memory, or mapped from the file.
+    def read(self, entry: Entry, in_memory: bool, check: bool = True) -> Rows | None:
+        """Return the rows of an entry: copied to memory, or mapped from the file.
 
-        None when the file is gone, or, unless the caller just wrote it, is not what was written; it is then removed.
+        None when the file is gone, or, with `check`, is not what was written; it is then removed.
         """
-        start = entry.size - entry.rows * sum(shape.row_bytes for shape in entry.shapes)
-        tensors = []
         try:
             with entry.path.open("rb") as file:
                 if check and hashlib.file_digest(file, "sha256").hexdigest() != entry.sha256:
                     self.remove(entry.path)
                     return None
-                for shape in entry.shapes:
-                    _, dtype, plain = _DTYPES[shape.dtype]
-                    mapped = np.memmap(file, plain, "c", start, (entry.rows, *shape.shape))
-                    tensors.append(torch.from_numpy(np.array(mapped) if in_memory else mapped).view(dtype))
-                    start += shape.row_bytes * entry.rows
+                mapped = map_rows(file, entry.shapes, entry.rows)
+                return mapped.in_memory() if in_memory else mapped
         except OSError:
             return None  # removed meanwhile, to make room, or the disk does not give it back
-        return tuple(tensors)
-
-    def read_written(self, key: str, in_memory: bool) -> tuple[Entry, Tensors]:
-        """Return an entry that was written just now, and its tensors. Raises FtError when it is gone already."""
-        entry = self.find(key)
-        tensors = self.read(entry, in_memory, check=False) if entry is not None else None
-        if entry is None or tensors is None:
-            raise FtError(
-                f"another process removed from {self.folder} what this run had just written, for want of room; give "
-                "both more with --set cache.disk_gb=100, or let one wait for the other"
-            )
-        return entry, tensors
 
     def damaged(self) -> list[Path]:
         """Read every file again; return those that are not what was written."""
@@ -218,21 +193,6 @@ class FeatureStore:
         except OSError:
             return False
         return True
-
-
-def _header(shapes: Sequence[Shape], rows: int) -> bytes:
-    fields, end = {}, 0
-    for number, shape in enumerate(shapes):
-        size = shape.row_bytes * rows
-        fields[f"feature{number}"] = {
-            "dtype": _DTYPES[shape.dtype][0],
-            "shape": [rows, *shape.shape],
-            "data_offsets": [end, end + size],
-        }
-        end += size
-    text = json.dumps(fields).encode()
-    text += b" " * (-len(text) % 64)  # rows that begin at round addresses are read faster
-    return struct.pack("<Q", len(text)) + text
 
 
 def _entry(note: Path) -> Entry | None:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from ft.feature_reuse import find_shallower, padded_rows
-from ft.feature_store import Entry, FeatureStore, NotKept, Shape, Tensors
+from ft.feature_store import FeatureStore, NotKept
 from ft.images import network_input
 from ft.job import Job
 from ft.kept_images import (
@@ -24,13 +24,14 @@ from ft.kept_images import (
     kept_pixels,
     key_of,
 )
-from ft.loaders import spans
+from ft.loaders import full_batch, spans
 from ft.prefix.digest import prefix_digest
 from ft.prefix.fold import Promise, prepare_prefix
 from ft.prefix.probe import run_padded
 from ft.prefix.records import CutTensor
 from ft.proof import NotProved, Proved, Trial
 from ft.redaction import shown
+from ft.rows import Rows, Shape, Tensors
 
 PASS_BATCH = 32
 """Images a batch of the feature pass where the promise does not fix it."""
@@ -45,9 +46,9 @@ class Features:
     took, `pass_seconds` how long, now or earlier.
     """
 
-    train: Tensors
-    val: Tensors
-    pixels: torch.Tensor | None
+    train: Rows
+    val: Rows
+    pixels: Rows | None
     computed: int
     decoded: int
     pass_seconds: float
@@ -67,6 +68,16 @@ class _Pass:
     padded: bool
 
 
+@dataclass(frozen=True, eq=False)
+class _Had:
+    """The features of one part, how many seconds their pass took, and for how many images it ran just now."""
+
+    rows: Rows
+    seconds: float
+    computed: int = 0
+    decoded: int = 0
+
+
 def get_features(proved: Proved, promise: Promise, job: Job) -> Features:
     """Return the features of all training and validation images, computing those that the store does not have.
 
@@ -75,38 +86,50 @@ def get_features(proved: Proved, promise: Promise, job: Job) -> Features:
     """
     config, machine = job.config, job.machine
     store = FeatureStore(int(config.cache.disk_gb * 1e9))
-    batch_size = config.training.batch_size if promise == "exact" else PASS_BATCH
     made_with = {
         "prefix": prefix_digest(proved.halves.prefix),
         "promise": promise,
-        "batch_size": batch_size,
         "channels_last": machine.channels_last,
         "device": torch.device(machine.device).type,
         "threads": torch.get_num_threads() if promise == "exact" else "any",
-        "processor": torch.backends.cpu.get_cpu_capability() if machine.device == "cpu" else platform.machine(),
+        "processor": _processor(machine.device),
     }
     parts = image_parts(job)
     pixels, decoded = (None, 0) if proved.any_size else _pixels(store, proved, parts, job)
     in_memory = proved.cut.bytes * sum(part.rows for part in parts) <= config.cache.memory_gb * 1e9
-    found, computed, seconds = [], 0, 0.0
+    found = []
     for part in parts:
-        one = _Pass(proved, promise, batch_size, padded=part.name == "training" or promise != "exact")
-        about = {**about_images(part, job), **made_with, "padded": one.padded}
+        one = _pass_over(part, proved, promise, config.training.batch_size)
+        about = {**about_images(part, job), **made_with, "batch_size": one.batch_size, "padded": one.padded}
         trial = proved.trial if part.name == "training" else None
-        kept = _kept(store, key_of(about), in_memory, trial, job)
-        if kept is None:
-            new, more = _compute(store, about, part, one, job)
-            computed, decoded = computed + new, decoded + more
-            kept = store.read_written(key_of(about), in_memory)
-            if trial is not None and not trial.agrees(kept[1]):
-                store.remove(kept[0].path)
+        had = _kept(store, key_of(about), in_memory, trial, job)
+        if had is None:
+            had = _compute(store, about, in_memory, part, one, job)
+            if trial is not None and not trial.agrees(had.rows):
+                store.remove(store.path(key_of(about)))
                 raise NotProved("what an image gives differs from one pass to another")
-        seconds += kept[0].about["seconds"]
-        found.append(kept[1])
-    return Features(found[0], found[1], pixels, computed, decoded, seconds)
+        found.append(had)
+    computed, decoded = sum(had.computed for had in found), decoded + sum(had.decoded for had in found)
+    train, val = (had.rows for had in found)
+    return Features(train, val, pixels, computed, decoded, sum(had.seconds for had in found))
 
 
-def _pixels(store: FeatureStore, proved: Proved, parts: tuple[Part, Part], job: Job) -> tuple[torch.Tensor | None, int]:
+def _pass_over(part: Part, proved: Proved, promise: Promise, asked: int) -> _Pass:
+    if promise != "exact":
+        return _Pass(proved, promise, PASS_BATCH, padded=True)
+    if part.name == "training":
+        return _Pass(proved, promise, full_batch(len(part.items), asked), padded=True)
+    return _Pass(proved, promise, asked, padded=False)
+
+
+def _processor(device: str) -> str:
+    kind = torch.device(device).type
+    if kind == "cuda":
+        return torch.cuda.get_device_name(device)
+    return torch.backends.cpu.get_cpu_capability() if kind == "cpu" else platform.machine()
+
+
+def _pixels(store: FeatureStore, proved: Proved, parts: tuple[Part, Part], job: Job) -> tuple[Rows | None, int]:
     """The training images, for short batches, and how many had to be decoded; None where there is no room for both."""
     size = 3 * job.preprocessing.crop_size**2 * parts[0].rows
     if size + proved.cut.bytes * sum(part.rows for part in parts) > job.config.cache.disk_gb * 1e9:
@@ -119,24 +142,22 @@ def _pixels(store: FeatureStore, proved: Proved, parts: tuple[Part, Part], job: 
     return pixels if mapped is None else mapped, decoded
 
 
-def _kept(
-    store: FeatureStore, key: str, in_memory: bool, trial: Trial | None, job: Job
-) -> tuple[Entry, Tensors] | None:
-    """The store's entry, if it has it whole and it agrees with the proof."""
+def _kept(store: FeatureStore, key: str, in_memory: bool, trial: Trial | None, job: Job) -> _Had | None:
+    """What the store has of a part, if it has it whole and it agrees with the proof."""
     entry = store.find(key)
     if entry is None:
         return None
-    tensors = store.read(entry, in_memory)
-    if tensors is not None and (trial is None or trial.agrees(tensors)):
-        return entry, tensors
+    rows = store.read(entry, in_memory)
+    if rows is not None and (trial is None or trial.agrees(rows)):
+        return _Had(rows, entry.about["seconds"])
     store.remove(entry.path)
-    why = "were damaged or are gone" if tensors is None else "are not what the network computes"
+    why = "were damaged or are gone" if rows is None else "are not what the network computes"
     job.display.warn(f"features in {entry.path} {why}, and are computed anew")
     return None
 
 
-def _compute(store: FeatureStore, about: dict[str, Any], part: Part, one: _Pass, job: Job) -> tuple[int, int]:
-    """Write a part's features into the store; return for how many images they were computed, and how many decoded."""
+def _compute(store: FeatureStore, about: dict[str, Any], in_memory: bool, part: Part, one: _Pass, job: Job) -> _Had:
+    """Compute a part's features, writing them into the store."""
     shapes = [Shape(_row_shape(t), _kept_type(t.dtype, one.promise)) for t in one.proved.cut.tensors]
     note = {**about, "cut": asdict(one.proved.cut), "backbone": shown(job.config.backbone.use), "seconds": 0.0}
     started, title = time.perf_counter(), f"{part.name} features"
@@ -156,7 +177,7 @@ def _compute(store: FeatureStore, about: dict[str, Any], part: Part, one: _Pass,
         for row, tensors in rows:
             writer.put(row, tensors)
         note["seconds"] += time.perf_counter() - started
-    return counts
+    return _Had(writer.written.in_memory() if in_memory else writer.written, note["seconds"], *counts)
 
 
 def _computed(batches: Iterator[tuple[int, torch.Tensor]], one: _Pass, job: Job) -> Iterator[tuple[int, Tensors]]:
@@ -172,7 +193,7 @@ def _computed(batches: Iterator[tuple[int, torch.Tensor]], one: _Pass, job: Job)
 
 
 def _continued(
-    kept: Tensors, bridge: Callable[[Tensors], Tensors], part: Part, one: _Pass, job: Job
+    kept: Rows, bridge: Callable[[Tensors], Tensors], part: Part, one: _Pass, job: Job
 ) -> Iterator[tuple[int, Tensors]]:
     """Yield (first row, features) from those that were kept for a shallower freeze, in the same batches."""
     count, size = len(part.items), one.batch_size

@@ -1,4 +1,7 @@
-"""What the training loop is fed with: images through the whole network, or kept features through the rest of it."""
+"""What the training loop is fed with: images through the whole network, or kept features through the rest of it.
+
+Between training steps nothing runs in inference mode: a layer may keep what it makes, and train with that.
+"""
 
 from __future__ import annotations
 
@@ -22,12 +25,13 @@ from ft.features import Features, get_features
 from ft.images import ImageDataset, eval_transform, network_input, train_transform
 from ft.job import Job
 from ft.kept_images import KeptImages, get_images, image_parts, kept_batches
-from ft.loaders import Loader, epoch_batches, make_loader, spans
+from ft.loaders import Loader, epoch_batches, full_batch, make_loader, spans
 from ft.memory import give_back_freed_memory, is_out_of_memory
 from ft.plan import Plan
 from ft.prefix.find import FrozenPrefix
 from ft.prefix.sections import NotWhole
 from ft.prefix.split import needed_no_more
+from ft.prefix.state import attributes_kept
 from ft.proof import NotProved, Proved, prove
 from ft.signals import StopRequest
 
@@ -93,12 +97,13 @@ def _why_not(error: Exception, job: Job) -> str:
 def _feature_feed(module: nn.Module, prefix: FrozenPrefix, plan: Plan, job: Job) -> FeatureFeed:
     cache, started = plan.cache, time.perf_counter()
     assert cache.promise != "off"
-    proved, decoded = prove(module, prefix, plan, job)
-    give_back_freed_memory()
-    proof = time.perf_counter() - started
-    for note in proved.notes:
-        job.display.say(note)
-    features = get_features(proved, cache.promise, job)
+    with attributes_kept(module):  # what a layer keeps of inference mode is no good for training
+        proved, decoded = prove(module, prefix, plan, job)
+        give_back_freed_memory()
+        proof = time.perf_counter() - started
+        for note in proved.notes:
+            job.display.say(note)
+        features = get_features(proved, cache.promise, job)
     cost = CacheCost(
         promise=cache.promise,
         reason=cache.reason,
@@ -184,20 +189,21 @@ class FeatureFeed:
 
     def batches(self, epoch: int, skip: int) -> Iterator[tuple[Any, torch.Tensor]]:
         n, size = len(self._labels), self._job.config.training.batch_size
+        full = full_batch(n, size)
         first, pixels = epoch % self._views * n, self._features.pixels
         for batch in epoch_batches(n, size, self._job.config.seed, epoch, shuffle=True)[skip:]:
             rows = torch.tensor(batch)
-            if len(batch) == size or self._proved.any_size:
-                yield tuple(tensor[first + rows] for tensor in self._features.train), self._labels[rows]
+            if len(batch) == full or self._proved.any_size:
+                yield self._features.train.take(first + rows), self._labels[rows]
             elif pixels is not None:
-                yield self._compute(pixels[first + rows]), self._labels[rows]
+                yield self._compute(*pixels.take(first + rows)), self._labels[rows]
             else:
                 decoded = [self._images[epoch, index][0] for index in batch]
                 yield self._compute(torch.stack(decoded)), self._labels[rows]
 
     def _compute(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """The features of a short batch, where they are not bit for bit those of full ones."""
-        with torch.inference_mode():
+        with torch.no_grad():
             images = network_input(pixels, self._job.preprocessing, self._machine)
             features: tuple[torch.Tensor, ...] = self._proved.halves.prefix(images)
         return features
@@ -212,8 +218,8 @@ class FeatureFeed:
         entering: list[torch.Tensor] = []
         hook = head.register_forward_pre_hook(lambda _, inputs: entering.append(inputs[0].float()))
         try:
-            with torch.inference_mode(), self._machine.autocast():
-                self._proved.suffix_eval(tuple(self._ready(tensor) for tensor in self._features.train))
+            with torch.no_grad(), self._machine.autocast():
+                self._proved.suffix_eval(tuple(self._ready(tensor) for tensor in self._features.train.tensors))
         finally:
             hook.remove()
         labels = self._labels.repeat(self._views)
@@ -226,8 +232,8 @@ class FeatureFeed:
     def validation(self, stop: StopRequest) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         n, size = len(self._val_labels), self._job.config.training.batch_size
         for start, end in spans(n, size):
-            inputs = tuple(self._ready(tensor[start:end]) for tensor in self._features.val)
-            with torch.inference_mode(), self._machine.autocast():
+            inputs = tuple(map(self._ready, self._features.val.take(torch.arange(start, end))))
+            with torch.no_grad(), self._machine.autocast():
                 logits = self._proved.suffix_eval(inputs)
             yield logits.float().cpu(), self._val_labels[start:end]
             stop.check()
@@ -269,7 +275,7 @@ def _predicted(
     module.eval()
     with display.progress("evaluating", len(images)) as bar:
         for done, (pixels, labels, _) in enumerate(images.epoch(0), start=1):
-            with torch.inference_mode(), machine.autocast():
+            with torch.no_grad(), machine.autocast():
                 logits = module(network_input(pixels, preprocessing, machine))
             yield logits.float().cpu(), labels
             bar.advance(done)

@@ -18,10 +18,11 @@ import torch
 import torchvision
 
 from ft.data import Item
-from ft.feature_store import FeatureStore, NotKept, Shape
+from ft.feature_store import FeatureStore, NotKept
 from ft.images import ImageDataset, Transform, eval_transform, train_transform
 from ft.job import Job
 from ft.loaders import Batch, epoch_batches, make_loader, spans
+from ft.rows import Rows, Shape
 
 STORE_FORMAT = 5
 _WRITTEN_AT_ONCE = 32
@@ -46,7 +47,7 @@ class Part:
 class KeptImages:
     """Decoded images in the order in which a Loader brings them, and like one to use."""
 
-    pixels: torch.Tensor
+    pixels: Rows
     labels: torch.Tensor
     views: int
     batches: Callable[[int], list[list[int]]]
@@ -59,7 +60,8 @@ class KeptImages:
         first = epoch % self.views * len(self.labels)
         for batch in self.batches(epoch)[skip:]:
             rows = torch.tensor(batch)
-            yield self.pixels[first + rows], self.labels[rows], rows
+            (pixels,) = self.pixels.take(first + rows)
+            yield pixels, self.labels[rows], rows
 
     def close(self) -> None:
         """Nothing runs beside the loop."""
@@ -97,7 +99,7 @@ def key_of(about: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def find_images(store: FeatureStore, part: Part, job: Job, check: bool = True) -> torch.Tensor | None:
+def find_images(store: FeatureStore, part: Part, job: Job, check: bool = True) -> Rows | None:
     """Return a part's decoded images [rows, 3, S, S] in uint8, mapped from their file, if the store has them.
 
     Without `check` the file's digest, for which all of it is read, is not compared.
@@ -108,11 +110,10 @@ def find_images(store: FeatureStore, part: Part, job: Job, check: bool = True) -
     found = store.read(entry, in_memory=False, check=check)
     if found is None:
         job.display.warn(f"images in {entry.path} were damaged or are gone, and are decoded anew")
-        return None
-    return found[0]
+    return found
 
 
-def get_images(store: FeatureStore, part: Part, job: Job) -> tuple[torch.Tensor, int]:
+def get_images(store: FeatureStore, part: Part, job: Job) -> tuple[Rows, int]:
     """Return a part's images [rows, 3, S, S] in uint8, and how many had to be decoded.
 
     Raises StopAsked when a signal asks to stop meanwhile; nothing half done is then left behind.
@@ -123,8 +124,9 @@ def get_images(store: FeatureStore, part: Part, job: Job) -> tuple[torch.Tensor,
         with store.write(key_of(about), [Shape((3, side, side), "uint8")], part.rows, about) as writer:
             for row, pixels in decoded_batches(part, _WRITTEN_AT_ONCE, job, f"{part.name} images"):
                 writer.put(row, (pixels,))
-        (kept,), decoded = store.read_written(key_of(about), in_memory=False)[1], part.rows
-    return kept.clone() if kept.nbytes <= job.config.cache.memory_gb * 1e9 else kept, decoded
+        kept, decoded = writer.written, part.rows
+    small = kept.tensors[0].nbytes <= job.config.cache.memory_gb * 1e9
+    return kept.in_memory() if small else kept, decoded
 
 
 def some_training_images(store: FeatureStore, job: Job, count: int) -> tuple[torch.Tensor, list[int], int]:
@@ -138,34 +140,33 @@ def some_training_images(store: FeatureStore, job: Job, count: int) -> tuple[tor
     rows = [order[i % len(order)] for i in range(count)]
     some = replace(whole, name="proof", items=[whole.items[row] for row in rows], views=1)
     told = [] if whole.random else rows
-    if (pixels := find_images(store, some, job)) is not None:
-        return pixels, told, 0
+    if (kept := find_images(store, some, job)) is not None:
+        return kept.tensors[0], told, 0
     if (kept := find_images(store, whole, job, check=False)) is not None:
-        return kept[rows], rows, 0
+        return kept.take(rows)[0], rows, 0
     try:
-        pixels, decoded = get_images(store, some, job)
-        return pixels, told, decoded
+        kept, decoded = get_images(store, some, job)
+        return kept.tensors[0], told, decoded
     except NotKept:
         batches = decoded_batches(some, count, job, "proof images")
         return torch.cat([pixels for _, pixels in batches]), told, count
 
 
-def kept_batches(pixels: torch.Tensor, part: Part, job: Job, shuffle: bool) -> KeptImages:
+def kept_batches(pixels: Rows, part: Part, job: Job, shuffle: bool) -> KeptImages:
     """Return what brings a part's decoded images in a run's batches."""
     size, seed = job.config.training.batch_size, job.config.seed
     labels = torch.tensor([item.label for item in part.items])
     return KeptImages(pixels, labels, part.views, lambda epoch: epoch_batches(len(labels), size, seed, epoch, shuffle))
 
 
-def kept_pixels(
-    kept: torch.Tensor, part: Part, batch_size: int, job: Job, title: str
-) -> Iterator[tuple[int, torch.Tensor]]:
+def kept_pixels(kept: Rows, part: Part, batch_size: int, job: Job, title: str) -> Iterator[tuple[int, torch.Tensor]]:
     """Yield (first row, images [n, 3, S, S] in uint8) for all rows of a part whose images are kept."""
     count = len(part.items)
     with job.display.progress(title, part.rows) as bar:
         for first in range(0, part.rows, count):
             for start, end in spans(count, batch_size):
-                yield first + start, kept[first + start : first + end]
+                (pixels,) = kept.take(torch.arange(first + start, first + end))
+                yield first + start, pixels
                 bar.advance(first + end)
                 job.stop.check()
 

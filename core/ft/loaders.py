@@ -50,6 +50,11 @@ def epoch_batches(
     return [share for batch in batches if (share := batch[rank::world])]
 
 
+def full_batch(n: int, batch_size: int) -> int:
+    """How many images every batch of an epoch has but perhaps the last: fewer than asked for where there are fewer."""
+    return len(epoch_batches(n, batch_size, 0, 0, shuffle=False)[0])
+
+
 def spans(n: int, batch_size: int) -> list[tuple[int, int]]:
     """Where the batches of an epoch that is not shuffled begin and end."""
     return [(batch[0], batch[-1] + 1) for batch in epoch_batches(n, batch_size, 0, 0, shuffle=False)]

@@ -10,11 +10,11 @@ import torch
 from torch import fx, nn
 
 from ft.caching import price_of, unworthy
-from ft.feature_store import FeatureStore, Tensors
+from ft.feature_store import FeatureStore
 from ft.images import network_input
 from ft.job import Job
 from ft.kept_images import some_training_images
-from ft.loaders import epoch_batches
+from ft.loaders import full_batch, spans
 from ft.plan import Plan
 from ft.prefix.find import FrozenPrefix, split_module, steady
 from ft.prefix.fold import prepare_prefix
@@ -32,6 +32,8 @@ from ft.prefix.probe import (
 )
 from ft.prefix.records import Cut
 from ft.prefix.split import Halves
+from ft.prefix.state import attributes_kept
+from ft.rows import Rows, Tensors
 
 ROUNDING_BF16 = 0.3
 """How far apart features may be that were computed in bf16 and in fp32: those of EfficientNet-Lite0 are by 0.08, those
@@ -52,9 +54,9 @@ class Trial:
     features: Tensors
     tolerance: float
 
-    def agrees(self, kept: Tensors) -> bool:
+    def agrees(self, kept: Rows) -> bool:
         """Whether what is kept of all training images is what the proof computed of these."""
-        rows = tuple(tensor[self.rows].to(self.features[0].device) for tensor in kept)
+        rows = tuple(tensor.to(self.features[0].device) for tensor in kept.take(self.rows))
         if self.tolerance == 0:
             return all(map(same_bits, rows, self.features))
         return distance(rows, self.features) <= self.tolerance
@@ -92,53 +94,52 @@ def prove(module: nn.Module, prefix: FrozenPrefix, plan: Plan, job: Job) -> tupl
     """
     promise, store = plan.cache.promise, FeatureStore(int(job.config.cache.disk_gb * 1e9))
     assert promise != "off"
-    count = 2 * _tried_at_once(job) if promise == "exact" else TRIED
+    full = full_batch(len(job.data.train), job.config.training.batch_size)
+    count = 2 * max(2, full) if promise == "exact" else TRIED
     pixels, rows, decoded = some_training_images(store, job, count)
     images = network_input(pixels, job.preprocessing, job.machine)
     if promise == "exact":
-        return _exactly(module, prefix, plan, images, rows, job), decoded
+        return _exactly(module, prefix, plan, images, rows, full, job), decoded
     halves = _halves(prefix)
     try:
         prepared = prepare_prefix(halves.prefix, promise).to(job.machine.device)
     except TypeError as error:  # a lock, or an open file
         raise NotProved(f"its layers cannot be copied ({error})") from error
     tolerance = ROUNDING_BF16 if promise == "fast" else ROUNDING
-    _refuse(probe_loosely(halves.prefix, prepared, images, tolerance))
+    with attributes_kept(module):  # a training step has no use for what layers keep of inference mode
+        _refuse(probe_loosely(halves.prefix, prepared, images, tolerance))
+    _refuse(probe_equality(module, halves, images, ROUNDING))
     _refuse(probe_validation(module, halves, images, ROUNDING))
-    if prefix.observed.graph.boundaries is not None:  # the network's own code also decides what a training step does
-        _refuse(probe_equality(module, halves, images))
     return Proved(halves, prefix.cut, prefix.observed, _trial(prepared, images, rows, tolerance)), decoded
 
 
 def _exactly(
-    module: nn.Module, planned: FrozenPrefix, plan: Plan, images: torch.Tensor, rows: list[int], job: Job
+    module: nn.Module, planned: FrozenPrefix, plan: Plan, images: torch.Tensor, rows: list[int], full: int, job: Job
 ) -> Proved:
-    config, size = job.config, _tried_at_once(job)
+    config, size = job.config, len(images) // 2
     batch = images[:size]
-    prefix = steady(planned, plan.frozen, batch, (size,), price_of(config, "exact"))
+    with attributes_kept(module):
+        prefix = steady(planned, plan.frozen, batch, (size,), price_of(config, "exact"))
     if prefix.cut.keeps_images:
-        raise NotProved("every layer computes an image differently beside others")
+        every = "every layer" if prefix.observed.graph.boundaries is None else "a layer before the module boundary"
+        raise NotProved(f"{every} computes an image differently beside others")
     if moved := unworthy(prefix.cut, config, plan.cache.images):
         raise NotProved(f"before what computes an image differently beside others, {moved}")
     halves = _halves(prefix)
-    _refuse(probe_shuffled(halves.prefix, images, size))
+    with attributes_kept(module):
+        _refuse(probe_shuffled(halves.prefix, images, size))
     _refuse(probe_equality(module, halves, batch))
     _refuse(probe_validation(module, halves, batch, 0))
     notes = [str(barrier) for barrier in prefix.cut.barriers if barrier.kind == "batch"]
-    asked = config.training.batch_size
-    short = {len(each) for each in epoch_batches(len(job.data.train), asked, config.seed, 0, shuffle=True)} - {asked}
-    largest = max(short, default=0)  # a last image that would be alone makes a batch one larger
-    differs = probe_batch_invariance(halves.prefix, batch, sorted(short)) if short else None
-    any_size = largest <= asked and differs is None
+    start, end = spans(len(job.data.train), config.training.batch_size)[-1]
+    last = end - start  # one that would be alone makes a batch one larger
+    differs = probe_batch_invariance(halves.prefix, batch, [last]) if last < full else None
+    any_size = last <= full and differs is None
     if not any_size:
-        why = f"the network {differs}" if largest <= asked else f"it has {largest} images"
+        why = f"the network {differs}" if last <= full else f"it has {last} images"
         notes.append(f"the last batch of each epoch goes through the whole network: {why}")
-    trial = _trial(partial(run_padded, halves.prefix, batch_size=asked), images[:asked], rows[:asked], 0)
+    trial = _trial(partial(run_padded, halves.prefix, batch_size=full), images[:full], rows[:full], 0)
     return Proved(halves, prefix.cut, prefix.observed, trial, any_size, tuple(notes))
-
-
-def _tried_at_once(job: Job) -> int:
-    return max(2, job.config.training.batch_size)
 
 
 def _halves(prefix: FrozenPrefix) -> Halves:

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from ft.errors import FtError
-from ft.feature_store import _DTYPES, FeatureStore, NotKept, Shape
+from ft.feature_store import FeatureStore, NotKept, Writer
 from ft.prefix.cut import KEEPABLE
+from ft.rows import DTYPES, Shape
 from mapped import file_behind, needs_maps
 
 ROWS = 6
@@ -32,13 +32,14 @@ def rows(seed: int) -> tuple[torch.Tensor, ...]:
     return torch.randn(ROWS, 4, generator=generator), torch.randn(ROWS, 2, 3, generator=generator).bfloat16()
 
 
-def put(store: FeatureStore, key: str, seed: int = 0, used: float | None = None) -> None:
+def put(store: FeatureStore, key: str, seed: int = 0, used: float | None = None) -> Writer:
     tensors = rows(seed)
     with store.write(key, SHAPES, ROWS, {"promise": "exact"}) as writer:
         for start in (4, 0):  # in any sequence
             writer.put(start, tuple(tensor[start : start + 4] for tensor in tensors))
     if used is not None:
         os.utime(store.folder / f"{key}.json", (used, used))
+    return writer
 
 
 @pytest.mark.parametrize("in_memory", [True, False], ids=["copied", "mapped"])
@@ -48,19 +49,22 @@ def test_rows_come_back_as_they_were(store: FeatureStore, in_memory: bool) -> No
     assert entry is not None
     found = store.read(entry, in_memory)
     assert found is not None
-    assert all(torch.equal(one, other) for one, other in zip(found, rows(0), strict=True))
+    assert all(torch.equal(one, other) for one, other in zip(found.tensors, rows(0), strict=True))
 
 
 @needs_maps
 @pytest.mark.parametrize("in_memory", [True, False], ids=["copied", "mapped"])
 def test_features_are_in_memory_or_in_the_file_as_was_asked(store: FeatureStore, in_memory: bool) -> None:
     put(store, "a")
-    entry, found = store.read_written("a", in_memory)
-    assert {file_behind(tensor.data_ptr()) for tensor in found} == {"" if in_memory else str(entry.path)}
+    entry = store.find("a")
+    assert entry is not None
+    found = store.read(entry, in_memory)
+    assert found is not None
+    assert {file_behind(tensor.data_ptr()) for tensor in found.tensors} == {"" if in_memory else str(entry.path)}
 
 
 def test_a_cut_has_no_type_that_is_not_kept() -> None:
-    assert {str(dtype).removeprefix("torch.") for dtype in KEEPABLE} == _DTYPES.keys()
+    assert {str(dtype).removeprefix("torch.") for dtype in KEEPABLE} == DTYPES.keys()
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16", "float16", "int64", "int32", "uint8", "bool"])
@@ -68,7 +72,7 @@ def test_every_type_that_a_cut_may_have_is_kept(store: FeatureStore, dtype: str)
     tensor = torch.tensor([[0, 1], [1, 0], [1, 1]]).to(getattr(torch, dtype))
     with store.write("a", [Shape((2,), dtype)], 3, {}) as writer:
         writer.put(0, (tensor,))
-    _, (found,) = store.read_written("a", in_memory=True)
+    (found,) = writer.written.tensors
     assert found.dtype == tensor.dtype
     assert torch.equal(found, tensor)
 
@@ -108,8 +112,13 @@ def test_an_entry_that_another_process_removes_meanwhile_is_not_there(store: Fea
     assert entry is not None
     store.remove(entry.path)
     assert store.read(entry, in_memory=True) is None
-    with pytest.raises(FtError, match=r"another process removed .* cache.disk_gb"):
-        store.read_written("a", in_memory=True)
+
+
+def test_what_a_run_wrote_it_has_even_when_another_process_removes_it_at_once(store: FeatureStore) -> None:
+    writer = put(store, "a")
+    store.prune(0)
+    assert not list(store.folder.iterdir())
+    assert all(torch.equal(one, other) for one, other in zip(writer.written.tensors, rows(0), strict=True))
 
 
 def test_what_a_killed_writer_left_is_no_entry_and_goes(store: FeatureStore) -> None:
@@ -132,7 +141,8 @@ def test_what_a_killed_writer_left_is_no_entry_and_goes(store: FeatureStore) -> 
 HALF = """
 import sys, time, torch
 from pathlib import Path
-from ft.feature_store import FeatureStore, Shape
+from ft.feature_store import FeatureStore
+from ft.rows import Shape
 with FeatureStore(10**6, Path(sys.argv[1])).write("a", [Shape((4,), "float32")], 6, {}) as writer:
     writer.put(0, (torch.zeros(3, 4),))
     print("half", flush=True)
@@ -157,7 +167,8 @@ def test_a_writer_that_is_killed_leaves_nothing_that_is_taken_for_whole(store: F
 MANY = """
 import sys, torch
 from pathlib import Path
-from ft.feature_store import FeatureStore, Shape
+from ft.feature_store import FeatureStore
+from ft.rows import Shape
 limit, folder, worker = int(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 store, found = FeatureStore(limit, folder), 0
 for number in range(60):
@@ -167,9 +178,9 @@ for number in range(60):
             writer.put(row, (torch.full((5, 50), float(value)),))
     for other in range(4):
         entry = store.find(f"key{other}")
-        tensors = store.read(entry, in_memory=number % 2 == 0) if entry is not None else None
-        if tensors is not None:
-            assert (tensors[0] == other).all(), f"key{other} holds something else"
+        found_rows = store.read(entry, in_memory=number % 2 == 0) if entry is not None else None
+        if found_rows is not None:
+            assert (found_rows.tensors[0] == other).all(), f"key{other} holds something else"
             found += 1
 print(found)
 """

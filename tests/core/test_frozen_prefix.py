@@ -246,6 +246,17 @@ def test_looser_promises_come_near(
         assert one["train_loss"] == pytest.approx(other["train_loss"], rel=1e-4 if promise == "close" else 3e-2)
 
 
+@pytest.mark.parametrize("batch_size", [64, 19])
+def test_all_images_in_one_batch_are_computed_in_it(
+    batch_size: int, tiny_config: MakeConfig, plugins: Plugins, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain, cached = plain_and_cached(tiny_config, "small", "exact", plugins, training__batch_size=batch_size)
+    assert_same(plain, cached)
+    assert cached.report.cache.computed == 24
+    assert cached.report.cache.decoded == 40 + 24  # the proof takes two batches, and there are 20 images to train on
+    assert "last batch" not in capsys.readouterr().err
+
+
 def test_features_too_large_for_memory_are_mapped_from_disk(
     tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path
 ) -> None:
@@ -308,30 +319,21 @@ def test_a_last_image_that_joins_the_batch_before_it_changes_no_bit(
         assert (sizes, set(sizes), cached.report.cache.computed) == (wanted, {4}, 24)
 
 
-@pytest.mark.parametrize(("disk_gb", "again"), [(20.0, 0), (5e-6, 2 * 20)], ids=["room", "no room"])
+@pytest.mark.parametrize(("disk_gb", "again"), [(20.0, 0), (5e-6, 2 * 6)], ids=["room", "no room"])
 def test_a_short_batch_that_is_computed_anew_decodes_only_where_there_is_no_room_for_images(
     disk_gb: float, again: int, tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path, decoded: list[Path]
 ) -> None:
-    """20 images in batches of 19 are one batch of 20, in each of two epochs."""
-    keys = {"training__batch_size": 19, "freeze": ["all"], "training__optimizer": "sgd", "cache__disk_gb": disk_gb}
+    """16 images in batches of 5 are two of them and one of 6, in each of two epochs."""
+    keys = {"training__batch_size": 5, "freeze": ["all"], "training__optimizer": "sgd", "cache__disk_gb": disk_gb}
+    keys["data"] = {"use": "demo", "images_per_class": 5, "size": 32}
     plain = Ended(tiny_config(run_dir=tmp_path / "plain", cache__promise="off", **keys), plugins)
     first = Ended(tiny_config(run_dir=tmp_path / "first", cache__promise="exact", **keys), plugins)
-    assert first.report.cache.computed == 24
+    assert first.report.cache.computed == 20
     decoded.clear()
     second = Ended(tiny_config(run_dir=tmp_path / "second", cache__promise="exact", **keys), plugins)
     assert_same(plain, first)
     assert_same(plain, second)
     assert len(decoded) - second.report.cache.decoded == again
-
-
-def test_views_without_augmentation_are_kept_apart_from_no_views(
-    tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path
-) -> None:
-    keys = {"freeze": ["all"], "images__augment": "none", "training__epochs": 4}
-    Ended(tiny_config(run_dir=tmp_path / "one", **keys), plugins)
-    two = Ended(tiny_config(run_dir=tmp_path / "two", images__views=2, **keys), plugins)
-    plain = Ended(tiny_config(run_dir=tmp_path / "plain", images__views=2, cache__promise="off", **keys), plugins)
-    assert_same(plain, two)
 
 
 def test_features_of_a_shallower_freeze_serve_even_where_they_have_to_make_room(
@@ -365,8 +367,8 @@ def test_memory_that_runs_out_in_the_proof_ends_no_run(
 def plain_and_cached(
     make: MakeConfig, network: str, promise: str, plugins: Plugins, **keys: Any
 ) -> tuple[Ended, Ended]:
-    """A run of `network` with all but the head frozen, by the plain loop, and by one that keeps features."""
-    keys |= {"freeze": ["all"], "images__augment": "none"}
+    """A run of `network`, of which only the head trains unless `keys` say more, with and without features kept."""
+    keys = {"freeze": ["all"], "images__augment": "none", **keys}
     folder = make().run_dir.parent
     plain = Ended(make(network, run_dir=folder / "plain", cache__promise="off", **keys), plugins)
     return plain, Ended(make(network, run_dir=folder / "cached", cache__promise=promise, **keys), plugins)
@@ -380,6 +382,17 @@ def test_a_network_that_looks_across_the_batch_keeps_no_features_of_other_batche
     assert_same(plain, cached)
     assert cached.report.cache.computed == 0
     assert "computed in every epoch after all" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("promise", ["exact", "close"])
+def test_what_a_layer_keeps_while_features_are_computed_does_not_reach_training(
+    promise: str, tiny_config: MakeConfig, plugins: Plugins, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain, cached = plain_and_cached(tiny_config, "doubled", promise, plugins)
+    if promise == "exact":
+        assert_same(plain, cached)
+    assert (cached.report.cache.computed, plain.report.cache.computed) == (24, 0)
+    assert "after all" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("promise", ["exact", "close", "fast"])

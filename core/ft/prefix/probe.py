@@ -21,7 +21,7 @@ from ft.prefix.graph import first_line
 from ft.prefix.layout import layout_of
 from ft.prefix.observe import Observed
 from ft.prefix.split import Halves
-from ft.prefix.state import evaluating, state_kept
+from ft.prefix.state import attributes_kept, evaluating, state_kept
 
 Tensors = tuple[torch.Tensor, ...]
 ROUNDING = 0.01
@@ -43,16 +43,19 @@ def distance(one: Tensors, other: Tensors) -> float:
 
     0 where all is equal, infinity where shapes, whole numbers or which values are finite differ.
     """
-    largest = 0.0
-    for a, b in zip(one, other, strict=True):
-        if a.shape != b.shape or not torch.equal(a.isfinite(), b.isfinite()):
-            return math.inf
-        x, y = a[a.isfinite()].cpu().double(), b[b.isfinite()].cpu().double()
-        apart = float((x - y).norm())
-        if apart > 0 and not a.is_floating_point():
-            return math.inf
-        largest = max(largest, apart / max(float(y.norm()), 1e-30))
-    return largest
+    norms = [_norms(a, b) for a, b in zip(one, other, strict=True)]
+    return max((apart / max(size, 1e-30) for apart, size in norms), default=0.0)
+
+
+def _norms(one: torch.Tensor, other: torch.Tensor) -> tuple[float, float]:
+    """The norm of the difference of two tensors, and that of `other`."""
+    if one.shape != other.shape or not torch.equal(one.isfinite(), other.isfinite()):
+        return math.inf, 1.0
+    x, y = one[one.isfinite()].cpu().double(), other[other.isfinite()].cpu().double()
+    apart = float((x - y).norm())
+    if apart > 0 and not one.is_floating_point():
+        return math.inf, 1.0
+    return apart, float(y.norm())
 
 
 def run_padded(prefix: Callable[[torch.Tensor], Tensors], images: torch.Tensor, batch_size: int) -> Tensors:
@@ -171,23 +174,31 @@ def batch_sensitive(observed: Observed, images: torch.Tensor, batch_sizes: Seque
     return sensitive
 
 
-def probe_equality(module: nn.Module, halves: Halves, images: torch.Tensor) -> str | None:
-    """Return None if one step through the halves equals one through `module` in every bit, else what differs first.
+def probe_equality(module: nn.Module, halves: Halves, images: torch.Tensor, tolerance: float = 0) -> str | None:
+    """Return None if one step through the halves equals one through `module`, else what differs first.
 
-    Outputs, gradients of trainable parameters and changed buffers are compared, in the modes the module is in; its
-    buffers, gradients and all generators are left as they were.
+    Outputs, gradients of trainable parameters and changed buffers are compared, in the modes the module is in: in every
+    bit, or, all of a kind together, to a `tolerance`. Its buffers, gradients and all generators are left as they were.
     """
     whole = _step(module, lambda: module(images.clone()))
 
     def through_halves() -> Any:
-        with torch.inference_mode():
+        with attributes_kept(module), torch.inference_mode():
             kept = halves.prefix(images.clone())
         return halves.suffix(tuple(tensor.clone() for tensor in kept))
 
     parts = _step(module, through_halves)
-    for name in whole.keys() | parts.keys():
-        if name not in whole or name not in parts or not same_bits(whole[name], parts[name]):
-            return f"{name} differs between the whole network and its halves"
+    for kind, ours in whole.items():
+        theirs = parts[kind]
+        different = ours.keys() ^ theirs.keys()
+        if not different and tolerance == 0:
+            different = {name for name in ours if not same_bits(ours[name], theirs[name])}
+        elif not different:  # a gradient that is 0 but for rounding says nothing by itself
+            norms = {name: _norms(theirs[name], ours[name]) for name in ours}
+            allowed = tolerance * math.hypot(*(size for _, size in norms.values()))
+            different = {name for name, (apart, _) in norms.items() if apart > allowed}
+        if different:
+            return f"{kind} {min(different)} differs between the whole network and its halves"
     return None
 
 
@@ -233,7 +244,8 @@ def _digest(tensor: torch.Tensor) -> bytes:
     return hashlib.sha1(tensor_bytes(tensor), usedforsecurity=False).digest()
 
 
-def _step(module: nn.Module, forward: Callable[[], Any]) -> dict[str, torch.Tensor]:
+def _step(module: nn.Module, forward: Callable[[], Any]) -> dict[str, dict[str, torch.Tensor]]:
+    """What a training step gives and changes, by its kind and its name."""
     parameters = dict(module.named_parameters())
     gradients = {name: parameter.grad for name, parameter in parameters.items()}
     try:
@@ -243,9 +255,11 @@ def _step(module: nn.Module, forward: Callable[[], Any]) -> dict[str, torch.Tens
             learning = [output.square().sum() for output in outputs if output.requires_grad]
             if learning:
                 torch.autograd.backward(learning)
-            seen = {f"output {i}": output.detach() for i, output in enumerate(outputs)}
-            seen |= {f"the gradient of {n}": p.grad for n, p in parameters.items() if p.grad is not None}
-            seen |= {f"the buffer {n}": b.clone() for n, b in module.named_buffers()}
+            seen = {
+                "output": {str(number): output.detach() for number, output in enumerate(outputs)},
+                "the gradient of": {name: p.grad for name, p in parameters.items() if p.grad is not None},
+                "the buffer": {name: buffer.clone() for name, buffer in module.named_buffers()},
+            }
     finally:
         for name, parameter in parameters.items():
             parameter.grad = gradients[name]

@@ -11,7 +11,8 @@ import pytest
 import torch
 from click.testing import Result
 
-from ft.feature_store import FeatureStore, Shape
+from ft.feature_store import FeatureStore
+from ft.rows import Shape
 
 Ft = Callable[..., Result]
 

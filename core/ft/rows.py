@@ -1,0 +1,85 @@
+"""Tensors of which one row belongs to one image: how they lie in a file, and how rows are read from there."""
+
+from __future__ import annotations
+
+import json
+import mmap
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import numpy as np
+import torch
+
+Tensors = tuple[torch.Tensor, ...]
+
+DTYPES = {
+    "float64": ("F64", torch.float64),
+    "float32": ("F32", torch.float32),
+    "bfloat16": ("BF16", torch.bfloat16),
+    "float16": ("F16", torch.float16),
+    "int64": ("I64", torch.int64),
+    "int32": ("I32", torch.int32),
+    "uint8": ("U8", torch.uint8),
+    "bool": ("BOOL", torch.bool),
+}
+"""The types that are kept, by their names, after what safetensors calls them."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One kept tensor: its shape for one image, and its type's name."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+    @property
+    def row_bytes(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64)) * DTYPES[self.dtype][1].itemsize
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Tensors [rows, ...], in memory, or mapped from `file`."""
+
+    tensors: Tensors
+    file: mmap.mmap | None = None
+
+    def take(self, rows: torch.Tensor | Sequence[int]) -> Tensors:
+        """Copy the rows of these numbers. What was read from the file for that is the system's to keep or to drop."""
+        taken = tuple(tensor[rows] for tensor in self.tensors)
+        if self.file is not None and hasattr(mmap, "MADV_DONTNEED"):  # else the process would come to hold all of it
+            self.file.madvise(mmap.MADV_DONTNEED)
+        return taken
+
+    def in_memory(self) -> Rows:
+        """A copy that is not mapped."""
+        return Rows(tuple(tensor.clone() for tensor in self.tensors))
+
+
+def header(shapes: Sequence[Shape], rows: int) -> bytes:
+    """The beginning of a safetensors file of `rows` rows; the tensors follow, one after the other."""
+    fields, end = {}, 0
+    for number, shape in enumerate(shapes):
+        size = shape.row_bytes * rows
+        fields[f"feature{number}"] = {
+            "dtype": DTYPES[shape.dtype][0],
+            "shape": [rows, *shape.shape],
+            "data_offsets": [end, end + size],
+        }
+        end += size
+    text = json.dumps(fields).encode()
+    text += b" " * (-len(text) % 64)  # rows that begin at round addresses are read faster
+    return struct.pack("<Q", len(text)) + text
+
+
+def map_rows(file: BinaryIO, shapes: Sequence[Shape], rows: int) -> Rows:
+    """Map the tensors of a file that begins with `header`; writing to them changes no file. Raises OSError."""
+    mapped, start, tensors = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY), len(header(shapes, rows)), []
+    for shape in shapes:
+        size = shape.row_bytes * rows
+        flat = torch.from_numpy(np.frombuffer(mapped, np.uint8, size, start))
+        tensors.append(flat.view(DTYPES[shape.dtype][1]).view(rows, *shape.shape))
+        start += size
+    return Rows(tuple(tensors), mapped)
