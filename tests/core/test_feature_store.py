@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from ft.errors import FtError
 from ft.feature_store import FeatureStore, NotKept, Writer
 from ft.prefix.cut import KEEPABLE
 from ft.rows import DTYPES, Shape
@@ -136,6 +137,21 @@ def test_what_a_killed_writer_left_is_no_entry_and_goes(store: FeatureStore) -> 
         os.utime(path, (1, 1))
     store.prune(10**6)
     assert not list(store.folder.iterdir())
+
+
+def test_what_cannot_be_read_is_damaged_and_what_is_removed_meanwhile_is_not(
+    store: FeatureStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(store, "a")
+    put(store, "b")
+
+    def unreadable(path: Path) -> str:
+        if path.stem == "b":
+            store.remove(path)  # another process makes room
+        raise FtError(f"cannot read {path}: Input/output error")
+
+    monkeypatch.setattr("ft.feature_store.sha256_of", unreadable)
+    assert store.damaged() == [store.path("a")]
 
 
 HALF = """
