@@ -152,10 +152,18 @@ class CacheConfig(Section):
         "auto", description="compute what is frozen once: exact, bit for bit; close, folded; fast, also in bf16; or off"
     )
     memory_gb: float = Field(
-        0.25, ge=0, allow_inf_nan=False, description="features up to this size are kept in memory, others on disk"
+        0.25,
+        ge=0,
+        le=1e6,
+        allow_inf_nan=False,
+        description="features up to this size are kept in memory, others on disk",
     )
     disk_gb: float = Field(
-        20.0, ge=0, allow_inf_nan=False, description="size of the folder of features; what was used longest ago goes"
+        20.0,
+        ge=0,
+        le=1e6,
+        allow_inf_nan=False,
+        description="size of the folder of features; what was used longest ago goes",
     )
 
 

@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 import torch
 
 from ft.errors import FtError
-from ft.files import cache_folder, left_behind, publish, publish_json, sha256_of
+from ft.files import DiskFull, cache_folder, left_behind, publish, publish_json, sha256_of
 from ft.rows import DTYPES, Rows, Shape, Tensors, header, map_rows
 
 
@@ -55,13 +55,16 @@ class Writer:
         self._starts = [begin + sum(sizes[:i]) for i in range(len(sizes))]
 
     def put(self, row: int, tensors: Tensors) -> None:
-        """Write a batch of rows, the first of which is number `row`."""
+        """Write a batch of rows, the first of which is number `row`. Raises NotKept when the disk refuses."""
         for start, shape, tensor in zip(self._starts, self._shapes, tensors, strict=True):
             assert tensor.shape[1:] == shape.shape, f"{tuple(tensor.shape)} are no rows of {shape}"
             assert tensor.dtype == DTYPES[shape.dtype][1], f"{tensor.dtype} is not {shape.dtype}"
             assert row + len(tensor) <= self._rows, f"there are {self._rows} rows"
-            self._file.seek(start + row * shape.row_bytes)
-            self._file.write(tensor.contiguous().cpu().view(torch.uint8).numpy().tobytes())
+            try:
+                self._file.seek(start + row * shape.row_bytes)
+                self._file.write(tensor.contiguous().cpu().view(torch.uint8).numpy().tobytes())
+            except OSError as error:
+                raise NotKept(f"cannot write {self._file.name}: {error.strerror or error}") from error
 
     def finish(self, path: Path) -> None:
         """Look at what was written before it gets the name under which another process may remove it."""
@@ -115,25 +118,31 @@ class FeatureStore:
     def write(self, key: str, shapes: Sequence[Shape], rows: int, about: Mapping[str, Any]) -> Iterator[Writer]:
         """Write an entry; it exists once the block has ended without an exception. `about` may grow in the block.
 
-        Raises NotKept, before anything is computed, where that is not possible, and FtError when the disk becomes full.
+        Raises NotKept where that is not possible: before anything is computed, unless the disk becomes full meanwhile.
         """
         path = self.path(key)
         size = len(header(shapes, rows)) + rows * sum(shape.row_bytes for shape in shapes)
+        if size > self.limit:
+            raise NotKept(f"{size / 1e9:.1f} GB are more than cache.disk_gb allows, {self.limit / 1e9:g} GB")
         if obstacle := self.obstacle(size):
             raise NotKept(obstacle)
         self.prune(self.limit - size, room=size)
         if self.folder.exists() and shutil.disk_usage(self.folder).free < size:
             raise NotKept(f"the disk of {self.folder} has no room for {size / 1e9:.1f} GB")
         late = os.name == "nt"  # where a file that is mapped gets no other name
-        with publish(path, size=size, check=None if late else lambda written: writer.finish(written)) as file:
-            writer = Writer(file, shapes, rows)
-            yield writer
+        try:
+            with publish(path, size=size, check=None if late else lambda written: writer.finish(written)) as file:
+                writer = Writer(file, shapes, rows)
+                yield writer
+        except DiskFull as error:
+            raise NotKept(str(error)) from error
         if late:
             writer.finish(path)
         note = {"sha256": writer.sha256, "size": size, "rows": rows, "about": about}
         publish_json(
             self.folder / f"{key}.json", {**note, "shapes": [{"shape": s.shape, "dtype": s.dtype} for s in shapes]}
         )
+        self.prune(self.limit)  # others may have written at the same time
 
     def read(self, entry: Entry, in_memory: bool, check: bool = True) -> Rows | None:
         """Return the rows of an entry: copied to memory, or mapped from the file.
@@ -143,7 +152,8 @@ class FeatureStore:
         try:
             with entry.path.open("rb") as file:
                 if check and hashlib.file_digest(file, "sha256").hexdigest() != entry.sha256:
-                    self.remove(entry.path)
+                    if _is_still(entry):
+                        self.remove(entry.path)
                     return None
                 mapped = map_rows(file, entry.shapes, entry.rows)
                 return mapped.in_memory() if in_memory else mapped
@@ -158,27 +168,32 @@ class FeatureStore:
             if not (os.access(note, os.R_OK) and os.access(path, os.R_OK)):
                 continue  # being published or removed just now, or someone else's
             entry = _entry(note)
-            if entry is None:
+            if entry is None and note.exists():
                 found.append(path)
+            if entry is None:
                 continue
             with suppress(FtError):  # the disk does not give it back, or it was removed meanwhile
                 if sha256_of(path) == entry.sha256:
                     continue
-            if (now := _entry(note)) is not None and now.sha256 == entry.sha256:
+            if _is_still(entry):
                 found.append(path)
         return found
 
     def prune(self, limit: int, room: int = 0) -> list[Entry]:
         """Remove entries, those used longest ago first, until all take `limit` bytes at most and the disk has `room`
         more; and what writers that died left behind. Returns what is removed."""
-        entries = self.entries()
-        data, notes = ({file.stem: file for file in self.folder.glob(f"*.{end}")} for end in ("safetensors", "json"))
-        halves = [(data | notes)[key] for key in data.keys() ^ notes.keys()]
-        for left in (*halves, *left_behind(self.folder)):
-            if _age(left) > 3600:  # else it may be published or removed just now, in a container as well
+        entries, dead = self.entries(), left_behind(self.folder)
+        whole = {entry.key for entry in entries}
+        halves = [
+            file for end in ("safetensors", "json") for file in self.folder.glob(f"*.{end}") if file.stem not in whole
+        ]
+        # They may be published or removed just now; who is dead here may live in a container, but writes every batch.
+        for left, age in (*((half, 3600) for half in halves), *((file, 600) for file in dead)):
+            if _age(left) > age:
                 with suppress(OSError):
                     left.unlink()
-        total = sum(entry.size for entry in entries) + sum(_size(file) for file in self.folder.glob(".*.tmp"))
+        alive = [file for file in self.folder.glob(".*.tmp") if file not in dead]
+        total = sum(entry.size for entry in entries) + sum(map(_size, alive))
         free = shutil.disk_usage(self.folder).free if entries else room
         limit = min(limit, total - max(0, room - free))
         removed = []
@@ -214,6 +229,12 @@ def _entry(note: Path) -> Entry | None:
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None  # half removed, or not ours: either way no whole entry
+
+
+def _is_still(entry: Entry) -> bool:
+    """Whether nobody has written the entry anew since it was looked at."""
+    now = _entry(entry.path.with_suffix(".json"))
+    return now is not None and now.sha256 == entry.sha256
 
 
 def _age(path: Path) -> float:

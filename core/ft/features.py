@@ -29,7 +29,7 @@ from ft.prefix.digest import prefix_digest
 from ft.prefix.fold import Promise, prepare_prefix
 from ft.prefix.probe import run_padded
 from ft.prefix.records import CutTensor
-from ft.proof import NotProved, Proved, Trial
+from ft.proof import NotProved, Proved
 from ft.redaction import shown
 from ft.rows import Rows, Shape, Tensors
 
@@ -97,14 +97,18 @@ def get_features(proved: Proved, promise: Promise, job: Job) -> Features:
     parts = image_parts(job)
     pixels, decoded = (None, 0) if proved.any_size else _pixels(store, proved, parts, job)
     in_memory = proved.cut.bytes * sum(part.rows for part in parts) <= config.cache.memory_gb * 1e9
-    found = []
+    found, doubtful = [], False
     for part in parts:
         one = _pass_over(part, proved, promise, config.training.batch_size)
         about = {**about_images(part, job), **made_with, "batch_size": one.batch_size, "padded": one.padded}
         trial = proved.trial if part.name == "training" else None
-        had = _kept(store, key_of(about), in_memory, trial, job)
+        had = None if doubtful else _kept(store, key_of(about), in_memory, job)
+        if had is not None and trial is not None and not trial.agrees(had.rows):
+            # Something decides the values that the key does not know of; what has no trial is not to be believed then.
+            had, doubtful = None, True
+            job.display.warn("kept features are not what the network computes, and are computed anew")
         if had is None:
-            had = _compute(store, about, in_memory, part, one, job)
+            had = _compute(store, about, in_memory, doubtful, part, one, job)
             if trial is not None and not trial.agrees(had.rows):
                 store.remove(store.path(key_of(about)))
                 raise NotProved("what an image gives differs from one pass to another")
@@ -142,26 +146,26 @@ def _pixels(store: FeatureStore, proved: Proved, parts: tuple[Part, Part], job: 
     return pixels if mapped is None else mapped, decoded
 
 
-def _kept(store: FeatureStore, key: str, in_memory: bool, trial: Trial | None, job: Job) -> _Had | None:
-    """What the store has of a part, if it has it whole and it agrees with the proof."""
+def _kept(store: FeatureStore, key: str, in_memory: bool, job: Job) -> _Had | None:
+    """What the store has of a part, if it has it whole."""
     entry = store.find(key)
     if entry is None:
         return None
     rows = store.read(entry, in_memory)
-    if rows is not None and (trial is None or trial.agrees(rows)):
+    if rows is not None:
         return _Had(rows, entry.about["seconds"])
-    store.remove(entry.path)
-    why = "were damaged or are gone" if rows is None else "are not what the network computes"
-    job.display.warn(f"features in {entry.path} {why}, and are computed anew")
+    job.display.warn(f"features in {entry.path} were damaged or are gone, and are computed anew")
     return None
 
 
-def _compute(store: FeatureStore, about: dict[str, Any], in_memory: bool, part: Part, one: _Pass, job: Job) -> _Had:
-    """Compute a part's features, writing them into the store."""
+def _compute(
+    store: FeatureStore, about: dict[str, Any], in_memory: bool, doubtful: bool, part: Part, one: _Pass, job: Job
+) -> _Had:
+    """Compute a part's features, writing them into the store: from images where other features are `doubtful`."""
     shapes = [Shape(_row_shape(t), _kept_type(t.dtype, one.promise)) for t in one.proved.cut.tensors]
     note = {**about, "cut": asdict(one.proved.cut), "backbone": shown(job.config.backbone.use), "seconds": 0.0}
     started, title = time.perf_counter(), f"{part.name} features"
-    shallower = find_shallower(store, about, one.proved, one.promise)
+    shallower = None if doubtful else find_shallower(store, about, one.proved, one.promise)
     kept = store.read(shallower[0], in_memory=False) if shallower is not None else None
     if shallower is not None and kept is not None:  # read already: writing may make room by removing it
         rows = _continued(kept, shallower[1], part, one, job)

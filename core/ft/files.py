@@ -30,6 +30,10 @@ _WRITER = re.compile(r"\.(?P<host>[0-9a-f]{6})-(?P<pid>\d+)-(?P<process>[0-9a-f]
 _DAY = 24 * 3600.0
 
 
+class DiskFull(FtError):
+    """The disk, or the part of it that its user may fill, has no room."""
+
+
 @contextlib.contextmanager
 def publish(path: Path, *, size: int | None = None, check: Callable[[Path], None] | None = None) -> Iterator[BinaryIO]:
     """Yield a binary file whose content becomes that of `path` when the block ends without an exception.
@@ -48,7 +52,7 @@ def publish(path: Path, *, size: int | None = None, check: Callable[[Path], None
             yield cast(BinaryIO, file)
         except Exception as error:
             if _is_disk_full(error):
-                raise FtError(_no_room(path, size)) from error
+                raise DiskFull(_no_room(path, size)) from error
             raise
         with explained(path, size):
             file.flush()
@@ -76,7 +80,7 @@ def make_room(path: Path, size: int | None) -> None:
     """Make the folder of `path`. Raises FtError when its disk has no room for `size` bytes, and OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if size is not None and shutil.disk_usage(path.parent).free < size:
-        raise FtError(_no_room(path, size))
+        raise DiskFull(_no_room(path, size))
 
 
 def temporary_beside(path: Path, ending: str = ".tmp", pid: int | None = None) -> Path:
@@ -149,7 +153,7 @@ def explained(path: Path, size: int | None = None) -> Iterator[None]:
         yield
     except OSError as error:
         if _is_disk_full(error):
-            raise FtError(_no_room(path, size)) from error
+            raise DiskFull(_no_room(path, size)) from error
         raise FtError(f"cannot write {path}: {error.strerror or error}") from error
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -129,11 +129,12 @@ def get_images(store: FeatureStore, part: Part, job: Job) -> tuple[Rows, int]:
     return kept.in_memory() if small else kept, decoded
 
 
-def some_training_images(store: FeatureStore, job: Job, count: int) -> tuple[torch.Tensor, list[int], int]:
+def some_training_images(store: FeatureStore, job: Job, count: int, beside: int) -> tuple[torch.Tensor, list[int], int]:
     """Return `count` training images as they train, chosen at random but always the same, some twice if need be.
 
     Then, which rows of the training images they are (none where that cannot be told, because views are random), and
-    how many had to be decoded. They come out of what is kept, or are kept for the next run.
+    how many had to be decoded. They come out of what is kept, or are kept for the next run where there is room for them
+    `beside` as many bytes as a run needs.
     """
     whole, _ = image_parts(job)
     order = torch.randperm(len(whole.items), generator=torch.Generator().manual_seed(0)).tolist()
@@ -142,14 +143,14 @@ def some_training_images(store: FeatureStore, job: Job, count: int) -> tuple[tor
     told = [] if whole.random else rows
     if (kept := find_images(store, some, job)) is not None:
         return kept.tensors[0], told, 0
-    if (kept := find_images(store, whole, job, check=False)) is not None:
+    if (kept := find_images(store, whole, job)) is not None:
         return kept.take(rows)[0], rows, 0
-    try:
-        kept, decoded = get_images(store, some, job)
-        return kept.tensors[0], told, decoded
-    except NotKept:
-        batches = decoded_batches(some, count, job, "proof images")
-        return torch.cat([pixels for _, pixels in batches]), told, count
+    with suppress(NotKept):
+        if beside + 3 * job.preprocessing.crop_size**2 * count < store.limit:
+            kept, decoded = get_images(store, some, job)
+            return kept.tensors[0], told, decoded
+    batches = decoded_batches(some, count, job, "proof images")
+    return torch.cat([pixels for _, pixels in batches]), told, count
 
 
 def kept_batches(pixels: Rows, part: Part, job: Job, shuffle: bool) -> KeptImages:

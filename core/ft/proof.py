@@ -96,7 +96,7 @@ def prove(module: nn.Module, prefix: FrozenPrefix, plan: Plan, job: Job) -> tupl
     assert promise != "off"
     full = full_batch(len(job.data.train), job.config.training.batch_size)
     count = 2 * max(2, full) if promise == "exact" else TRIED
-    pixels, rows, decoded = some_training_images(store, job, count)
+    pixels, rows, decoded = some_training_images(store, job, count, beside=plan.cache.bytes)
     images = network_input(pixels, job.preprocessing, job.machine)
     if promise == "exact":
         return _exactly(module, prefix, plan, images, rows, full, job), decoded

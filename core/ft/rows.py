@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import mmap
 import struct
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -75,11 +76,16 @@ def header(shapes: Sequence[Shape], rows: int) -> bytes:
 
 
 def map_rows(file: BinaryIO, shapes: Sequence[Shape], rows: int) -> Rows:
-    """Map the tensors of a file that begins with `header`; writing to them changes no file. Raises OSError."""
-    mapped, start, tensors = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY), len(header(shapes, rows)), []
+    """Map the tensors of a file that begins with `header`, to be read only. Raises OSError.
+
+    Memory that could be written to would count against what the system has to give, whether or not it is used.
+    """
+    mapped, start, tensors = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), len(header(shapes, rows)), []
     for shape in shapes:
         size = shape.row_bytes * rows
-        flat = torch.from_numpy(np.frombuffer(mapped, np.uint8, size, start))
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # nobody writes
+            flat = torch.from_numpy(np.frombuffer(mapped, np.uint8, size, start))
         tensors.append(flat.view(DTYPES[shape.dtype][1]).view(rows, *shape.shape))
         start += size
     return Rows(tuple(tensors), mapped)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections import namedtuple
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import pytest
 import torch
@@ -154,6 +155,59 @@ def test_what_cannot_be_read_is_damaged_and_what_is_removed_meanwhile_is_not(
     assert store.damaged() == [store.path("a")]
 
 
+def test_a_file_that_was_cut_short_goes_too(store: FeatureStore) -> None:
+    put(store, "a")
+    os.truncate(store.path("a"), 100)
+    for path in store.folder.iterdir():
+        os.utime(path, (1, 1))
+    store.prune(10**6)
+    assert not list(store.folder.iterdir())
+
+
+def test_what_somebody_wrote_anew_is_not_removed_for_what_it_was(store: FeatureStore) -> None:
+    put(store, "a")
+    entry = store.find("a")
+    put(store, "a", seed=1)
+    assert entry is not None
+    assert store.read(entry, in_memory=True) is None
+    assert store.find("a") is not None
+
+
+@pytest.mark.parametrize(("number", "said"), [(errno.EDQUOT, "the disk is full: "), (errno.EIO, "cannot write x: bad")])
+def test_a_disk_that_refuses_while_it_is_written_to_keeps_nothing(
+    number: int, said: str, store: FeatureStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Refusing:
+        name = "x"
+
+        def seek(self, place: int) -> None: ...
+
+        def write(self, content: bytes) -> None:
+            raise OSError(number, "bad")
+
+    put_whole = Writer.put
+
+    def put_refused(writer: Writer, row: int, tensors: tuple[torch.Tensor, ...]) -> None:
+        writer._file = cast(BinaryIO, Refusing())
+        put_whole(writer, row, tensors)
+
+    monkeypatch.setattr(Writer, "put", put_refused)
+    with pytest.raises(NotKept, match=said):
+        put(store, "a")
+    assert not list(store.folder.iterdir())
+
+
+def test_what_is_larger_than_the_store_makes_nothing_go(store: FeatureStore) -> None:
+    put(store, "a")
+    small = FeatureStore(100, store.folder)
+    with (
+        pytest.raises(NotKept, match=r"are more than cache\.disk_gb allows, 1e-07 GB"),
+        small.write("b", SHAPES, ROWS, {}),
+    ):
+        raise AssertionError("nothing may be computed")
+    assert store.find("a") is not None
+
+
 HALF = """
 import sys, time, torch
 from pathlib import Path
@@ -173,6 +227,10 @@ def test_a_writer_that_is_killed_leaves_nothing_that_is_taken_for_whole(store: F
         assert writer.stdout.readline() == "half\n"
         writer.kill()
     (left,) = store.folder.iterdir()
+    put(store, "c")
+    whole = store.entries()[0].size
+    assert store.prune(whole) == []  # what a dead one wrote takes nobody's place
+    assert store.prune(0)
     assert store.find("a") is None
     assert store.entries() == store.damaged() == []
     os.utime(left, (1, 1))

@@ -336,6 +336,17 @@ def test_a_short_batch_that_is_computed_anew_decodes_only_where_there_is_no_room
     assert len(decoded) - second.report.cache.decoded == again
 
 
+def test_proof_images_take_no_room_that_features_need(
+    tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path
+) -> None:
+    keys = {"freeze": ["all"], "cache__promise": "exact", "cache__disk_gb": 5e-6}
+    first = Ended(tiny_config(run_dir=tmp_path / "first", **keys), plugins)
+    second = Ended(tiny_config(run_dir=tmp_path / "second", **keys), plugins)
+    assert_same(first, second)
+    assert (first.report.cache.computed, second.report.cache.computed) == (24, 0)
+    assert first.report.cache.decoded - 24 == second.report.cache.decoded == 16  # two batches of 8, in each run
+
+
 def test_features_of_a_shallower_freeze_serve_even_where_they_have_to_make_room(
     plugins: Plugins, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -429,7 +440,7 @@ def test_features_that_are_not_what_the_network_computes_are_computed_anew(
         writer.put(0, (torch.zeros(20, 8),))
     again = Ended(tiny_config(run_dir=tmp_path / "b", **keys), plugins)
     assert_same(first, again)
-    assert again.report.cache.computed == 20
+    assert again.report.cache.computed == 24  # nor are those of validation images believed
     assert "are not what the network computes, and are computed anew" in capsys.readouterr().err
 
 

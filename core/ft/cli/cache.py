@@ -56,6 +56,8 @@ def prune(limit_gb: float | None, damaged: bool) -> None:
     from ft.feature_store import FeatureStore
 
     store = FeatureStore(0)
+    if limit_gb is not None and not limit_gb <= 1e6:
+        raise FtError("--to is a number of GB, as in --to 10")
     if damaged:
         if limit_gb is not None:
             raise FtError("--damaged and --to are two ways to choose what goes; give one of them")

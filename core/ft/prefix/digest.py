@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 from contextlib import suppress
+from typing import Any
 
 import torch
 from torch import fx, nn
@@ -24,6 +25,8 @@ def prefix_digest(prefix: fx.GraphModule) -> str:
         elif node.op == "call_module":
             for inner in prefix.get_submodule(str(node.target)).modules():
                 digest.update(f"{_settings(inner)}\n".encode())
+        elif node.op == "call_function":
+            digest.update(f"{_source(node.target)}\n".encode())
     tensors = {**dict(prefix.named_parameters()), **dict(prefix.named_buffers())}
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
@@ -35,13 +38,18 @@ def _settings(layer: nn.Module) -> tuple[str, str, list[tuple[str, str]]]:
     """What decides the computation of a layer that is one node, besides its tensors. Its name says little of one that
     somebody wrote, nor does its repr: attention with 2 heads and with 4 look alike there."""
     kind = type(layer)
-    source = ""
-    for base in kind.__mro__:
-        if not base.__module__.startswith(("torch.", "builtins")):
-            with suppress(OSError, TypeError, SyntaxError):  # written in a prompt, compiled, or being edited
-                source += inspect.getsource(base)
+    source = "".join(map(_source, kind.__mro__))
     plain = [(name, repr(value)) for name, value in sorted(vars(layer).items()) if is_plain(value)]
     return f"{kind.__module__}.{kind.__qualname__} {layer!r}", source, plain
+
+
+def _source(made: Any) -> str:
+    """The text of a function or class that is not torch's."""
+    if str(getattr(made, "__module__", "")).partition(".")[0] in ("torch", "builtins", "_operator", "math"):
+        return ""
+    with suppress(OSError, TypeError, SyntaxError):  # written in a prompt, compiled, or being edited
+        return inspect.getsource(made)
+    return ""
 
 
 def is_plain(value: object) -> bool:

@@ -65,4 +65,6 @@ def test_prune_removes_what_was_used_longest_ago(ft: Ft, store: FeatureStore) ->
     assert keys(store) == "bc"
     ft("cache", "prune")
     assert keys(store) == ""
+    for odd in ("nan", "inf", "1e300"):
+        assert "--to is a number of GB" in str(ft("cache", "prune", "--to", odd, fails=True).exception)
     assert "two ways" in str(ft("cache", "prune", "--damaged", "--to", "1", fails=True).exception)

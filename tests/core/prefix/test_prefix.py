@@ -196,6 +196,27 @@ def test_the_digest_sees_settings_that_a_layer_does_not_show(one: nn.Module, oth
     assert len(digests) == 2
 
 
+def test_the_digest_sees_what_a_function_of_the_networks_own_does() -> None:
+    def halving() -> Any:
+        def soften(images: torch.Tensor) -> torch.Tensor:
+            return images * 0.5
+
+        return soften
+
+    def thirding() -> Any:
+        def soften(images: torch.Tensor) -> torch.Tensor:
+            return images * 0.3
+
+        return soften
+
+    digests = set()
+    for soften in (halving(), thirding(), halving()):
+        graph = fx.Graph()
+        graph.output(graph.call_function(soften, (graph.placeholder("images"),)))
+        digests.add(prefix_digest(fx.GraphModule({}, graph)))
+    assert len(digests) == 2
+
+
 def test_the_digest_ignores_what_lies_behind_the_cut(prepare: Any) -> None:
     prepared = prepare("resnet")
     digest = prefix_digest(halves_of(prepared).prefix)
