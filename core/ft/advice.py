@@ -22,6 +22,8 @@ def advice(config: Config, built: BuiltBackbone, frozen: FrozenChoice, trainable
     """Yield what in `config` does nothing, or not what it says, when the parameters `trainable` train."""
     if built.choice is None and frozen.names:
         yield "weights are random (--weights none) and layers are frozen: frozen layers will never learn anything"
+    if config.images.views is not None and config.images.augment == "none":
+        yield f"--views {config.images.views} has no effect: without augmentation all views of an image are the same"
     training = config.training
     usual = TrainingConfig.model_validate({"optimizer": training.optimizer})
     changed = {name for name, value in usual if getattr(training, name) != value}

@@ -83,12 +83,6 @@ class ImagesConfig(Section):
     views: int | None = Field(None, ge=1, description="replay so many augmented views of an image; default: always new")
     bad: Literal["fail", "skip"] = Field("fail", description="what to do when images cannot be read")
 
-    @model_validator(mode="after")
-    def _views_differ(self) -> ImagesConfig:
-        if self.views is not None and self.augment == "none":
-            raise ValueError("without augmentation all views of an image are the same: leave out views, or augment")
-        return self
-
 
 class GroupConfig(Section):
     """Parameters that a freezing-strategy reference selects get their own learning rate or weight decay."""
@@ -151,13 +145,7 @@ class CacheConfig(Section):
     promise: Literal["auto", "off", "exact", "close", "fast"] = Field(
         "auto", description="compute what is frozen once: exact, bit for bit; close, folded; fast, also in bf16; or off"
     )
-    memory_gb: float = Field(
-        0.25,
-        ge=0,
-        le=1e6,
-        allow_inf_nan=False,
-        description="features up to this size are kept in memory, others on disk",
-    )
+    memory_gb: float = Field(0.25, ge=0, description="features up to this size are kept in memory, others on disk")
     disk_gb: float = Field(
         20.0,
         ge=0,
@@ -237,9 +225,10 @@ def read_tree(file: Path) -> dict[str, Any]:
 
 
 def _without_derived(tree: dict[str, Any]) -> dict[str, Any]:
-    """Leave out learning rates that follow from the rest: a run's config says them, and would hold on to --lr's."""
+    """Leave out learning rates that follow from the rest, where the file says everything, as a run's config does: else
+    what is asked for over it, as by --lr, would not reach the head."""
     training = tree.get("training")
-    if not isinstance(training, dict):
+    if not isinstance(training, dict) or not TrainingConfig.model_fields.keys() <= training.keys():
         return tree
     for names in (("lr", "head_lr"), ("head_lr",)):
         rest = {key: value for key, value in training.items() if key not in names}

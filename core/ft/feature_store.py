@@ -68,9 +68,12 @@ class Writer:
 
     def finish(self, path: Path) -> None:
         """Look at what was written before it gets the name under which another process may remove it."""
-        self.sha256 = sha256_of(path)
-        with path.open("rb") as file:
-            self.written = map_rows(file, self._shapes, self._rows)
+        try:
+            self.sha256 = sha256_of(path)
+            with path.open("rb") as file:
+                self.written = map_rows(file, self._shapes, self._rows)
+        except (OSError, FtError) as error:
+            raise NotKept(f"what was written cannot be read again: {error}") from error
 
 
 class NotKept(FtError):
@@ -134,14 +137,16 @@ class FeatureStore:
             with publish(path, size=size, check=None if late else lambda written: writer.finish(written)) as file:
                 writer = Writer(file, shapes, rows)
                 yield writer
+            if late:
+                writer.finish(path)
+            note = {"sha256": writer.sha256, "size": size, "rows": rows, "about": about}
+            publish_json(
+                self.folder / f"{key}.json", {**note, "shapes": [{"shape": s.shape, "dtype": s.dtype} for s in shapes]}
+            )
         except DiskFull as error:
+            if not (self.folder / f"{key}.json").exists():
+                path.unlink(missing_ok=True)
             raise NotKept(str(error)) from error
-        if late:
-            writer.finish(path)
-        note = {"sha256": writer.sha256, "size": size, "rows": rows, "about": about}
-        publish_json(
-            self.folder / f"{key}.json", {**note, "shapes": [{"shape": s.shape, "dtype": s.dtype} for s in shapes]}
-        )
         self.prune(self.limit)  # others may have written at the same time
 
     def read(self, entry: Entry, in_memory: bool, check: bool = True) -> Rows | None:
@@ -184,9 +189,10 @@ class FeatureStore:
         more; and what writers that died left behind. Returns what is removed."""
         entries, dead = self.entries(), left_behind(self.folder)
         whole = {entry.key for entry in entries}
-        halves = [
-            file for end in ("safetensors", "json") for file in self.folder.glob(f"*.{end}") if file.stem not in whole
-        ]
+        # Notes of others who share the folder may be theirs alone.
+        readable = {file.stem: os.access(file, os.R_OK) for file in self.folder.glob("*.json")}
+        files = (file for end in ("safetensors", "json") for file in self.folder.glob(f"*.{end}"))
+        halves = [file for file in files if file.stem not in whole and readable.get(file.stem, True)]
         # They may be published or removed just now; who is dead here may live in a container, but writes every batch.
         for left, age in (*((half, 3600) for half in halves), *((file, 600) for file in dead)):
             if _age(left) > age:

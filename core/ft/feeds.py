@@ -222,6 +222,7 @@ class FeatureFeed:
                 self._proved.suffix_eval(tuple(self._ready(tensor) for tensor in self._features.train.tensors))
         finally:
             hook.remove()
+            self._features.train.let_go()
         labels = self._labels.repeat(self._views)
         return entering[0].clone(), labels.to(self._machine.device)
 

@@ -50,9 +50,13 @@ class Rows:
     def take(self, rows: torch.Tensor | Sequence[int]) -> Tensors:
         """Copy the rows of these numbers. What was read from the file for that is the system's to keep or to drop."""
         taken = tuple(tensor[rows] for tensor in self.tensors)
-        if self.file is not None and hasattr(mmap, "MADV_DONTNEED"):  # else the process would come to hold all of it
-            self.file.madvise(mmap.MADV_DONTNEED)
+        self.let_go()
         return taken
+
+    def let_go(self) -> None:
+        """Hold nothing of the file any more; whoever reads on gets it back from the system, or from the disk."""
+        if self.file is not None and hasattr(mmap, "MADV_DONTNEED"):
+            self.file.madvise(mmap.MADV_DONTNEED)
 
     def in_memory(self) -> Rows:
         """A copy that is not mapped."""
@@ -80,7 +84,11 @@ def map_rows(file: BinaryIO, shapes: Sequence[Shape], rows: int) -> Rows:
 
     Memory that could be written to would count against what the system has to give, whether or not it is used.
     """
-    mapped, start, tensors = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), len(header(shapes, rows)), []
+    if hasattr(mmap, "MAP_PRIVATE"):  # some file systems refuse to share
+        mapped = mmap.mmap(file.fileno(), 0, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ)
+    else:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    start, tensors = len(header(shapes, rows)), []
     for shape in shapes:
         size = shape.row_bytes * rows
         with warnings.catch_warnings():

@@ -336,6 +336,16 @@ def test_a_short_batch_that_is_computed_anew_decodes_only_where_there_is_no_room
     assert len(decoded) - second.report.cache.decoded == again
 
 
+def test_views_without_augmentation_are_kept_apart_from_no_views(
+    tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path
+) -> None:
+    keys = {"freeze": ["all"], "images__augment": "none", "training__epochs": 4}
+    Ended(tiny_config(run_dir=tmp_path / "one", **keys), plugins)
+    two = Ended(tiny_config(run_dir=tmp_path / "two", images__views=2, **keys), plugins)
+    plain = Ended(tiny_config(run_dir=tmp_path / "plain", images__views=2, cache__promise="off", **keys), plugins)
+    assert_same(plain, two)
+
+
 def test_proof_images_take_no_room_that_features_need(
     tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path
 ) -> None:

@@ -104,6 +104,8 @@ def test_a_setting_that_has_no_effect_is_said(make_plan: MakePlan) -> None:
     rates = {"training__lr": 0.5, "training__head_lr": 0.1}
     assert "--lr has no effect: only the head trains, and --head-lr is 0.1" in make_plan(**rates, **alone).warnings
     assert "without effect with adamw: training.penalties" in make_plan(training__penalties=(0.1,)).warnings
+    views = make_plan(images__views=2, images__augment="none")
+    assert "--views 2 has no effect: without augmentation all views of an image are the same" in views.warnings
     long = make_plan(training__warmup_epochs=8, training__epochs=10)
     assert "the warm-up of 8 epochs ends after 5, half of the run" in long.warnings
 

@@ -48,14 +48,14 @@ def distance(one: Tensors, other: Tensors) -> float:
 
 
 def _norms(one: torch.Tensor, other: torch.Tensor) -> tuple[float, float]:
-    """The norm of the difference of two tensors, and that of `other`."""
+    """The norm of the difference of two tensors, infinity where none may be, and that of `other`, unless it counts."""
     if one.shape != other.shape or not torch.equal(one.isfinite(), other.isfinite()):
         return math.inf, 1.0
     x, y = one[one.isfinite()].cpu().double(), other[other.isfinite()].cpu().double()
     apart = float((x - y).norm())
     if apart > 0 and not one.is_floating_point():
         return math.inf, 1.0
-    return apart, float(y.norm())
+    return apart, float(y.norm()) if one.is_floating_point() else 0.0
 
 
 def run_padded(prefix: Callable[[torch.Tensor], Tensors], images: torch.Tensor, batch_size: int) -> Tensors:

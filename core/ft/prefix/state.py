@@ -37,10 +37,13 @@ def random_state_kept() -> Iterator[None]:
     """Leave every generator as it was found: looking at a network must not change the run."""
     python_state, numpy_state = random.getstate(), np.random.get_state()
     devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
+    mps_state = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
     with torch.random.fork_rng(devices=devices):
         try:
             yield
         finally:
+            if mps_state is not None:
+                torch.mps.set_rng_state(mps_state)
             random.setstate(python_state)
             np.random.set_state(numpy_state)
 
