@@ -173,9 +173,8 @@ class FeatureStore:
             if not (os.access(note, os.R_OK) and os.access(path, os.R_OK)):
                 continue  # being published or removed just now, or someone else's
             entry = _entry(note)
-            if entry is None and note.exists():
-                found.append(path)
             if entry is None:
+                found += [path] if note.exists() else []
                 continue
             with suppress(FtError):  # the disk does not give it back, or it was removed meanwhile
                 if sha256_of(path) == entry.sha256:
