@@ -15,7 +15,7 @@ from ft.extensions import Sample
 from ft.plugins import Component, Plugins, implementation, read_settings
 from ft.redaction import check_whole, shown, what_is_left_out
 from ft.references import Reference, parse_reference
-from ft.splits import Split, choose_splits, describe_splits, portable
+from ft.splits import Split, choose_splits, describe_splits, portable, unused_shares
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def load_data(config: Config, plugins: Plugins) -> ImageData:
 
     notes = describe_splits(samples, splits, config.split)
     data = ImageData(classes, part("train"), part("val"), part("test"), source, notes)
-    return replace(data, warnings=(*warnings, *unmeasured(data)))
+    return replace(data, warnings=(*warnings, *unused_shares(samples, config.split), *unmeasured(data)))
 
 
 def read_samples(data: ComponentConfig, plugins: Plugins) -> tuple[dict[str, Sample], str, list[str]]:

@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 import torch
 
 from ft.errors import FtError
-from ft.files import DiskFull, cache_folder, left_behind, publish, publish_json, sha256_of
+from ft.files import DiskFull, cache_folder, left_behind, megabytes, publish, publish_json, sha256_of
 from ft.rows import DTYPES, Rows, Shape, Tensors, header, map_rows
 
 
@@ -114,7 +114,7 @@ class FeatureStore:
             return f"{folder} is no folder that can be written to; set FT_CACHE to one"
         free = shutil.disk_usage(folder).free + sum(entry.size for entry in self.entries())
         if size > free:
-            return f"they would take {size / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free on the disk of {folder}"
+            return f"they would take {megabytes(size)}, and {megabytes(free)} are free on the disk of {folder}"
         return ""
 
     @contextmanager
@@ -126,12 +126,12 @@ class FeatureStore:
         path = self.path(key)
         size = len(header(shapes, rows)) + rows * sum(shape.row_bytes for shape in shapes)
         if size > self.limit:
-            raise NotKept(f"{size / 1e9:.1f} GB are more than cache.disk_gb allows, {self.limit / 1e9:g} GB")
+            raise NotKept(f"{megabytes(size)} are more than cache.disk_gb allows, {megabytes(self.limit)}")
         if obstacle := self.obstacle(size):
             raise NotKept(obstacle)
         self.prune(self.limit - size, room=size)
         if self.folder.exists() and shutil.disk_usage(self.folder).free < size:
-            raise NotKept(f"the disk of {self.folder} has no room for {size / 1e9:.1f} GB")
+            raise NotKept(f"the disk of {self.folder} has no room for {megabytes(size)}")
         late = os.name == "nt"  # where a file that is mapped gets no other name
         try:
             with publish(path, size=size, check=None if late else lambda written: writer.finish(written)) as file:

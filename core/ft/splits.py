@@ -37,18 +37,26 @@ def choose_splits(samples: Mapping[str, Sample], config: SplitConfig) -> dict[st
 
 
 def describe_splits(samples: Mapping[str, Sample], splits: Mapping[str, Split], config: SplitConfig) -> tuple[str, ...]:
-    """Say what `choose_splits` set aside, and what it was asked to and did not, as the samples came with that split."""
+    """Say what `choose_splits` set aside; nothing about what the samples came with."""
     given = {sample.split for sample in samples.values()}
-    counts, usual = Counter(splits.values()), SplitConfig()
-    shares: dict[Split, tuple[float, float]] = {"val": (config.val, usual.val), "test": (config.test, usual.test)}
-    said = []
-    for split, (share, unless_said) in shares.items():
-        if split not in given and counts[split]:
-            images = f"{counts[split]} images set aside from train"
-            said.append(f"{split}: {images} ({100 * share:g} % of every class, seed {config.seed})")
-        elif split in given and share != unless_said:
-            said.append(f"{split}: nothing is set aside, and --{split}-fraction has no effect: the data has its own")
-    return tuple(said)
+    counts = Counter(splits.values())
+    shares: dict[Split, float] = {"val": config.val, "test": config.test}
+    return tuple(
+        f"{split}: {counts[split]} images set aside from train ({100 * share:g} % of every class, seed {config.seed})"
+        for split, share in shares.items()
+        if split not in given and counts[split]
+    )
+
+
+def unused_shares(samples: Mapping[str, Sample], config: SplitConfig) -> tuple[str, ...]:
+    """Say which share was asked for and is not set aside, because the samples came with that split."""
+    given, usual = {sample.split for sample in samples.values()}, SplitConfig()
+    asked = {"val": config.val != usual.val, "test": config.test != usual.test}
+    return tuple(
+        f"--{split}-fraction has no effect: the data has its own {split} images"
+        for split, differs in asked.items()
+        if differs and split in given
+    )
 
 
 def portable(name: str) -> str:

@@ -127,10 +127,9 @@ def test_val_is_split_off_train_when_only_train_is_given() -> None:
 
 def test_a_share_of_what_the_data_brings_is_said_to_have_no_effect() -> None:
     given = samples_of({"a": 4, "b": 4}, "train") + samples_of({"a": 1, "b": 1}, "val", "/data/val")
-    assert load(given, split={"val": 0.5}).notes == (
-        "val: nothing is set aside, and --val-fraction has no effect: the data has its own",
-    )
-    assert load(given).notes == ()
+    data = load(given, split={"val": 0.5, "test": 0.25})
+    assert data.warnings == ("--val-fraction has no effect: the data has its own val images",)
+    assert load(given).warnings == ()
 
 
 def test_given_splits_stay_as_they_are() -> None:
