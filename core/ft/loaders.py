@@ -7,10 +7,11 @@ import gc
 import os
 import re
 import signal
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import Any, Literal
 
 import numpy as np
@@ -194,7 +195,7 @@ def _data_loader(
             persistent_workers=workers > 0,
             collate_fn=_as_it_is,
             pin_memory=torch.device(device).type == "cuda",
-            worker_init_fn=_ignore_signals,
+            worker_init_fn=_begin_worker,
             generator=torch.Generator(),  # it draws a number an epoch, which must not come out of the run's own
         )
 
@@ -204,13 +205,20 @@ def _allow_any_worker_count() -> None:
     warnings.filterwarnings("ignore", message="This DataLoader will create", category=UserWarning)
 
 
-def _ignore_signals(worker: int) -> None:
+def _begin_worker(worker: int) -> None:
     """Ctrl-C and SIGTERM go to the whole process group; only the parent is to answer, and it ends its workers."""
+    sys.excepthook = _without_hang_ups
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if _END is not None:
         signal.signal(_END, _end_at_once)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _held_back())
+
+
+def _without_hang_ups(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    """A parent that stops while it is handed a batch hangs up on the thread that does so, and says itself why."""
+    if not issubclass(kind, ConnectionError | EOFError):
+        sys.__excepthook__(kind, error, traceback)
 
 
 def _end_at_once(signal_number: int, frame: FrameType | None) -> None:

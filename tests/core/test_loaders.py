@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import connection, resource_sharer
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from ft import FtError, Preprocessing
 from ft.data import Item
 from ft.images import ImageDataset, train_transform
 from ft.loaders import Batch, Loader, auto_workers, epoch_batches, make_loader
+from ft.signals import StopAsked
 
 many = st.integers(1, 200)
 worlds = st.integers(1, 5)
@@ -152,6 +154,22 @@ def test_loading_leaves_the_random_state_of_the_run_alone(items: list[Item]) -> 
         with loading(items, workers) as loader:
             list(loader.epoch(0))
         assert torch.equal(torch.rand(3), expected)
+
+
+def test_workers_say_nothing_of_a_parent_that_stops_while_it_is_handed_a_batch(
+    items: list[Item], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def hang_up(ident: tuple[str, int]) -> None:
+        connection.SocketClient(ident[0]).close()
+        raise StopAsked(signal.SIGINT, None)
+
+    with loading(items, 1) as loader:
+        monkeypatch.setattr(resource_sharer._resource_sharer, "get_connection", hang_up)
+        with pytest.raises(StopAsked):
+            list(loader.epoch(0))
+        monkeypatch.undo()
+        list(loader.epoch(0))  # so the worker has come to the end of what was hung up on
+    assert capfd.readouterr().err == ""
 
 
 def children() -> set[int]:
