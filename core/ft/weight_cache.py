@@ -81,11 +81,11 @@ class Cache:
         if fault:
             raise FtError(fault)
         record = self.record_of(path)
-        if record.exists():
-            with contextlib.suppress(OSError):  # says when it was used last, which matters to `ft weights prune` alone
-                os.utime(record)
-        else:
-            self._record(entry, path, self.FOUND)
+        if not record.exists():
+            self._keep(entry, path, self.FOUND)
+            return path
+        with contextlib.suppress(OSError):  # says when it was used last, which matters to `ft weights prune` alone
+            os.utime(record)
         self._note_unverifiable(entry)
         return path
 
@@ -202,8 +202,8 @@ class Cache:
         return check
 
     def _keep(self, entry: WeightEntry, path: Path, origin: str) -> None:
+        sweep(path)  # before the record: where there is none, a process was killed here, and the next one does it
         self._record(entry, path, shown(origin))
-        sweep(path)
         sweep(self.record_of(path))
         self._note_unverifiable(entry)
 

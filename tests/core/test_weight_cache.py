@@ -14,6 +14,7 @@ import torch
 
 from ft import FtError, WeightEntry
 from ft.download import Transfer
+from ft.files import temporary_beside
 from ft.weight_cache import Cache, check_file_name, hub_folder, offline_by, open_cache
 from weight_server import Answer, WeightServer, weight_server
 
@@ -165,6 +166,19 @@ def test_what_is_in_the_folder_is_not_fetched_again(web: WeightServer, weight_ca
     assert again(weight_cache).download(ENTRY, url) == first
     assert again(weight_cache).find(ENTRY) == first
     assert len(web.asked) == 1
+
+
+def test_what_a_process_left_that_was_killed_once_the_file_was_there_goes_with_its_next_use(
+    web: WeightServer, weight_cache: Cache
+) -> None:
+    path = weight_cache.path(ENTRY)
+    path.parent.mkdir()
+    path.write_bytes(CONTENT)
+    left = temporary_beside(path, ".part", pid=0)
+    left.with_name(f"{left.name}.json").write_text("{}")
+    assert weight_cache.download(ENTRY, web.put("/net.pth", CONTENT)) == path
+    assert names(weight_cache.folder) == [path.name]
+    assert web.headers == []
 
 
 def test_an_empty_folder_holds_nothing(weight_cache: Cache) -> None:
