@@ -18,11 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import torch
-
 from ft.errors import FtError
-from ft.files import DiskFull, cache_folder, left_behind, megabytes, publish, publish_json, sha256_of
-from ft.rows import DTYPES, Rows, Shape, Tensors, header, map_rows
+from ft.files import CannotWrite, cache_folder, left_behind, megabytes, publish, publish_json, sha256_of
+from ft.prefix.digest import tensor_bytes
+from ft.rows import DTYPES, Rows, Shape, Tensors, header, map_rows, whole_size
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ class Writer:
             assert row + len(tensor) <= self._rows, f"there are {self._rows} rows"
             try:
                 self._file.seek(start + row * shape.row_bytes)
-                self._file.write(tensor.contiguous().cpu().view(torch.uint8).numpy().tobytes())
+                self._file.write(tensor_bytes(tensor))
             except OSError as error:
                 raise NotKept(f"cannot write {self._file.name}: {error.strerror or error}") from error
 
@@ -104,12 +103,12 @@ class FeatureStore:
 
     def entries(self) -> list[Entry]:
         """All whole entries, the one used longest ago first."""
-        found = [_entry(note) for note in self.folder.glob("*.json")]
+        found = [_entry(note) for note in self._files(".json")]
         return sorted((entry for entry in found if entry is not None), key=lambda entry: entry.used)
 
     def obstacle(self, size: int) -> str:
         """Why `size` bytes could not be written here; "" when they could. What is here already may make room."""
-        folder = next(parent for parent in (self.folder, *self.folder.parents) if parent.exists())
+        folder = next(parent for parent in (self.folder, *self.folder.parents) if os.path.exists(parent))
         if not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
             return f"{folder} is no folder that can be written to; set FT_CACHE to one"
         free = shutil.disk_usage(folder).free + sum(entry.size for entry in self.entries())
@@ -124,14 +123,12 @@ class FeatureStore:
         Raises NotKept where that is not possible: before anything is computed, unless the disk becomes full meanwhile.
         """
         path = self.path(key)
-        size = len(header(shapes, rows)) + rows * sum(shape.row_bytes for shape in shapes)
+        size = whole_size(shapes, rows)
         if size > self.limit:
             raise NotKept(f"{megabytes(size)} are more than cache.disk_gb allows, {megabytes(self.limit)}")
         if obstacle := self.obstacle(size):
             raise NotKept(obstacle)
         self.prune(self.limit - size, room=size)
-        if self.folder.exists() and shutil.disk_usage(self.folder).free < size:
-            raise NotKept(f"the disk of {self.folder} has no room for {megabytes(size)}")
         late = os.name == "nt"  # where a file that is mapped gets no other name
         try:
             with publish(path, size=size, check=None if late else lambda written: writer.finish(written)) as file:
@@ -143,9 +140,10 @@ class FeatureStore:
             publish_json(
                 self.folder / f"{key}.json", {**note, "shapes": [{"shape": s.shape, "dtype": s.dtype} for s in shapes]}
             )
-        except DiskFull as error:
-            if not (self.folder / f"{key}.json").exists():
-                path.unlink(missing_ok=True)
+        except CannotWrite as error:
+            if not os.path.exists(self.folder / f"{key}.json"):
+                with suppress(OSError):
+                    path.unlink()
             raise NotKept(str(error)) from error
         self.prune(self.limit)  # others may have written at the same time
 
@@ -168,13 +166,13 @@ class FeatureStore:
     def damaged(self) -> list[Path]:
         """Read every file again; return those that are not what was written, or cannot be read."""
         found = []
-        for path in sorted(self.folder.glob("*.safetensors")):
+        for path in self._files(".safetensors"):
             note = path.with_suffix(".json")
             if not (os.access(note, os.R_OK) and os.access(path, os.R_OK)):
                 continue  # being published or removed just now, or someone else's
             entry = _entry(note)
             if entry is None:
-                found += [path] if note.exists() else []
+                found += [path] if os.path.exists(note) else []
                 continue
             with suppress(FtError):  # the disk does not give it back, or it was removed meanwhile
                 if sha256_of(path) == entry.sha256:
@@ -189,17 +187,21 @@ class FeatureStore:
         entries, dead = self.entries(), left_behind(self.folder)
         whole = {entry.key for entry in entries}
         # Notes of others who share the folder may be theirs alone.
-        readable = {file.stem: os.access(file, os.R_OK) for file in self.folder.glob("*.json")}
-        files = (file for end in ("safetensors", "json") for file in self.folder.glob(f"*.{end}"))
+        notes = self._files(".json")
+        readable = {file.stem: os.access(file, os.R_OK) for file in notes}
+        files = (*self._files(".safetensors"), *notes)
         halves = [file for file in files if file.stem not in whole and readable.get(file.stem, True)]
         # They may be published or removed just now; who is dead here may live in a container, but writes every batch.
         for left, age in (*((half, 3600) for half in halves), *((file, 600) for file in dead)):
             if _age(left) > age:
                 with suppress(OSError):
                     left.unlink()
-        alive = [file for file in self.folder.glob(".*.tmp") if file not in dead]
+        alive = [file for file in self._files(".tmp") if file not in dead]
         total = sum(entry.size for entry in entries) + sum(map(_size, alive))
-        free = shutil.disk_usage(self.folder).free if entries else room
+        try:
+            free = shutil.disk_usage(self.folder).free
+        except OSError:  # nothing is there, or it is gone
+            free = room
         limit = min(limit, total - max(0, room - free))
         removed = []
         for entry in entries:
@@ -209,6 +211,13 @@ class FeatureStore:
                 removed.append(entry)
                 total -= entry.size
         return removed
+
+    def _files(self, ending: str) -> list[Path]:
+        """The files with this ending; none where there is no folder, or its disk does not answer."""
+        try:
+            return [self.folder / name for name in sorted(os.listdir(self.folder)) if name.endswith(ending)]
+        except OSError:
+            return []
 
     def remove(self, path: Path) -> bool:
         """Take the entry with this file away: its note first, so that it is never taken for whole. False when it stays,
@@ -227,11 +236,11 @@ def _entry(note: Path) -> Entry | None:
         content = json.loads(note.read_text(encoding="utf-8"))
         if path.stat().st_size != content["size"]:
             return None
-        shapes = tuple(Shape(tuple(s["shape"]), s["dtype"]) for s in content["shapes"])
+        shapes, rows = tuple(Shape(tuple(s["shape"]), s["dtype"]) for s in content["shapes"]), content["rows"]
+        if content["size"] != whole_size(shapes, rows):
+            return None
         used = note.stat().st_mtime
-        return Entry(
-            note.stem, path, content["size"], content["sha256"], content["rows"], shapes, content["about"], used
-        )
+        return Entry(note.stem, path, content["size"], content["sha256"], rows, shapes, content["about"], used)
     except (OSError, ValueError, KeyError, TypeError):
         return None  # half removed, or not ours: either way no whole entry
 

@@ -30,7 +30,11 @@ _WRITER = re.compile(r"\.(?P<host>[0-9a-f]{6})-(?P<pid>\d+)-(?P<process>[0-9a-f]
 _DAY = 24 * 3600.0
 
 
-class DiskFull(FtError):
+class CannotWrite(FtError):
+    """A file cannot be written where it should be."""
+
+
+class DiskFull(CannotWrite):
     """The disk, or the part of it that its user may fill, has no room."""
 
 
@@ -40,8 +44,8 @@ def publish(path: Path, *, size: int | None = None, check: Callable[[Path], None
 
     Parent folders are made. `size` is how many bytes will be written, where that is known: a disk without room for them
     is refused at once. `check` is given the written file under its temporary name and raises if it must not be
-    published. Raises FtError when the disk is full or the folder cannot be written to; on any exception `path` keeps
-    its old content and nothing else stays behind.
+    published. Raises CannotWrite when the disk is full or the folder cannot be written to; on any exception `path`
+    keeps its old content and nothing else stays behind.
     """
     file, temporary = None, temporary_beside(path)
     try:
@@ -63,7 +67,8 @@ def publish(path: Path, *, size: int | None = None, check: Callable[[Path], None
         if file is not None:
             with contextlib.suppress(OSError):  # closing flushes what is now thrown away, onto a disk that may be full
                 file.close()
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # or may be only read by now
+                temporary.unlink()
         raise
 
 
@@ -138,7 +143,16 @@ def sha256_of(path: Path) -> str:
 def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:
     """Return the folder of what ft can make again: $FT_CACHE, or `ft` in $XDG_CACHE_HOME, by default ~/.cache."""
     own = environ.get("FT_CACHE") or os.path.join(environ.get("XDG_CACHE_HOME") or "~/.cache", "ft")
-    return Path(own).expanduser()
+    return from_home(own, "set FT_CACHE to a folder")
+
+
+def from_home(path: str, what_next: str) -> Path:
+    """Return the path of a text that may begin with ~. Raises FtError, which says `what_next`, where nobody is at home,
+    as in a container that runs under a number."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise FtError(f"there is no home directory, which {path} begins with; {what_next}") from None
 
 
 def megabytes(size: int) -> str:
@@ -148,13 +162,13 @@ def megabytes(size: int) -> str:
 
 @contextlib.contextmanager
 def explained(path: Path, size: int | None = None) -> Iterator[None]:
-    """Turn an OSError inside into an FtError that names `path`, and the `size` it needs when the disk is full."""
+    """Turn an OSError inside into a CannotWrite that names `path`, and the `size` it needs when the disk is full."""
     try:
         yield
     except OSError as error:
         if _is_disk_full(error):
             raise DiskFull(_no_room(path, size)) from error
-        raise FtError(f"cannot write {path}: {error.strerror or error}") from error
+        raise CannotWrite(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def _is_disk_full(error: BaseException | None) -> bool:

@@ -79,6 +79,11 @@ def header(shapes: Sequence[Shape], rows: int) -> bytes:
     return struct.pack("<Q", len(text)) + text
 
 
+def whole_size(shapes: Sequence[Shape], rows: int) -> int:
+    """Bytes of such a file."""
+    return len(header(shapes, rows)) + rows * sum(shape.row_bytes for shape in shapes)
+
+
 def map_rows(file: BinaryIO, shapes: Sequence[Shape], rows: int) -> Rows:
     """Map the tensors of a file that begins with `header`, to be read only. Raises OSError.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import inspect
+import os
 import sys
 from collections.abc import Iterable
 from dataclasses import fields
@@ -55,7 +56,7 @@ def _import(reference: Reference) -> ModuleType:
             return import_module(reference.name)
         except ImportError as error:
             raise FtError(f"cannot import {reference.name}: {error}") from error
-    path = Path(reference.name).expanduser()
+    path = Path(os.path.expanduser(reference.name))
     if not path.is_file():
         raise FtError(f"there is no file {path} (from '{reference}')")
     # The name is unique to the path, so two files called my_freeze.py never answer for each other; it stands in

@@ -15,7 +15,7 @@ from typing import BinaryIO, ClassVar
 from ft.download import MOST, PAUSES, Progress, download, ignore
 from ft.errors import FtError
 from ft.extensions import WeightEntry
-from ft.files import cache_folder, publish, publish_json, sha256_of, sweep
+from ft.files import cache_folder, from_home, publish, publish_json, sha256_of, sweep
 from ft.redaction import shown
 from ft.weight_bundle import copy_out, read_manifest
 from ft.weight_format import format_of
@@ -31,7 +31,7 @@ _OFFLINE = ("FT_OFFLINE", "HF_HUB_OFFLINE")
 def hub_folder(environ: Mapping[str, str] = os.environ) -> Path:
     """Return the folder where torch.hub keeps weight files, by its rule and without importing torch."""
     home = environ.get("TORCH_HOME", os.path.join(environ.get("XDG_CACHE_HOME", "~/.cache"), "torch"))
-    return Path(home).expanduser() / "hub" / "checkpoints"
+    return from_home(home, "set TORCH_HOME to a folder") / "hub" / "checkpoints"
 
 
 def offline_by(environ: Mapping[str, str] = os.environ) -> str:

@@ -46,9 +46,11 @@ def load(argument: str | None, settings: Settings) -> Iterator[Sample]:
 
 
 def _cache_folder() -> Path:
-    if own := os.environ.get("FT_CACHE"):
-        return Path(own).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ft"
+    own = os.environ.get("FT_CACHE") or os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "ft")
+    folder = os.path.expanduser(own)
+    if folder.startswith("~"):
+        raise FtError(f"there is no home directory, which {own} begins with; name another folder in FT_CACHE")
+    return Path(folder)
 
 
 def _publish(folder: Path, settings: Settings) -> None:

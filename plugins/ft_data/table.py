@@ -42,7 +42,7 @@ def load(argument: str | None, settings: Settings) -> Iterator[Sample]:
     split_at = None
     if settings.split_column or "split" in header:
         split_at = _column(table, header, settings.split_column or "split", "split_column")
-    folder = table.parent / settings.root.expanduser()
+    folder = table.parent / os.path.expanduser(settings.root)
     samples = []
     for line, row in rows[1:]:
         if len(row) != len(header):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,7 +50,7 @@ def _call_entry(model_name: str, arguments: dict[str, Any]) -> Any:
     import torch
 
     file, _, entry = model_name.rpartition(":")
-    path = Path(file).expanduser()
+    path = Path(os.path.expanduser(file))
     if path.name != "hubconf.py" or not path.is_file():
         raise FtError(f"'hub:{model_name}': write hub:FOLDER/hubconf.py:ENTRY; there is no hubconf.py at '{file}'")
     try:

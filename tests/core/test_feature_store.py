@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ import torch
 
 from ft.errors import FtError
 from ft.feature_store import FeatureStore, NotKept, Writer
+from ft.files import CannotWrite
 from ft.prefix.cut import KEEPABLE
 from ft.rows import DTYPES, Shape
 from mapped import file_behind, needs_maps
@@ -197,6 +199,56 @@ def test_a_disk_that_refuses_while_it_is_written_to_keeps_nothing(
     assert not list(store.folder.iterdir())
 
 
+@pytest.mark.parametrize("what", ["os.fsync", "os.replace"])
+@pytest.mark.parametrize("number", [errno.EIO, errno.EROFS, errno.ENOENT])
+def test_a_disk_that_refuses_at_the_end_keeps_nothing(
+    what: str, number: int, store: FeatureStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(number, "bad")
+
+    monkeypatch.setattr(what, refuse)
+    with pytest.raises(NotKept, match=r"cannot write .*a\.safetensors: bad"):
+        put(store, "a")
+    assert not list(store.folder.iterdir())
+
+
+def test_a_note_that_cannot_be_written_leaves_no_half_of_an_entry(
+    store: FeatureStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, content: object) -> None:
+        raise CannotWrite(f"cannot write {path}")
+
+    monkeypatch.setattr("ft.feature_store.publish_json", refuse)
+    with pytest.raises(NotKept, match=r"cannot write .*a\.json"):
+        put(store, "a")
+    assert not list(store.folder.iterdir())
+
+
+def test_a_disk_that_does_not_answer_holds_nothing(store: FeatureStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(store, "a")
+
+    def gone(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+
+    for name in ("listdir", "scandir", "stat", "access"):
+        monkeypatch.setattr(os, name, gone)
+    monkeypatch.setattr(Path, "open", gone)
+    monkeypatch.setattr(Path, "read_text", gone)
+    assert (store.find("a"), store.entries(), store.damaged(), store.prune(0)) == (None, [], [], [])
+
+
+@pytest.mark.parametrize(
+    "changes", [{"rows": 5}, {"rows": 7}, {"shapes": [{"shape": [4], "dtype": "float8"}]}], ids=str
+)
+def test_a_note_that_does_not_fit_its_file_is_no_entry(store: FeatureStore, changes: dict[str, object]) -> None:
+    put(store, "a")
+    note = store.folder / "a.json"
+    note.write_text(json.dumps(json.loads(note.read_text()) | changes))
+    assert store.find("a") is None
+    assert store.damaged() == [store.path("a")]
+
+
 def test_what_is_larger_than_the_store_makes_nothing_go(store: FeatureStore) -> None:
     put(store, "a")
     small = FeatureStore(100, store.folder)
@@ -310,7 +362,7 @@ def test_no_room_is_said_before_anything_is_computed(store: FeatureStore, monkey
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr("ft.feature_store.shutil.disk_usage", lambda _: usage(10**6, 10**6, 10))
     monkeypatch.setattr(FeatureStore, "remove", lambda *_: False)  # someone else's
-    with pytest.raises(NotKept, match=r"has no room for 0\.0 MB"), store.write("b", SHAPES, ROWS, {}):
+    with pytest.raises(NotKept, match=r"the disk is full.*needs 0\.0 MB"), store.write("b", SHAPES, ROWS, {}):
         raise AssertionError("nothing may be computed")
 
 

@@ -155,6 +155,24 @@ def test_other_errors_of_the_block_stay_what_they_are(tmp_path: Path) -> None:
         raise ConnectionResetError
 
 
+def test_an_error_stays_what_it_is_where_the_disk_lets_nothing_be_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "read-only")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(KeyError, match="mine"), publish(tmp_path / "file"):
+        raise KeyError("mine")
+
+
+def test_where_nobody_is_at_home_a_folder_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "home", lambda: None)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+    with pytest.raises(FtError, match=r"there is no home directory, which ~/.cache/ft begins with; set FT_CACHE to a"):
+        cache_folder({})
+
+
 def test_a_folder_that_cannot_be_made_is_told_with_the_path(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(FtError, match=r"cannot write .*inside: "):

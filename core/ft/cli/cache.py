@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import click
 from ft.errors import FtError
 
 if TYPE_CHECKING:
-    from ft.feature_store import Entry
+    from ft.feature_store import Entry, FeatureStore
 
 
 @click.group()
@@ -24,9 +25,8 @@ def cache() -> None:
 def list_entries(as_json: bool) -> None:
     """List entries, the one used longest ago first."""
     from ft.cli.layout import print_table, size
-    from ft.feature_store import FeatureStore
 
-    store = FeatureStore(0)
+    store = _store()
     entries = store.entries()
     if as_json:
         click.echo(json.dumps([_row(entry) for entry in entries], indent=2))
@@ -53,9 +53,8 @@ def list_entries(as_json: bool) -> None:
 def prune(limit_gb: float | None, damaged: bool) -> None:
     """Remove entries, those used longest ago first, until at most --to GB are left."""
     from ft.cli.layout import size
-    from ft.feature_store import FeatureStore
 
-    store = FeatureStore(0)
+    store = _store()
     if limit_gb is not None and not limit_gb <= 1e6:
         raise FtError("--to is a number of GB, as in --to 10")
     if damaged:
@@ -64,16 +63,21 @@ def prune(limit_gb: float | None, damaged: bool) -> None:
         found = store.damaged()
         click.echo(f"removed {sum(map(store.remove, found))} of {len(found)} damaged")
         return
-    removed = store.prune(int((limit_gb or 0) * 1e9))
+    limit = int((limit_gb or 0) * 1e9)
+    known = {entry.key for entry in store.entries()}
+    removed = store.prune(limit)
     click.echo(f"removed {len(removed)} entries, {size(sum(entry.size for entry in removed))}")
+    left = [entry for entry in store.entries() if entry.key in known]
+    if (stays := sum(entry.size for entry in left)) > limit:
+        raise FtError(
+            f"{len(left)} entries, {size(stays)}, stay: they are someone else's, or on a disk that is only read"
+        )
 
 
 @cache.command()
 def verify() -> None:
     """Read every entry again and compare it with the digest taken when it was written."""
-    from ft.feature_store import FeatureStore
-
-    store = FeatureStore(0)
+    store = _store()
     damaged = store.damaged()
     for path in damaged:
         click.echo(f"damaged: {path}")
@@ -81,6 +85,20 @@ def verify() -> None:
     click.echo(f"entries: {whole} whole, {len(damaged)} damaged")
     if damaged:
         raise FtError("remove what is damaged with: ft cache prune --damaged")
+
+
+def _store() -> FeatureStore:
+    """The store. Raises FtError where it cannot be looked into, which runs take for empty."""
+    from ft.feature_store import FeatureStore
+
+    store = FeatureStore(0)
+    try:
+        os.listdir(store.folder)
+    except FileNotFoundError:
+        pass  # nothing was kept yet
+    except OSError as error:
+        raise FtError(f"cannot look into {store.folder}: {error.strerror}; set FT_CACHE to another folder") from error
+    return store
 
 
 def _row(entry: Entry) -> dict[str, Any]:

@@ -59,6 +59,21 @@ def test_verify_finds_what_is_not_what_was_written_and_prune_removes_only_that(f
     assert ft("cache", "verify").output == "entries: 1 whole, 0 damaged\n"
 
 
+def test_a_folder_that_cannot_be_looked_into_is_told(ft: Ft, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "features").write_text("in the way")
+    monkeypatch.setenv("FT_CACHE", str(tmp_path))
+    for command in ("list", "verify", "prune"):
+        message = str(ft("cache", command, fails=True).exception)
+        assert message.startswith(f"cannot look into {tmp_path}/features: Not a directory; set FT_CACHE")
+
+
+def test_prune_says_what_stays(ft: Ft, store: FeatureStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FeatureStore, "remove", lambda *_: False)
+    result = ft("cache", "prune", fails=True)
+    assert result.output.startswith("removed 0 entries")
+    assert str(result.exception).startswith("3 entries, ")
+
+
 def test_prune_removes_what_was_used_longest_ago(ft: Ft, store: FeatureStore) -> None:
     size = store.entries()[0].size
     assert ft("cache", "prune", "--to", str(2.5 * size / 1e9)).output.startswith("removed 1 entries")
