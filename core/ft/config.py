@@ -15,7 +15,7 @@ from ft.settings import validate
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ComponentConfig(BaseModel):
@@ -91,6 +91,12 @@ class GroupConfig(Section):
     lr: float | None = Field(None, gt=0, description="their peak learning rate; default: that of their stage")
     weight_decay: float | None = Field(None, ge=0, description="their weight decay; default: training.weight_decay")
 
+    @model_validator(mode="after")
+    def _says_something(self) -> GroupConfig:
+        if self.lr is None and self.weight_decay is None:
+            raise ValueError("give it an lr or a weight_decay; without, it changes nothing")
+        return self
+
 
 def _rates(training: Mapping[str, Any]) -> dict[str, Any]:
     """The learning rates that a training section amounts to."""
@@ -118,13 +124,10 @@ class TrainingConfig(Section):
     )
     weight_decay: float = Field(0.01, ge=0, description="not applied to biases and normalisation")
     momentum: float = Field(0.9, ge=0, lt=1, description="for sgd (Nesterov)")
-    warmup_epochs: float = Field(1.0, ge=0, allow_inf_nan=False, description="linear warm-up before the cosine")
+    warmup_epochs: float = Field(1.0, ge=0, description="linear warm-up before the cosine")
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     mixup: float = Field(
-        0.0,
-        ge=0,
-        allow_inf_nan=False,
-        description="blend pairs of images and labels, shares from Beta(this, this); 0.2 is usual",
+        0.0, ge=0, description="blend pairs of images and labels, shares from Beta(this, this); 0.2 is usual"
     )
     class_weights: Literal["none", "balanced"] = Field("none", description="balanced: rare classes weigh more")
     clip_norm: float | None = Field(None, gt=0, description="largest norm of all gradients together")
@@ -147,11 +150,7 @@ class CacheConfig(Section):
     )
     memory_gb: float = Field(0.25, ge=0, description="features up to this size are kept in memory, others on disk")
     disk_gb: float = Field(
-        20.0,
-        ge=0,
-        le=1e6,
-        allow_inf_nan=False,
-        description="size of the folder of features; what was used longest ago goes",
+        20.0, ge=0, le=1e6, description="size of the folder of features; what was used longest ago goes"
     )
 
 
@@ -245,15 +244,16 @@ def _yaml(text: str, where: str) -> Any:
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads 1e-3 as a number and 2026-01-31 as text, unlike YAML 1.1, and refuses a key that is given twice."""
+    """Reads 1e-3 as a number, off and 2026-01-31 as text, unlike YAML 1.1, and refuses a key that is given twice."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012 (declared so by yaml)
-        first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
+        first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":timestamp", ":bool"))]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        pairs = node.value if isinstance(node, yaml.MappingNode) else ()  # a tag may call anything a mapping
+        keys = [key.value for key, _ in pairs if isinstance(key, yaml.ScalarNode)]
         if twice := [key for key in keys if keys.count(key) > 1]:
             raise yaml.MarkedYAMLError(problem=f"'{twice[0]}' is given twice", problem_mark=node.start_mark)
         return super().construct_mapping(node, deep)
@@ -263,6 +263,9 @@ class _Dumper(yaml.SafeDumper):
     """Quotes what that loader would take for something else than text."""
 
 
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
 for _each in (_Loader, _Dumper):
     _each.add_implicit_resolver(
         "tag:yaml.org,2002:float", re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")

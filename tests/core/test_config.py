@@ -122,6 +122,27 @@ def test_learning_rates_are_numbers_however_they_are_written(number: str) -> Non
     assert load_config(sets=[BACKBONE, f"training.lr={number}"]).training.lr == 0.001
 
 
+@pytest.mark.parametrize("promise", ["off", "auto"])
+def test_off_is_a_word_in_a_config_too(promise: str, tmp_path: Path) -> None:
+    file = write(tmp_path, f"backbone: torchvision:vgg16\ncache: {{promise: {promise}}}\n")
+    assert load_config(file).cache.promise == promise
+    assert load_config(sets=[BACKBONE, f"cache.promise={promise}"]).cache.promise == promise
+
+
+@pytest.mark.parametrize(("text", "value"), [("true", True), ("False", False)])
+def test_true_and_false_are_not_words(text: str, value: bool) -> None:
+    assert load_config(sets=[BACKBONE, f"training.auto_batch={text}"]).training.auto_batch is value
+    assert load_config(sets=[BACKBONE, f"run_dir={text}s"]).run_dir == Path(f"{text}s")
+
+
+def test_a_param_group_that_changes_nothing_is_told() -> None:
+    assert "give it an lr or a weight_decay" in mistake(BACKBONE, "groups=[{match: 'regex:layer4.*'}]")
+
+
+def test_a_tag_that_does_not_fit_is_told() -> None:
+    assert "not valid YAML" in mistake(BACKBONE, "data=!!map [1]")
+
+
 def test_what_looks_like_a_date_is_text() -> None:
     assert load_config(sets=[BACKBONE, "run_dir=2026-01-31"]).run_dir == Path("2026-01-31")
 
@@ -150,6 +171,9 @@ def test_a_missing_backbone_is_told_with_the_way_out() -> None:
         ("images.size", "4"),
         ("cache.disk_gb", ".inf"),
         ("training.warmup_epochs", ".inf"),
+        ("training.lr", ".inf"),
+        ("training.weight_decay", ".inf"),
+        ("cache.memory_gb", ".inf"),
     ],
 )
 def test_values_out_of_range_are_told(key: str, value: str) -> None:

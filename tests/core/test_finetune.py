@@ -235,7 +235,7 @@ def test_an_image_that_was_exchanged_under_its_name_is_noticed(
         {"weights": "./evil.py:Evil"},
         {"weights__sources": ["./evil.py:Evil"]},
         {"freeze": ["./evil.py:Evil"]},
-        {"groups": [{"match": "./evil.py:Evil"}]},
+        {"groups": [{"match": "./evil.py:Evil", "lr": 0.1}]},
         {"head": "./evil.py:Evil"},
     ],
     ids=str,
