@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from threading import Lock
+from types import SimpleNamespace
 
 import torch
 from torch import nn
@@ -152,6 +153,105 @@ class Twice(nn.Module):
 
 def doubled() -> Backbone:
     return replace(small(), module=Doubled(), name="doubled")
+
+
+class Scaled(Small):
+    """As Small, after a layer that nobody can look into asks an object of somebody's own what to do."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.scaling = Scaling(factor)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return super().forward(self.scaling(images))
+
+
+class Scaling(nn.Module):
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.options = SimpleNamespace(factor=factor)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.stack([images[:, colour] * self.options.factor for colour in range(images.shape[1])], 1)
+
+
+def scaled(factor: float) -> Backbone:
+    return replace(small(), module=Scaled(factor), name="scaled")
+
+
+class Remembering(Small):
+    """As Small, but from features goes what they were before: a state that is no buffer."""
+
+    def __init__(self, before: torch.Tensor | None) -> None:
+        super().__init__()
+        self.before = before
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        features = self.layer2(self.layer1(self.stem(images * self.scale))).mean((2, 3))
+        found = features.detach().mean(0)
+        if self.before is None:
+            self.before = found
+            return self.fc(features)
+        logits = self.fc(features - self.before)
+        if self.training:
+            self.before.lerp_(found, 0.5)
+        return logits
+
+
+def remembering(before: torch.Tensor | None) -> Backbone:
+    return replace(small(), module=Remembering(before), name="remembering")
+
+
+class Tapped(Small):
+    """As Small, but the classifier takes features from a dictionary that a layer puts them into."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: dict[str, torch.Tensor] = {}
+        self.tap = Tap(self.seen)
+
+    def forward(self, images: torch.Tensor, only_features: bool = False) -> torch.Tensor:
+        self.tap(self.layer2(self.layer1(self.stem(images * self.scale))).mean((2, 3)))
+        return self.seen["features"] if only_features else self.fc(self.seen["features"])
+
+
+class Tap(nn.Module):
+    def __init__(self, seen: dict[str, torch.Tensor]) -> None:
+        super().__init__()
+        self.seen = seen
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        self.seen["features"] = features
+        return features
+
+
+class CheckedTapped(Tapped):
+    """As Tapped, but what cannot be traced."""
+
+    def forward(self, images: torch.Tensor, only_features: bool = False) -> torch.Tensor:
+        logits = super().forward(images, only_features)
+        if not torch.isfinite(logits).all():
+            raise FloatingPointError("these logits are not finite")
+        return logits
+
+
+class Mapped(nn.Module):
+    """What trains, and is no head, takes a map of one pixel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU())
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.mix = nn.Conv2d(8, 8, 1)
+        self.fc = nn.Linear(8, 10)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.fc(self.mix(self.pool(self.features(images))).flatten(1))
+
+
+def mapped() -> Backbone:
+    stages = (Stage("features", ("features",)), Stage("mix", ("mix",)))
+    return Backbone(Mapped(), head_paths=("fc",), stages=stages, feature_dim=8, name="mapped")
 
 
 class Checked(WithPooling):

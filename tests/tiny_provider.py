@@ -3,9 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from backbones import centred, checked, chunked, doubled, locked, mixed_classifier, small, with_aux, with_pooling
+import torch
+
+from backbones import (
+    CheckedTapped,
+    Tapped,
+    centred,
+    checked,
+    chunked,
+    doubled,
+    locked,
+    mapped,
+    mixed_classifier,
+    remembering,
+    scaled,
+    small,
+    with_aux,
+    with_pooling,
+)
 from ft import Backbone, BackboneProvider
 
 BUILDERS = {
@@ -18,6 +36,13 @@ BUILDERS = {
     "chunked": chunked,
     "locked": locked,
     "mixed": mixed_classifier,
+    "mapped": mapped,
+    "scaled-1": lambda: scaled(1.0),
+    "scaled-3": lambda: scaled(3.0),
+    "remembering-later": lambda: remembering(None),
+    "remembering": lambda: remembering(torch.zeros(8)),
+    "tapped": lambda: replace(small(), module=Tapped(), name="tapped"),
+    "checked-tapped": lambda: replace(small(), module=CheckedTapped(), name="checked-tapped"),
 }
 
 

@@ -110,7 +110,7 @@ def resolve_augment(config: Config, only_head_trains: bool) -> Config:
 
 def price_of(config: Config, promise: str) -> Price:
     """What computing and keeping cost in this run; every (image, view) is seen epochs / views times."""
-    epochs = config.training.epochs // (config.images.views or 1)
+    epochs = math.ceil(config.training.epochs / (config.images.views or 1))
     seen = LBFGS_PASSES if config.training.optimizer == "lbfgs" else epochs
     return Price(epochs=seen, item_bytes=2 if promise == "fast" else None)
 
@@ -141,7 +141,7 @@ def describe_cut(cut: Cut, promise: Literal["exact", "close", "fast"], config: C
 def keep_images(reason: str, config: Config, image_size: int, images: int) -> CachePlan:
     """Keep decoded images where they fit, which is exact whatever the network does, and, as `reason` says, no more."""
     size = 3 * image_size**2
-    if too_much := _too_much(size * images, config, "decoded images"):
+    if too_much := _too_much(size, images, config, "decoded images"):
         return CachePlan("off", reason if too_much in reason else f"{reason}; {too_much}")
     return CachePlan(
         promise="exact",
@@ -163,7 +163,8 @@ def _find(
         return NoCut("mixup blends images anew in every step, so what they give is never seen twice")
     layout = torch.channels_last if machine.channels_last else torch.contiguous_format
     price = price_of(config, promise)
-    return find_prefix(module, frozen, (3, image_size, image_size), price, memory_format=layout)
+    shape = (3, image_size, image_size)
+    return find_prefix(module, frozen, shape, price, memory_format=layout, autocast=machine.autocast)
 
 
 def _promise(config: Config, machine: Machine) -> Literal["exact", "close", "fast"]:
@@ -186,7 +187,7 @@ def _seen_once(config: Config) -> str:
             f"augmentation '{augment}' makes a new view of every image in every epoch; "
             "--views 4 replays four, --augment none makes none"
         )
-    if config.training.optimizer != "lbfgs" and config.training.epochs // (views or 1) < 2:
+    if config.training.optimizer != "lbfgs" and config.training.epochs <= (views or 1):
         return "every view of an image is seen once only"
     return ""
 
@@ -196,16 +197,20 @@ def unworthy(cut: Cut, config: Config, images: int) -> str:
     if cut.keeps_images or cut.ceiling < WORTHWHILE:
         barriers = [str(b) for b in cut.barriers if b.kind != "trainable"]
         return "what could be computed once is not worth keeping" + (f" ({barriers[0]})" if barriers else "")
-    return _too_much(cut.bytes * images, config, "features")
+    return _too_much(cut.bytes, images, config, "features")
 
 
-def _too_much(size: int, config: Config, what: str) -> str:
-    """Why `size` bytes are not kept; "" where they are."""
+def _too_much(each: int, images: int, config: Config, what: str) -> str:
+    """Why `each` byte of so many images is not kept; "" where they are."""
+    size = each * images
     if size > config.cache.disk_gb * GB:
         need = math.ceil(size / GB * 10) / 10
         return f"its {what} would take {need:.1f} GB; --set cache.disk_gb={need:.1f} allows that"
     store = FeatureStore(int(config.cache.disk_gb * GB))
-    obstacle = "" if store.entries() else store.obstacle(size)  # what is there already may be all that is needed
+    # Of training and validation one has half of the images or more; what is there already may be all that is needed.
+    alike = (entry for entry in store.entries() if 2 * entry.rows >= images)
+    kept = any(sum(shape.row_bytes for shape in entry.shapes) == each for entry in alike)
+    obstacle = "" if kept else store.obstacle(size)
     return f"nothing can be kept: {obstacle}" if obstacle else ""
 
 

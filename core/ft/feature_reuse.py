@@ -6,32 +6,47 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+from torch import fx
 
 from ft.feature_store import Entry, FeatureStore
-from ft.prefix.digest import prefix_digest
+from ft.images import network_input
+from ft.job import Job
+from ft.prefix.digest import computed_digest, prefix_digest
 from ft.prefix.fold import Promise, prepare_prefix
 from ft.prefix.records import Cut, CutTensor
 from ft.prefix.split import bridge, prefix_of
 from ft.proof import Proved
 from ft.rows import Rows, Tensors
 
-BESIDE = ("prefix", "cut", "backbone", "seconds")
+BESIDE = ("prefix", "computes", "cut", "backbone", "seconds")
 """What entries of one set of images, made in one way, may differ in."""
+_LOOKED_AT = 4
+
+
+def identify(prefix: fx.GraphModule, promise: Promise, job: Job) -> dict[str, str]:
+    """What tells a prefix from others: digests of all that it is seen to be made of, and of what it makes of noise."""
+    side, generator = job.preprocessing.crop_size, torch.Generator().manual_seed(0)
+    noise = torch.randint(256, (_LOOKED_AT, 3, side, side), dtype=torch.uint8, generator=generator)
+    images = network_input(noise, job.preprocessing, job.machine)
+    prepared = prepare_prefix(prefix, promise).to(job.machine.device)
+    return {"prefix": prefix_digest(prefix), "computes": computed_digest(prepared, images)}
 
 
 def find_shallower(
-    store: FeatureStore, about: Mapping[str, Any], proved: Proved, promise: Promise
+    store: FeatureStore, about: Mapping[str, Any], proved: Proved, promise: Promise, job: Job
 ) -> tuple[Entry, Callable[[Tensors], Tensors]] | None:
     """Return an entry of the same images whose cut lies before ours, and what computes our features from its rows.
 
-    Of several the deepest, since least is left to compute. The entry's prefix must be a part of ours to the byte.
+    Of several the deepest, since least is left to compute. The entry's prefix must be a part of ours to the byte, and
+    compute the same.
     """
     fitting = [entry for entry in store.entries() if _made_alike(entry.about, about)]
     for entry in sorted(fitting, key=lambda entry: -len(entry.about["cut"]["prefix_nodes"])):
         cut = _cut(entry.about["cut"])
         if not set(cut.prefix_nodes) < set(proved.cut.prefix_nodes):
             continue
-        if prefix_digest(prefix_of(proved.observed, cut)) != entry.about["prefix"]:
+        its = identify(prefix_of(proved.observed, cut), promise, job)
+        if any(its[name] != entry.about[name] for name in its):
             continue
         module = bridge(proved.observed, cut, proved.cut)
         if module is not None:

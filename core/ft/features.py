@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from ft.feature_reuse import find_shallower, padded_rows
+from ft.feature_reuse import find_shallower, identify, padded_rows
 from ft.feature_store import FeatureStore, NotKept
 from ft.images import network_input
 from ft.job import Job
@@ -25,7 +25,6 @@ from ft.kept_images import (
     key_of,
 )
 from ft.loaders import full_batch, spans
-from ft.prefix.digest import prefix_digest
 from ft.prefix.fold import Promise, prepare_prefix
 from ft.prefix.probe import run_padded
 from ft.prefix.records import CutTensor
@@ -87,11 +86,11 @@ def get_features(proved: Proved, promise: Promise, job: Job) -> Features:
     config, machine = job.config, job.machine
     store = FeatureStore(int(config.cache.disk_gb * 1e9))
     made_with = {
-        "prefix": prefix_digest(proved.halves.prefix),
+        **identify(proved.halves.prefix, promise, job),
         "promise": promise,
         "channels_last": machine.channels_last,
         "device": torch.device(machine.device).type,
-        "threads": torch.get_num_threads() if promise == "exact" else "any",
+        "threads": torch.get_num_threads(),
         "processor": _processor(machine.device),
     }
     parts = image_parts(job)
@@ -165,7 +164,7 @@ def _compute(
     shapes = [Shape(_row_shape(t), _kept_type(t.dtype, one.promise)) for t in one.proved.cut.tensors]
     note = {**about, "cut": asdict(one.proved.cut), "backbone": shown(job.config.backbone.use), "seconds": 0.0}
     started, title = time.perf_counter(), f"{part.name} features"
-    shallower = None if doubtful else find_shallower(store, about, one.proved, one.promise)
+    shallower = None if doubtful else find_shallower(store, about, one.proved, one.promise, job)
     kept = store.read(shallower[0], in_memory=False) if shallower is not None else None
     if shallower is not None and kept is not None:  # read already: writing may make room by removing it
         rows = _continued(kept, shallower[1], part, one, job)

@@ -454,6 +454,46 @@ def test_features_that_are_not_what_the_network_computes_are_computed_anew(
     assert "are not what the network computes, and are computed anew" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("first", ["all", "regex:(scale|stem).*"])
+@pytest.mark.parametrize("views", [None, 2])
+def test_features_of_a_network_that_differs_where_nobody_can_look_are_left_alone(
+    views: int | None, first: str, tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path
+) -> None:
+    keys = {"images__views": views, "images__augment": "flip" if views else "none", "training__epochs": 4}
+    Ended(tiny_config("scaled-1", run_dir=tmp_path / "other", freeze=[first], cache__promise="exact", **keys), plugins)
+    plain, cached = plain_and_cached(tiny_config, "scaled-3", "exact", plugins, **keys)
+    assert_same(plain, cached)
+    assert cached.report.cache.computed == 20 * (views or 1) + 4
+
+
+@pytest.mark.parametrize("promise", ["exact", "close"])
+@pytest.mark.parametrize(
+    ("network", "computed"), [("remembering", 24), ("remembering-later", 0), ("tapped", 0), ("checked-tapped", 0)]
+)
+def test_a_network_whose_layers_leave_something_for_others_trains_as_if_nobody_had_looked_at_it(
+    network: str, computed: int, promise: str, tiny_config: MakeConfig, plugins: Plugins
+) -> None:
+    plain, cached = plain_and_cached(tiny_config, network, promise, plugins)
+    assert cached.report.cache.computed == computed
+    if promise == "exact" or not computed:
+        assert_same(plain, cached)
+
+
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_a_map_of_one_pixel_crosses_the_cut(channels_last: bool, tiny_config: MakeConfig, plugins: Plugins) -> None:
+    keys = {"freeze": ["regex:features.*"], "machine__channels_last": channels_last}
+    plain, cached = plain_and_cached(tiny_config, "mapped", "close", plugins, **keys)
+    assert cached.report.cache.computed == 24
+    assert cached.metrics[-1]["train_loss"] == pytest.approx(plain.metrics[-1]["train_loss"], abs=1e-4)
+
+
+def test_views_that_are_seen_at_all_twice_are_kept(tiny_config: MakeConfig, plugins: Plugins) -> None:
+    keys = {"images__augment": "flip", "images__views": 3, "training__epochs": 5}
+    plain, cached = plain_and_cached(tiny_config, "small", "exact", plugins, **keys)
+    assert cached.report.cache.computed == 3 * 20 + 4
+    assert_same(plain, cached)
+
+
 def test_an_image_that_changes_between_its_check_and_its_decoding_is_refused(
     tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -483,6 +523,17 @@ def test_a_cache_that_cannot_be_written_ends_no_run_and_the_plan_says_so(
     assert Ended(tiny_config(freeze=["all"]), plugins).report.cache.reason == reason
     with pytest.raises(FtError, match=r"--cache exact is not possible: nothing can be kept"):
         planned(tiny_config, plugins, freeze=["all"], cache__promise="exact")
+
+
+def test_a_cache_that_is_only_read_is_an_obstacle_unless_it_may_have_what_is_needed(
+    tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = {"images__augment": "none", "cache__promise": "exact", "training__batch_size": 4}  # 8 images of the proof
+    Ended(tiny_config(freeze=["all"], **keys), plugins)
+    monkeypatch.setattr(FeatureStore, "obstacle", lambda store, size: "it is only read")
+    assert planned(tiny_config, plugins, freeze=["all"], **keys).keeps == "features"
+    with pytest.raises(FtError, match="nothing can be kept: it is only read"):
+        planned(tiny_config, plugins, freeze=["until:layer1"], **keys)
 
 
 @pytest.mark.parametrize("freeze", [["all"], []], ids=["features", "images"])

@@ -98,6 +98,10 @@ def _inside(observed: Observed, items: list[Item]) -> frozenset[str]:
             for name in crossing
             if written_outside(observed, name, inside) and any(times[s] > 1 for s in observed.facts[name].makes)
         }
+        images = observed.graph.images.name
+        if torn == {images}:
+            return frozenset(torn)  # decoded images are cheaper than these
+        torn.discard(images)  # which need not be kept where they are given
         if not torn:
             return inside
         items = [item if item.name not in torn else replace(item, keep=math.inf) for item in items]

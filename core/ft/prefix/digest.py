@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -34,6 +35,17 @@ def prefix_digest(prefix: fx.GraphModule) -> str:
     return digest.hexdigest()
 
 
+def computed_digest(prefix: Callable[[torch.Tensor], tuple[torch.Tensor, ...]], images: torch.Tensor) -> str:
+    """SHA-256 (hex) over what `prefix` computes for `images` [N, 3, S, S]: it shows what no look at a layer does, such
+    as an object of somebody's own that its code asks."""
+    digest = hashlib.sha256()
+    with torch.inference_mode():
+        for tensor in prefix(images):
+            digest.update(f"{tensor.dtype} {tuple(tensor.shape)}\n".encode())
+            digest.update(tensor_bytes(tensor))
+    return digest.hexdigest()
+
+
 def _settings(layer: nn.Module) -> tuple[str, str, list[tuple[str, str]]]:
     """What decides the computation of a layer that is one node, besides its tensors. Its name says little of one that
     somebody wrote, nor does its repr: attention with 2 heads and with 4 look alike there."""
@@ -56,6 +68,8 @@ def is_plain(value: object) -> bool:
     """Whether a value is made of numbers, texts and types alone, and so equals another by what it says."""
     if isinstance(value, tuple | list):
         return all(map(is_plain, value))
+    if isinstance(value, dict):
+        return all(map(is_plain, (*value, *value.values())))
     return value is None or isinstance(value, bool | int | float | str | torch.dtype)
 
 

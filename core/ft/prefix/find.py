@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -11,7 +12,7 @@ from torch import nn
 
 from ft.prefix.boundaries import boundaries, record, with_values
 from ft.prefix.cut import choose_cut
-from ft.prefix.graph import NotTraceable, first_line, random_images, refuse_hooks, to_graph
+from ft.prefix.graph import Autocast, NotTraceable, first_line, random_images, refuse_hooks, to_graph
 from ft.prefix.legality import mark
 from ft.prefix.observe import BATCH, Observed, observe
 from ft.prefix.probe import batch_sensitive, probe_batch_invariance
@@ -36,15 +37,17 @@ def find_prefix(
     price: Price | None = None,
     *,
     memory_format: torch.memory_format = torch.contiguous_format,
+    autocast: Autocast = nullcontext,
 ) -> FrozenPrefix | NoCut:
     """Return where to cut `module` when the parameters named `frozen` never change.
 
-    The module is prepared as it will train: its modes set, its weights in `memory_format`. `image_shape` is [3, S, S].
+    The module is prepared as it will train: its modes set, its weights in `memory_format`, every step under `autocast`.
+    `image_shape` is [3, S, S].
     What no tracer can follow, or only as one node that trains in part, is cut where one of its layers returns.
     """
     price = price or Price()
     try:
-        found = _cheapest(_look_at(module, image_shape, memory_format), frozen, price)
+        found = _cheapest(_look_at(module, image_shape, memory_format, autocast), frozen, price)
     except NotTraceable as error:
         return _at_boundary(module, frozen, image_shape, price, memory_format) or NoCut(str(error))
     if any(barrier.path in found.observed.graph.opaque for barrier in found.cut.barriers):
@@ -79,14 +82,14 @@ def steady(
 
 def split_module(found: FrozenPrefix) -> Halves:
     """Build the halves of the module that `found` was found in, for training and, where possible, for validation."""
-    module = found.observed.graph.original
+    module, autocast = found.observed.graph.original, found.observed.graph.autocast
     images = found.observed.facts[found.observed.graph.images.name].value
     memory_format = torch.contiguous_format if images.stride[-1] == 1 else torch.channels_last
     paths = found.observed.graph.boundaries
     try:
         with evaluating(module):
             if paths is None:
-                in_eval = _look_at(module, images.shape[1:], memory_format)
+                in_eval = _look_at(module, images.shape[1:], memory_format, autocast)
             else:
                 in_eval = _look_between(module, images.shape[1:], memory_format, paths)
     except NotTraceable:
@@ -126,10 +129,12 @@ def _at_boundary(
     return replace(found, cut=replace(found.cut, barriers=cut.barriers))
 
 
-def _look_at(module: nn.Module, image_shape: tuple[int, ...], memory_format: torch.memory_format) -> Observed:
+def _look_at(
+    module: nn.Module, image_shape: tuple[int, ...], memory_format: torch.memory_format, autocast: Autocast
+) -> Observed:
     device = next((parameter.device for parameter in module.parameters()), torch.device("cpu"))
     example = torch.empty((BATCH, *image_shape), device=device).to(memory_format=memory_format)
-    return observe(to_graph(module, example), image_shape, memory_format)
+    return observe(to_graph(module, example, autocast), image_shape, memory_format)
 
 
 def _between_most(look: Callable[[Sequence[str]], Observed], paths: Sequence[str]) -> Observed:

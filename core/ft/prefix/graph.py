@@ -14,7 +14,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,6 +34,8 @@ from ft.prefix.state import (
     remembered,
 )
 
+Autocast = Callable[[], AbstractContextManager[Any]]
+
 
 class NotTraceable(Exception):
     """The module's forward pass cannot be written as a graph that is known to compute the same."""
@@ -44,7 +46,8 @@ class Graph:
     """A module's forward pass. `module` shares every parameter, buffer and leaf module with `original`.
 
     `opaque` maps the paths of submodules that stayed one node, although they are no layers of torch, to the reason.
-    `boundaries` are the paths of the layers between whose returns its nodes lie, None where it could be traced.
+    `boundaries` are the paths of the layers between whose returns its nodes lie, None where it could be traced;
+    `autocast` is the context in which that was done.
     """
 
     original: nn.Module
@@ -52,6 +55,7 @@ class Graph:
     tracer: str
     opaque: dict[str, str] = field(default_factory=dict)
     boundaries: tuple[str, ...] | None = None
+    autocast: Autocast = nullcontext
 
     @property
     def nodes(self) -> list[fx.Node]:
@@ -64,16 +68,19 @@ class Graph:
         return next(node for node in self.nodes if node.op == "placeholder")
 
 
-def to_graph(module: nn.Module, example: torch.Tensor) -> Graph:
-    """Trace `module`, which takes a batch like `example` [N, 3, S, S]. Raises NotTraceable."""
+def to_graph(module: nn.Module, example: torch.Tensor, autocast: Autocast = nullcontext) -> Graph:
+    """Trace `module`, which takes a batch like `example` [N, 3, S, S] and will run under `autocast`.
+
+    Raises NotTraceable.
+    """
     refuse_hooks(module)
     opaque: dict[str, str] = {}
     while True:
         try:
-            return Graph(module, _symbolic(module, opaque), "torch.fx", opaque)
+            return Graph(module, _symbolic(module, opaque, autocast), "torch.fx", opaque, autocast=autocast)
         except _Untraceable as error:
             if not error.path:
-                return _exported(module, example, str(error))
+                return _exported(module, example, str(error), autocast)
             opaque[error.path] = str(error)
 
 
@@ -122,6 +129,12 @@ class _Tracer(fx.Tracer):
     def __init__(self, opaque: dict[str, str]) -> None:
         super().__init__(autowrap_modules=(math,))
         self.opaque = opaque
+        self.arithmetic = _arithmetic()
+
+    def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
+        if _arithmetic() != self.arithmetic:
+            raise RuntimeError("switches autocast, which a trace does not record")
+        return super().create_node(*args, **kwargs)
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         if module_qualified_name in self.opaque or has_hooks(m) or is_parametrized(m):
@@ -133,6 +146,10 @@ class _Tracer(fx.Tracer):
     ) -> Any:
         with _innermost(self.path_of_module(m)):
             return super().call_module(m, forward, args, kwargs)
+
+
+def _arithmetic() -> list[tuple[bool, torch.dtype]]:
+    return [(torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)) for kind in ("cpu", "cuda", "mps")]
 
 
 @contextmanager
@@ -149,9 +166,9 @@ def _innermost(path: str) -> Iterator[None]:
         raise _Untraceable(path, "draws random numbers in Python")
 
 
-def _symbolic(module: nn.Module, opaque: dict[str, str]) -> fx.GraphModule:
+def _symbolic(module: nn.Module, opaque: dict[str, str], autocast: Autocast) -> fx.GraphModule:
     # The tracer leaves tensors that forward makes from constants on the module; the graph has its own.
-    with attributes_kept(module), random_state_kept(), _innermost(""):
+    with attributes_kept(module), random_state_kept(), _innermost(""), autocast():
         before = {path: memory_of(inner) for path, inner in module.named_modules()}
         graph = _Tracer(opaque).trace(module)
         for path, attributes in before.items():
@@ -164,13 +181,18 @@ def _symbolic(module: nn.Module, opaque: dict[str, str]) -> fx.GraphModule:
     return traced
 
 
-def _exported(module: nn.Module, example: torch.Tensor, symbolic_reason: str) -> Graph:
+def _exported(module: nn.Module, example: torch.Tensor, symbolic_reason: str, autocast: Autocast) -> Graph:
     if any(has_hooks(inner) or is_parametrized(inner) for inner in module.modules()):
         raise NotTraceable(f"torch.fx cannot trace it ({symbolic_reason}), and torch.export would trace through hooks")
     dynamic = ({0: torch.export.Dim.DYNAMIC},)
     try:
         # What it cannot follow it prints, page by page; the exception says it.
-        with random_state_kept(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        with (
+            attributes_kept(module),
+            random_state_kept(),
+            redirect_stdout(io.StringIO()),
+            redirect_stderr(io.StringIO()),
+        ):
             before = python_random_state()
             traced = torch.export.export(module, (example,), dynamic_shapes=dynamic).module(check_guards=False)
             if python_random_state() != before:
@@ -184,7 +206,7 @@ def _exported(module: nn.Module, example: torch.Tensor, symbolic_reason: str) ->
         ) from error
     assert isinstance(traced, fx.GraphModule)
     _unpack(traced)
-    return Graph(module, _sharing(module, traced), "torch.export")
+    return Graph(module, _sharing(module, traced), "torch.export", autocast=autocast)
 
 
 def _refuse_state(module: nn.Module, example: torch.Tensor) -> None:

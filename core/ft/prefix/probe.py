@@ -21,9 +21,9 @@ from ft.prefix.graph import first_line
 from ft.prefix.layout import layout_of
 from ft.prefix.observe import Observed
 from ft.prefix.split import Halves
-from ft.prefix.state import attributes_kept, evaluating, state_kept
+from ft.prefix.state import attributes_kept, evaluating, noted, state_kept
+from ft.rows import Tensors
 
-Tensors = tuple[torch.Tensor, ...]
 ROUNDING = 0.01
 """How far apart, relative to their norm, features may be that were computed in fp32 in another sequence, also by a GPU
 that rounds what it multiplies to 10 bits (TF32)."""
@@ -180,14 +180,14 @@ def probe_equality(module: nn.Module, halves: Halves, images: torch.Tensor, tole
     Outputs, gradients of trainable parameters and changed buffers are compared, in the modes the module is in: in every
     bit, or, all of a kind together, to a `tolerance`. Its buffers, gradients and all generators are left as they were.
     """
-    whole = _step(module, lambda: module(images.clone()))
+    whole, passes = _step(module, lambda: module(images.clone()))
 
     def through_halves() -> Any:
         with attributes_kept(module), torch.inference_mode():
             kept = halves.prefix(images.clone())
         return halves.suffix(tuple(tensor.clone() for tensor in kept))
 
-    parts = _step(module, through_halves)
+    parts, _ = _step(module, through_halves, passes)
     for kind, ours in whole.items():
         theirs = parts[kind]
         different = ours.keys() ^ theirs.keys()
@@ -244,14 +244,21 @@ def _digest(tensor: torch.Tensor) -> bytes:
     return hashlib.sha1(tensor_bytes(tensor), usedforsecurity=False).digest()
 
 
-def _step(module: nn.Module, forward: Callable[[], Any]) -> dict[str, dict[str, torch.Tensor]]:
-    """What a training step gives and changes, by its kind and its name."""
+def _step(
+    module: nn.Module, forward: Callable[[], Any], passes: int | None = None
+) -> tuple[dict[str, dict[str, torch.Tensor]], int]:
+    """What a training step gives and changes, by its kind and its name, and after how many forward passes: two where
+    the first one leaves something behind, by which the next may do something else."""
     parameters = dict(module.named_parameters())
     gradients = {name: parameter.grad for name, parameter in parameters.items()}
     try:
         with state_kept(module):
             module.zero_grad(set_to_none=True)
-            outputs = [leaf for leaf in tree_flatten(forward())[0] if isinstance(leaf, torch.Tensor)]
+            known, given = noted(module), forward()
+            passes = passes or (1 if noted(module) == known else 2)
+            if passes == 2:
+                given = forward()
+            outputs = [leaf for leaf in tree_flatten(given)[0] if isinstance(leaf, torch.Tensor)]
             learning = [output.square().sum() for output in outputs if output.requires_grad]
             if learning:
                 torch.autograd.backward(learning)
@@ -263,7 +270,7 @@ def _step(module: nn.Module, forward: Callable[[], Any]) -> dict[str, dict[str, 
     finally:
         for name, parameter in parameters.items():
             parameter.grad = gradients[name]
-    return seen
+    return seen, passes
 
 
 def _take(images: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:

@@ -71,6 +71,8 @@ class Section(nn.Module):
             if "meta" not in str(error):
                 raise
             raise NotWhole(_needs_more(f"it needs what was computed before ({first_line(error)})")) from error
+        except (LookupError, AttributeError) as error:
+            raise NotWhole(_needs_more(f"it needs what was noted before ({first_line(error)})")) from error
         if left != self.leaves or self.given.entered != (self.images is not None):
             raise NotWhole(_needs_more("its layers are called otherwise"))
         if any(leaf.is_meta for leaf in tree_leaves(value) if isinstance(leaf, torch.Tensor)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import random
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Iterator, Mapping
@@ -57,14 +58,18 @@ def state_kept(module: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def buffers_kept(module: nn.Module) -> Iterator[None]:
-    """A block after which the buffers of `module` hold what they held before."""
+    """A block after which the buffers of `module` hold what they held before, and tensors that are attributes, too."""
     before = [(buffer, buffer.clone()) for buffer in module.buffers()]
+    loose = [(tensor, tensor._version, tensor.detach().clone()) for tensor in _loose_tensors(module)]
     try:
         yield
     finally:
         with torch.no_grad():
             for buffer, value in before:
                 buffer.copy_(value)
+            for tensor, version, value in loose:
+                if tensor._version != version:  # it may belong to a graph, which bears no more than it must
+                    tensor.copy_(value)
 
 
 @contextmanager
@@ -92,11 +97,22 @@ def memory_of(layer: nn.Module) -> dict[str, Any]:
     return {name: _content(value) for name, value in attributes_of(layer).items() if name not in listed}
 
 
+def noted(module: nn.Module) -> set[tuple[str, ...]]:
+    """Under which names layers hold something: attributes, and keys of those that are dictionaries."""
+    found: set[tuple[str, ...]] = set()
+    for path, inner in module.named_modules():
+        for name, value in memory_of(inner).items():
+            if value is not None:
+                found.add((path, name))
+                found |= {(path, name, repr(key)) for key in (value if isinstance(value, dict) else ())}
+    return found
+
+
 def remembered(before: Mapping[str, Any], after: Mapping[str, Any]) -> str | None:
     """The first attribute that was there, and that a forward pass set to something else: a state in Python.
 
     Both are `memory_of` a layer. An attribute that was not there, or a key of a dictionary, is taken for a note of what
-    was seen, which nobody reads in the next pass.
+    was seen, which nobody reads in the next pass; a trial (`probe_equality`) has the last word about that.
     """
     return next((name for name, known in before.items() if name in after and _differs(known, after[name])), None)
 
@@ -128,6 +144,16 @@ def _containers(value: Any, depth: int = _DEPTH) -> Iterator[Any]:
         yield value
         for each in value.values() if isinstance(value, dict) else value:
             yield from _containers(each, depth - 1)
+
+
+def _loose_tensors(module: nn.Module) -> Iterator[torch.Tensor]:
+    """Tensors that layers hold without having registered them."""
+    for inner in module.modules():
+        for value in memory_of(inner).values():
+            inside = (each.values() if isinstance(each, dict) else each for each in _containers(value))
+            for each in (value, *itertools.chain.from_iterable(inside)):
+                if isinstance(each, torch.Tensor) and not isinstance(each, nn.Parameter) and not each.is_inference():
+                    yield each
 
 
 def _attributes(layer: nn.Module) -> list[dict[str, Any]]:

@@ -14,7 +14,8 @@ import torch
 from torch import nn
 from torchvision import models
 
-from ft.prefix.find import FrozenPrefix, find_prefix
+from ft.prefix.find import FrozenPrefix, find_prefix, split_module
+from ft.prefix.probe import probe_equality
 from ft.prefix.records import NoCut, Price
 
 
@@ -68,6 +69,27 @@ def test_nothing_frozen_keeps_images(prepare: Any) -> None:
     found = find_prefix(prepared.module, frozenset(), prepared.shape)
     assert isinstance(found, FrozenPrefix)
     assert found.cut.keeps_images
+
+
+def test_images_that_the_network_overwrites_and_that_would_cross_with_what_became_of_them_are_cut_earlier() -> None:
+    class Overwriting(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.fc = nn.Conv2d(3, 4, 3), nn.Linear(4, 2)
+            self.one, self.other = nn.Parameter(torch.ones(1)), nn.Parameter(torch.ones(1))
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            shifted = images.sub_(0.5)
+            read = (images + self.one).mean((1, 2, 3)) + (shifted + self.other).mean((1, 2, 3))
+            logits = self.fc(self.stem(shifted).mean((2, 3)))
+            return logits + (read + shifted.relu_().mean((1, 2, 3)))[:, None]
+
+    net = Overwriting()
+    frozen = {"stem.weight", "stem.bias"}
+    net.stem.requires_grad_(False)
+    found = find_prefix(net, frozen, (3, 8, 8), Price(flops_per_s=1e9))
+    assert isinstance(found, FrozenPrefix)
+    assert probe_equality(net, split_module(found), torch.randn(4, 3, 8, 8)) is None
 
 
 def test_a_cut_is_plain_data(prepare: Any) -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from backbones import Tapped
 from ft.prefix.find import FrozenPrefix, find_prefix, split_module
 from ft.prefix.probe import probe_equality
 from ft.prefix.records import NoCut, Price
@@ -50,6 +51,36 @@ def test_a_submodule_that_cannot_be_traced_runs_as_it_is() -> None:
     assert probe_equality(net, split_module(found), torch.randn(3, 3, 8, 8)) is None
 
 
+class InFull(nn.Module):
+    """Computes in float32, whatever goes on around it."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        with torch.autocast("cpu", enabled=False):
+            return self.inner(x.float())
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["head", "whole"])
+def test_a_layer_that_switches_autocast_off_computes_without_it(whole: bool) -> None:
+    def bf16() -> torch.autocast:
+        return torch.autocast("cpu", torch.bfloat16)
+
+    body, head = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten()), nn.Linear(4 * 6 * 6, 2)
+    net = InFull(nn.Sequential(body, head)) if whole else nn.Sequential(body, InFull(head))
+    frozen = {name for name, _ in net.named_parameters() if "0.0." in name}
+    body.requires_grad_(False)
+    found = find_prefix(net, frozen, (3, 8, 8), FREE_STORE, autocast=bf16)
+    assert isinstance(found, FrozenPrefix)
+    halves, images = split_module(found), torch.randn(3, 3, 8, 8)
+    with bf16():
+        expected, got = net(images), halves.suffix(halves.prefix(images))
+    assert (got.dtype, expected.dtype) == (torch.float32, torch.float32)
+    assert torch.equal(got, expected)
+
+
 @pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
 def test_a_submodule_that_was_compiled_by_torchscript_runs_as_it_is() -> None:
     scripted = torch.jit.script(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()))
@@ -73,6 +104,12 @@ def test_a_root_that_torch_fx_cannot_trace_is_exported() -> None:
     halves = split_module(found)
     assert probe_equality(net, halves, torch.randn(5, 3, 8, 8)) is None
     assert {id(p) for p in halves.suffix.parameters()} == {id(p) for p in net.fc.parameters()}
+
+
+def test_an_export_leaves_what_layers_share_as_it_is() -> None:
+    net = Tapped()
+    find_prefix(net, {name for name, _ in net.named_parameters() if name != "fc.weight"}, (3, 8, 8), FREE_STORE)
+    assert net.tap.seen is net.seen
 
 
 def test_a_root_that_draws_in_python_is_not_cut() -> None:
