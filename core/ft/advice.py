@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from torch.nn.modules.dropout import _DropoutNd
+
 from ft.backbone import BuiltBackbone
 from ft.config import Config, TrainingConfig
 from ft.freezing import FrozenChoice
+from ft.model import Model
 
 _WITHOUT_EFFECT = {
     "adamw": {"momentum", "penalties"},
@@ -18,7 +21,9 @@ _WITHOUT_EFFECT = {
 }
 
 
-def advice(config: Config, built: BuiltBackbone, frozen: FrozenChoice, trainable: Sequence[str]) -> Iterator[str]:
+def advice(
+    config: Config, built: BuiltBackbone, model: Model, frozen: FrozenChoice, trainable: Sequence[str]
+) -> Iterator[str]:
     """Yield what in `config` does nothing, or not what it says, when the parameters `trainable` train."""
     if built.choice is None and frozen.names:
         yield "weights are random (--weights none) and layers are frozen: frozen layers will never learn anything"
@@ -30,6 +35,10 @@ def advice(config: Config, built: BuiltBackbone, frozen: FrozenChoice, trainable
     if without := sorted(changed & _WITHOUT_EFFECT[training.optimizer]):
         yield f"without effect with {training.optimizer}: training.{', training.'.join(without)}"
     if training.optimizer == "lbfgs":
+        if dropout := _dropout(model):
+            yield f"without effect with lbfgs: the head's dropout ('{dropout}'), since the head is fitted in eval mode"
+        if auxiliary := built.backbone.head_paths[1:]:
+            yield f"lbfgs fits no auxiliary classifiers, which predictions do without: {', '.join(auxiliary)}"
         return
     if all(built.backbone.in_head(name) for name in trainable):
         if training.lr_decay < 1:
@@ -38,3 +47,12 @@ def advice(config: Config, built: BuiltBackbone, frozen: FrozenChoice, trainable
             yield f"--lr has no effect: only the head trains, and --head-lr is {training.head_lr:g}"
     if "warmup_epochs" in changed and training.warmup_epochs > training.epochs / 2:
         yield f"the warm-up of {training.warmup_epochs:g} epochs ends after {training.epochs / 2:g}, half of the run"
+
+
+def _dropout(model: Model) -> str:
+    """The path of the first layer of the head that drops something out; "" where none does."""
+    for head in model.head_paths:
+        for path, layer in model.module.get_submodule(head).named_modules(prefix=head):
+            if isinstance(layer, _DropoutNd) and layer.p > 0:
+                return str(path)
+    return ""

@@ -60,8 +60,8 @@ class Display:
         self.err.print(f"warning: {shown(text)}", style="yellow", highlight=False, soft_wrap=True, markup=False)
 
     @contextmanager
-    def progress(self, title: str, total: int) -> Iterator[Bar]:
-        """A bar for `total` units of work, gone when the work is done."""
+    def progress(self, title: str, total: int, done: int = 0) -> Iterator[Bar]:
+        """A bar for `total` units of work, of which some are `done`; it is gone when the work is."""
         if not self.err.is_terminal or total < 2:
             with stopped_while(title):
                 yield Bar()
@@ -74,7 +74,7 @@ class Display:
             TextColumn("{task.fields[text]}"),
         )
         with stopped_while(title), Progress(*columns, console=self.err, transient=True) as progress:
-            yield Bar(progress, progress.add_task(title, total=total, text=""))
+            yield Bar(progress, progress.add_task(title, total=total, completed=done, text=""))
 
     @contextmanager
     def download(self) -> Iterator[Callable[[Transfer], None]]:

@@ -214,17 +214,21 @@ class FeatureFeed:
         return self._proved.suffix_eval
 
     def everything(self, head: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
-        """What enters `head` for every training image and view, [views * N, D] in float32, and the labels."""
-        entering: list[torch.Tensor] = []
+        """What enters `head` for every training image and view, [views * N, D] in float32, and the labels.
+
+        Raises StopAsked when a signal asks to stop meanwhile.
+        """
+        entering, labels = list[torch.Tensor](), self._labels.repeat(self._views)
         hook = head.register_forward_pre_hook(lambda _, inputs: entering.append(inputs[0].float()))
         try:
-            with torch.no_grad(), self._machine.autocast():
-                self._proved.suffix_eval(tuple(self._ready(tensor) for tensor in self._features.train.tensors))
+            for start, end in spans(len(labels), self._job.config.training.batch_size):
+                inputs = tuple(map(self._ready, self._features.train.take(torch.arange(start, end))))
+                with torch.no_grad(), self._machine.autocast():
+                    self._proved.suffix_eval(inputs)
+                self._job.stop.check()
         finally:
             hook.remove()
-            self._features.train.let_go()
-        labels = self._labels.repeat(self._views)
-        return entering[0].clone(), labels.to(self._machine.device)
+        return torch.cat(entering), labels.to(self._machine.device)
 
     def forward(self, inputs: Any, share: float = 1.0) -> Any:
         assert share == 1.0, "the plan keeps no features of images that are blended"

@@ -85,10 +85,12 @@ def prepare(
     frozen = choose_frozen(config.freeze, config.train, built.backbone, plugins, examples, selected)
     config = resolve_augment(config, only_head_trains=frozen.names >= set(built.backbone.parameter_names()))
     apply_frozen(model.module, frozen.names, frozen_modules(model.module, frozen.names, model.head_paths))
+    if config.training.optimizer == "lbfgs":
+        model.module.eval()  # so the head is fitted: dropout plays no part in it
     cache, prefix = plan_cache(model.module, frozen.names, config, machine, built.preprocessing.crop_size, data)
     plan = make_plan(model, built, frozen, cache, data, config, machine, plugins)
     if prefix is not None and config.training.optimizer == "lbfgs":
-        check_linear(prefix)
+        check_linear(prefix, plan.head)
     return Prepared(config, data, built, model, machine, plan, prefix)
 
 

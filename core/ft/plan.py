@@ -150,7 +150,7 @@ def make_plan(
         augment=config.images.augment,
         recipe=_recipe(config),
         cache=cache,
-        warnings=(*frozen.warnings, *data.warnings, *advice(config, built, frozen, trainable)),
+        warnings=(*frozen.warnings, *data.warnings, *advice(config, built, model, frozen, trainable)),
         selected=frozen.selected,
     )
 

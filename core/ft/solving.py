@@ -23,7 +23,6 @@ from ft.logistic import Fit, Regression, fit_head, make_regression
 from ft.plan import Plan
 from ft.prefix.find import FrozenPrefix, split_module
 from ft.prefix.linear import linear_head
-from ft.prefix.state import evaluating
 from ft.runs import Run
 from ft.training import best_epoch, make_criterion
 
@@ -49,8 +48,8 @@ def solve(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
     if position.epoch == 0:
         save("last")
     module.eval()
-    with job.display.progress("penalties", plan.epochs) as bar:
-        for penalty in penalties[position.epoch :]:
+    for penalty in penalties[position.epoch :]:
+        with job.display.progress("penalties", plan.epochs, position.epoch) as bar:
             started = time.perf_counter()
             fit = fit_head(head, regression, penalty, job.stop.check)
             _check_finite(fit.loss, "training loss", penalty, penalties)
@@ -61,36 +60,36 @@ def solve(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
             position.finish_step(fit.loss, fit.hits, len(regression.labels), time.perf_counter() - started)
             started = time.perf_counter()
             val = evaluate(feed.validation(job.stop), job.data.classes)
-            if not math.isfinite(val.loss):  # the weights are finite, so their penalty is not to blame
-                raise FtError(
-                    f"the validation loss became {val.loss}: features of validation images are not finite, so nothing "
-                    "can be chosen by them. Try --precision fp32, or other --weights"
-                )
-            record = position.finish_epoch(1.0, val, time.perf_counter() - started, penalty)
-            is_best = best_epoch(position.history, job.config.training.monitor) is record
-            if is_best:
-                save("best")
-            save("last")
-            run.log(position.history)
-            job.display.penalty(record, plan.epochs, is_best)
-            bar.advance(position.epoch)
-            job.stop.check()
+            bar.advance(position.epoch + 1)
+        if not math.isfinite(val.loss):  # the weights are finite, so their penalty is not to blame
+            raise FtError(
+                f"the validation loss became {val.loss}: features of validation images are not finite, so nothing "
+                "can be chosen by them. Try --precision fp32, or other --weights"
+            )
+        record = position.finish_epoch(1.0, val, time.perf_counter() - started, penalty)
+        is_best = best_epoch(position.history, job.config.training.monitor) is record
+        if is_best:
+            save("best")
+        save("last")
+        run.log(position.history)
+        job.display.penalty(record, plan.epochs, is_best)
+        job.stop.check()
     return position
 
 
-def check_linear(prefix: FrozenPrefix) -> None:
-    """Raise FtError when more than a linear layer is left to train behind the cut."""
+def check_linear(prefix: FrozenPrefix, head: Sequence[str]) -> None:
+    """Raise FtError when more than a linear layer is left to train; `head` describes what does."""
     if prefix.observed.graph.boundaries is not None:
         raise FtError(
             "--optimizer lbfgs fits a linear head, and in a network that cannot be traced nobody sees that no more is "
             "left to train; use --optimizer adamw"
         )
     suffix = split_module(prefix).suffix_eval
-    with evaluating(prefix.observed.graph.original):
-        if suffix is not None and linear_head(suffix) is None:
-            raise FtError(
-                "--optimizer lbfgs fits a linear head, and more is left to train; use --freeze all --head linear"
-            )
+    if suffix is not None and linear_head(suffix) is None:
+        raise FtError(
+            "--optimizer lbfgs fits a linear head, and more is left to train, or something else: "
+            f"{', '.join(head)}; use --freeze all --head linear, or --optimizer adamw"
+        )
 
 
 def _linear(module: nn.Module, feed: Feed) -> nn.Linear:
@@ -98,11 +97,7 @@ def _linear(module: nn.Module, feed: Feed) -> nn.Linear:
         raise FtError(f"--optimizer lbfgs works on features computed once, and there are none: {feed.cost.reason}")
     module.eval()
     head = linear_head(feed.suffix_eval)
-    if head is None:
-        raise FtError(
-            "--optimizer lbfgs fits a linear head, and --cache exact has to compute more in each step, because it "
-            "computes an image differently beside others; use --cache close"
-        )
+    assert head is not None, "the plan refuses any other"
     return head
 
 

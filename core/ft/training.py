@@ -68,10 +68,11 @@ def train(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
     try:
         while position.epoch < plan.epochs and not _out_of_patience(position, training):
             set_train_mode(module, plan.frozen_modules)
-            with job.display.progress(f"epoch {position.epoch + 1}/{plan.epochs}", plan.total_steps) as bar:
+            title, before = f"epoch {position.epoch + 1}/{plan.epochs}", position.epoch * plan.steps_per_epoch
+            with job.display.progress(title, plan.total_steps, before + position.step) as bar:
                 started = time.perf_counter()
                 for inputs, labels in feed.batches(position.epoch, skip=position.step):
-                    step = position.epoch * plan.steps_per_epoch + position.step
+                    step = before + position.step
                     set_rate(step)
                     batch = Batch(inputs, labels.to(machine.device), step_seed(job.config.seed, step))
                     loss, hits, parts = learn(batch, position.parts, module, plan, feed, criterion, training, machine)

@@ -14,6 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from conftest import TINY
 from ft.checkpoints import load_checkpoint
 from ft.config import Config, load_config
 from ft.display import Display
@@ -203,8 +204,8 @@ def test_a_fit_that_is_not_finite_is_refused_and_not_kept(
 
 
 def test_an_infinite_penalty_is_refused(tiny_config: MakeConfig, plugins: Plugins) -> None:
-    with pytest.raises(FtError, match="with penalty inf; nothing of that fit was kept"):
-        finetune(tiny_config(training__penalties=[float("inf")], **KEYS), plugins, Display())
+    with pytest.raises(FtError, match=r"'training\.penalties\.0' cannot be inf"):
+        tiny_config(training__penalties=[float("inf")], **KEYS)
 
 
 def test_a_fit_that_has_not_converged_is_said(
@@ -228,6 +229,10 @@ def test_a_fit_that_has_not_converged_is_said(
         ({"cache__promise": "off"}, "lbfgs works on features computed once, and there are none: not asked for"),
         ({"training__mixup": 0.2, "cache__promise": "auto"}, "there are none: mixup blends images anew in every step"),
         ({"head": {"use": "mlp", "hidden": [4]}}, "lbfgs fits a linear head, and more is left to train"),
+        (
+            {"backbone": "torchvision:squeezenet1_1", "images__size": 64},
+            r"or something else: classifier\.1: Conv2d.*--optimizer adamw",
+        ),
     ],
     ids=str,
 )
@@ -236,6 +241,22 @@ def test_the_plan_already_says_what_cannot_be_solved(
 ) -> None:
     with pytest.raises(FtError, match=message):
         prepare(tiny_config(**{**KEYS, **keys}), plugins, Display())
+
+
+def test_dropout_between_frozen_layers_plays_no_part(tiny_config: MakeConfig, plugins: Plugins) -> None:
+    keys = {**KEYS, "backbone": f"{TINY}:mixed"}  # as VGG has it
+    warnings = prepare(tiny_config(**keys), plugins, Display()).plan.warnings
+    assert not any("dropout" in text for text in warnings)
+    _, report = finetune(tiny_config(**keys), plugins, Display())
+    assert report.cache.computed == 24
+
+
+def test_what_lbfgs_does_not_train_is_said(tiny_config: MakeConfig, plugins: Plugins) -> None:
+    warnings = prepare(tiny_config("with-aux", **KEYS), plugins, Display()).plan.warnings
+    assert "lbfgs fits no auxiliary classifiers, which predictions do without: aux.2" in warnings
+    dropping = tiny_config(**{**KEYS, "head": {"use": "linear", "dropout": 0.5}})
+    warnings = prepare(dropping, plugins, Display()).plan.warnings
+    assert "without effect with lbfgs: the head's dropout ('fc.0'), since the head is fitted in eval mode" in warnings
 
 
 def test_features_kept_in_bf16_can_be_solved_on(
@@ -248,17 +269,19 @@ def test_features_kept_in_bf16_can_be_solved_on(
     assert report.cache.promise == "fast"
 
 
-def test_a_cut_that_exact_moved_away_from_the_head_is_said(
-    tiny_config: MakeConfig, plugins: Plugins, monkeypatch: pytest.MonkeyPatch
+def test_what_lies_between_the_cut_and_the_head_runs_before_the_head_is_fitted(
+    tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def moved(prefix: FrozenPrefix, frozen: Collection[str], *_: Any) -> FrozenPrefix:
         sensitive = dict.fromkeys(prefix.cut.prefix_nodes[-4:], "computes an image differently")
         legality = mark(prefix.observed, frozen, sensitive)
         return FrozenPrefix(choose_cut(prefix.observed, legality, Price(bytes_per_s=1e15)), prefix.observed)
 
+    _, at_the_head = finetune(tiny_config(run_dir=tmp_path / "at", **KEYS), plugins, Display())
     monkeypatch.setattr("ft.proof.steady", moved)
-    with pytest.raises(FtError, match=r"--cache exact has to compute more in each step.*use --cache close"):
-        finetune(tiny_config(**KEYS), plugins, Display())
+    _, before_it = finetune(tiny_config(run_dir=tmp_path / "before", **KEYS), plugins, Display())
+    assert before_it.cache.computed == at_the_head.cache.computed == 24
+    assert before_it.val.loss == pytest.approx(at_the_head.val.loss, rel=1e-4)
 
 
 def test_settings_that_lbfgs_does_not_use_are_said_to_have_no_effect(tiny_config: MakeConfig, plugins: Plugins) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 def print_plan(ready: Prepared, display: Display) -> None:
     """The tree of stages and what becomes of each, then what training will do."""
     plan, console = ready.plan, display.out
+    fitted = ready.config.training.optimizer == "lbfgs"
     total = plan.frozen_numel + plan.trainable_numel
     lines = [
         ("backbone", f"{plan.backbone}, {count(total)} parameters, images of {plan.image_size} px"),
@@ -37,7 +38,7 @@ def print_plan(ready: Prepared, display: Display) -> None:
             count(stage.numel),
             _state(stage.frozen_numel, stage.numel),
             _batchnorm(stage.batchnorm_fixed, stage.batchnorm_moving),
-            ", ".join(f"{lr:.2g}" for lr in stage.lrs) or "-",
+            ("fitted" if fitted and stage.lrs else ", ".join(f"{lr:.2g}" for lr in stage.lrs)) or "-",
             ", ".join(stage.rules) or ("always trains" if stage.name == "head" else "-"),
         )
         for stage in plan.stages
@@ -48,9 +49,12 @@ def print_plan(ready: Prepared, display: Display) -> None:
         right=("parameters", "learning rate"),
         console=console,
     )
-    groups = [(g.name, len(g.parameters), count(g.numel), f"{g.lr:.3g}", f"{g.weight_decay:.3g}") for g in plan.groups]
-    headers = ("param group", "tensors", "parameters", "peak lr", "weight decay")
-    print_table(headers, groups, right=headers[1:], console=console)
+    if not fitted:
+        headers = ("param group", "tensors", "parameters", "peak lr", "weight decay")
+        groups = [
+            (g.name, len(g.parameters), count(g.numel), f"{g.lr:.3g}", f"{g.weight_decay:.3g}") for g in plan.groups
+        ]
+        print_table(headers, groups, right=headers[1:], console=console)
     print_pairs(
         [
             (
@@ -156,7 +160,8 @@ def print_evaluation(evaluation: Evaluation, title: str, display: Display) -> No
 def _steps(ready: Prepared) -> str:
     plan = ready.plan
     if ready.config.training.optimizer == "lbfgs":
-        return f"the head is fitted by L-BFGS with {plan.epochs} penalties; the best on validation images stays"
+        penalties = ", ".join(f"{each:g}" for each in sorted(ready.config.training.penalties, reverse=True))
+        return f"the head is fitted by L-BFGS with penalties {penalties}; the best on validation images stays"
     return f"{plan.epochs} epochs x {plan.steps_per_epoch} steps, warm-up over {plan.warmup_steps} steps"
 
 

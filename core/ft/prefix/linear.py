@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import operator
-
-import torch
 from torch import fx, nn
-
-from ft.prefix.layout import from_storage
-
-_PASSING = (operator.getitem, from_storage, torch.clone, torch.flatten)
 
 
 def linear_head(suffix: fx.GraphModule) -> nn.Linear | None:
-    """Return the layer when `suffix` is nothing but a linear layer on one kept tensor [N, D], else None."""
-    head: nn.Linear | None = None
+    """Return the layer when nothing else in `suffix` trains, and what it returns, once, is what the network does.
+
+    Then, in eval mode, its inputs [N, D] never change, whatever lies between them and the cut.
+    """
     node = suffix.graph.output_node().args[0]
-    while isinstance(node, fx.Node) and node.op != "placeholder":
-        layer = suffix.get_submodule(str(node.target)) if node.op == "call_module" else None
-        if type(layer) is nn.Linear and head is None:
-            head = layer
-        elif node.target not in _PASSING and not _passes(layer):
+    while isinstance(node, fx.Node) and node.op == "call_module":
+        layer = suffix.get_submodule(str(node.target))
+        if isinstance(layer, nn.Linear):
+            alone = sum(other.target == node.target for other in suffix.graph.nodes) == 1
+            trains = {id(parameter) for parameter in suffix.parameters() if parameter.requires_grad}
+            return layer if alone and trains <= set(map(id, layer.parameters())) else None
+        if not _hands_on(layer):
             return None
         node = node.args[0]
-    return head
+    return None
 
 
-def _passes(layer: nn.Module | None) -> bool:
-    if type(layer) is nn.Dropout:
-        return not layer.training or layer.p == 0
-    return type(layer) in (nn.Identity, nn.Flatten)
+def _hands_on(layer: nn.Module) -> bool:
+    return type(layer) is nn.Identity or (type(layer) is nn.Dropout and (not layer.training or layer.p == 0))

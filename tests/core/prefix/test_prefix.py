@@ -259,8 +259,15 @@ def test_a_linear_head_is_recognised(prepare: Any) -> None:
     assert linear_head(halves_of(resnet).suffix) is resnet.module.fc
     mobilenet = prepare("efficientnet")
     halves = halves_of(mobilenet)
-    assert linear_head(halves.suffix) is None, "dropout is active"
+    assert linear_head(halves.suffix) is mobilenet.module.classifier[1]  # active dropout lies before it
+    vgg = nn.Sequential(nn.Flatten(), nn.Linear(12, 3), nn.Dropout(), nn.Linear(3, 2), nn.Dropout(0.5)).train()
+    vgg[1].requires_grad_(False)
+    assert linear_head(fx.symbolic_trace(vgg)) is None, "what is dropped out behind it is not fitted"
+    assert linear_head(fx.symbolic_trace(vgg.eval())) is vgg[3]
     mobilenet.module.eval()
     assert halves.suffix_eval is not None
     assert linear_head(halves.suffix_eval) is mobilenet.module.classifier[1]
-    assert linear_head(halves_of(prepare("resnet", "first half")).suffix) is None
+    resnet = prepare("resnet", "first half")
+    assert linear_head(halves_of(resnet).suffix) is None
+    resnet.module.requires_grad_(False).fc.requires_grad_(True)
+    assert linear_head(halves_of(resnet).suffix) is resnet.module.fc  # what lies before it does not train
