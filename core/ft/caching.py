@@ -110,7 +110,7 @@ def resolve_augment(config: Config, only_head_trains: bool) -> Config:
 
 def price_of(config: Config, promise: str) -> Price:
     """What computing and keeping cost in this run; every (image, view) is seen epochs / views times."""
-    epochs = math.ceil(config.training.epochs / (config.images.views or 1))
+    epochs = config.training.epochs / (config.images.views or 1)
     seen = LBFGS_PASSES if config.training.optimizer == "lbfgs" else epochs
     return Price(epochs=seen, item_bytes=2 if promise == "fast" else None)
 
@@ -201,7 +201,7 @@ def unworthy(cut: Cut, config: Config, images: int) -> str:
 
 
 def _too_much(each: int, images: int, config: Config, what: str) -> str:
-    """Why `each` byte of so many images is not kept; "" where they are."""
+    """Why `each` bytes of so many images are not kept; "" where they are."""
     size = each * images
     if size > config.cache.disk_gb * GB:
         need = math.ceil(size / GB * 10) / 10

@@ -23,13 +23,13 @@ BESIDE = ("prefix", "computes", "cut", "backbone", "seconds")
 _LOOKED_AT = 4
 
 
-def identify(prefix: fx.GraphModule, promise: Promise, job: Job) -> dict[str, str]:
-    """What tells a prefix from others: digests of all that it is seen to be made of, and of what it makes of noise."""
+def made_of_noise(prefix: fx.GraphModule, promise: Promise, job: Job) -> str:
+    """A digest of what a prefix makes of a few images of noise."""
     side, generator = job.preprocessing.crop_size, torch.Generator().manual_seed(0)
     noise = torch.randint(256, (_LOOKED_AT, 3, side, side), dtype=torch.uint8, generator=generator)
     images = network_input(noise, job.preprocessing, job.machine)
     prepared = prepare_prefix(prefix, promise).to(job.machine.device)
-    return {"prefix": prefix_digest(prefix), "computes": computed_digest(prepared, images)}
+    return computed_digest(prepared, images)
 
 
 def find_shallower(
@@ -45,8 +45,10 @@ def find_shallower(
         cut = _cut(entry.about["cut"])
         if not set(cut.prefix_nodes) < set(proved.cut.prefix_nodes):
             continue
-        its = identify(prefix_of(proved.observed, cut), promise, job)
-        if any(its[name] != entry.about[name] for name in its):
+        prefix = prefix_of(proved.observed, cut)
+        if prefix_digest(prefix) != entry.about["prefix"]:
+            continue
+        if made_of_noise(prefix, promise, job) != entry.about["computes"]:
             continue
         module = bridge(proved.observed, cut, proved.cut)
         if module is not None:

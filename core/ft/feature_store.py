@@ -109,9 +109,12 @@ class FeatureStore:
     def obstacle(self, size: int) -> str:
         """Why `size` bytes could not be written here; "" when they could. What is here already may make room."""
         folder = next(parent for parent in (self.folder, *self.folder.parents) if os.path.exists(parent))
-        if not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
+        if not (os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK)):
             return f"{folder} is no folder that can be written to; set FT_CACHE to one"
-        free = shutil.disk_usage(folder).free + sum(entry.size for entry in self.entries())
+        try:
+            free = shutil.disk_usage(folder).free + sum(entry.size for entry in self.entries())
+        except OSError as error:
+            return f"{folder} does not answer ({error.strerror}); set FT_CACHE to another folder"
         if size > free:
             return f"they would take {megabytes(size)}, and {megabytes(free)} are free on the disk of {folder}"
         return ""
@@ -147,14 +150,14 @@ class FeatureStore:
             raise NotKept(str(error)) from error
         self.prune(self.limit)  # others may have written at the same time
 
-    def read(self, entry: Entry, in_memory: bool, check: bool = True) -> Rows | None:
+    def read(self, entry: Entry, in_memory: bool) -> Rows | None:
         """Return the rows of an entry: copied to memory, or mapped from the file.
 
-        None when the file is gone, or, with `check`, is not what was written; it is then removed.
+        None when the file is gone, or is not what was written; it is then removed.
         """
         try:
             with entry.path.open("rb") as file:
-                if check and hashlib.file_digest(file, "sha256").hexdigest() != entry.sha256:
+                if hashlib.file_digest(file, "sha256").hexdigest() != entry.sha256:
                     if _is_still(entry):
                         self.remove(entry.path)
                     return None

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from ft.feature_reuse import find_shallower, identify, padded_rows
+from ft.feature_reuse import find_shallower, made_of_noise, padded_rows
 from ft.feature_store import FeatureStore, NotKept
 from ft.images import network_input
 from ft.job import Job
@@ -25,6 +25,7 @@ from ft.kept_images import (
     key_of,
 )
 from ft.loaders import full_batch, spans
+from ft.prefix.digest import prefix_digest
 from ft.prefix.fold import Promise, prepare_prefix
 from ft.prefix.probe import run_padded
 from ft.prefix.records import CutTensor
@@ -86,7 +87,8 @@ def get_features(proved: Proved, promise: Promise, job: Job) -> Features:
     config, machine = job.config, job.machine
     store = FeatureStore(int(config.cache.disk_gb * 1e9))
     made_with = {
-        **identify(proved.halves.prefix, promise, job),
+        "prefix": prefix_digest(proved.halves.prefix),
+        "computes": made_of_noise(proved.halves.prefix, promise, job),
         "promise": promise,
         "channels_last": machine.channels_last,
         "device": torch.device(machine.device).type,
@@ -138,11 +140,9 @@ def _pixels(store: FeatureStore, proved: Proved, parts: tuple[Part, Part], job: 
     if size + proved.cut.bytes * sum(part.rows for part in parts) > job.config.cache.disk_gb * 1e9:
         return None, 0
     try:
-        pixels, decoded = get_images(store, parts[0], job)
+        return get_images(store, parts[0], job, in_memory=False)  # few of them are read, and memory is for features
     except NotKept:
         return None, 0
-    mapped = find_images(store, parts[0], job, check=False)  # few of them are read, and memory is for features
-    return pixels if mapped is None else mapped, decoded
 
 
 def _kept(store: FeatureStore, key: str, in_memory: bool, job: Job) -> _Had | None:

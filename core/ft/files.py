@@ -181,7 +181,10 @@ def _is_disk_full(error: BaseException | None) -> bool:
 
 
 def _no_room(path: Path, size: int | None) -> str:
-    free = megabytes(shutil.disk_usage(path.parent).free)
+    try:
+        free = megabytes(shutil.disk_usage(path.parent).free)
+    except OSError:
+        free = "none"
     need = f"needs {megabytes(size)} and {free} are free" if size is not None else f"{free} are free"
     return f"the disk is full: {path} {need}; make room, or write elsewhere"
 

@@ -24,7 +24,7 @@ from ft.job import Job
 from ft.loaders import Batch, epoch_batches, make_loader, spans
 from ft.rows import Rows, Shape
 
-STORE_FORMAT = 5
+STORE_FORMAT = 6
 _WRITTEN_AT_ONCE = 32
 
 
@@ -99,23 +99,21 @@ def key_of(about: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def find_images(store: FeatureStore, part: Part, job: Job, check: bool = True) -> Rows | None:
-    """Return a part's decoded images [rows, 3, S, S] in uint8, mapped from their file, if the store has them.
-
-    Without `check` the file's digest, for which all of it is read, is not compared.
-    """
+def find_images(store: FeatureStore, part: Part, job: Job) -> Rows | None:
+    """Return a part's decoded images [rows, 3, S, S] in uint8, mapped from their file, if the store has them."""
     entry = store.find(key_of(_about_decoded(part, job)))
     if entry is None:
         return None
-    found = store.read(entry, in_memory=False, check=check)
+    found = store.read(entry, in_memory=False)
     if found is None:
         job.display.warn(f"images in {entry.path} were damaged or are gone, and are decoded anew")
     return found
 
 
-def get_images(store: FeatureStore, part: Part, job: Job) -> tuple[Rows, int]:
+def get_images(store: FeatureStore, part: Part, job: Job, in_memory: bool = True) -> tuple[Rows, int]:
     """Return a part's images [rows, 3, S, S] in uint8, and how many had to be decoded.
 
+    They are `in_memory` where they fit, else mapped from their file.
     Raises StopAsked when a signal asks to stop meanwhile; nothing half done is then left behind.
     """
     kept, decoded = find_images(store, part, job), 0
@@ -125,8 +123,8 @@ def get_images(store: FeatureStore, part: Part, job: Job) -> tuple[Rows, int]:
             for row, pixels in decoded_batches(part, _WRITTEN_AT_ONCE, job, f"{part.name} images"):
                 writer.put(row, (pixels,))
         kept, decoded = writer.written, part.rows
-    small = kept.tensors[0].nbytes <= job.config.cache.memory_gb * 1e9
-    return kept.in_memory() if small else kept, decoded
+    in_memory = in_memory and kept.tensors[0].nbytes <= job.config.cache.memory_gb * 1e9
+    return kept.in_memory() if in_memory else kept, decoded
 
 
 def some_training_images(store: FeatureStore, job: Job, count: int, beside: int) -> tuple[torch.Tensor, list[int], int]:

@@ -124,14 +124,14 @@ def make_plan(
         raise FtError(f"--optimizer lbfgs works on features computed once, and there are none: {cache.reason}")
     steps = 1 if lbfgs else len(epoch_batches(len(data.train), training.batch_size, config.seed, 0, shuffle=True))
     numel = {name: parameter.numel() for name, parameter in model.module.named_parameters()}
-    moving = _moving_batchnorms(model.module, modules)
+    moving = _moving_batchnorms(model.module)
     if moving and min(training.batch_size, len(data.train)) == 1:
         raise FtError(f"'{moving[0]}' needs more than one image a batch to train; use --batch-size 2 or freeze it")
     return Plan(
         backbone=built.reference,
         weights=built.choice.describe() if built.choice else "none (random)",
         head=model.description,
-        stages=tuple(_stage_rows(model, built.backbone, frozen, groups, numel, modules)),
+        stages=tuple(_stage_rows(model, built.backbone, frozen, groups, numel)),
         frozen=tuple(sorted(frozen.names)),
         frozen_modules=modules,
         frozen_numel=sum(numel[name] for name in frozen.names),
@@ -236,10 +236,9 @@ def _stage_rows(
     frozen: FrozenChoice,
     groups: Sequence[ParamGroup],
     numel: Mapping[str, int],
-    fixed: Sequence[str],
 ) -> Iterator[StagePlan]:
     lr = {name: group.lr for group in groups for name in group.parameters}
-    moving = _moving_batchnorms(model.module, fixed)
+    moving = _moving_batchnorms(model.module)
     all_norms = _batchnorms(model.module)
 
     def row(name: str, listed: Sequence[str], paths: Sequence[str]) -> StagePlan:
@@ -265,8 +264,8 @@ def _batchnorms(module: nn.Module) -> list[str]:
     return [path for path, m in module.named_modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
 
 
-def _moving_batchnorms(module: nn.Module, fixed: Sequence[str]) -> list[str]:
-    return [path for path in _batchnorms(module) if not _inside(path, fixed)]
+def _moving_batchnorms(module: nn.Module) -> list[str]:
+    return [path for path in _batchnorms(module) if module.get_submodule(path).training]
 
 
 def _inside(path: str, paths: Sequence[str]) -> bool:

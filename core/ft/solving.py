@@ -33,8 +33,7 @@ def solve(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
     The objective is the mean loss over training images and views plus half the penalty times the squared norm of the
     head's weight. Each fit starts from the one before. An "epoch" of the history is one penalty; a run that is stopped
     within a fit resumes at the end of the one before, and ends with the same weights. Raises FtError when there are no
-    kept features, more than a linear layer is left to train, or something is not finite, and StopAsked when a signal
-    asks to stop.
+    kept features or something is not finite, and StopAsked when a signal asks to stop.
     """
     head = _linear(module, feed)
     regression = _regression(head, feed, job)
@@ -83,6 +82,11 @@ def check_linear(prefix: FrozenPrefix, head: Sequence[str]) -> None:
         raise FtError(
             "--optimizer lbfgs fits a linear head, and in a network that cannot be traced nobody sees that no more is "
             "left to train; use --optimizer adamw"
+        )
+    if moving := [barrier for barrier in prefix.cut.barriers if barrier.kind in ("random", "statistics", "state")]:
+        raise FtError(
+            f"--optimizer lbfgs fits a linear head on features that never change, and {moving[0].path} "
+            f"{moving[0].reason}; use --optimizer adamw"
         )
     suffix = split_module(prefix).suffix_eval
     if suffix is not None and linear_head(suffix) is None:

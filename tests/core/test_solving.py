@@ -251,6 +251,36 @@ def test_dropout_between_frozen_layers_plays_no_part(tiny_config: MakeConfig, pl
     assert report.cache.computed == 24
 
 
+@pytest.mark.parametrize("always", ["dropout", "statistics"])
+def test_features_that_change_by_themselves_are_not_solved_on(
+    always: str, tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path
+) -> None:
+    change = {
+        "dropout": "nn.functional.dropout(x, 0.5, training=True)",
+        "statistics": "nn.functional.batch_norm(x, None, None, training=True)",
+    }[always]
+    (tmp_path / "mine.py").write_text(
+        f"""
+from dataclasses import replace
+from torch import nn
+from backbones import Small, small
+from ft import BackboneProvider
+
+class Changing(Small):
+    def forward(self, images):
+        x = self.layer2(self.layer1(self.stem(images * self.scale))).mean((2, 3))
+        return self.fc({change})
+
+def build(model_name, settings):
+    return replace(small(), module=Changing())
+
+Mine = BackboneProvider("mine", "x", models=lambda settings: ["net"], build=build)
+"""
+    )
+    with pytest.raises(FtError, match=r"features that never change, and .* (draws|normalises with).*--optimizer adamw"):
+        prepare(tiny_config(**{**KEYS, "backbone": f"{tmp_path}/mine.py:Mine:net"}), plugins, Display())
+
+
 def test_what_lbfgs_does_not_train_is_said(tiny_config: MakeConfig, plugins: Plugins) -> None:
     warnings = prepare(tiny_config("with-aux", **KEYS), plugins, Display()).plan.warnings
     assert "lbfgs fits no auxiliary classifiers, which predictions do without: aux.2" in warnings

@@ -46,7 +46,6 @@ def choose_cut(observed: Observed, legality: Legality, price: Price) -> Cut:
             suffix_flops=sum(flops.values()) - prefix,
             seconds=price.keeping(kept) + price.recomputing(missed),
             barriers=legality.barriers,
-            traced_with=observed.graph.tracer,
             prefix_nodes=nodes,
         )
 
@@ -136,5 +135,4 @@ def _cut_tensor(observed: Observed, name: str, inside: Collection[str], price: P
         bytes=_bytes(facts.value, price),
         order=layout.order,
         stride=layout.stride,
-        written=written_outside(observed, name, inside),
     )

@@ -27,11 +27,11 @@ from torch.utils._pytree import tree_unflatten
 from ft.prefix.state import (
     attributes_kept,
     buffers_kept,
+    changed_since,
     every_random_state,
-    memory_of,
+    memories_of,
     python_random_state,
     random_state_kept,
-    remembered,
 )
 
 Autocast = Callable[[], AbstractContextManager[Any]]
@@ -79,7 +79,7 @@ def to_graph(module: nn.Module, example: torch.Tensor, autocast: Autocast = null
         try:
             return Graph(module, _symbolic(module, opaque, autocast), "torch.fx", opaque, autocast=autocast)
         except _Untraceable as error:
-            if not error.path:
+            if not error.path or error.path in opaque:
                 return _exported(module, example, str(error), autocast)
             opaque[error.path] = str(error)
 
@@ -132,9 +132,13 @@ class _Tracer(fx.Tracer):
         self.arithmetic = _arithmetic()
 
     def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
-        if _arithmetic() != self.arithmetic:
-            raise RuntimeError("switches autocast, which a trace does not record")
+        self.check_arithmetic()
         return super().create_node(*args, **kwargs)
+
+    def check_arithmetic(self) -> None:
+        """Raise where the code that is traced has switched autocast, which a graph does not record."""
+        if _arithmetic() != self.arithmetic:
+            raise RuntimeError("switches autocast")
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         if module_qualified_name in self.opaque or has_hooks(m) or is_parametrized(m):
@@ -144,12 +148,14 @@ class _Tracer(fx.Tracer):
     def call_module(
         self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
+        self.check_arithmetic()  # here it is the caller's doing
         with _innermost(self.path_of_module(m)):
             return super().call_module(m, forward, args, kwargs)
 
 
-def _arithmetic() -> list[tuple[bool, torch.dtype]]:
-    return [(torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)) for kind in ("cpu", "cuda", "mps")]
+def _arithmetic() -> dict[str, torch.dtype]:
+    """The devices for which autocast is on, and its types."""
+    return {kind: torch.get_autocast_dtype(kind) for kind in ("cpu", "cuda", "mps") if torch.is_autocast_enabled(kind)}
 
 
 @contextmanager
@@ -169,11 +175,10 @@ def _innermost(path: str) -> Iterator[None]:
 def _symbolic(module: nn.Module, opaque: dict[str, str], autocast: Autocast) -> fx.GraphModule:
     # The tracer leaves tensors that forward makes from constants on the module; the graph has its own.
     with attributes_kept(module), random_state_kept(), _innermost(""), autocast():
-        before = {path: memory_of(inner) for path, inner in module.named_modules()}
+        before = memories_of(module)
         graph = _Tracer(opaque).trace(module)
-        for path, attributes in before.items():
-            if (changed := remembered(attributes, memory_of(module.get_submodule(path)))) is not None:
-                raise _Untraceable(path, f"changes its own {changed}")
+        if (changed := changed_since(before, module)) is not None:
+            raise _Untraceable(changed[0], f"changes its own {changed[1]}")
         traced = fx.GraphModule(module, graph)
     required = [node for node in graph.nodes if node.op == "placeholder"]
     if len(required) != 1:
@@ -192,6 +197,7 @@ def _exported(module: nn.Module, example: torch.Tensor, symbolic_reason: str, au
             random_state_kept(),
             redirect_stdout(io.StringIO()),
             redirect_stderr(io.StringIO()),
+            autocast(),
         ):
             before = python_random_state()
             traced = torch.export.export(module, (example,), dynamic_shapes=dynamic).module(check_guards=False)
@@ -212,11 +218,10 @@ def _exported(module: nn.Module, example: torch.Tensor, symbolic_reason: str, au
 def _refuse_state(module: nn.Module, example: torch.Tensor) -> None:
     """Raise NotTraceable where a forward pass changes attributes: an export has none."""
     with attributes_kept(module), buffers_kept(module), torch.no_grad():
-        before = {path: memory_of(inner) for path, inner in module.named_modules()}
+        before = memories_of(module)
         module(torch.zeros_like(example))
-        for path, attributes in before.items():
-            if (changed := remembered(attributes, memory_of(module.get_submodule(path)))) is not None:
-                raise NotTraceable(f"its forward pass changes its own {changed}")
+        if (changed := changed_since(before, module)) is not None:
+            raise NotTraceable(f"its forward pass changes its own {changed[1]}")
 
 
 def _sharing(module: nn.Module, traced: fx.GraphModule) -> fx.GraphModule:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from torch import fx, nn
 
+from ft.prefix.graph import has_hooks
+
 
 def linear_head(suffix: fx.GraphModule) -> nn.Linear | None:
     """Return the layer when nothing else in `suffix` trains, and what it returns, once, is what the network does.
 
-    Then, in eval mode, its inputs [N, D] never change, whatever lies between them and the cut.
+    Then its inputs [N, D] never change, provided that nothing between them and the cut does so by itself.
     """
     node = suffix.graph.output_node().args[0]
     while isinstance(node, fx.Node) and node.op == "call_module":
         layer = suffix.get_submodule(str(node.target))
-        if isinstance(layer, nn.Linear):
-            alone = sum(other.target == node.target for other in suffix.graph.nodes) == 1
+        if type(layer) is nn.Linear and not has_hooks(layer):
+            own = (node.target, f"{node.target}.weight", f"{node.target}.bias")
+            alone = sum(other.target in own for other in suffix.graph.nodes) == 1
             trains = {id(parameter) for parameter in suffix.parameters() if parameter.requires_grad}
             return layer if alone and trains <= set(map(id, layer.parameters())) else None
         if not _hands_on(layer):

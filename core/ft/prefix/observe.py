@@ -24,10 +24,10 @@ from ft.prefix.graph import Graph, NotTraceable, first_line, random_images
 from ft.prefix.state import (
     attributes_kept,
     buffers_kept,
-    memory_of,
+    changed_since,
+    memories_of,
     python_random_state,
     random_state_kept,
-    remembered,
 )
 from ft.prefix.watch import Peeks, Seen, Watch, storage_of, storages_of
 
@@ -129,22 +129,19 @@ class _Run(fx.Interpreter):
 
     def run_node(self, n: fx.Node) -> Any:
         self.watch.node = seen = self.seen[n] = Seen()
-        layers = list(self.module.get_submodule(str(n.target)).modules()) if n.op == "call_module" else []
-        attributes = [memory_of(layer) for layer in layers]
-        before = python_random_state()
+        held = self.module.get_submodule(str(n.target)) if n.op == "call_module" else nn.Module()
+        memories, before = memories_of(held), python_random_state()
         value = super().run_node(n)
         if python_random_state() != before:
             seen.draws = "Python"
-        for layer, before_it in zip(layers, attributes, strict=True):
-            seen.remembers = seen.remembers or remembered(before_it, memory_of(layer))
+        if (changed := changed_since(memories, held)) is not None:
+            seen.remembers = changed[1]
         seen.value = tree_map(_describe, value)
         seen.makes = frozenset(storages_of(value))
         if n.op == "get_attr":
             seen.touched |= seen.makes
-        if n.op == "call_module":
-            # Whatever a layer holds counts as read, whether or not an operation was seen to read it.
-            held = self.module.get_submodule(str(n.target))
-            seen.touched |= storages_of([*held.parameters(), *held.buffers()])
+        # Whatever a layer holds counts as read, whether or not an operation was seen to read it.
+        seen.touched |= storages_of([*held.parameters(), *held.buffers()])
         seen.writes &= self.known
         self.known |= seen.makes
         return value

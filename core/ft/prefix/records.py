@@ -19,7 +19,7 @@ class Price:
 
     flops_per_s: float = 1e11
     bytes_per_s: float = 2e9
-    epochs: int = 20
+    epochs: float = 20
     item_bytes: int | None = None
 
     def recomputing(self, flops: float) -> float:
@@ -52,8 +52,7 @@ class CutTensor:
     """A tensor that crosses from the frozen prefix to the rest.
 
     `shape` is that of one image. It is kept densely, its dimensions (batch first) in the sequence `order`, outermost
-    first. `stride`, where the network sees it with gaps in memory, restores those. `written` names the node of the
-    rest that would overwrite it and therefore works on a copy.
+    first. `stride`, where the network sees it with gaps in memory, restores those.
     """
 
     node: str
@@ -63,7 +62,6 @@ class CutTensor:
     bytes: int
     order: tuple[int, ...]
     stride: tuple[int, ...] | None = None
-    written: str | None = None
 
 
 @dataclass(frozen=True)
@@ -80,7 +78,6 @@ class Cut:
     suffix_flops: int
     seconds: float
     barriers: tuple[Barrier, ...]
-    traced_with: str
     prefix_nodes: tuple[str, ...] = field(repr=False)
 
     @property

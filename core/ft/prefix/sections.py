@@ -72,6 +72,8 @@ class Section(nn.Module):
                 raise
             raise NotWhole(_needs_more(f"it needs what was computed before ({first_line(error)})")) from error
         except (LookupError, AttributeError) as error:
+            if self.images is None:  # nothing was left out, so this is the network's own mistake
+                raise
             raise NotWhole(_needs_more(f"it needs what was noted before ({first_line(error)})")) from error
         if left != self.leaves or self.given.entered != (self.images is not None):
             raise NotWhole(_needs_more("its layers are called otherwise"))

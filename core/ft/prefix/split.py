@@ -68,7 +68,7 @@ def prefix_of(observed: Observed, cut: Cut) -> fx.GraphModule:
     """Return what computes the cut's tensors from images."""
     graph = fx.Graph()
     taken: dict[str, Argument] = {observed.graph.images.name: graph.placeholder("images")}
-    _copy(graph, _needed(observed, cut, _inside(observed, cut)), taken)
+    _copy(graph, _needed(observed, cut), taken)
     _leave(graph, cut, taken)
     return fx.GraphModule(observed.graph.module, graph, "Prefix")
 
@@ -84,7 +84,7 @@ def bridge(observed: Observed, shallow: Cut, deep: Cut) -> fx.GraphModule | None
         return None
     graph = fx.Graph()
     taken = _enter(observed, graph, inside, {tensor.node: i for i, tensor in enumerate(shallow.tensors)}, shallow)
-    nodes = [node for node in _needed(observed, deep, _inside(observed, deep)) if node.name not in inside]
+    nodes = [node for node in _needed(observed, deep) if node.name not in inside]
     read = {argument.name for node in nodes for argument in node.all_input_nodes}
     if not (read | {tensor.node for tensor in deep.tensors}) & inside <= taken.keys():
         return None
@@ -97,12 +97,12 @@ def _inside(observed: Observed, cut: Cut) -> set[str]:
     return {observed.graph.images.name, *cut.prefix_nodes}
 
 
-def _needed(observed: Observed, cut: Cut, inside: Collection[str]) -> list[fx.Node]:
+def _needed(observed: Observed, cut: Cut) -> list[fx.Node]:
     """What must run for the cut's tensors to be right, those who write to them included, in sequence."""
     needed = needs(observed)
     makes = {storage for tensor in cut.tensors for storage in observed.facts[tensor.node].makes}
     todo = [tensor.node for tensor in cut.tensors]
-    todo += [name for name in inside if observed.facts[name].writes & makes]
+    todo += [name for name in _inside(observed, cut) if observed.facts[name].writes & makes]
     found: set[str] = set()
     while todo:
         name = todo.pop()

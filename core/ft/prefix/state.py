@@ -60,16 +60,15 @@ def state_kept(module: nn.Module) -> Iterator[None]:
 def buffers_kept(module: nn.Module) -> Iterator[None]:
     """A block after which the buffers of `module` hold what they held before, and tensors that are attributes, too."""
     before = [(buffer, buffer.clone()) for buffer in module.buffers()]
-    loose = [(tensor, tensor._version, tensor.detach().clone()) for tensor in _loose_tensors(module)]
+    loose = [(memory, memory.clone()) for memory in _loose_memory(module)]  # type: ignore[no-untyped-call]
     try:
         yield
     finally:
         with torch.no_grad():
             for buffer, value in before:
                 buffer.copy_(value)
-            for tensor, version, value in loose:
-                if tensor._version != version:  # it may belong to a graph, which bears no more than it must
-                    tensor.copy_(value)
+        for memory, held in loose:
+            memory.copy_(held)
 
 
 @contextmanager
@@ -97,18 +96,33 @@ def memory_of(layer: nn.Module) -> dict[str, Any]:
     return {name: _content(value) for name, value in attributes_of(layer).items() if name not in listed}
 
 
-def noted(module: nn.Module) -> set[tuple[str, ...]]:
-    """Under which names layers hold something: attributes, and keys of those that are dictionaries."""
-    found: set[tuple[str, ...]] = set()
+def noted(module: nn.Module) -> Counter[tuple[str, ...]]:
+    """Under which names layers hold something: attributes, and what is in dictionaries and sets."""
+    found: Counter[tuple[str, ...]] = Counter()
     for path, inner in module.named_modules():
         for name, value in memory_of(inner).items():
             if value is not None:
-                found.add((path, name))
-                found |= {(path, name, repr(key)) for key in (value if isinstance(value, dict) else ())}
+                found[path, name] += 1
+            for inside in _containers(value):
+                found.update((path, name, repr(key)) for key in (inside if isinstance(inside, dict | set) else ()))
     return found
 
 
-def remembered(before: Mapping[str, Any], after: Mapping[str, Any]) -> str | None:
+def memories_of(module: nn.Module) -> dict[str, dict[str, Any]]:
+    """`memory_of` every layer of `module`, by its path."""
+    return {path: memory_of(inner) for path, inner in module.named_modules()}
+
+
+def changed_since(before: Mapping[str, Mapping[str, Any]], module: nn.Module) -> tuple[str, str] | None:
+    """Where a forward pass has left a state since `before`, `memories_of` the same module: a layer's path and one of
+    its attributes."""
+    for path, inner in module.named_modules():  # get_submodule is not for TorchScript's
+        if path in before and (name := _remembered(before[path], memory_of(inner))) is not None:
+            return path, name
+    return None
+
+
+def _remembered(before: Mapping[str, Any], after: Mapping[str, Any]) -> str | None:
     """The first attribute that was there, and that a forward pass set to something else: a state in Python.
 
     Both are `memory_of` a layer. An attribute that was not there, or a key of a dictionary, is taken for a note of what
@@ -146,14 +160,18 @@ def _containers(value: Any, depth: int = _DEPTH) -> Iterator[Any]:
             yield from _containers(each, depth - 1)
 
 
-def _loose_tensors(module: nn.Module) -> Iterator[torch.Tensor]:
-    """Tensors that layers hold without having registered them."""
+def _loose_memory(module: nn.Module) -> list[torch.UntypedStorage]:
+    """The memory of tensors that layers hold without having registered them, or what they are views of."""
+    found: dict[int, torch.UntypedStorage] = {}
     for inner in module.modules():
         for value in memory_of(inner).values():
             inside = (each.values() if isinstance(each, dict) else each for each in _containers(value))
             for each in (value, *itertools.chain.from_iterable(inside)):
-                if isinstance(each, torch.Tensor) and not isinstance(each, nn.Parameter) and not each.is_inference():
-                    yield each
+                if isinstance(each, torch.Tensor) and each.layout == torch.strided and not each.is_meta:
+                    found[each.untyped_storage()._cdata] = each.untyped_storage()
+    for registered in itertools.chain(module.parameters(), module.buffers()):
+        found.pop(registered.untyped_storage()._cdata, None)
+    return list(found.values())
 
 
 def _attributes(layer: nn.Module) -> list[dict[str, Any]]:

@@ -54,23 +54,25 @@ def test_a_submodule_that_cannot_be_traced_runs_as_it_is() -> None:
 class InFull(nn.Module):
     """Computes in float32, whatever goes on around it."""
 
-    def __init__(self, inner: nn.Module) -> None:
+    def __init__(self, inner: nn.Module, cast: bool) -> None:
         super().__init__()
-        self.inner = inner
+        self.inner, self.cast = inner, cast
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         with torch.autocast("cpu", enabled=False):
-            return self.inner(x.float())
+            return self.inner(x.float() if self.cast else x)
 
 
+@pytest.mark.parametrize("cast", [False, True])
 @pytest.mark.parametrize("whole", [False, True], ids=["head", "whole"])
-def test_a_layer_that_switches_autocast_off_computes_without_it(whole: bool) -> None:
+def test_a_layer_that_switches_autocast_off_computes_without_it(whole: bool, cast: bool) -> None:
     def bf16() -> torch.autocast:
         return torch.autocast("cpu", torch.bfloat16)
 
-    body, head = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten()), nn.Linear(4 * 6 * 6, 2)
-    net = InFull(nn.Sequential(body, head)) if whole else nn.Sequential(body, InFull(head))
-    frozen = {name for name, _ in net.named_parameters() if "0.0." in name}
+    layer = nn.Conv2d(3, 3, 1) if cast else nn.BatchNorm2d(3)  # which autocast lets compute in float32
+    body, head = nn.Sequential(layer.eval(), nn.ReLU(), nn.Flatten()), nn.Linear(3 * 8 * 8, 2)
+    net = InFull(nn.Sequential(body, head), cast) if whole else nn.Sequential(body, InFull(head, cast))
+    frozen = {name for name, parameter in net.named_parameters() if parameter not in set(head.parameters())}
     body.requires_grad_(False)
     found = find_prefix(net, frozen, (3, 8, 8), FREE_STORE, autocast=bf16)
     assert isinstance(found, FrozenPrefix)
@@ -99,11 +101,34 @@ def test_a_root_that_torch_fx_cannot_trace_is_exported() -> None:
     frozen = {name for name, _ in net.named_parameters() if name.startswith("body.")}
     found = find_prefix(net, frozen, (3, 8, 8), FREE_STORE)
     assert isinstance(found, FrozenPrefix), found
-    assert found.cut.traced_with == "torch.export"
+    assert found.observed.graph.tracer == "torch.export"
     assert not found.cut.keeps_images
     halves = split_module(found)
     assert probe_equality(net, halves, torch.randn(5, 3, 8, 8)) is None
     assert {id(p) for p in halves.suffix.parameters()} == {id(p) for p in net.fc.parameters()}
+
+
+def test_autocast_that_is_off_already_is_not_switched() -> None:
+    class Careful(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            with torch.autocast("cuda", enabled=False, dtype=torch.float16):
+                return x * 2
+
+    net = nn.Sequential(Careful(), nn.Flatten(), nn.Linear(3 * 8 * 8, 2))
+    found = find_prefix(net, set(), (3, 8, 8), FREE_STORE)
+    assert isinstance(found, FrozenPrefix)
+    assert not found.observed.graph.opaque
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
+def test_a_scripted_layer_inside_what_cannot_be_traced_runs_as_it_is() -> None:
+    branching = Branching()
+    branching.conv = torch.jit.script(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()))
+    net = nn.Sequential(branching, nn.Flatten(), nn.Linear(4 * 6 * 6, 2)).train()
+    net[0].eval().requires_grad_(False)
+    found = find_prefix(net, {name for name, _ in net.named_parameters() if name[0] == "0"}, (3, 8, 8), FREE_STORE)
+    assert isinstance(found, FrozenPrefix), found
+    assert [tensor.path for tensor in found.cut.tensors] == ["1"]
 
 
 def test_an_export_leaves_what_layers_share_as_it_is() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch import fx, nn
+from torch.nn.utils import parametrizations
 
 from ft.prefix.digest import prefix_digest
 from ft.prefix.find import FrozenPrefix, find_prefix, split_module
@@ -264,6 +265,8 @@ def test_a_linear_head_is_recognised(prepare: Any) -> None:
     vgg[1].requires_grad_(False)
     assert linear_head(fx.symbolic_trace(vgg)) is None, "what is dropped out behind it is not fitted"
     assert linear_head(fx.symbolic_trace(vgg.eval())) is vgg[3]
+    parametrizations.weight_norm(vgg[3])
+    assert linear_head(fx.symbolic_trace(vgg)) is None, "nobody can set its weight"
     mobilenet.module.eval()
     assert halves.suffix_eval is not None
     assert linear_head(halves.suffix_eval) is mobilenet.module.classifier[1]

@@ -21,6 +21,7 @@ from ft.prefix.probe import (
     same_bits,
 )
 from ft.prefix.records import Price
+from ft.prefix.state import state_kept
 
 FREE_STORE = Price(bytes_per_s=1e15)
 ASIDE = "depends on its place in the batch or on the images beside it"
@@ -172,6 +173,40 @@ def test_what_a_trace_cannot_see_is_noticed_by_a_step(growth: float, tolerance: 
     differs = probe_equality(net, split_module(found), torch.randn(2, 3, 8, 8), tolerance)
     assert (differs == "output 0 differs between the whole network and its halves") == noticed
     assert noticed or differs is None
+
+
+@pytest.mark.parametrize("kind", [dict, set])
+def test_what_only_a_second_pass_does_otherwise_is_noticed(kind: type) -> None:
+    class Later(nn.Module):
+        """Doubles what it has seen the like of, of which it takes a note deep inside."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc, self.notes = nn.Linear(3, 2), {"sizes": kind()}
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            seen, size = self.notes["sizes"], x.dim()
+            factor = 2 if size in seen else 1
+            seen.update({size: 1} if kind is dict else {size})
+            return self.fc(x.mean((2, 3)) * factor)
+
+    net = Later()
+    found = find_prefix(net, set(), (3, 8, 8))
+    assert isinstance(found, FrozenPrefix)
+    assert probe_equality(net, split_module(found), torch.randn(2, 3, 8, 8)) is not None
+    assert net.notes == {"sizes": kind()}
+
+
+def test_views_of_stored_tensors_are_left_alone() -> None:
+    net = nn.Module()
+    net.register_buffer("position", torch.arange(3.0).view(3, 1))
+    net.wide, net.loose = net.position.expand(3, 4), torch.zeros(2)
+    net.inside = {"view": net.loose[1:]}
+    with state_kept(net):
+        net.position.add_(1)
+        net.inside["view"].add_(1)
+    assert torch.equal(net.wide[:, 0], torch.arange(3.0))
+    assert torch.equal(net.loose, torch.zeros(2))
 
 
 def test_a_trial_step_leaves_no_trace(prepare: Any) -> None:

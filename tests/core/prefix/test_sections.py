@@ -95,7 +95,7 @@ def test_a_network_that_cannot_be_traced_is_cut_where_a_layer_returns(
 ) -> None:
     net, names = prepared(Judging(), frozen)
     found = cut_of(net, names)
-    assert found.cut.traced_with == "module boundaries"
+    assert found.observed.graph.tracer == "module boundaries"
     assert [tensor.path for tensor in found.cut.tensors] == [last]
     halves = split_module(found)
     assert probe_equality(net, halves, IMAGES) is None
