@@ -13,11 +13,11 @@ demo: $(VENV)/.ready
 		--epochs 12 --lr 0.003
 
 test: lint types
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 # What breaks in the field, many times over; `make test` does a few of each.
 faults: $(VENV)/.ready
-	FT_FAULTS=full $(BIN)/python -m pytest tests/faults -s
+	FT_FAULTS=full $(BIN)/python -m pytest tests/faults tests/core/prefix/test_cut.py -s
 
 # All measurements, on a machine that does nothing else: about 5 hours on 2 cores. Results also go to build/bench.
 # Starting (a minute), fitting a head (10 minutes), the feature pass (10), whole runs beside other loops: the head of

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from hypothesis import given, settings, strategies as st
+from hypothesis import example, given, settings, strategies as st
 from torch import nn
 from torch.nn.functional import cross_entropy
 
@@ -73,6 +73,7 @@ class Objective:
 
 
 @settings(max_examples=60, deadline=None)
+@example(n=6, width=1, classes=2, seed=37, penalty=1e-6, smoothing=0.0, weighted=False, start=0.0)
 @given(
     n=st.integers(6, 60),
     width=st.integers(1, 12),

@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from click.testing import CliRunner
 
 from backbones import small
 from faults.hostile_server import HostileServer, Request, hostile_server, serve
-from faults.slow_images import make_images, run_args, start
+from faults.slow_images import make_images, run_args
+from ft.cli import cli
+from ft.errors import FtError
 
 PLUGINS = """
 from pathlib import Path
@@ -42,6 +45,7 @@ def web(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HostileServ
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     monkeypatch.setenv("FT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.chdir(tmp_path)
     buffer = io.BytesIO()
     torch.save(small().module.state_dict(), buffer)
     digest = hashlib.sha256(buffer.getvalue()).hexdigest()
@@ -51,11 +55,12 @@ def web(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HostileServ
         yield server
 
 
-def run(folder: Path, *args: str, code: int = 0) -> str:
-    process = start(args, folder)
-    out, err = process.communicate(timeout=120)
-    assert process.returncode == code, err
-    return out + err
+def run(*args: str, code: int = 0) -> str:
+    """All that a command says; an FtError is what the command line prints and ends with 2 for."""
+    result = CliRunner().invoke(cli, list(args))
+    error = result.exception
+    assert (2 if isinstance(error, FtError) else result.exit_code) == code, error or result.output
+    return result.output + str(error or "")
 
 
 def assert_nothing_leaked(folder: Path, said: str) -> None:
@@ -69,7 +74,7 @@ def test_a_run_with_passwords_leaves_none_behind_and_is_resumed(web: HostileServ
     mirror = "mirror:" + web.url.replace("http://", "http://me:se%40cret@")
     source = ["--backbone", "./mine.py:Guarded:net", "--weights", mirror]
     args = run_args(*source, "--data", "./mine.py:Photos:https://you:hush-hush@host/photos", "--epochs", "2")
-    said = run(tmp_path, *args)
+    said = run(*args)
     assert "user, password and query are not written" in said
     assert_nothing_leaked(tmp_path, said)
     config = (tmp_path / "r" / "config.yaml").read_text()
@@ -77,37 +82,37 @@ def test_a_run_with_passwords_leaves_none_behind_and_is_resumed(web: HostileServ
     assert "data: ./mine.py:Photos:https://host/photos\n" in config
 
     resume = ["run", "--resume", "r", "--trust-code"]
-    assert "best epoch" in run(tmp_path, *resume)
+    assert "best epoch" in run(*resume)
     for path in (tmp_path / "r").glob("*.pt"):
         path.unlink()
-    said = run(tmp_path, *resume)  # it begins again, with the weights in the cache
+    said = run(*resume)  # it begins again, with the weights in the cache
     assert "best epoch" in said
     assert_nothing_leaked(tmp_path, said)
 
     for path in [*(tmp_path / "r").glob("*.pt"), tmp_path / "torch" / "hub" / "checkpoints" / "net.pth"]:
         path.unlink()
     assert "it wants a user and password: write USER:PASSWORD@ before the host, or keep them in ~/.netrc" in run(
-        tmp_path, *resume, code=2
+        *resume, code=2
     )
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password se@cret\n")
     (tmp_path / "netrc").chmod(0o600)
-    assert "best epoch" in run(tmp_path, *resume)
+    assert "best epoch" in run(*resume)
 
 
 def test_a_plan_and_an_error_show_no_password(web: HostileServer, tmp_path: Path) -> None:
     mirror = "mirror:" + web.url.replace("http://", "http://me:hush-hush@")
     flags = run_args("--backbone", "./mine.py:Guarded:net", "--weights", mirror)[1:]
     plan = [*flags, "--data", "./mine.py:Photos:https://host/photos?sig=t0ken"]
-    said = run(tmp_path, "plan", *plan) + run(tmp_path, "plan", *plan, "--json")
-    said += run(tmp_path, "run", *flags, code=2)
-    said += run(tmp_path, "weights", "fetch", "./mine.py:Guarded:net", "--from", mirror + "?token=t0ken", code=2)
-    said += run(tmp_path, "weights", "doctor", "./mine.py:Guarded:net", "--from", mirror, code=1)
-    said += run(tmp_path, "run", *flags, "--data", "s3://you:hush-hush@bucket?t0ken", code=2)
+    said = run("plan", *plan) + run("plan", *plan, "--json")
+    said += run("run", *flags, code=2)
+    said += run("weights", "fetch", "./mine.py:Guarded:net", "--from", mirror + "?token=t0ken", code=2)
+    said += run("weights", "doctor", "./mine.py:Guarded:net", "--from", mirror, code=1)
+    said += run("run", *flags, "--data", "s3://you:hush-hush@bucket?t0ken", code=2)
     assert_nothing_leaked(tmp_path, said)
 
 
 def test_an_address_that_lost_its_query_is_not_used(web: HostileServer, tmp_path: Path) -> None:
     args = run_args("--data", "./mine.py:Photos:https://host/photos?sig=t0ken", "--epochs", "1")
-    assert_nothing_leaked(tmp_path, run(tmp_path, *args))
-    said = run(tmp_path, "run", "--resume", "r", "--trust-code", code=2)
+    assert_nothing_leaked(tmp_path, run(*args))
+    said = run("run", "--resume", "r", "--trust-code", code=2)
     assert "what follows '?' in ./mine.py:Photos:https://host/photos?... was not written to the run's folder" in said
