@@ -12,8 +12,8 @@ demo: $(VENV)/.ready
 	$(BIN)/ft run --backbone efficientnet-lite:lite0 --data elpv --val-fraction 0.25 --freeze all \
 		--epochs 12 --lr 0.003
 
-test: lint types
-	$(BIN)/python -m pytest -n auto --dist worksteal
+test: lint types # as many processes as cores, so a thread in each
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 # What breaks in the field, many times over; `make test` does a few of each.
 faults: $(VENV)/.ready
