@@ -73,7 +73,8 @@ def main() -> None:
         environ = {**os.environ, "FT_CACHE": str(folder / "plan")}
         given = ask([HERE / "cells.py", args.model, str(args.images), folder], environ)
         command = ["-c", "from ft.cli import main; main()", "plan", "--json", *ft_flags(args, given, args.lr, 0)]
-        limits = ceilings(ask(command, environ)["plan"]["cache"], given["images"], args.epochs)
+        plan = ask(command, environ)["plan"]
+        limits = ceilings(plan["cache"], given["images"], args.epochs)
         torch_mb = memory_of_torch(folder, environ)
         about = {
             "arguments": {key: str(value) for key, value in vars(args).items()},
@@ -84,6 +85,8 @@ def main() -> None:
             "torch_mb": torch_mb,
         }
         print(f"{about['machine']}, torch {version('torch')}; {args.model}, trains: {args.train}, {args.epochs} epochs")
+        if "fast" in args.ft and plan["precision"] == "fp32":
+            print("bf16 is emulated on this processor: ft takes close for fast, in fp32")
         print(f"images {given['images']}, rounds {args.rounds}, seeds {args.seeds}", flush=True)
         for each in runs(args, given, folder):
             results.append(each)
