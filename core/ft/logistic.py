@@ -87,9 +87,9 @@ def fit_head(
 ) -> Fit:
     """Minimise the objective over the head, starting from its values.
 
-    It has converged when no derivative by a preconditioned coordinate exceeds `tolerance`, and the objective is above
-    its minimum by no more than about a ten-millionth. `check` is called at every evaluation of the objective, and what
-    it raises leaves the head as it was.
+    It has converged when no derivative by a preconditioned coordinate exceeds `tolerance`, in coordinates that are made
+    for the minimum, or when these are small and further iterations lead nowhere. `check` is called at every evaluation
+    of the objective, and what it raises leaves the head as it was.
     """
     ridge = regression.design.new_full((regression.design.shape[1],), penalty)
     if regression.has_bias:
@@ -103,21 +103,19 @@ def fit_head(
     for stage in itertools.count():
         most = min(FIRST_STAGE * 2**stage, MOST_ITERATIONS - iterations)
         lower = _preconditioner(position, regression, ridge, torch.float32 if stage == 0 else torch.float64)
-        curvature = _curvature(position, regression)
+        before_it = _curvature(position, regression)
         position, used, value, gradient = _lbfgs(objective, position, lower, most, tolerance, check)
         iterations, slope = iterations + used, float(gradient.abs().max())
-        # The coordinates are those of where the stage began. Where images have less curvature by now, as where classes
-        # can be told apart, the same derivative is further from the minimum.
-        flatter = float((curvature / _curvature(position, regression)).max().clamp(min=1))
-        excess = 0.5 * flatter * float(gradient.square().sum())
-        arrived = slope <= tolerance and excess <= NEAR * value
+        excess = _excess(gradient, lower, before_it, _curvature(position, regression), ridge)
+        rests = slope <= 10 * tolerance and before - value <= NEAR * value
+        arrived = rests or (slope <= tolerance and excess <= NEAR * value)
         if arrived or iterations >= MOST_ITERATIONS or not value < before:
             break
         before = value
     _put(position, head, regression)
     logits = linear(regression.design, position)
     hits = int((logits.argmax(1) == regression.labels).sum())
-    return Fit(float(regression.criterion(logits, regression.labels)), hits, iterations, slope <= tolerance)
+    return Fit(float(regression.criterion(logits, regression.labels)), hits, iterations, rests or slope <= tolerance)
 
 
 def _lbfgs(
@@ -154,6 +152,20 @@ def _lbfgs(
     value = closure().item()  # the gradient that the optimizer leaves may be that of a point it tried
     assert scaled.grad is not None
     return position().detach(), int(optimizer.state[scaled]["n_iter"]), value, scaled.grad
+
+
+def _excess(
+    gradient: torch.Tensor, lower: torch.Tensor, before: torch.Tensor, now: torch.Tensor, ridge: torch.Tensor
+) -> float:
+    """How far above its minimum the objective is at most, going by its `gradient` [C, R] in coordinates that `lower` is
+    made for: those of where images had the curvature `before` [N, 1], of which by `now` less may be left.
+
+    The lesser of two bounds: the Hessian has become flatter by no more than the most that it has for any image, as
+    where classes can be told apart; and it is nowhere flatter than the ridge, nor, along the bias, than all images.
+    """
+    flatter = float((before / now).max().clamp(min=1))
+    least = torch.where(ridge > 0, ridge, now.sum())
+    return 0.5 * min(flatter * float(gradient.square().sum()), float(((gradient @ lower.t()).square() / least).sum()))
 
 
 def _preconditioner(
