@@ -21,7 +21,7 @@ from ft.freezing import apply_frozen, choose_frozen, frozen_digest, frozen_modul
 from ft.image_list import check_same_images, write_image_list
 from ft.job import Job
 from ft.loaders import explained_deaths
-from ft.memory import explained_shortage, give_back_freed_memory, give_back_large_blocks
+from ft.memory import arrange_large_blocks, explained_shortage, give_back_freed_memory
 from ft.model import Model, build_model
 from ft.plan import Plan, make_plan
 from ft.plugins import Plugins
@@ -100,7 +100,7 @@ def finetune(config: Config, plugins: Plugins, display: Display, resume: Run | N
     A run goes on from its last state, also where it was finished, and also with another freeze. Raises FtError for what
     the user can mend, and StopAsked when a signal asked to stop; the state is then saved.
     """
-    give_back_large_blocks()
+    arrange_large_blocks()
     stopped = resume if resume is not None and can_go_on(resume) else None
     ready = prepare(config, plugins, display, "pretrained", stopped)
     config, data, plan, machine, module = ready.config, ready.data, ready.plan, ready.machine, ready.model.module

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ from ft.devices import Machine
 from ft.display import Display
 from ft.errors import FtError
 from ft.finetune import finetune
-from ft.memory import explained_shortage, give_back_freed_memory, give_back_large_blocks, is_out_of_memory
+from ft.memory import arrange_large_blocks, explained_shortage, give_back_freed_memory, is_out_of_memory
 from ft.plugins import Plugins
 from ft.training import Batch, Criterion, learn
 
@@ -153,10 +154,21 @@ def test_freed_memory_is_given_back_although_small_things_lie_between() -> None:
     assert len(small) == 1500
 
 
+@pytest.mark.parametrize(("before", "after"), [(None, "1"), ("0", "0")])
+def test_large_tensors_come_in_large_pages_unless_someone_says_otherwise(
+    before: str | None, after: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("THP_MEM_ALLOC_ENABLE", before or "")
+    if before is None:
+        monkeypatch.delenv("THP_MEM_ALLOC_ENABLE")
+    arrange_large_blocks()
+    assert os.environ["THP_MEM_ALLOC_ENABLE"] == after
+
+
 def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     def none(name: None) -> None:
         raise OSError("no such library")
 
     monkeypatch.setattr("ctypes.CDLL", none)
-    give_back_large_blocks()
+    arrange_large_blocks()
     give_back_freed_memory()
