@@ -30,7 +30,7 @@ LAYERS = (
         "unpackaged",
         "plugins",
     },
-    {"config", "catalogue"},
+    {"config", "training_config", "catalogue"},
     {"files", "rows", "weight_bundle", "weight_hashes", "weight_http", "weight_lock", "weight_partial"},
     {"download", "weight_format", "weight_cache", "metrics", "display", "signals", "devices", "memory", "splits"},
     {
@@ -50,7 +50,7 @@ LAYERS = (
         "feature_store",
     },
     {"backbone", "model", "evaluation", "caching"},
-    {"advice", "plan", "inspection", "checkpoints", "locking", "provenance"},
+    {"advice", "decay", "plan", "inspection", "checkpoints", "locking", "provenance"},
     {"job", "kept_images", "features", "feature_reuse", "proof", "feeds"},
     {"optim", "runs", "resuming", "training", "logistic", "solving"},
     {"report"},

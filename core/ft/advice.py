@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from torch.nn.modules.dropout import _DropoutNd
 
 from ft.backbone import BuiltBackbone
-from ft.config import Config, TrainingConfig
+from ft.config import Config
 from ft.freezing import FrozenChoice
 from ft.model import Model
+from ft.training_config import TrainingConfig
 
 _WITHOUT_EFFECT = {
     "adamw": {"momentum", "penalties"},

@@ -11,11 +11,8 @@ import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_serializer, model_validator
 
 from ft.errors import FtError
-from ft.settings import validate
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+from ft.settings import Section, validate
+from ft.training_config import TrainingConfig, derived
 
 
 class ComponentConfig(BaseModel):
@@ -98,52 +95,6 @@ class GroupConfig(Section):
         return self
 
 
-def _rates(training: Mapping[str, Any]) -> dict[str, Any]:
-    """The learning rates that a training section amounts to."""
-    lr, head_lr = training.get("lr"), training.get("head_lr")
-    default = 0.001 if training.get("optimizer") == "sgd" else 0.0001
-    given = lr if lr is not None else default
-    return {"lr": given, "head_lr": head_lr if head_lr is not None else (lr or 10 * default)}
-
-
-class TrainingConfig(Section):
-    epochs: int = Field(10, ge=1)
-    batch_size: int = Field(32, ge=1)
-    optimizer: Literal["adamw", "sgd", "lbfgs"] = Field(
-        "adamw", description="AdamW; SGD with Nesterov momentum; L-BFGS for a linear head on features computed once"
-    )
-    penalties: tuple[Annotated[float, Field(ge=0)], ...] = Field(
-        tuple(10.0**-power for power in range(1, 7)),
-        min_length=1,
-        description="for lbfgs: weight penalties to choose from",
-    )
-    lr: float | None = Field(None, gt=0, description="peak learning rate; default: 0.0001 for adamw, 0.001 for sgd")
-    head_lr: float | None = Field(None, gt=0, description="the head's own; default: lr if given, else ten times that")
-    lr_decay: float = Field(
-        1.0, gt=0, le=1, description="factor by which each stage further from the head learns slower"
-    )
-    weight_decay: float = Field(0.01, ge=0, description="not applied to biases and normalisation")
-    momentum: float = Field(0.9, ge=0, lt=1, description="for sgd (Nesterov)")
-    warmup_epochs: float = Field(1.0, ge=0, description="linear warm-up before the cosine")
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
-    mixup: float = Field(
-        0.0, ge=0, description="blend pairs of images and labels, shares from Beta(this, this); 0.2 is usual"
-    )
-    class_weights: Literal["none", "balanced"] = Field("none", description="balanced: rare classes weigh more")
-    clip_norm: float | None = Field(None, gt=0, description="largest norm of all gradients together")
-    auto_batch: bool = Field(False, description="when memory runs out, compute a batch in parts and add up gradients")
-    patience: int | None = Field(None, ge=1, description="stop after so many epochs without a better validation")
-    monitor: Literal["accuracy", "macro_f1", "loss"] = Field("accuracy", description="what 'best' means")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _resolve_rates(cls, values: Any) -> Any:
-        """A resolved config says its learning rates: pretrained layers take small steps, a new head larger ones."""
-        if not isinstance(values, dict):
-            return values
-        return {**values, **_rates(values)}
-
-
 class CacheConfig(Section):
     promise: Literal["auto", "off", "exact", "close", "fast"] = Field(
         "auto", description="compute what is frozen once: exact, bit for bit; close, folded; fast, also in bf16; or off"
@@ -224,16 +175,17 @@ def read_tree(file: Path) -> dict[str, Any]:
 
 
 def _without_derived(tree: dict[str, Any]) -> dict[str, Any]:
-    """Leave out learning rates that follow from the rest, where the file says everything, as a run's config does: else
-    what is asked for over it, as by --lr, would not reach the head."""
+    """Leave out what follows from the rest, where the file says everything, as a run's config does: else what is asked
+    for over it, as by --optimizer, would not reach it."""
     training = tree.get("training")
     if not isinstance(training, dict) or not TrainingConfig.model_fields.keys() <= training.keys():
         return tree
-    for names in (("lr", "head_lr"), ("head_lr",)):
-        rest = {key: value for key, value in training.items() if key not in names}
-        if all(training.get(key) == value for key, value in _rates(rest).items()):
-            return {**tree, "training": rest}
-    return tree
+    said = training
+    for names in (("lr", "head_lr"), ("head_lr",), ("weight_decay",)):
+        rest = {key: value for key, value in said.items() if key not in names}
+        if all(training[key] == value for key, value in derived(rest).items()):
+            said = rest
+    return {**tree, "training": said}
 
 
 def _yaml(text: str, where: str) -> Any:

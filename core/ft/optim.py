@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from ft.config import TrainingConfig
 from ft.plan import Plan
+from ft.training_config import TrainingConfig
 
 
 def make_optimizer(module: torch.nn.Module, plan: Plan, training: TrainingConfig) -> torch.optim.Optimizer:

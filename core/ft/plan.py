@@ -14,8 +14,9 @@ from torch import nn
 from ft.advice import advice
 from ft.backbone import BuiltBackbone
 from ft.caching import CachePlan
-from ft.config import Config, GroupConfig, TrainingConfig
+from ft.config import Config, GroupConfig
 from ft.data import ImageData
+from ft.decay import without_decay
 from ft.devices import Machine
 from ft.errors import FtError
 from ft.extensions import Backbone, Stage
@@ -24,6 +25,7 @@ from ft.loaders import epoch_batches
 from ft.model import Model
 from ft.plugins import Plugins
 from ft.redaction import without_secrets
+from ft.training_config import TrainingConfig
 
 NOT_DECISIVE = ("weights", "warnings", "cache", "selected")
 
@@ -174,17 +176,18 @@ def make_groups(
     """Sort trainable parameters into groups: the head, then stages from the output to the input.
 
     A stage's peak learning rate is `lr * lr_decay ** distance`, the head's distance being 0 (layer-wise decay: Howard
-    & Ruder 2018, section 3.1). Biases and normalisation get no weight decay (He et al. 2019, section 3.1). What
-    `config.groups` selects takes its values from there.
+    & Ruder 2018, section 3.1). Weight decay leaves out what `without_decay` names. What `config.groups` selects takes
+    its values from there.
     """
     training = config.training
     overrides = list(_overrides(config.groups, trainable, backbone, plugins))
     place = _places(backbone, training)
+    spared = without_decay(model.module)
     parameters = dict(model.module.named_parameters())
     collected: dict[tuple[str, float, float], list[str]] = {}
     for name in trainable:
         label, lr = ("head", _given(training.head_lr)) if backbone.in_head(name) else place[name]
-        decay = training.weight_decay if parameters[name].ndim > 1 else 0.0
+        decay = 0.0 if name in spared else _given(training.weight_decay)
         for group, names in overrides:
             if name in names:
                 label = group.match.use
@@ -202,9 +205,9 @@ def make_groups(
     )
 
 
-def _given(lr: float | None) -> float:
-    assert lr is not None, "the config resolves learning rates"
-    return lr
+def _given(value: float | None) -> float:
+    assert value is not None, "the config resolves learning rates and weight decay"
+    return value
 
 
 def _places(backbone: Backbone, training: TrainingConfig) -> dict[str, tuple[str, float]]:

@@ -16,6 +16,12 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Section(Settings):
+    """Base class for a part of the config."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+
 S = TypeVar("S", bound=BaseModel)
 
 

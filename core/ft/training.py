@@ -14,7 +14,7 @@ from torch.distributions import Beta
 from torch.nn.functional import cross_entropy
 
 from ft.checkpoints import Checkpoint, EpochRecord, Position, moving_tensors, phase_from
-from ft.config import Config, TrainingConfig
+from ft.config import Config
 from ft.data import ImageData
 from ft.devices import Machine
 from ft.errors import FtError
@@ -27,6 +27,7 @@ from ft.optim import lr_factor, make_optimizer, optimizer_state, restore_optimiz
 from ft.plan import Plan
 from ft.runs import Run
 from ft.signals import StopAsked
+from ft.training_config import TrainingConfig
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import example, given, settings, strategies as st
 
 from ft import FtError
-from ft.config import ComponentConfig, Config, TrainingConfig, as_yaml, load_config, read_tree
+from ft.config import ComponentConfig, Config, as_yaml, load_config, read_tree
+from ft.training_config import TrainingConfig
 
 BACKBONE = "backbone=torchvision:resnet18"
 
@@ -44,11 +45,33 @@ def rates(tmp_path: Path, training: dict[str, Any], of_a_run: bool = True, **fla
 
 def test_rates_that_a_runs_config_says_follow_from_the_flags_again(tmp_path: Path) -> None:
     usual, given = {"lr": 0.0001, "head_lr": 0.001}, {"lr": 0.02, "head_lr": 0.02}
+    assert rates(tmp_path, usual, lr=0.0002) == (0.0002, 0.001)
     assert rates(tmp_path, usual) == (0.0001, 0.001)
     assert rates(tmp_path, usual, lr=0.5) == (0.5, 0.5)
     assert rates(tmp_path, usual, optimizer="sgd") == (0.001, 0.01)
     assert rates(tmp_path, given, optimizer="sgd") == (0.02, 0.02)
     assert rates(tmp_path, given, lr=0.5) == (0.5, 0.5)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_typing_a_default_changes_nothing(optimizer: str) -> None:
+    usual = TrainingConfig.model_validate({"optimizer": optimizer})
+    for name, value in usual:
+        assert TrainingConfig.model_validate({"optimizer": optimizer, name: value}) == usual, name
+
+
+def test_the_heads_rate_is_its_own_until_the_backbones_is_larger() -> None:
+    found = {lr: TrainingConfig.model_validate({"lr": lr}).head_lr for lr in (1e-5, 1e-3, 3e-3)}
+    assert found == {1e-5: 1e-3, 1e-3: 1e-3, 3e-3: 3e-3}
+    assert TrainingConfig.model_validate({"lr": 0.1, "head_lr": 1e-4}).head_lr == 1e-4
+
+
+def test_each_optimizer_has_its_usual_weight_decay(tmp_path: Path) -> None:
+    assert [TrainingConfig.model_validate({"optimizer": o}).weight_decay for o in ("adamw", "sgd")] == [1e-2, 1e-4]
+    file = tmp_path / "config.yaml"
+    file.write_text(as_yaml({"backbone": "a:b", "training": TrainingConfig().model_dump(mode="json")}))
+    assert load_config(file, flags={"training.optimizer": "sgd"}).training.weight_decay == 1e-4
+    assert load_config(file, ["training.weight_decay=0.3"], {"training.optimizer": "sgd"}).training.weight_decay == 0.3
 
 
 def test_a_heads_rate_that_follows_from_nothing_stays(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy, one_hot
 
 from ended import Ended, assert_same
-from ft.config import Config, TrainingConfig
+from ft.config import Config
 from ft.devices import Machine
 from ft.display import Display
 from ft.errors import FtError
@@ -23,6 +23,7 @@ from ft.plugins import Plugins
 from ft.runs import Run
 from ft.signals import StopAsked
 from ft.training import Batch, Criterion, learn
+from ft.training_config import TrainingConfig
 from stopping import StopAt
 
 MakeConfig = Callable[..., Config]

@@ -15,7 +15,7 @@ from torch import nn
 
 from backbones import Small, small
 from ft import Backbone, BackboneProvider
-from ft.config import Config, TrainingConfig
+from ft.config import Config
 from ft.devices import Machine
 from ft.display import Display
 from ft.errors import FtError
@@ -23,6 +23,7 @@ from ft.finetune import finetune
 from ft.memory import arrange_large_blocks, explained_shortage, give_back_freed_memory, is_out_of_memory
 from ft.plugins import Plugins
 from ft.training import Batch, Criterion, learn
+from ft.training_config import TrainingConfig
 
 MOST = 3
 """Images that the network below has memory for."""

@@ -90,7 +90,7 @@ def config_from(file: Path | None, sets: tuple[str, ...], given: dict[str, Any])
 def changes_from(file: Path | None, sets: tuple[str, ...], given: dict[str, Any]) -> dict[str, Any]:
     """What a command's arguments change in the config of a run that goes on. Raises FtError for what may not.
 
-    A new --freeze replaces --train, too, and a new --lr is the head's, too, unless that is given.
+    A new --freeze replaces --train, too.
     """
     chosen = _chosen(given)
     typed = [flag.partition("/")[0] for flag, key, _, _ in FLAGS if key in chosen]
@@ -102,8 +102,6 @@ def changes_from(file: Path | None, sets: tuple[str, ...], given: dict[str, Any]
         )
     if "freeze" in chosen:
         chosen.setdefault("train", [])
-    if "training.lr" in chosen:
-        chosen.setdefault("training.head_lr", None)
     return chosen
 
 
