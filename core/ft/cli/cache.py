@@ -75,14 +75,18 @@ def prune(limit_gb: float | None, damaged: bool) -> None:
 
 
 @cache.command()
-def verify() -> None:
+@click.option("--json", "as_json", is_flag=True, help="print JSON")
+def verify(as_json: bool) -> None:
     """Read every entry again and compare it with the digest taken when it was written."""
     store = _store()
     damaged = store.damaged()
-    for path in damaged:
-        click.echo(f"damaged: {path}")
-    whole = sum(entry.path not in damaged for entry in store.entries())
-    click.echo(f"entries: {whole} whole, {len(damaged)} damaged")
+    whole = [entry for entry in store.entries() if entry.path not in damaged]
+    if as_json:
+        click.echo(json.dumps({"whole": list(map(_row, whole)), "damaged": list(map(str, damaged))}, indent=2))
+    else:
+        for path in damaged:
+            click.echo(f"damaged: {path}")
+        click.echo(f"entries: {len(whole)} whole, {len(damaged)} damaged")
     if damaged:
         raise FtError("remove what is damaged with: ft cache prune --damaged")
 

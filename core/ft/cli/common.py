@@ -28,6 +28,20 @@ def no_plugin_option(command: F) -> F:
     )(command)
 
 
+def hand_json_on(context: click.Context, as_json: bool) -> None:
+    """`ft models --json 'resnet*'` is `ft models list --json 'resnet*'`: a group's --json is its subcommand's.
+
+    Raises UsageError for a subcommand that prints no JSON.
+    """
+    name = context.invoked_subcommand
+    if not as_json or name is None:
+        return
+    command = context.command.get_command(context, name)  # type: ignore[attr-defined]
+    if not any(parameter.name == "as_json" for parameter in command.params):
+        raise click.UsageError(f"{context.command_path} {name} prints no JSON", context)
+    context.default_map = {name: {"as_json": True}}
+
+
 def load_and_report() -> Plugins:
     """Load the installed plugins but those of `--no-plugin`; each broken or slow one costs a line on stderr."""
     from ft.plugins import load_plugins  # `ft --help` does without

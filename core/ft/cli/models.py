@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ft.cli.common import load_and_report
+from ft.cli.common import hand_json_on, load_and_report
 
 
 class _DefaultToList(click.Group):
@@ -23,11 +23,13 @@ class _DefaultToList(click.Group):
 
 
 @click.group(cls=_DefaultToList, invoke_without_command=True)
+@click.option("--json", "as_json", is_flag=True, help="print JSON")
 @click.pass_context
-def models(ctx: click.Context) -> None:
+def models(ctx: click.Context, as_json: bool) -> None:
     """List backbones, all or those that match a pattern: `ft models 'resnet*'`. `ft models show NAME` describes one."""
+    hand_json_on(ctx, as_json)
     if ctx.invoked_subcommand is None:
-        ctx.invoke(list_models, pattern="", as_json=False)
+        ctx.invoke(list_models, pattern="", as_json=as_json)
 
 
 @models.command("list")

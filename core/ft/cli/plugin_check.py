@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from ft.plugins import Component, Plugin
 from ft.switches import normal
 
 _RESULTS = ("passed", "failed", "skipped")
+_KEYS = ("component", "check", "result", "why")
 Row = tuple[str, str, str, str]
 """Component, check, one of the results, why."""
 
@@ -24,8 +26,9 @@ Row = tuple[str, str, str, str]
 @click.command()
 @click.argument("distribution", required=False, metavar="[DISTRIBUTION]", shell_complete=complete_distribution)
 @click.option("--verbose", "-v", is_flag=True, help="show each check, and why one was skipped")
+@click.option("--json", "as_json", is_flag=True, help="print JSON, with each check")
 @click.pass_context
-def check(ctx: click.Context, distribution: str | None, verbose: bool) -> None:
+def check(ctx: click.Context, distribution: str | None, verbose: bool, as_json: bool) -> None:
     """Run the conformance kit against what is installed, or against one DISTRIBUTION. Exits with 1 if it fails."""
     from ft.cli.layout import print_table
 
@@ -36,13 +39,16 @@ def check(ctx: click.Context, distribution: str | None, verbose: bool) -> None:
         near = did_you_mean(distribution or "", known)
         raise FtError(f"no plugin of a distribution '{distribution}' is installed.{near} Installed: {', '.join(known)}")
     rows = list(_checked(chosen))
+    failed = [(name, what, why) for name, what, result, why in rows if result == "failed"]
+    if as_json:
+        click.echo(json.dumps([dict(zip(_KEYS, row, strict=True)) for row in rows], indent=2, ensure_ascii=False))
+        ctx.exit(1 if failed else 0)
     counts = {name: Counter(row[2] for row in rows if row[0] == name) for name in dict.fromkeys(row[0] for row in rows)}
     if verbose:
-        print_table(("component", "check", "result", "why"), rows)
+        print_table(_KEYS, rows)
     else:
         totals = [(name, *(n[r] or "-" for r in _RESULTS)) for name, n in counts.items()]
         print_table(("component", *_RESULTS), totals, right=_RESULTS)
-    failed = [(name, what, why) for name, what, result, why in rows if result == "failed"]
     for name, what, why in failed:
         click.echo(f"{name}: not so: {what}: {why}")
     if failed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from importlib.metadata import distributions
 
@@ -16,7 +17,8 @@ from ft.plugins import Component, Plugin, Plugins
 
 @click.command()
 @click.argument("name", shell_complete=complete_described)
-def why(name: str) -> None:
+@click.option("--json", "as_json", is_flag=True, help="print JSON: the same lines")
+def why(name: str, as_json: bool) -> None:
     """Say who provides NAME (a component, a model or a plugin), who else does, and how to choose.
 
     \b
@@ -27,10 +29,11 @@ def why(name: str) -> None:
     lines = [*_components(name, installed), *_models(name, installed), *_plugins(name, installed)]
     if not lines:
         raise FtError(_unknown(name, installed))
-    click.echo("\n".join(lines))
-    for plugin in installed.all:
-        if plugin.state == "disabled":  # that one is broken has been said on stderr
-            click.echo(f"{_of(plugin)} is left out and may provide it too: {plugin.error}")
+    left_out = (
+        plugin for plugin in installed.all if plugin.state == "disabled"
+    )  # a broken one has been said on stderr
+    lines += [f"{_of(plugin)} is left out and may provide it too: {plugin.error}" for plugin in left_out]
+    click.echo(json.dumps(lines, indent=2, ensure_ascii=False) if as_json else "\n".join(lines))
 
 
 def _components(name: str, installed: Plugins) -> Iterator[str]:

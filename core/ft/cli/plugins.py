@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ft.cli.common import load_and_report, no_plugin_option
+from ft.cli.common import hand_json_on, load_and_report, no_plugin_option
 from ft.cli.completion import complete_described
 from ft.cli.plugin_check import check
 from ft.cli.plugin_new import new
@@ -25,6 +25,7 @@ from ft.references import parse_reference
 @click.pass_context
 def plugins(ctx: click.Context, as_json: bool) -> None:
     """List what is installed, and where it came from; `ft plugins new` starts a plugin of your own."""
+    hand_json_on(ctx, as_json)
     if ctx.invoked_subcommand is None:
         ctx.invoke(list_plugins, as_json=as_json)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import yaml
 from click.testing import Result
@@ -32,6 +33,36 @@ def test_help_lists_every_command_with_its_first_line(ft: Ft) -> None:
         assert command is not None
         assert command.name == name
         assert ft(name, "--help").output
+
+
+def commands(group: click.Group, *names: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Every command that does something, by what is typed for it."""
+    for name in group.list_commands(click.Context(group)):
+        command = group.get_command(click.Context(group), name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            yield from commands(command, *names, name)
+        if not isinstance(command, click.Group) or command.invoke_without_command:
+            yield (*names, name), command
+
+
+def test_every_command_that_tells_something_tells_it_in_json(ft: Ft) -> None:
+    from ft.cli import cli
+
+    silent = {words for words, command in commands(cli) if not any(p.name == "as_json" for p in command.params)}
+    acting = [("run",), ("plugins", "new"), ("cache", "prune")]
+    assert silent == {*acting, *(("weights", name) for name in ("fetch", "bundle", "prune"))}
+    assert len(json.loads(ft("models", "--json").output)) > 80
+    assert json.loads(ft("plugins", "why", "freeze:regex", "--json").output)[0].startswith("freezing strategy regex:")
+    assert json.loads(ft("cache", "verify", "--json").output)["damaged"] == []
+
+
+def test_the_json_of_a_group_is_that_of_its_command(ft: Ft) -> None:
+    assert ft("models", "--json", "vgg1").output == ft("models", "list", "vgg1", "--json").output
+    assert json.loads(ft("plugins", "--json", "list").output)
+    refused = ft("plugins", "--json", "new", "freeze", "mine", fails=True)
+    assert refused.exit_code == 2
+    assert "ft plugins new prints no JSON" in refused.output.replace("cli", "ft")
 
 
 def test_a_run_can_be_planned_made_used_and_measured(ft: Ft, tmp_path: Path) -> None:

@@ -34,6 +34,15 @@ def test_a_mistake_ends_with_code_2_and_no_traceback(tmp_path: Path) -> None:
     assert re.fullmatch(r"error: write the provider too: (timm:resnet18 or )?torchvision:resnet18\n", err)
 
 
+def test_python_m_ft_is_ft(tmp_path: Path) -> None:
+    def said(*command: str) -> tuple[int, str, str]:
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+        return done.returncode, done.stdout, done.stderr
+
+    for args in (("--help",), ("--version",), ("plan", "--nope"), ("describe", "freeze:all")):
+        assert said(sys.executable, "-m", "ft", *args) == said(*FT, *args)
+
+
 def test_sigterm_saves_says_how_to_go_on_and_the_run_goes_on(tmp_path: Path) -> None:
     process = start(*QUICK, "--epochs", "500", "--run-dir", "r", cwd=tmp_path)
     deadline = time.monotonic() + 60
