@@ -56,6 +56,7 @@ LAYERS = (
     {"report"},
     {"finetune", "inference"},
     {"cli", "testing", "scaffold"},
+    {"__main__"},
 )
 
 
