@@ -23,6 +23,7 @@ LAYERS = (
         "errors",
         "extensions",
         "hookspecs",
+        "merging",
         "redaction",
         "references",
         "settings",

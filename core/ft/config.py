@@ -11,6 +11,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_serializer, model_validator
 
 from ft.errors import FtError
+from ft.merging import Typed, merge
 from ft.settings import Section, validate
 from ft.training_config import TrainingConfig, derived
 
@@ -148,18 +149,21 @@ class Config(Section):
 
 def load_config(file: Path | None = None, sets: Iterable[str] = (), flags: Mapping[str, Any] | None = None) -> Config:
     """Merge defaults, `file` (YAML or JSON), `key.path=value` texts and `flags`, the later winning. Raises FtError."""
-    tree = _without_derived(read_tree(file)) if file else {}
-    for text in sets:
-        key, equals, value = text.partition("=")
-        if not equals or not key:
-            raise FtError(f"--set {text}: write --set key=value, as in --set training.epochs=5")
-        _put(tree, key.strip(), _yaml(value, f"--set {text}"))
-    for key, value in (flags or {}).items():
-        _put(tree, key, value)
+    given = _without_derived(read_tree(file)) if file else {}
+    typed = [*map(_typed, sets), *(Typed(tuple(key.split(".")), value, key) for key, value in (flags or {}).items())]
+    tree = merge(Config, given, typed)
     try:
         return validate(Config, tree, "")
     except FtError as error:
         raise FtError(f"{error}\n(the config is {file})" if file else str(error)) from None
+
+
+def _typed(text: str) -> Typed:
+    """What `--set text` asks for. Raises FtError when it is no key=value."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise FtError(f"--set {text}: write --set key=value, as in --set training.epochs=5")
+    return Typed(tuple(key.strip().split(".")), _yaml(value, f"--set {text}"), f"--set {text}")
 
 
 def read_tree(file: Path) -> dict[str, Any]:
@@ -227,18 +231,3 @@ for _each in (_Loader, _Dumper):
 def as_yaml(tree: Mapping[str, Any]) -> str:
     """Return `tree` as a YAML document that `load_config` reads as the same."""
     return yaml.dump(dict(tree), Dumper=_Dumper, sort_keys=False)
-
-
-def _put(tree: dict[str, Any], path: str, value: Any) -> None:
-    """Set `a.b.c` in a nested mapping. A component given as text keeps its reference when a setting is added to it."""
-    *parents, last = path.split(".")
-    for parent in parents:
-        below = tree.get(parent)
-        if isinstance(below, str):
-            below = {"use": below}
-        tree[parent] = below = dict(below) if isinstance(below, dict) else {}
-        tree = below
-    old = tree.get(last)
-    if isinstance(old, dict) and isinstance(value, str) and old.get("use", value) == value:
-        value = {**old, "use": value}
-    tree[last] = value

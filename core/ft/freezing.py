@@ -102,7 +102,7 @@ def select_parameters(
     """
     reference = parse_reference(rule.use)
     component = plugins.get("freeze", reference)
-    settings = read_settings(component, rule.settings, f"{where.lstrip('-')}.{component.name}")
+    settings = read_settings(component, rule.settings, where.lstrip("-"))
     given: list[Any] = [backbone, reference.argument, settings]
     if component.record.needs_data:
         if examples is None:

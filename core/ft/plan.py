@@ -227,7 +227,7 @@ def _overrides(
     groups: Sequence[GroupConfig], trainable: Sequence[str], backbone: Backbone, plugins: Plugins
 ) -> Iterator[tuple[GroupConfig, frozenset[str]]]:
     for group in groups:
-        names = select_parameters(group.match, "groups", backbone, plugins)
+        names = select_parameters(group.match, "groups.match", backbone, plugins)
         if names.isdisjoint(trainable):
             raise FtError(f"the param group '{group.match.use}' selects only what is frozen; drop it, or add --train")
         yield group, names

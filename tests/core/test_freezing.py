@@ -213,7 +213,7 @@ def test_what_is_no_set_of_names_is_told_with_the_distribution(wrong: object) ->
 
 
 def test_unknown_settings_of_a_strategy_are_errors() -> None:
-    with pytest.raises(FtError, match=r"unknown setting 'freeze.regex.flags'"):
+    with pytest.raises(FtError, match=r"unknown setting 'freeze.flags'"):
         choose_frozen([ComponentConfig(use="regex:stem", flags="i")], [], small(), PLUGINS)  # type: ignore[call-arg]
 
 

@@ -113,9 +113,9 @@ def _example(found: Component) -> str:
 
 
 def _how_to_set(found: Component, key: str) -> str:
-    if found.kind.name == "freeze":  # there may be several, so a flag could not say which is meant
-        return f"Give one in a config file: freeze: [{{use: {found.name}:..., {key}: ...}}]"
-    return f"Give one with --set {found.kind.name}.{key}=..."
+    kind = found.kind.name
+    several = f"; where there are several, the first one's with --set {kind}.0.{key}=..." if kind == "freeze" else ""
+    return f"Give one with --set {kind}.{key}=...{several}"
 
 
 def _setting_row(key: str, about: dict[str, Any]) -> tuple[str, str, str, str]:
