@@ -56,21 +56,17 @@ def tiny_config(tmp_path: Path) -> Callable[..., Config]:
 @pytest.fixture
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Every image file that is decoded, in the process of the test."""
-    import ft.images
+    from ft.pictures import Picture
 
     paths: list[Path] = []
-    read, check = ft.images.read_image, ft.images.open_image
+    read = Picture.read
 
-    def reading(path: Path, digest: str | None = None) -> Any:
-        paths.append(path)
-        return read(path, digest)
+    def reading(picture: Picture) -> Any:
+        assert picture.path is not None
+        paths.append(picture.path)
+        return read(picture)
 
-    def checking(path: Path) -> Any:
-        paths.append(path)
-        return check(path)
-
-    monkeypatch.setattr(ft.images, "read_image", reading)
-    monkeypatch.setattr("ft.checking.open_image", checking)
+    monkeypatch.setattr(Picture, "read", reading)
     return paths
 
 

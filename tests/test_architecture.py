@@ -32,7 +32,7 @@ LAYERS = (
         "plugins",
     },
     {"config", "training_config", "catalogue"},
-    {"files", "rows", "weight_bundle", "weight_hashes", "weight_http", "weight_lock", "weight_partial"},
+    {"files", "pictures", "rows", "weight_bundle", "weight_hashes", "weight_http", "weight_lock", "weight_partial"},
     {"download", "weight_format", "weight_cache", "metrics", "display", "signals", "devices", "memory", "splits"},
     {
         "data",

@@ -16,7 +16,8 @@ import PIL
 from ft.data import ImageData, Item, first_lines, some_names, unmeasured
 from ft.errors import FtError
 from ft.files import cache_folder, publish_text
-from ft.images import FORMATS, describe_failure, open_image
+from ft.images import FORMATS, decode_image, describe_failure
+from ft.pictures import Picture
 
 T = TypeVar("T")
 CHUNK = 16
@@ -35,25 +36,26 @@ def check_images(
     `data.items` are done. Raises FtError listing the unreadable images when `bad` is "fail", and when leaving them out
     ("skip") would empty a class or the validation.
     """
-    paths = [item.path for item in data.items]
-    digests = dict(zip(paths, _spread(digest_of, paths, None), strict=True))
+    pictures = [item.picture for item in data.items]
+    names = [picture.name for picture in pictures]
+    digests = dict(zip(names, _spread(digest_of, pictures, None), strict=True))
     marker = _marker(digests.values())
     if os.path.exists(marker):  # which a disk that does not answer has not
         return replace(data, digests=digests)
-    failures = zip(paths, _spread(_failure, paths, progress), strict=True)
-    reasons = {path: reason for path, reason in failures if reason is not None}
+    failures = zip(names, _spread(_failure, pictures, progress), strict=True)
+    reasons = {name: reason for name, reason in failures if reason is not None}
     if not reasons:
         with suppress(FtError):  # it only saves time, and a read-only home is common on clusters
-            publish_text(marker, f"{len(paths)} images, all readable\n")
+            publish_text(marker, f"{len(names)} images, all readable\n")
         return replace(data, digests=digests)
-    said = [f"{path}: {reason}" for path, reason in reasons.items()]
+    said = [f"{name}: {reason}" for name, reason in reasons.items()]
     listed = "\n".join(f"  {line}" for line in first_lines(said))
     count = f"{len(reasons)} of {len(data.items)} images"
     if bad == "fail":
         raise FtError(f"{count} cannot be read:\n{listed}\n{advice}")
 
     def readable(items: Sequence[Item]) -> tuple[Item, ...]:
-        return tuple(item for item in items if item.path not in reasons)
+        return tuple(item for item in items if item.picture.name not in reasons)
 
     kept = replace(data, train=readable(data.train), val=readable(data.val), test=readable(data.test), digests=digests)
     left = {item.label for item in kept.train}
@@ -66,18 +68,17 @@ def check_images(
     return replace(kept, warnings=(*data.warnings, f"{count} cannot be read and are left out:\n{listed}", *new))
 
 
-def digest_of(path: Path) -> str:
-    """The sha256 of a file, or why it cannot be read."""
+def digest_of(picture: Picture) -> str:
+    """The sha256 of an image's content, or why it cannot be read."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        return f"unreadable: {error.strerror}"
+        return picture.digest()
+    except Exception as error:  # also what a data source raises that opens it
+        return f"unreadable: {describe_failure(error)}"
 
 
-def _failure(path: Path) -> str | None:
+def _failure(picture: Picture) -> str | None:
     try:
-        open_image(path)
+        decode_image(picture.read())
     except Exception as error:  # whatever a decoder raises, the image is what is wrong
         return describe_failure(error)
     return None
@@ -89,13 +90,15 @@ def _marker(digests: Iterable[str]) -> Path:
     return cache_folder() / "readable" / hashlib.sha256(content.encode()).hexdigest()
 
 
-def _spread(work: Callable[[Path], T], paths: Sequence[Path], progress: Callable[[int], object] | None) -> list[T]:
-    """Do `work` for each path, on all cores; Pillow decodes, and hashlib digests, without the interpreter's lock."""
-    chunks = [paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK)]
+def _spread(
+    work: Callable[[Picture], T], pictures: Sequence[Picture], progress: Callable[[int], object] | None
+) -> list[T]:
+    """Do `work` for each picture, on all cores; Pillow decodes, and hashlib digests, without the interpreter's lock."""
+    chunks = [pictures[start : start + CHUNK] for start in range(0, len(pictures), CHUNK)]
     pool = ThreadPoolExecutor()
     results: list[T] = []
     try:
-        for some in pool.map(lambda chunk: [work(path) for path in chunk], chunks):
+        for some in pool.map(lambda chunk: [work(picture) for picture in chunk], chunks):
             results += some
             if progress is not None:
                 progress(len(results))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from ft.config import ComponentConfig, Config
 from ft.errors import FtError, did_you_mean
 from ft.extensions import Sample
+from ft.pictures import Picture, objection_to, picture_of
 from ft.plugins import Component, Plugins, implementation, read_settings
 from ft.redaction import check_whole, shown, what_is_left_out
 from ft.references import Reference, parse_reference
@@ -22,7 +23,7 @@ from ft.splits import Split, choose_splits, describe_splits, portable, unused_sh
 class Item:
     """One image, and the index of its class."""
 
-    path: Path
+    picture: Picture
     label: int
 
 
@@ -31,7 +32,8 @@ class ImageData:
     """All images of a run, in an order that is the same on every machine.
 
     `classes` are those of the training images, sorted; an item's label is an index into them. `notes` say what ft
-    chose, `warnings` what the user may not have meant. `digests` are the sha256 of the files, once they are checked.
+    chose, `warnings` what the user may not have meant. `digests` are the sha256 of the images' content by their
+    pictures' names, once they are checked.
     """
 
     classes: tuple[str, ...]
@@ -41,7 +43,7 @@ class ImageData:
     source: str
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
-    digests: Mapping[Path, str] = field(default_factory=dict, repr=False)
+    digests: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def items(self) -> tuple[Item, ...]:
@@ -60,7 +62,7 @@ def load_data(config: Config, plugins: Plugins) -> ImageData:
     numbers = {name: number for number, name in enumerate(classes)}
 
     def part(wanted: Split) -> tuple[Item, ...]:
-        return tuple(Item(s.path, numbers[s.label]) for key, s in samples.items() if splits[key] == wanted)
+        return tuple(Item(picture_of(s), numbers[s.label]) for key, s in samples.items() if splits[key] == wanted)
 
     notes = describe_splits(samples, splits, config.split)
     data = ImageData(classes, part("train"), part("val"), part("test"), source, notes)
@@ -88,10 +90,10 @@ def number_classes(samples: Sequence[Sample], classes: Sequence[str]) -> tuple[I
     for sample in samples:
         if sample.label not in numbers:
             raise FtError(
-                f"the model does not know the class '{sample.label}' ({sample.path})."
+                f"the model does not know the class '{sample.label}' ({picture_of(sample).name})."
                 f"{did_you_mean(sample.label, classes)} It knows: {some_names(classes)}"
             )
-    return tuple(Item(sample.path, numbers[sample.label]) for sample in samples)
+    return tuple(Item(picture_of(sample), numbers[sample.label]) for sample in samples)
 
 
 def data_reference(text: str, plugins: Plugins) -> Reference:
@@ -125,26 +127,25 @@ def data_reference(text: str, plugins: Plugins) -> Reference:
 
 
 def _keyed(found: Iterable[Any], component: Component, source: str) -> tuple[dict[str, Sample], list[str]]:
-    """Return the samples by their path relative to what they have in common, in that order, each once."""
+    """Return the samples by their key, or their path relative to what they have in common, in that order, each once."""
+    who = f"data source '{component.name}' of {component.distribution} {component.version}"
     samples = []
     for sample in found:
         if not isinstance(sample, Sample) or not isinstance(sample.label, str) or not sample.label:
-            raise FtError(
-                f"data source '{component.name}' of {component.distribution} {component.version} yielded {sample!r}; "
-                "it yields ft.Sample(path, label) with a name as label"
-            )
+            raise FtError(f"{who} yielded {sample!r:.200}; it yields ft.Sample(path, label) with a name as label")
+        if objection := objection_to(sample):
+            raise FtError(f"{who} yielded a sample of '{sample.label}' with {objection}")
         samples.append(replace(sample, label=portable(sample.label)))
     if not samples:
         raise FtError(f"there are no images in '{source}'")
-    paths = [os.path.abspath(sample.path) for sample in samples]
-    root = os.path.commonpath([os.path.dirname(path) for path in paths])
     keyed: dict[str, Sample] = {}
     repeated = 0
-    for path, sample in zip(paths, samples, strict=True):
-        key = PurePath(path).relative_to(root).as_posix()
+    for key, sample in _with_keys(samples):
         other = keyed.setdefault(key, sample)
         if other is sample:
             continue
+        if sample.open is not None or other.open is not None:
+            raise FtError(f"{who} yielded two images with the key '{key}'; a key is of one image")
         if (other.label, other.split) != (sample.label, sample.split):
             raise FtError(
                 f"{sample.path} is in '{source}' twice: as {_role(other)} and as {_role(sample)}; an image has one "
@@ -153,6 +154,14 @@ def _keyed(found: Iterable[Any], component: Component, source: str) -> tuple[dic
         repeated += 1
     warnings = [f"{repeated} images are listed more than once and count once"] if repeated else []
     return dict(sorted(keyed.items(), key=lambda entry: portable(entry[0]))), warnings
+
+
+def _with_keys(samples: Sequence[Sample]) -> Iterator[tuple[str, Sample]]:
+    paths = [None if sample.path is None else os.path.abspath(sample.path) for sample in samples]
+    folders = [os.path.dirname(path) for path in paths if path is not None]
+    root = os.path.commonpath(folders) if folders else ""
+    for path, sample in zip(paths, samples, strict=True):
+        yield sample.key if path is None else PurePath(path).relative_to(root).as_posix(), sample
 
 
 def _role(sample: Sample) -> str:
@@ -167,8 +176,8 @@ def _check_classes(
     for key, sample in samples.items():
         if sample.label not in classes:
             raise FtError(
-                f"class '{sample.label}' is in {splits[key]} but not in train, so it cannot be learnt "
-                f"({sample.path}).{did_you_mean(sample.label, classes)} Classes of train: {some_names(classes)}"
+                f"class '{sample.label}' is in {splits[key]} but not in train, so it cannot be learnt ({key})."
+                f"{did_you_mean(sample.label, classes)} Classes of train: {some_names(classes)}"
             )
     if len(classes) < 2:
         raise FtError(f"'{source}' has one class only, '{classes[0]}'; telling classes apart takes two or more")

@@ -5,11 +5,11 @@ Nothing is repaired: in particular Pillow is never told to load truncated images
 
 from __future__ import annotations
 
-import hashlib
 import io
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,8 @@ from ft.data import load_data, read_samples, some_names
 from ft.display import Display
 from ft.errors import FtError
 from ft.extensions import Sample
-from ft.images import FORMATS, describe_failure, open_image
+from ft.images import FORMATS, decode_image, describe_failure
+from ft.pictures import Content, Picture, content_digest, picture_of
 from ft.plugins import Plugins
 from ft.splits import Split, choose_splits
 
@@ -48,10 +49,13 @@ KINDS: Mapping[str, tuple[bool, str]] = {
 
 @dataclass(frozen=True)
 class Finding:
-    """Something about one file, several that are alike, or a class. `stops` says that a run would not start."""
+    """Something about one file, several that are alike, or a class. `stops` says that a run would not start.
+
+    `paths` names the images: the paths of files, and the keys of what is no file.
+    """
 
     kind: str
-    paths: tuple[Path, ...]
+    paths: tuple[str, ...]
     detail: str
 
     @property
@@ -79,12 +83,12 @@ def check_data(data: str, plugins: Plugins, display: Display) -> Checked:
     splits = choose_splits(samples, config.split)
     digests: dict[str, str] = {}
     findings = [Finding("duplicate", (), note) for note in notes]
-    paths = [sample.path for sample in samples.values()]
+    pictures = {key: picture_of(sample) for key, sample in samples.items()}
     pool = ThreadPoolExecutor()
-    with warnings.catch_warnings(), display.progress("reading images", len(paths)) as bar:
+    with warnings.catch_warnings(), display.progress("reading images", len(pictures)) as bar:
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # it is reported as a finding
         try:
-            for key, (digest, found) in zip(samples, pool.map(_examine, paths), strict=True):
+            for key, (digest, found) in zip(samples, pool.map(_examine, pictures.values()), strict=True):
                 digests[key] = digest
                 findings += found
                 bar.advance(len(digests))
@@ -102,22 +106,24 @@ def check_data(data: str, plugins: Plugins, display: Display) -> Checked:
     return Checked(source, len(samples), classes, tuple(findings))
 
 
-def _examine(path: Path) -> tuple[str, list[Finding]]:
-    """The digest of a file, "" if it cannot be read, and what is odd about the image in it."""
+def _examine(picture: Picture) -> tuple[str, list[Finding]]:
+    """The digest of an image, "" if it cannot be read, and what is odd about it."""
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        return "", [Finding("unreadable", (path,), error.strerror or str(error))]
-    return hashlib.sha256(content).hexdigest(), [
-        Finding(kind, (path,), text) for kind, text in _oddities(path, content)
+        content = picture.read()
+    except Exception as error:  # also what a data source raises that opens it
+        return "", [Finding("unreadable", (picture.name,), describe_failure(error))]
+    return content_digest(content), [
+        Finding(kind, (picture.name,), text) for kind, text in _oddities(picture.path, content)
     ]
 
 
-def _oddities(path: Path, content: bytes) -> Iterator[tuple[str, str]]:
+def _oddities(path: Path | None, content: Content) -> Iterator[tuple[str, str]]:
     try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            yield from _header_oddities(path, image)
-        open_image(io.BytesIO(content))
+        with nullcontext(content) if isinstance(content, Image.Image) else _opened(content) as image:
+            if path is not None:
+                yield from _misnaming(path, image)
+            yield from _header_oddities(image)
+        decode_image(content)
     except Image.DecompressionBombError as error:
         yield "too large", str(error)
     except UnidentifiedImageError as error:
@@ -127,10 +133,17 @@ def _oddities(path: Path, content: bytes) -> Iterator[tuple[str, str]]:
         yield ("truncated" if "truncated" in reason.lower() else "unreadable"), reason
 
 
-def _header_oddities(path: Path, image: Image.Image) -> Iterator[tuple[str, str]]:
+def _opened(content: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(content), formats=FORMATS)
+
+
+def _misnaming(path: Path, image: Image.Image) -> Iterator[tuple[str, str]]:
     named = Image.registered_extensions().get(path.suffix.lower())
     if named != ("JPEG" if image.format == "MPO" else image.format):  # a camera's JPEG may hold a preview besides
         yield "misnamed", f"{image.format} named {path.suffix or 'without an extension'}"
+
+
+def _header_oddities(image: Image.Image) -> Iterator[tuple[str, str]]:
     if image.width * image.height > (Image.MAX_IMAGE_PIXELS or float("inf")):
         yield "large", f"{image.width} x {image.height} pixels"
     if image.mode.startswith("I") or "16" in str([tile[3] for tile in getattr(image, "tile", ())]):
@@ -154,7 +167,7 @@ def _duplicates(
     for keys in alike.values():
         if len(keys) < 2:
             continue
-        paths = tuple(samples[key].path for key in keys)
+        paths = tuple(picture_of(samples[key]).name for key in keys)
         among = list(dict.fromkeys(splits[key] for key in keys))
         labels = list(dict.fromkeys(samples[key].label for key in keys))
         if len(labels) > 1:

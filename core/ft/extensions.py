@@ -129,11 +129,21 @@ class Backbone:
 
 @dataclass(frozen=True)
 class Sample:
-    """One labelled image on disk. `split` is "train", "val", "test", or None for "ft may choose"."""
+    """One labelled image: the file at `path`, or what `open` returns. `split` is "train", "val", "test" or None, for
+    "ft may choose".
 
-    path: Path
-    label: str
+    `open` takes no argument and returns encoded bytes, a path, a PIL image, or an array [height, width] or
+    [height, width, 3] of uint8 (also [height, width] of uint16). It is called when the image is needed, several times
+    in a run, in threads and in other processes, which on some systems it has to be pickled for: a function of a module,
+    or a functools.partial of one. `key` then stands for the path in splits, lists and messages: a name that is this
+    image's alone and the same each time.
+    """
+
+    path: Path | None = None
+    label: str = ""
     split: Literal["train", "val", "test"] | None = None
+    open: Callable[[], Any] | None = None
+    key: str = ""
 
 
 class WeightCache(Protocol):

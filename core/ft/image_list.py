@@ -12,6 +12,7 @@ from pathlib import Path
 from ft.data import ImageData, first_lines
 from ft.errors import FtError
 from ft.files import publish_text
+from ft.pictures import Picture
 
 COLUMNS = ("path", "label", "split", "sha256")
 Row = tuple[str, ...]
@@ -66,15 +67,16 @@ def _read(path: Path) -> list[Row]:
 def _rows(data: ImageData) -> list[Row]:
     splits = (("train", data.train), ("val", data.val), ("test", data.test))
     return [
-        (_text(item.path), data.classes[item.label], split, data.digests[item.path])
+        (_text(item.picture), data.classes[item.label], split, data.digests[item.picture.name])
         for split, items in splits
         for item in items
     ]
 
 
-def _text(path: Path) -> str:
-    """The absolute path; bytes that are no UTF-8 are spelt out."""
-    return os.fsencode(os.path.abspath(path)).decode(errors="backslashreplace")
+def _text(picture: Picture) -> str:
+    """The absolute path, or the key where there is no file; bytes that are no UTF-8 are spelt out."""
+    name = picture.name if picture.path is None else os.path.abspath(picture.path)
+    return os.fsencode(name).decode(errors="backslashreplace")
 
 
 def _changes(before: Sequence[Row], now: Sequence[Row]) -> Iterator[str]:

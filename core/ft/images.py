@@ -14,7 +14,7 @@ from dataclasses import replace
 from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
@@ -28,6 +28,7 @@ from ft.config import ImagesConfig
 from ft.devices import Machine
 from ft.errors import FtError
 from ft.extensions import Interpolation, Preprocessing
+from ft.pictures import Content, Picture, content_digest
 
 if TYPE_CHECKING:
     from ft.data import Item
@@ -52,9 +53,11 @@ _MODES: dict[Interpolation, InterpolationMode] = {
 _SMALLEST_CROP = 0.35  # share of the image's area; 0.08, usual for ImageNet, often misses the object in small data sets
 
 
-def open_image(path: Path | BinaryIO) -> Image.Image:
-    """Decode all of an image file and return it upright, as RGB with 8 bits. Raises whatever Pillow does."""
-    with Image.open(path, formats=FORMATS) as image:
+def decode_image(content: Content) -> Image.Image:
+    """Decode all of an image and return it upright, as RGB with 8 bits. Raises whatever Pillow does."""
+    if isinstance(content, Image.Image):
+        return _to_rgb(content)
+    with Image.open(BytesIO(content), formats=FORMATS) as image:
         image.load()
         ImageOps.exif_transpose(image, in_place=True)
         return _to_rgb(image)
@@ -65,20 +68,18 @@ def is_image(path: Path) -> bool:
     return Image.registered_extensions().get(path.suffix.lower()) in FORMATS
 
 
-def read_image(path: Path, digest: str | None = None) -> Tensor:
-    """Return the image at `path` as a uint8 tensor [3, H, W].
+def read_image(picture: Picture, digest: str | None = None) -> Tensor:
+    """Return an image as a uint8 tensor [3, H, W].
 
-    Raises FtError naming the file, also when it has not the sha256 `digest` (any more).
+    Raises FtError naming it, also when its content has not the sha256 `digest` (any more).
     """
     try:
-        content = path.read_bytes()
-        if digest is not None and hashlib.sha256(content).hexdigest() != digest:
-            raise FtError(f"{path} changed since the run began; run the same command again")
-        return _to_tensor(open_image(BytesIO(content)))
-    except FtError:
-        raise
+        content = picture.read()
+        if digest is None or content_digest(content) == digest:
+            return _to_tensor(decode_image(content))
     except Exception as error:
-        raise FtError(f"cannot read the image {path}: {describe_failure(error)}") from error
+        raise FtError(f"cannot read the image {picture.name}: {describe_failure(error)}") from error
+    raise FtError(f"{picture.name} changed since the run began; run the same command again")
 
 
 def describe_failure(error: Exception) -> str:
@@ -144,7 +145,7 @@ class ImageDataset(Dataset[tuple[Tensor, int, int]]):
 
     What is random in the transform is a function of (seed, epoch, index), whichever process computes it; the state
     of torch's default generator is as before afterwards. With `views`, epochs repeat the first so many. Where there
-    are `digests`, an image that has another is refused.
+    are `digests`, by the names of pictures, an image that has another is refused.
     """
 
     def __init__(
@@ -153,7 +154,7 @@ class ImageDataset(Dataset[tuple[Tensor, int, int]]):
         transform: Transform,
         seed: int = 0,
         views: int | None = None,
-        digests: Mapping[Path, str] | None = None,
+        digests: Mapping[str, str] | None = None,
     ) -> None:
         self.items, self.transform, self.seed, self.views = tuple(items), transform, seed, views
         self.digests = digests or {}
@@ -164,7 +165,7 @@ class ImageDataset(Dataset[tuple[Tensor, int, int]]):
     def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, int, int]:
         epoch, index = key
         item = self.items[index]
-        image = read_image(item.path, self.digests.get(item.path))
+        image = read_image(item.picture, self.digests.get(item.picture.name))
         with _seeded(self.seed, epoch % self.views if self.views else epoch, index):
             return self.transform(image), item.label, index
 

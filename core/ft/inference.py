@@ -26,6 +26,7 @@ from ft.loaders import explained_deaths
 from ft.memory import explained_shortage
 from ft.metrics import Evaluation
 from ft.model import build_model
+from ft.pictures import Picture, picture_of
 from ft.plugins import Plugins
 from ft.provenance import MODEL_FORMAT
 from ft.runs import Run
@@ -90,7 +91,7 @@ def load_trained(run: Run, plugins: Plugins, machine: dict[str, Any], batch_size
 
 def predict(trained: Trained, paths: Sequence[Path], top: int, display: Display) -> list[Prediction]:
     """Classify images; the `top` likeliest classes of each, in the order of `paths`. Raises FtError for a bad image."""
-    items = [Item(path, 0) for path in paths]
+    items = [Item(Picture.at(path), 0) for path in paths]
     predictions: list[Prediction] = []
     with _batches(trained, items, display) as batches:
         for logits, _ in batches:
@@ -125,7 +126,7 @@ def _splits(samples: Mapping[str, Sample], trained: Trained) -> dict[str, str]:
     splits: dict[str, str] = {**choose_splits(samples, trained.config.split)}
     known = known_splits(trained.image_list)
     for key, sample in samples.items():
-        before = known.get(digest_of(sample.path), set()) if sample.split is None else set[str]()
+        before = known.get(digest_of(picture_of(sample)), set()) if sample.split is None else set[str]()
         if before and splits[key] not in before:
             splits[key] = min(before)
     return splits

@@ -83,7 +83,7 @@ def _training_views(job: Job) -> tuple[Transform, int, Mapping[str, Any]]:
 
 def about_images(part: Part, job: Job) -> dict[str, Any]:
     """Everything that decides the bytes of a part's images."""
-    digests = "".join(job.data.digests[item.path] for item in part.items)
+    digests = "".join(job.data.digests[item.picture.name] for item in part.items)
     return {
         "format": STORE_FORMAT,
         "versions": [torch.__version__, torchvision.__version__, PIL.__version__],

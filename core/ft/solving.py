@@ -113,7 +113,7 @@ def _regression(head: nn.Linear, feed: Feed, job: Job) -> Regression:
     if broken:
         raise FtError(
             f"the features of {len(broken)} of {len(inputs)} training images are not finite, those of "
-            f"{data.train[broken[0] % len(data.train)].path} first; no head can be fitted to them. Try "
+            f"{data.train[broken[0] % len(data.train)].picture.name} first; no head can be fitted to them. Try "
             "--precision fp32, or other --weights"
         )
     criterion = make_criterion(job.config.training, data, job.machine)

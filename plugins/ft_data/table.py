@@ -83,7 +83,7 @@ def _column(table: Path, header: Sequence[str], wanted: str, setting: str) -> in
 
 
 def _check_existence(table: Path, folder: Path, samples: Sequence[Sample]) -> None:
-    missing = [f"  {sample.path}" for sample in samples if not sample.path.is_file()]
+    missing = [f"  {sample.path}" for sample in samples if sample.path is not None and not sample.path.is_file()]
     if missing:
         more = [f"  ... and {len(missing) - 20} more"] if len(missing) > 20 else []
         listed = "\n".join([*missing[:20], *more])

@@ -15,6 +15,7 @@ from ft.checking import check_images
 from ft.config import Config, SplitConfig
 from ft.data import ImageData, Item, data_reference, load_data
 from ft.extensions import KINDS
+from ft.pictures import Picture
 from ft.plugins import Component, Plugin, Plugins
 from ft.splits import choose_splits
 
@@ -54,7 +55,7 @@ def keyed(samples: list[Sample]) -> dict[str, Sample]:
 def test_classes_are_numbered_by_name_and_sorted_as_people_count() -> None:
     data = load(samples_of({"class10": 5, "class9": 5, "Apple": 5, "banana": 5}))
     assert data.classes == ("Apple", "banana", "class9", "class10")
-    assert all(item.path.parent.name == data.classes[item.label] for item in data.items)
+    assert all(item.picture.path.parent.name == data.classes[item.label] for item in data.items)
 
 
 def test_a_class_without_validation_images_shifts_no_label_and_is_told() -> None:
@@ -77,7 +78,9 @@ def test_labels_spelt_in_different_unicode_forms_are_one_class() -> None:
 
 def test_another_spelling_of_the_same_letters_gives_the_same_split() -> None:
     one, other = (load(samples_of({name: 9, "bar": 9}, root="/x")).val for name in ("caf\u00e9", "cafe\u0301"))
-    assert [(item.path.name, item.label) for item in one] == [(item.path.name, item.label) for item in other]
+    assert [(item.picture.path.name, item.label) for item in one] == [
+        (item.picture.path.name, item.label) for item in other
+    ]
 
 
 @pytest.mark.parametrize(
@@ -159,7 +162,7 @@ def test_another_place_and_another_order_give_the_same_split() -> None:
     random.Random(0).shuffle(there)
 
     def names(data: ImageData) -> list[list[str]]:
-        return [["/".join(i.path.parts[-2:]) for i in part] for part in (data.train, data.val, data.test)]
+        return [["/".join(i.picture.path.parts[-2:]) for i in part] for part in (data.train, data.val, data.test)]
 
     assert names(load(here)) == names(load(there))
     assert names(load(here)) != names(load(here, split={"seed": 1}))
@@ -244,7 +247,7 @@ def image_data(folder: Path, train: int = 4, val: int = 2) -> ImageData:
         for number in range(count):
             path = folder / f"{split}{number}.png"
             Image.effect_noise((32, 32), 80).save(path)
-            made.append(Item(path, number % 2))
+            made.append(Item(Picture.at(path), number % 2))
         return tuple(made)
 
     return ImageData(("a", "b"), items("train", train), items("val", val), (), "given")
@@ -252,10 +255,10 @@ def image_data(folder: Path, train: int = 4, val: int = 2) -> ImageData:
 
 def test_every_unreadable_image_is_listed_with_its_reason_before_anything_trains(tmp_path: Path) -> None:
     data = image_data(tmp_path, train=30)
-    whole = data.train[0].path.read_bytes()
-    data.train[0].path.write_bytes(whole[: len(whole) // 2])
-    data.train[1].path.write_bytes(b"")
-    data.val[0].path.unlink()
+    whole = data.train[0].picture.path.read_bytes()
+    data.train[0].picture.path.write_bytes(whole[: len(whole) // 2])
+    data.train[1].picture.path.write_bytes(b"")
+    data.val[0].picture.path.unlink()
     with pytest.raises(FtError) as error:
         check_images(data, "fail")
     text = str(error.value)
@@ -271,13 +274,13 @@ def test_a_cache_folder_that_cannot_be_written_to_ends_no_run(tmp_path: Path, mo
     (tmp_path / "cache").touch()
     monkeypatch.setenv("FT_CACHE", str(tmp_path / "cache"))
     data = image_data(tmp_path)
-    assert check_images(data, "fail").digests.keys() == {item.path for item in data.items}
+    assert check_images(data, "fail").digests.keys() == {item.picture.name for item in data.items}
 
 
 def test_a_long_list_of_unreadable_images_is_cut(tmp_path: Path) -> None:
     data = image_data(tmp_path, train=25)
     for item in data.train:
-        item.path.write_text("text")
+        item.picture.path.write_text("text")
     with pytest.raises(FtError, match=r"(?s)train0.*and 5 more"):
         check_images(data, "fail")
 
@@ -285,7 +288,7 @@ def test_a_long_list_of_unreadable_images_is_cut(tmp_path: Path) -> None:
 def test_unreadable_images_are_left_out_when_asked_and_told(tmp_path: Path) -> None:
     data = image_data(tmp_path)
     for item in (data.train[3], data.val[1]):
-        item.path.write_text("text")
+        item.picture.path.write_text("text")
     kept = check_images(data, "skip")
     assert (kept.train, kept.val) == (data.train[:3], data.val[:1])
     assert kept.warnings[0].startswith("2 of 6 images cannot be read and are left out:")
@@ -295,7 +298,7 @@ def test_unreadable_images_are_left_out_when_asked_and_told(tmp_path: Path) -> N
 @pytest.mark.parametrize(("part", "message"), [("train", "no training image of a"), ("val", "none to validate with")])
 def test_leaving_out_may_not_empty_a_class_or_the_validation(tmp_path: Path, part: str, message: str) -> None:
     data = image_data(tmp_path, train=2, val=1)
-    getattr(data, part)[0].path.write_text("text")
+    getattr(data, part)[0].picture.path.write_text("text")
     with pytest.raises(FtError, match=message):
         check_images(data, "skip")
 
@@ -305,6 +308,6 @@ def test_whoever_asks_is_told_how_far_the_check_is(tmp_path: Path) -> None:
     data = image_data(tmp_path, train=40)
     checked = check_images(data, "fail", seen.append)
     assert checked.items == data.items
-    assert set(checked.digests) == {item.path for item in data.items}
+    assert set(checked.digests) == {item.picture.name for item in data.items}
     assert seen == sorted(seen)
     assert seen[-1] == len(data.items)

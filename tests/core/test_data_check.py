@@ -78,7 +78,7 @@ def test_each_oddity_is_found(kind: str, photos: Path, plugins: Plugins) -> None
     findings = [f for f in check_data(str(photos), plugins, Display()).findings if f.kind != "in two splits"]
     assert [finding.kind for finding in findings] == [kind]
     assert findings[0].stops == (kind in ("unreadable", "truncated", "too large"))
-    assert any(path.stem == "odd" for path in findings[0].paths)
+    assert any(Path(path).stem == "odd" for path in findings[0].paths)
 
 
 def test_a_jpeg_of_a_camera_that_holds_a_preview_is_not_misnamed(photos: Path, plugins: Plugins) -> None:

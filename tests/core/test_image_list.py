@@ -11,17 +11,18 @@ from ft.config import load_config
 from ft.data import ImageData, Item, load_data
 from ft.errors import FtError
 from ft.image_list import check_same_images, write_image_list
+from ft.pictures import Picture
 from ft.plugins import Plugins
 
 
 def some(folder: Path, *names: str) -> tuple[Item, ...]:
-    return tuple(Item(folder / name, label) for label, name in enumerate(names))
+    return tuple(Item(Picture.at(folder / name), label) for label, name in enumerate(names))
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> ImageData:
     train, val = some(tmp_path, "a1.png", "b1.png"), some(tmp_path, "a2.png", "b2.png")
-    digests = {item.path: f"digest of {item.path.name}" for item in (*train, *val)}
+    digests = {item.picture.name: f"digest of {item.picture.path.name}" for item in (*train, *val)}
     return ImageData(("a", "b, or 'c'"), train, val, (), "x", digests=digests)
 
 
@@ -29,7 +30,7 @@ def test_the_same_images_are_the_same_wherever_they_lie(data: ImageData, tmp_pat
     write_image_list(tmp_path / "images.csv", data)
     check_same_images(tmp_path / "images.csv", data)
     train, val = (some(tmp_path / "elsewhere", f"a{i}.png", f"b{i}.png") for i in (1, 2))
-    digests = {item.path: f"digest of {item.path.name}" for item in (*train, *val)}
+    digests = {item.picture.name: f"digest of {item.picture.path.name}" for item in (*train, *val)}
     check_same_images(tmp_path / "images.csv", replace(data, train=train, val=val, digests=digests))
 
 
@@ -47,13 +48,13 @@ def test_what_changed_is_named(change: str, said: str, data: ImageData, tmp_path
     write_image_list(tmp_path / "images.csv", data)
     a1, b1 = data.train
     a2, b2 = data.val
-    new = Item(tmp_path / "new.png", 0)
+    new = Item(Picture.at(tmp_path / "new.png"), 0)
     other = {
-        "content": replace(data, digests={**data.digests, b1.path: "another"}),
+        "content": replace(data, digests={**data.digests, b1.picture.name: "another"}),
         "class": replace(data, train=(a1, replace(b1, label=0))),
         "split": replace(data, train=(a2, b1), val=(a1, b2)),
         "gone": replace(data, train=(a1,)),
-        "new": replace(data, train=(*data.train, new), digests={**data.digests, new.path: "x"}),
+        "new": replace(data, train=(*data.train, new), digests={**data.digests, new.picture.name: "x"}),
     }[change]
     with pytest.raises(FtError) as raised:
         check_same_images(tmp_path / "images.csv", other)
@@ -66,8 +67,9 @@ def test_a_list_that_is_gone_is_said_to_be(data: ImageData, tmp_path: Path) -> N
 
 
 def test_a_name_that_is_no_text_is_spelt_out(data: ImageData, tmp_path: Path) -> None:
-    odd = Item(tmp_path / os.fsdecode(b"\xff.png"), 0)
-    write_image_list(tmp_path / "images.csv", replace(data, train=(odd,), digests={**data.digests, odd.path: "x"}))
+    odd = Item(Picture.at(tmp_path / os.fsdecode(b"\xff.png")), 0)
+    data = replace(data, train=(odd,), digests={**data.digests, odd.picture.name: "x"})
+    write_image_list(tmp_path / "images.csv", data)
     with (tmp_path / "images.csv").open(encoding="utf-8", newline="") as file:
         assert next(iter(csv.DictReader(file)))["path"] == f"{tmp_path}/\\xff.png"
 
@@ -76,7 +78,7 @@ def test_the_list_is_data_for_another_run_with_the_same_splits(
     data: ImageData, tmp_path: Path, plugins: Plugins
 ) -> None:
     for item in data.items:
-        item.path.touch()
+        item.picture.path.touch()
     write_image_list(tmp_path / "run.csv", data)
     again = load_data(load_config(flags={"backbone": "x", "data": str(tmp_path / "run.csv")}), plugins)
     assert (again.classes, again.train, again.val, again.test) == (data.classes, data.train, data.val, data.test)

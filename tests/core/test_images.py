@@ -21,14 +21,15 @@ from ft.devices import Machine
 from ft.images import (
     Augment,
     ImageDataset,
+    decode_image,
     effective_preprocessing,
     eval_transform,
     network_input,
     normalise,
-    open_image,
     read_image,
     train_transform,
 )
+from ft.pictures import Picture
 
 PRESETS: list[Augment] = ["none", "flip", "standard", "strong"]
 SMALL = Preprocessing(crop_size=32, resize_size=36)
@@ -41,12 +42,16 @@ def picture(width: int, height: int) -> Image.Image:
     return Image.fromarray(((np.stack(channels, -1) + 1) * 127.5).astype(np.uint8))
 
 
+def read(path: Path) -> torch.Tensor:
+    return read_image(Picture.at(path))
+
+
 # Reading
 
 
 def test_an_rgb_image_is_read_as_it_is(tmp_path: Path) -> None:
     picture(20, 10).save(tmp_path / "a.png")
-    image = read_image(tmp_path / "a.png")
+    image = read(tmp_path / "a.png")
     assert (image.dtype, tuple(image.shape)) == (torch.uint8, (3, 10, 20))
     assert np.array_equal(image.permute(1, 2, 0).numpy(), np.asarray(picture(20, 10)))
 
@@ -56,28 +61,28 @@ def test_a_photograph_taken_sideways_is_read_upright(tmp_path: Path) -> None:
     exif[0x0112] = 6  # the camera was turned; rotate by 90 degrees to look at it
     picture(20, 10).save(tmp_path / "a.png", exif=exif)
     upright = np.asarray(picture(20, 10).rotate(-90, expand=True))
-    assert np.array_equal(np.asarray(open_image(tmp_path / "a.png")), upright)
+    assert np.array_equal(np.asarray(decode_image((tmp_path / "a.png").read_bytes())), upright)
 
 
 @pytest.mark.parametrize(("value", "level"), [(0, 0), (65535, 255), (32768, 128), (257, 1)])
 def test_sixteen_bits_are_scaled_to_eight(tmp_path: Path, value: int, level: int) -> None:
     for name in ("a.png", "a.tif"):
         Image.fromarray(np.full((4, 4), value, np.uint16)).save(tmp_path / name)
-        assert {*read_image(tmp_path / name).flatten().tolist()} == {level}
+        assert {*read(tmp_path / name).flatten().tolist()} == {level}
 
 
 def test_what_is_transparent_is_seen_on_white(tmp_path: Path) -> None:
     pixels = np.zeros((1, 3, 4), np.uint8)
     pixels[0, :, 3] = (0, 128, 255)
     Image.fromarray(pixels).save(tmp_path / "rgba.png")
-    assert read_image(tmp_path / "rgba.png")[:, 0].tolist() == [[255, 127, 0]] * 3
+    assert read(tmp_path / "rgba.png")[:, 0].tolist() == [[255, 127, 0]] * 3
     palette = Image.new("P", (2, 1))
     palette.putpalette([0, 0, 0, 255, 0, 0])
     palette.putpixel((1, 0), 1)
     palette.save(tmp_path / "palette.png", transparency=0)
-    assert read_image(tmp_path / "palette.png")[:, 0].tolist() == [[255, 255], [255, 0], [255, 0]]
+    assert read(tmp_path / "palette.png")[:, 0].tolist() == [[255, 255], [255, 0], [255, 0]]
     Image.new("L", (1, 1), 7).save(tmp_path / "grey.png", transparency=7)
-    assert read_image(tmp_path / "grey.png").flatten().tolist() == [255, 255, 255]
+    assert read(tmp_path / "grey.png").flatten().tolist() == [255, 255, 255]
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "CMYK", "YCbCr"])
@@ -85,7 +90,7 @@ def test_every_common_kind_of_pixel_becomes_rgb(tmp_path: Path, mode: str) -> No
     image = Image.new("RGB", (8, 8), (255, 255, 255)).convert(mode)
     path = tmp_path / ("a.jpg" if mode in ("CMYK", "YCbCr") else "a.png")
     image.save(path)
-    assert {*read_image(path).flatten().tolist()} == {255}
+    assert {*read(path).flatten().tolist()} == {255}
 
 
 @pytest.mark.parametrize(
@@ -96,7 +101,7 @@ def test_pixels_without_an_agreed_range_are_refused_not_guessed(
 ) -> None:
     Image.fromarray(np.full((4, 4), pixels)).save(tmp_path / "a.tif")
     with pytest.raises(FtError, match=rf"cannot read the image .*a\.tif: its pixels are {reason}"):
-        read_image(tmp_path / "a.tif")
+        read(tmp_path / "a.tif")
 
 
 def test_a_decompression_bomb_is_refused(tmp_path: Path) -> None:
@@ -106,13 +111,13 @@ def test_a_decompression_bomb_is_refused(tmp_path: Path) -> None:
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0))
     (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", b"") + chunk(b"IEND", b""))
     with pytest.raises(FtError, match="decompression bomb"):
-        read_image(tmp_path / "a.png")
+        read(tmp_path / "a.png")
 
 
 def test_a_file_that_would_start_another_program_is_no_image(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n")
     with pytest.raises(FtError, match="not an image, or not one of JPEG"):
-        read_image(tmp_path / "a.png")
+        read(tmp_path / "a.png")
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png"])
@@ -124,7 +129,7 @@ def test_a_file_that_lost_its_end_is_unreadable_wherever_it_was_cut(tmp_path: Pa
         cut = tmp_path / f"cut.{suffix}"
         cut.write_bytes(content[: int(len(content) * share)])
         with pytest.raises(FtError, match="cannot read the image"):
-            read_image(cut)
+            read(cut)
 
 
 # Preprocessing
@@ -141,7 +146,7 @@ def test_evaluation_gives_the_pixels_of_the_published_preset(
     preprocessing = Preprocessing(crop_size=64, resize_size=73, interpolation=mode)  # type: ignore[arg-type]
     published = ImageClassification(crop_size=64, resize_size=73, interpolation=InterpolationMode(mode))
     picture(*size).save(tmp_path / "a.png")
-    ours = normalise(eval_transform(preprocessing)(read_image(tmp_path / "a.png")), preprocessing)
+    ours = normalise(eval_transform(preprocessing)(read(tmp_path / "a.png")), preprocessing)
     theirs = published(Image.open(tmp_path / "a.png"))
     level = 1 / 255 / min(preprocessing.std)
     assert (ours.dtype, ours.shape) == (theirs.dtype, theirs.shape)
@@ -225,7 +230,7 @@ def test_a_squashed_image_is_seen_to_its_edges_in_training_too() -> None:
 def items(tmp_path: Path) -> list[Item]:
     for number in range(6):
         picture(40 + number, 50).save(tmp_path / f"{number}.png")
-    return [Item(tmp_path / f"{number}.png", number % 2) for number in range(6)]
+    return [Item(Picture.at(tmp_path / f"{number}.png"), number % 2) for number in range(6)]
 
 
 @pytest.mark.parametrize("preset", ["flip", "standard", "strong"])

@@ -22,6 +22,7 @@ from ft import FtError, Preprocessing
 from ft.data import Item
 from ft.images import ImageDataset, train_transform
 from ft.loaders import Batch, Loader, auto_workers, epoch_batches, make_loader
+from ft.pictures import Picture
 from ft.signals import StopAsked
 
 many = st.integers(1, 200)
@@ -77,7 +78,7 @@ def test_a_batch_too_small_for_the_processes_is_an_error() -> None:
 def items(tmp_path: Path) -> list[Item]:
     for number in range(11):
         Image.effect_noise((30, 24), 90).save(tmp_path / f"{number}.png")
-    return [Item(tmp_path / f"{number}.png", number % 3) for number in range(11)]
+    return [Item(Picture.at(tmp_path / f"{number}.png"), number % 3) for number in range(11)]
 
 
 @contextmanager
@@ -125,7 +126,7 @@ def test_an_epoch_goes_on_from_its_middle_without_reading_what_was_before(items:
     with loading(items, workers) as loader:
         whole = list(loader.epoch(1))
         for index in whole[0][2].tolist():
-            items[index].path.unlink()
+            items[index].picture.path.unlink()
         assert same(list(loader.epoch(1, skip=1)), whole[1:])
         assert list(loader.epoch(1, skip=3)) == []
 
@@ -139,10 +140,10 @@ def test_an_epoch_that_was_left_early_does_not_show_in_the_next(items: list[Item
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_an_image_that_became_unreadable_is_named_and_nothing_else(items: list[Item], workers: int) -> None:
-    items[6].path.write_text("text")
+    items[6].picture.path.write_text("text")
     with loading(items, workers, shuffle=False) as loader, pytest.raises(FtError) as error:
         list(loader.epoch(0))
-    assert str(error.value).startswith(f"cannot read the image {items[6].path}: not an image")
+    assert str(error.value).startswith(f"cannot read the image {items[6].picture.name}: not an image")
     assert "\n" not in str(error.value)
 
 
@@ -214,14 +215,15 @@ def test_workers_are_as_many_as_there_is_work_and_room_for(
 
 
 def test_a_program_ends_although_a_traceback_still_holds_a_loader(items: list[Item]) -> None:
-    items[0].path.write_text("text")
+    items[0].picture.path.write_text("text")
     script = f"""
 from pathlib import Path
 from ft import Preprocessing
 from ft.data import Item
 from ft.images import ImageDataset, eval_transform
 from ft.loaders import make_loader
-items = [Item(Path({str(items[0].path.parent)!r}) / f"{{number}}.png", 0) for number in range(11)]
+from ft.pictures import Picture
+items = [Item(Picture.at(Path({str(items[0].picture.path.parent)!r}) / f"{{number}}.png"), 0) for number in range(11)]
 for batch in make_loader(ImageDataset(items, eval_transform(Preprocessing(16, 18))), 4, 2, "cpu", False).epoch(0):
     pass
 """

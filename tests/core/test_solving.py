@@ -156,7 +156,7 @@ def test_features_that_are_not_finite_are_named(
 
     monkeypatch.setattr(FeatureFeed, "everything", broken)
     config = tiny_config(**KEYS)
-    path = prepare(config, plugins, Display()).data.train[3].path
+    path = prepare(config, plugins, Display()).data.train[3].picture.path
     message = f"the features of 2 of 20 training images are not finite, those of {path} first"
     with pytest.raises(FtError, match=re.escape(message)):
         finetune(config, plugins, Display())

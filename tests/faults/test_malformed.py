@@ -18,6 +18,7 @@ from ft.config import load_config
 from ft.data import ImageData, Item
 from ft.errors import FtError
 from ft.images import read_image
+from ft.pictures import Picture
 from ft.plugins import Plugins
 from ft.references import parse_reference
 
@@ -66,7 +67,7 @@ def test_damaged_images(tmp_path: Path) -> None:
     for number in range(NUMBER):
         path = tmp_path / f"{number}.img"
         path.write_bytes(mutated(originals[number % len(originals)], rng))
-        said = refusal(lambda path=path: read_image(path))
+        said = refusal(lambda path=path: read_image(Picture.at(path)))
         if said is not None:
             about = f"cannot read the image {path}: "
             assert said.startswith(about)
@@ -74,7 +75,7 @@ def test_damaged_images(tmp_path: Path) -> None:
             refused.append(path)
     print(f"\n{NUMBER} damaged images: {len(refused)} refused by name, {NUMBER - len(refused)} decoded, no traceback")
     assert refused
-    items = tuple(Item(path, 0) for path in refused[:20])
+    items = tuple(Item(Picture.at(path), 0) for path in refused[:20])
     with pytest.raises(FtError, match=r"cannot be read:\n(.*\n)+Mend them, or leave them out with --bad-images skip"):
         check_images(ImageData(("a", "b"), items, (), (), "folder:x"), "fail")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,16 +14,25 @@ ODD_ARGUMENTS = (None, "", "./no/such/place", "no-such-thing")
 
 
 def samples_are_labelled_images(trial: Trial) -> None:
-    """Paths exist, each once; labels are class names, two at least; splits are train, val, test or None."""
+    """Files exist, each once; labels are class names, two at least; splits are train, val, test or None.
+
+    What is no file has a key of its own, and an `open` that another process can be given.
+    """
+    from ft.pictures import objection_to, picture_of
+
     for settings, argument, samples in _loaded(trial):
         where = f"{trial.label} with {argument!r}, {settings!r}"
         expect(samples, f"{where} has no images; raise FtError instead")
         strange = [sample for sample in samples if not isinstance(sample, Sample)]
         expect(not strange, f"{where} yields {strange[:1]!r}; it yields ft.Sample")
-        absent = [str(sample.path) for sample in samples if not sample.path.is_file()]
+        objections = [objection for sample in samples if (objection := objection_to(sample))]
+        expect(not objections, f"{where} yields a sample with {''.join(objections[:1])}")
+        pictures = [picture_of(sample) for sample in samples]
+        absent = [picture.name for picture in pictures if picture.path is not None and not picture.path.is_file()]
         expect(not absent, f"{where}: there is no file {''.join(absent[:1])}")
-        paths = [sample.path for sample in samples]
-        expect(len(set(paths)) == len(paths), f"{where} yields an image twice")
+        expect(len({picture.name for picture in pictures}) == len(pictures), f"{where} yields an image twice")
+        if bound := next((problem for picture in pictures if (problem := _cannot_travel(picture.open))), ""):
+            raise NotSo(f"{where}: open cannot be handed to another process ({bound}); use functools.partial")
         labels = {sample.label for sample in samples}
         expect(all(isinstance(label, str) and label for label in labels), f"{where} has labels {labels!r:.200}")
         expect(len(labels) > 1, f"{where} has the one class {labels}; try it with data of two")
@@ -31,22 +41,26 @@ def samples_are_labelled_images(trial: Trial) -> None:
 
 
 def images_open(trial: Trial) -> None:
-    """The first image of each class can be read."""
-    from PIL import Image
+    """The first image of each class can be read, and is the same image each time."""
+    from ft.images import decode_image
+    from ft.pictures import content_digest, picture_of
 
     for _, _, samples in _loaded(trial):
         for sample in {sample.label: sample for sample in reversed(samples)}.values():
+            picture = picture_of(sample)
             try:
-                with Image.open(sample.path) as image:
-                    image.convert("RGB")
-            except OSError as error:
-                raise NotSo(f"{sample.path} cannot be read: {error}") from None
+                content = picture.read()
+                decode_image(content)
+            except Exception as error:
+                raise NotSo(f"{picture.name} cannot be read: {error}") from None
+            expect(content_digest(content) == picture.digest(), f"{picture.name} is another image each time")
 
 
 def the_order_is_always_the_same(trial: Trial) -> None:
     """A run can only be repeated when the same data come in the same order."""
     for (_, argument, once), (_, _, again) in zip(_loaded(trial), _loaded(trial), strict=True):
-        expect(once == again, f"{trial.label} with {argument!r} yields another order each time; sort it")
+        same = [_as_text(sample) for sample in once] == [_as_text(sample) for sample in again]
+        expect(same, f"{trial.label} with {argument!r} yields another order each time; sort it")
 
 
 def a_mistake_is_told_to_the_user(trial: Trial) -> None:
@@ -61,6 +75,18 @@ def a_mistake_is_told_to_the_user(trial: Trial) -> None:
                 raise NotSo(
                     f"{trial.label} raises {type(error).__name__} ({error}) for {argument!r}; raise ft.FtError"
                 ) from error
+
+
+def _cannot_travel(open_: object) -> str:
+    try:
+        pickle.dumps(open_)
+    except Exception as error:  # whatever pickle and the objects it meets raise
+        return str(error)
+    return ""
+
+
+def _as_text(sample: Sample) -> tuple[str, ...]:
+    return str(sample.path), sample.key, sample.label, str(sample.split)
 
 
 def _loaded(trial: Trial) -> Iterator[tuple[Any, str | None, list[Sample]]]:

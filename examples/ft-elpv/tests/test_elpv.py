@@ -72,4 +72,4 @@ def test_ft_finds_the_plugin_and_splits_the_real_photographs() -> None:
     assert data.classes == ("defective", "functional")
     assert (len(data.items), len(data.val)) == (2624, 656)
     assert Counter(item.label for item in data.val) == {0: 205, 1: 451}
-    assert all(item.path.is_file() for item in data.items)
+    assert all(item.picture.path.is_file() for item in data.items)
