@@ -65,6 +65,29 @@ class WithAux(Small):
         return (logits, self.aux(early.mean((2, 3)))) if self.training else logits
 
 
+class Whitened(Small):
+    """As Small, with statistics in layers without parameters: before, between and after all else, and in a list."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        del self.scale
+        own = dict(self._modules)
+        self._modules.clear()
+        self.whiten = nn.BatchNorm2d(3, affine=False)
+        self._modules.update(own)
+        self.extra = nn.ModuleList([nn.InstanceNorm2d(8, track_running_stats=True)])
+        self.last = nn.BatchNorm1d(8, affine=False)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        features = self.extra[0](self.layer2(self.layer1(self.stem(self.whiten(images)))))
+        return self.fc(self.last(features.mean((2, 3))))
+
+
+def whitened() -> Backbone:
+    stages = (Stage("stem", ("stem",)), Stage("layer1", ("layer1",)), Stage("layer2", ("layer2",)))
+    return replace(small(), module=Whitened(), stages=stages, name="whitened")
+
+
 def with_aux() -> Backbone:
     return Backbone(
         WithAux(),

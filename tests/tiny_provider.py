@@ -21,6 +21,7 @@ from backbones import (
     remembering,
     scaled,
     small,
+    whitened,
     with_aux,
     with_pooling,
 )
@@ -28,6 +29,7 @@ from ft import Backbone, BackboneProvider
 
 BUILDERS = {
     "small": small,
+    "whitened": whitened,
     "with-aux": with_aux,
     "with-pooling": with_pooling,
     "centred": centred,

@@ -127,24 +127,49 @@ def trainable_names(module: nn.Module, frozen: Collection[str]) -> tuple[str, ..
 
 
 def frozen_modules(module: nn.Module, frozen: Collection[str], head_paths: Sequence[str]) -> tuple[str, ...]:
-    """Paths of the topmost modules that have parameters, all of them frozen, and contain no head.
+    """Paths of the topmost modules that have parameters, all of them frozen, and contain no head; then those of modules
+    that have no parameters but keep statistics, and lie in none of these, but next to one.
 
     They stay in eval mode with all that is inside them, so a Dropout or a BatchNorm without parameters follows the
-    nearest frozen module around it. One that lies between frozen modules but in none, as a Dropout in a partly frozen
-    classifier does, is not frozen.
+    nearest frozen module around it. A BatchNorm without parameters that lies in none follows the parameters registered
+    before it, or after it where there are none before. A Dropout in no frozen module, as in a partly frozen classifier,
+    is not frozen.
     """
     still = {id(parameter) for name, parameter in module.named_parameters(remove_duplicate=False) if name in frozen}
 
     def topmost(path: str, part: nn.Module) -> Iterator[str]:
         parameters = list(part.parameters())
-        holds_head = any(not path or head == path or head.startswith(path + ".") for head in head_paths)
+        holds_head = any(_inside(head, (path,)) for head in head_paths)
         if parameters and not holds_head and all(id(parameter) in still for parameter in parameters):
             yield path
             return
         for name, child in part.named_children():
             yield from topmost(f"{path}.{name}".lstrip("."), child)
 
-    return tuple(topmost("", module))
+    paths = tuple(topmost("", module))
+    return (*paths, *_statistics_beside(module, still, paths, head_paths))
+
+
+def _statistics_beside(
+    module: nn.Module, still: Collection[int], paths: Sequence[str], head_paths: Sequence[str]
+) -> list[str]:
+    """Paths of the topmost modules outside `paths` and heads that have buffers, no parameters, and frozen parameters
+    (by their ids, `still`) before them, or after them where there are none before."""
+    found, first = list[str](), list[str]()
+    frozen_before: bool | None = None
+    for path, part in module.named_modules():
+        if _inside(path, head_paths):
+            continue
+        if own := list(part.parameters(recurse=False)):
+            if frozen_before is None and all(id(parameter) in still for parameter in own):
+                found += first
+            frozen_before = all(id(parameter) in still for parameter in own)
+        elif _has_buffers_only(part) and not _inside(path, (*paths, *found, *first)):
+            if frozen_before is None:
+                first.append(path)
+            elif frozen_before:
+                found.append(path)
+    return found
 
 
 def apply_frozen(module: nn.Module, frozen: Collection[str], frozen_modules: Sequence[str]) -> None:
@@ -217,6 +242,14 @@ def _check_shared(parameters: Iterable[tuple[str, nn.Parameter]], frozen: Collec
                     f"'{name}' would be frozen and '{other}' trained, but they share one tensor; "
                     f"freeze both, or take '{name}' back with --train regex:{name}"
                 )
+
+
+def _has_buffers_only(part: nn.Module) -> bool:
+    return next(part.buffers(), None) is not None and next(part.parameters(), None) is None
+
+
+def _inside(path: str, outer: Sequence[str]) -> bool:
+    return any(not each or path == each or path.startswith(each + ".") for each in outer)
 
 
 def _has_statistics(module: nn.Module, parameter: str) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 
 from ft.advice import advice
 from ft.backbone import BuiltBackbone
@@ -241,8 +242,7 @@ def _stage_rows(
     numel: Mapping[str, int],
 ) -> Iterator[StagePlan]:
     lr = {name: group.lr for group in groups for name in group.parameters}
-    moving = _moving_batchnorms(model.module)
-    all_norms = _batchnorms(model.module)
+    all_norms = [path for path, part in model.module.named_modules() if _is_batchnorm(part)]
 
     def row(name: str, listed: Sequence[str], paths: Sequence[str]) -> StagePlan:
         names = [n for n in listed if n in numel]  # a shared parameter counts once, under its first name
@@ -251,8 +251,8 @@ def _stage_rows(
             name=name,
             numel=sum(numel[n] for n in names),
             frozen_numel=sum(numel[n] for n in names if n in frozen.names),
-            batchnorm_fixed=sum(path not in moving for path in norms),
-            batchnorm_moving=sum(path in moving for path in norms),
+            batchnorm_fixed=sum(not model.module.get_submodule(path).training for path in norms),
+            batchnorm_moving=sum(model.module.get_submodule(path).training for path in norms),
             rules=tuple(dict.fromkeys(frozen.rules[n] for n in names if n in frozen.rules)),
             lrs=tuple(dict.fromkeys(lr[n] for n in names if n in lr)),
         )
@@ -260,15 +260,20 @@ def _stage_rows(
     stages: Sequence[Stage] = backbone.stages
     for stage in stages:
         yield row(stage.name, backbone.parameters_under(*stage.paths), stage.paths)
+    listed = (*(path for stage in stages for path in stage.paths), *backbone.head_paths)
+    for path in all_norms:  # those without parameters need not be in a stage
+        if not _inside(path, listed):
+            yield row(path, (), (path,))
     yield row("head", [name for name in numel if backbone.in_head(name)], backbone.head_paths)
 
 
-def _batchnorms(module: nn.Module) -> list[str]:
-    return [path for path, m in module.named_modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-
-
 def _moving_batchnorms(module: nn.Module) -> list[str]:
-    return [path for path in _batchnorms(module) if module.get_submodule(path).training]
+    return [path for path, part in module.named_modules() if isinstance(part, _BatchNorm) and part.training]
+
+
+def _is_batchnorm(part: nn.Module) -> bool:
+    """Whether a layer is BatchNorm, or another normalisation that keeps running statistics."""
+    return isinstance(part, _BatchNorm) or (isinstance(part, _NormBase) and part.running_mean is not None)
 
 
 def _inside(path: str, paths: Sequence[str]) -> bool:

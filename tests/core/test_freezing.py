@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from backbones import SMALL_NAMES, mixed_classifier, small, with_aux
+from backbones import SMALL_NAMES, mixed_classifier, small, whitened, with_aux
 from ft import Backbone, FreezeStrategy, FtError, Stage
 from ft.config import ComponentConfig
 from ft.extensions import KINDS
@@ -295,6 +295,36 @@ def test_modules_without_parameters_follow_the_frozen_module_around_them() -> No
     assert not module.get_submodule("layer1.3").training  # Dropout
     assert not module.get_submodule("layer2.1").training  # BatchNorm without parameters
     assert module.get_submodule("stem.1").training
+
+
+def moving_statistics(module: nn.Module) -> set[str]:
+    """Layers whose buffers a training step changes."""
+    before = {name: buffer.clone() for name, buffer in module.named_buffers()}
+    module(torch.rand(4, 3, 6, 6))
+    return {n.rpartition(".")[0] for n, buffer in module.named_buffers() if not torch.equal(buffer, before[n])}
+
+
+def test_nothing_outside_the_head_moves_when_all_of_it_is_frozen() -> None:
+    module, names, modules = freeze_small("all", backbone=whitened())
+    assert modules == ("stem", "layer1", "layer2", "whiten", "extra", "last")
+    before = frozen_digest(module, names, modules)
+    assert moving_statistics(module) == set()
+    assert frozen_digest(module, names, modules) == before
+    module.get_submodule("last").running_mean += 1  # type: ignore[operator]
+    assert frozen_digest(module, names, modules) != before
+
+
+@pytest.mark.parametrize(
+    ("rules", "moving"),
+    [
+        (("regex:stem",), {"layer1.1", "layer2.1", "extra.0", "last"}),
+        (("regex:layer2",), {"whiten", "stem.1", "layer1.1"}),
+        (("regex:layer1",), {"whiten", "stem.1", "layer2.1", "extra.0", "last"}),
+    ],
+)
+def test_statistics_without_parameters_follow_the_layer_before_them(rules: tuple[str, ...], moving: set[str]) -> None:
+    module, _, _ = freeze_small(*rules, backbone=whitened())
+    assert moving_statistics(module) == moving
 
 
 # What frozen means

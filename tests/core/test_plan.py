@@ -79,6 +79,16 @@ def test_stages_tell_what_is_frozen_and_which_batchnorm_moves(make_plan: MakePla
     assert rows["head"].frozen_numel == 0
 
 
+def test_layers_with_statistics_that_are_in_no_stage_are_listed(make_plan: MakePlan) -> None:
+    def moving(freeze: str) -> dict[str, tuple[int, int]]:
+        rows = make_plan("whitened", freeze=[freeze], images__augment="none").stages
+        return {row.name: (row.batchnorm_fixed, row.batchnorm_moving) for row in rows}
+
+    rows = {"stem": (1, 0), "layer1": (1, 0), "layer2": (1, 0), "whiten": (1, 0), "extra.0": (1, 0), "last": (1, 0)}
+    assert moving("all") == {**rows, "head": (0, 0)}
+    assert moving("until:layer1") == {**rows, "layer2": (0, 1), "extra.0": (0, 1), "last": (0, 1), "head": (0, 0)}
+
+
 def test_nothing_to_train_is_an_error(make_plan: MakePlan, tmp_path: Path) -> None:
     for label in range(10):  # as many classes as the tiny network's own classifier has
         (tmp_path / "photos" / f"c{label}").mkdir(parents=True)
