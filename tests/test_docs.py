@@ -306,7 +306,15 @@ def test_every_built_in_component_is_documented_with_its_settings(component: Com
 
 @pytest.mark.parametrize(
     "record",
-    [*(kind.record for kind in KINDS.values()), ft.Backbone, ft.Stage, ft.Preprocessing, ft.WeightEntry, ft.Sample],
+    [
+        *(kind.record for kind in KINDS.values()),
+        ft.Backbone,
+        ft.Stage,
+        ft.Preprocessing,
+        ft.WeightEntry,
+        ft.Sample,
+        ft.Remark,
+    ],
     ids=lambda record: record.__name__,
 )
 def test_every_field_of_every_record_is_documented(record: Any) -> None:

@@ -14,6 +14,7 @@ from ft.extensions import (
     FreezeStrategy as FreezeStrategy,
     HeadBuilder as HeadBuilder,
     Preprocessing as Preprocessing,
+    Remark as Remark,
     Sample as Sample,
     Stage as Stage,
     WeightCache as WeightCache,
@@ -21,6 +22,12 @@ from ft.extensions import (
     WeightSource as WeightSource,
 )
 from ft.hookspecs import hookimpl as hookimpl
+from ft.image_files import (
+    image_format as image_format,
+    is_image as is_image,
+    readable_formats as readable_formats,
+    what_reads as what_reads,
+)
 
 if TYPE_CHECKING:
     from ft.settings import Settings as Settings

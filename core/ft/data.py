@@ -11,12 +11,13 @@ from typing import Any
 
 from ft.config import ComponentConfig, Config
 from ft.errors import FtError, did_you_mean
-from ft.extensions import Sample
+from ft.extensions import Remark, Sample
+from ft.names import as_text, class_name, look_alikes, portable
 from ft.pictures import Picture, objection_to, picture_of
-from ft.plugins import Component, Plugins, implementation, read_settings
+from ft.plugins import Plugins, implementation, read_settings
 from ft.redaction import check_whole, shown, what_is_left_out
 from ft.references import Reference, parse_reference
-from ft.splits import Split, choose_splits, describe_splits, portable, unused_shares
+from ft.splits import Split, choose_splits, describe_splits, unused_shares
 
 
 @dataclass(frozen=True)
@@ -50,38 +51,61 @@ class ImageData:
         return (*self.train, *self.val, *self.test)
 
 
+@dataclass(frozen=True)
+class Found:
+    """What a data source has: its samples by their path relative to what they have in common, in that order.
+
+    `source` is its reference. `notes` say how it was read, `warnings` what the user may not have meant.
+    """
+
+    samples: Mapping[str, Sample]
+    source: str
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
 def load_data(config: Config, plugins: Plugins) -> ImageData:
     """Ask the data source for its images, split what has no split, and number the classes. Opens no image.
 
     Raises FtError when there are no images, fewer than two classes, or a class that no training image has.
     """
-    samples, source, warnings = read_samples(config.data, plugins)
+    found = read_samples(config.data, plugins)
+    samples = found.samples
     splits = choose_splits(samples, config.split)
     classes = tuple(sorted({s.label for key, s in samples.items() if splits[key] == "train"}, key=_natural))
-    _check_classes(classes, samples, splits, source)
+    _check_classes(classes, samples, splits, found.source)
     numbers = {name: number for number, name in enumerate(classes)}
 
     def part(wanted: Split) -> tuple[Item, ...]:
         return tuple(Item(picture_of(s), numbers[s.label]) for key, s in samples.items() if splits[key] == wanted)
 
-    notes = describe_splits(samples, splits, config.split)
-    data = ImageData(classes, part("train"), part("val"), part("test"), source, notes)
-    return replace(data, warnings=(*warnings, *unused_shares(samples, config.split), *unmeasured(data)))
+    notes = (*found.notes, *describe_splits(samples, splits, config.split))
+    data = ImageData(classes, part("train"), part("val"), part("test"), found.source, notes)
+    return replace(data, warnings=(*found.warnings, *unused_shares(samples, config.split), *unmeasured(data)))
 
 
-def read_samples(data: ComponentConfig, plugins: Plugins) -> tuple[dict[str, Sample], str, list[str]]:
-    """Return a data source's samples by their path relative to what they have in common, its reference, and warnings.
-
-    Raises FtError when there are none.
-    """
+def read_samples(data: ComponentConfig, plugins: Plugins) -> Found:
+    """Ask a data source for its samples, each once and with the name of its class. Raises FtError for none."""
     check_whole(data.use)
     reference = data_reference(data.use, plugins)
-    source = shown(str(reference))
+    source = as_text(shown(str(reference)))
     component = plugins.get("data", reference)
     settings = read_settings(component, data.settings, "data")
-    found = implementation(component, "load")(reference.argument, settings)
-    samples, warnings = _keyed(found, component, source)
-    return samples, source, [*what_is_left_out(data.use), *warnings]
+    given = list(implementation(component, "load")(reference.argument, settings))
+    remarks = [each for each in given if isinstance(each, Remark)]
+    who = f"data source '{component.name}' of {component.distribution} {component.version}"
+    samples, respelt = _named([each for each in given if not isinstance(each, Remark)], who)
+    if not samples:
+        raise FtError(f"there are no images in '{source}'")
+    keyed, repeated = _keyed(samples, who, source)
+    names = sorted({sample.label for sample in samples}, key=_natural)
+    warned = [remark.text for remark in remarks if remark.warns]
+    return Found(
+        samples=keyed,
+        source=source,
+        notes=tuple(remark.text for remark in remarks if not remark.warns),
+        warnings=(*what_is_left_out(data.use), *warned, *respelt, *_alike(names), *repeated),
+    )
 
 
 def number_classes(samples: Sequence[Sample], classes: Sequence[str]) -> tuple[Item, ...]:
@@ -126,18 +150,38 @@ def data_reference(text: str, plugins: Plugins) -> Reference:
     return reference
 
 
-def _keyed(found: Iterable[Any], component: Component, source: str) -> tuple[dict[str, Sample], list[str]]:
-    """Return the samples by their key, or their path relative to what they have in common, in that order, each once."""
-    who = f"data source '{component.name}' of {component.distribution} {component.version}"
+def _named(found: Sequence[Any], who: str) -> tuple[list[Sample], list[str]]:
+    """Return the samples with names of classes as labels, and a warning where labels that differ name one class."""
+    names: dict[str, str] = {}
     samples = []
     for sample in found:
-        if not isinstance(sample, Sample) or not isinstance(sample.label, str) or not sample.label:
+        if not isinstance(sample, Sample) or not isinstance(sample.label, str) or not sample.label.strip():
             raise FtError(f"{who} yielded {sample!r:.200}; it yields ft.Sample(path, label) with a name as label")
         if objection := objection_to(sample):
             raise FtError(f"{who} yielded a sample of '{sample.label}' with {objection}")
-        samples.append(replace(sample, label=portable(sample.label)))
-    if not samples:
-        raise FtError(f"there are no images in '{source}'")
+        if sample.label not in names:
+            names[sample.label] = class_name(sample.label)
+        samples.append(replace(sample, label=names[sample.label]))
+    labels: dict[str, list[str]] = {}
+    for label, name in names.items():
+        labels.setdefault(name, []).append(label)
+    merged = [f"{_quoted(each)} are the class '{name}'" for name, each in labels.items() if len(each) > 1]
+    said = "labels that differ only in space around them, or in how accents are spelt, are one class"
+    return samples, [f"{said}: {some_names(merged)}"] if merged else []
+
+
+def _alike(names: Iterable[str]) -> list[str]:
+    groups = [_quoted(group) for group in look_alikes(names)]
+    said = "classes are told apart that differ only in case, space, punctuation or spelling of numbers"
+    return [f"{said}: {some_names(groups)}; if they are one, give them one name"] if groups else []
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return " and ".join(repr(name) for name in names)
+
+
+def _keyed(samples: Sequence[Sample], who: str, source: str) -> tuple[dict[str, Sample], list[str]]:
+    """Return the samples by their key, or their path relative to what they have in common, in that order, each once."""
     keyed: dict[str, Sample] = {}
     repeated = 0
     for key, sample in _with_keys(samples):
@@ -173,8 +217,9 @@ def _check_classes(
 ) -> None:
     if not classes:
         raise FtError(f"there are no training images in '{source}', only {' and '.join(sorted(set(splits.values())))}")
+    learnt = set(classes)
     for key, sample in samples.items():
-        if sample.label not in classes:
+        if sample.label not in learnt:
             raise FtError(
                 f"class '{sample.label}' is in {splits[key]} but not in train, so it cannot be learnt ({key})."
                 f"{did_you_mean(sample.label, classes)} Classes of train: {some_names(classes)}"
@@ -198,10 +243,10 @@ def unmeasured(data: ImageData) -> list[str]:
     return warnings
 
 
-def _natural(name: str) -> tuple[list[str | int], str]:
+def _natural(name: str) -> tuple[list[tuple[int, str]], str]:
     """Sort key that puts 'class 10' after 'class 9'."""
-    parts = re.split(r"([0-9]+)", name)  # text and numbers take turns
-    return [int(part) if place % 2 else part.casefold() for place, part in enumerate(parts)], name
+    parts = re.split(r"0*([0-9]+)", name)  # text and numbers, which compare by length first, take turns
+    return [(len(part), part) if place % 2 else (0, part.casefold()) for place, part in enumerate(parts)], name
 
 
 def first_lines(lines: Sequence[str], most: int = 20) -> list[str]:

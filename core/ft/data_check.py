@@ -42,6 +42,7 @@ KINDS: Mapping[str, tuple[bool, str]] = {
     "in two splits": (False, "the same bytes train and measure; figures come out too good"),
     "in two classes": (False, "the same bytes have two labels"),
     "duplicate": (False, "the same bytes twice in a class"),
+    "as it is read": (False, "layout, names, and what is left out"),
     "class": (True, "a run could not start"),
     "class missing": (False, "nothing measures it"),
 }
@@ -79,10 +80,11 @@ def check_data(data: str, plugins: Plugins, display: Display) -> Checked:
     Raises FtError when the source itself cannot be read, as a folder without images.
     """
     config = load_config(flags={"backbone": "any", "data": data})
-    samples, source, notes = read_samples(config.data, plugins)
+    source = read_samples(config.data, plugins)
+    samples = source.samples
     splits = choose_splits(samples, config.split)
     digests: dict[str, str] = {}
-    findings = [Finding("duplicate", (), note) for note in notes]
+    findings = [Finding("as it is read", (), text) for text in (*source.notes, *source.warnings)]
     pictures = {key: picture_of(sample) for key, sample in samples.items()}
     pool = ThreadPoolExecutor()
     with warnings.catch_warnings(), display.progress("reading images", len(pictures)) as bar:
@@ -103,7 +105,7 @@ def check_data(data: str, plugins: Plugins, display: Display) -> Checked:
     order = list(KINDS)
     findings.sort(key=lambda finding: (order.index(finding.kind), finding.paths))
     classes = tuple(sorted({sample.label for sample in samples.values()}))
-    return Checked(source, len(samples), classes, tuple(findings))
+    return Checked(source.source, len(samples), classes, tuple(findings))
 
 
 def _examine(picture: Picture) -> tuple[str, list[Finding]]:
@@ -139,8 +141,8 @@ def _opened(content: bytes) -> Image.Image:
 
 def _misnaming(path: Path, image: Image.Image) -> Iterator[tuple[str, str]]:
     named = Image.registered_extensions().get(path.suffix.lower())
-    if named != ("JPEG" if image.format == "MPO" else image.format):  # a camera's JPEG may hold a preview besides
-        yield "misnamed", f"{image.format} named {path.suffix or 'without an extension'}"
+    if path.suffix and _plain(named) != _plain(image.format):
+        yield "misnamed", f"{image.format} named {path.suffix}"
 
 
 def _header_oddities(image: Image.Image) -> Iterator[tuple[str, str]]:
@@ -155,6 +157,11 @@ def _header_oddities(image: Image.Image) -> Iterator[tuple[str, str]]:
     turned = image.getexif().get(ORIENTATION, 1)
     if turned != 1:
         yield "turned", f"orientation {turned}"
+
+
+def _plain(name: str | None) -> str | None:
+    """A format's name, where a camera's JPEG that holds a preview besides is a JPEG."""
+    return "JPEG" if name == "MPO" else name
 
 
 def _duplicates(

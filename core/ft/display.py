@@ -138,7 +138,7 @@ class Display:
             self.say("images are ft's built-in demo set; give your own with --data PATH")
         self.say(f"{len(plan.classes)} classes, {images} images of {plan.image_size} px")
         self.say(f"{plan.trainable_numel:,} of {total:,} parameters train, on {plan.device} in {plan.precision}")
-        for note in notes:
+        for note in (*notes, *plan.notes):
             self.say(note)
         for warning in plan.warnings:
             self.warn(warning)

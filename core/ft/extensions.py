@@ -146,6 +146,17 @@ class Sample:
     key: str = ""
 
 
+@dataclass(frozen=True)
+class Remark:
+    """What a data source says beside the samples it yields: how it read them, what it left out.
+
+    `warns` says that the user may not have meant it.
+    """
+
+    text: str
+    warns: bool = False
+
+
 class WeightCache(Protocol):
     """What a weight source gets from the core: a folder that holds only whole, verified files.
 
@@ -251,7 +262,7 @@ class WeightSource:
 
 @dataclass(frozen=True)
 class DataSource:
-    """Where images come from: `load(argument, settings) -> Iterable[Sample]`.
+    """Where images come from: `load(argument, settings) -> Iterable[Sample | Remark]`.
 
     Labels are class names; the core maps them to numbers, splits what has no split, and checks every image.
     """

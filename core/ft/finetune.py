@@ -116,7 +116,7 @@ def finetune(config: Config, plugins: Plugins, display: Display, resume: Run | N
             write_image_list(run.path / "images.csv", data)
             run.write_json("model.json", describe_model(config, ready.built, ready.model, data, versions))
             run.keep_frozen(module, moving_tensors(module, plan.frozen, plan.frozen_modules))
-        display.run_begins(run, plan, (*ready.built.notes, *data.notes))
+        display.run_begins(run, plan, ready.built.notes)
 
         before = frozen_digest(module, plan.frozen, plan.frozen_modules)
         job = Job(data, ready.built.preprocessing, config, machine, display, stop)

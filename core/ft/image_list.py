@@ -12,6 +12,7 @@ from pathlib import Path
 from ft.data import ImageData, first_lines
 from ft.errors import FtError
 from ft.files import publish_text
+from ft.names import as_text
 from ft.pictures import Picture
 
 COLUMNS = ("path", "label", "split", "sha256")
@@ -76,7 +77,7 @@ def _rows(data: ImageData) -> list[Row]:
 def _text(picture: Picture) -> str:
     """The absolute path, or the key where there is no file; bytes that are no UTF-8 are spelt out."""
     name = picture.name if picture.path is None else os.path.abspath(picture.path)
-    return os.fsencode(name).decode(errors="backslashreplace")
+    return as_text(name)
 
 
 def _changes(before: Sequence[Row], now: Sequence[Row]) -> Iterator[str]:

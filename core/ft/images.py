@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from io import BytesIO
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -28,6 +27,7 @@ from ft.config import ImagesConfig
 from ft.devices import Machine
 from ft.errors import FtError
 from ft.extensions import Interpolation, Preprocessing
+from ft.image_files import readable_formats
 from ft.pictures import Content, Picture, content_digest
 
 if TYPE_CHECKING:
@@ -38,9 +38,7 @@ Transform = Callable[[Tensor], Tensor]
 
 Augment = Literal["auto", "none", "flip", "standard", "strong"]
 
-# A list, because Pillow otherwise tries every format on every file, among them ones that start other programs (EPS),
-# and because loading its further formats while other threads open files makes it reject good ones.
-FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "JPEG2000")
+FORMATS = readable_formats()
 
 # Pillow is what backbones were pretrained with. On tensors, nearest chooses other pixels, and lanczos is recent.
 _BY_PILLOW = {"nearest": Image.Resampling.NEAREST, "lanczos": Image.Resampling.LANCZOS}
@@ -61,11 +59,6 @@ def decode_image(content: Content) -> Image.Image:
         image.load()
         ImageOps.exif_transpose(image, in_place=True)
         return _to_rgb(image)
-
-
-def is_image(path: Path) -> bool:
-    """Whether a file's name says that it is an image which can be read."""
-    return Image.registered_extensions().get(path.suffix.lower()) in FORMATS
 
 
 def read_image(picture: Picture, digest: str | None = None) -> Tensor:

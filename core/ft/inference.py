@@ -20,8 +20,8 @@ from ft.errors import FtError
 from ft.evaluation import evaluate
 from ft.extensions import Preprocessing, Sample
 from ft.feeds import predict_batches
+from ft.image_files import is_image
 from ft.image_list import known_splits
-from ft.images import is_image
 from ft.loaders import explained_deaths
 from ft.memory import explained_shortage
 from ft.metrics import Evaluation
@@ -109,15 +109,20 @@ def measure(trained: Trained, data: str, split: str, plugins: Plugins, display: 
     and a new one is split as the run split its own: "val" has no image that the run trained on. Classes are matched by
     name. Raises FtError for a class that the model does not know.
     """
-    samples, source, warnings = read_samples(validate(Config, {"backbone": "x", "data": data}, "").data, plugins)
+    found = read_samples(validate(Config, {"backbone": "x", "data": data}, "").data, plugins)
+    samples = found.samples
     splits = _splits(samples, trained) if split != "all" else dict.fromkeys(samples, "all")
     items = number_classes([s for key, s in samples.items() if splits[key] == split], trained.classes)
     if not items:
-        raise FtError(f"'{source}' has no images in its {split} split")
-    for warning in warnings:
+        raise FtError(f"'{found.source}' has no images in its {split} split")
+    for note in found.notes:
+        display.say(note)
+    for warning in found.warnings:
         display.warn(warning)
     with display.progress("reading images", len(items)) as bar:
-        check_images(ImageData(trained.classes, (), items, (), source), "fail", bar.advance, "Mend or remove them")
+        check_images(
+            ImageData(trained.classes, (), items, (), found.source), "fail", bar.advance, "Mend or remove them"
+        )
     with _batches(trained, items, display) as batches:
         return evaluate(batches, trained.classes), len(items)
 

@@ -28,7 +28,7 @@ from ft.plugins import Plugins
 from ft.redaction import without_secrets
 from ft.training_config import TrainingConfig
 
-NOT_DECISIVE = ("weights", "warnings", "cache", "selected")
+NOT_DECISIVE = ("weights", "notes", "warnings", "cache", "selected")
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,7 @@ class Plan:
     augment: str
     recipe: Mapping[str, Any]
     cache: CachePlan
+    notes: tuple[str, ...]
     warnings: tuple[str, ...]
     selected: Mapping[str, tuple[str, ...]]
 
@@ -153,6 +154,7 @@ def make_plan(
         augment=config.images.augment,
         recipe=_recipe(config),
         cache=cache,
+        notes=data.notes,
         warnings=(*frozen.warnings, *data.warnings, *advice(config, built, model, frozen, trainable)),
         selected=frozen.selected,
     )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import unicodedata
 from collections import Counter
 from collections.abc import Mapping
 from typing import Literal
 
 from ft.config import SplitConfig
 from ft.extensions import Sample
+from ft.names import portable
 
 Split = Literal["train", "val", "test"]
 
@@ -28,7 +28,7 @@ def choose_splits(samples: Mapping[str, Sample], config: SplitConfig) -> dict[st
         if split == "train":
             by_class.setdefault(samples[key].label, []).append(key)
     for keys in by_class.values():
-        keys.sort(key=lambda key: hashlib.sha256(f"{config.seed} {portable(key)}".encode()).digest())
+        keys.sort(key=lambda key: _place(config.seed, key))
         val = 0 if "val" in given else _share(len(keys), config.val, spare=len(keys) - 1)
         test = 0 if "test" in given else _share(len(keys), config.test, spare=len(keys) - 1 - val)
         splits.update(dict.fromkeys(keys[:val], "val"))
@@ -59,9 +59,10 @@ def unused_shares(samples: Mapping[str, Sample], config: SplitConfig) -> tuple[s
     )
 
 
-def portable(name: str) -> str:
-    """Spell accented letters in one way; file systems differ in that, and a class must be one class on all of them."""
-    return unicodedata.normalize("NFC", name)
+def _place(seed: int, key: str) -> bytes:
+    """Where an image stands among those of its class, at random."""
+    text = f"{seed} {portable(key)}"
+    return hashlib.sha256(text.encode(errors="surrogatepass")).digest()  # a name need not be UTF-8
 
 
 def _share(count: int, share: float, spare: int) -> int:

@@ -4,150 +4,112 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
 import ft
-from ft import FtError, Sample
-
-Split = Literal["train", "val", "test"]
-
-SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".jp2"}
-)
-_SPLITS: dict[str, Split] = {
-    "train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test",
-}  # fmt: skip
-_IF_CLASSES = ". If these folders are classes, say so with --set data.layout=classes"
-_NOT_CLASSES = {"__macosx", "@eadir", "__pycache__"}  # what archives and file servers leave behind
+from ft import FtError, Remark, Sample, image_format, readable_formats, what_reads
+from ft_data.layout import check_no_loose_images, find_layout
+from ft_data.listing import Files, files_in, folders_in, listing, some
+from ft_data.splits import Split
 
 
 class Settings(ft.Settings):
     layout: Literal["auto", "classes", "splits"] = Field(
         "auto",
-        description="splits: PATH holds train/, val/ (or valid/, validation/) and test/; classes: it holds the class "
-        "folders; auto: splits if a folder has one of those names",
+        description="splits: PATH holds train/, val/ and test/, or names like them; classes: it holds the class "
+        "folders; auto: splits if a folder has such a name",
     )
 
 
-def load(argument: str | None, settings: Settings) -> Iterator[Sample]:
+def load(argument: str | None, settings: Settings) -> Iterator[Sample | Remark]:
     """Yield the images under `argument`, the class folders in order of their names. Raises FtError."""
     if not argument:
         raise FtError("which folder? Write folder:PATH, as in folder:./photos")
     root = Path(os.path.expanduser(argument))
     if not root.is_dir():
         raise FtError(_no_folder(root))
-    splits = _split_folders(root) if settings.layout != "classes" else {}
-    if splits:
-        for split, folder in splits.items():
-            yield from _classes(folder, split)
-    elif settings.layout == "splits":
-        raise FtError(f"{root} has no train/ folder; it has {_listing(root)}")
-    else:
-        yield from _classes(root, None)
+    layout = find_layout(root, settings.layout)
+    yield from layout.remarks
+    others: list[Path] = []
+    for split, folder in layout.splits.items():
+        files = {each: files_in(each) for each in _class_folders(folder)}
+        _check_filled(files, split)
+        for each, found in files.items():
+            others += found.others
+            yield from (Sample(path, each.name, split) for path in found.images)
+        yield from _same_inside(files, folder)
+    yield from _left_out(others)
 
 
-def _split_folders(root: Path) -> dict[Split, Path]:
-    found: dict[Split, Path] = {}
-    others = []
-    for folder in _folders(root):
-        split = _SPLITS.get(folder.name.lower())
-        if split is None:
-            others.append(folder)
-        elif split in found:
-            raise FtError(f"{root} has both {found[split].name}/ and {folder.name}/; keep one of them")
-        else:
-            found[split] = folder
-    if not found:
-        return {}
-    if "train" not in found:
-        names = " and ".join(f"{folder.name}/" for folder in found.values())
-        raise FtError(f"{root} has {names} but no train/{_IF_CLASSES}")
-    _no_loose_images(root)
-    for folder in others:
-        if any(_images(folder)):
-            raise FtError(
-                f"{root} has train/ and beside it {folder.name}/, which holds images but is none of train, val and "
-                f"test; rename it or move it away{_IF_CLASSES}"
-            )
-    return found
-
-
-def _classes(root: Path, split: Split | None) -> Iterator[Sample]:
-    _no_loose_images(root)
-    folders = _folders(root)
+def _class_folders(root: Path) -> list[Path]:
+    check_no_loose_images(root)
+    folders = folders_in(root)
     if not folders:
         raise FtError(
-            f"no images in {root}: looked for a folder for each class, holding {', '.join(sorted(SUFFIXES))} files; "
-            f"it has {_listing(root)}"
+            f"no images in {root}: looked for a folder for each class, holding {', '.join(readable_formats())} files; "
+            f"it has {listing(root)}"
         )
-    empty = []
-    for folder in folders:
-        images = _images(folder)
-        if not images:
-            empty.append(folder)
-        yield from (Sample(path, folder.name, split) for path in images)
-    if empty and split in (None, "train"):  # elsewhere a class may be missing; ft says so and labels stay right
-        listed = "\n".join(f"  {folder}{_contents(folder)}" for folder in empty)
+    return folders
+
+
+def _check_filled(files: Mapping[Path, Files], split: Split | None) -> None:
+    """Raise FtError for class folders without images; but for train, a class may be missing, and ft says so."""
+    empty = [folder for folder, found in files.items() if not found.images]
+    if empty and split in (None, "train"):
+        listed = "\n".join(f"  {folder}{_contents(files[folder].others)}" for folder in empty)
         raise FtError(
-            f"{len(empty)} class folders hold no images ({', '.join(sorted(SUFFIXES))}):\n{listed}\n"
+            f"{len(empty)} class folders hold no images ({', '.join(readable_formats())}):\n{listed}\n"
             "Fill them or move them away"
         )
 
 
-def _no_loose_images(root: Path) -> None:
-    loose = [entry.name for entry in os.scandir(root) if not entry.is_dir() and _is_image(entry.name)]
-    if loose:
-        raise FtError(
-            f"{len(loose)} images lie directly in {root}, such as {min(loose)}, so their class is unknown; move each "
-            "into a folder named after its class, or list them in a table and use csv:FILE"
+def _same_inside(files: Mapping[Path, Files], root: Path) -> Iterator[Remark]:
+    """Warn where all class folders hold folders of the same names: the classes may lie one level deeper."""
+    inner = [{p.relative_to(folder).parts[0] for p in f.images if p.parent != folder} for folder, f in files.items()]
+    common = sorted(set.intersection(*inner)) if len(inner) > 1 else []
+    if len(common) > 1:
+        yield Remark(
+            f"every class folder in {root} holds the same folders, {some(common)}; their images are taken for "
+            f"{some([folder.name for folder in files])}. Are the inner ones the classes, or splits, or masks?",
+            warns=True,
         )
 
 
-def _folders(root: Path) -> list[Path]:
-    return sorted(Path(entry.path) for entry in os.scandir(root) if entry.is_dir() and not _is_hidden(entry.name))
+def _left_out(others: Sequence[Path]) -> Iterator[Remark]:
+    if others:
+        kinds = _kinds(others)
+        said = ", ".join(f"{len(paths)} {name}" for name, paths in kinds.items())
+        example = next(iter(kinds.values()))[0]
+        yield Remark(
+            f"{len(others)} files left out, which are no images that can be read: {said}, as {example}",
+            warns=any(name.endswith(")") for name in kinds),
+        )
 
 
-def _refuse(error: OSError) -> None:
-    raise FtError(f"cannot read the folder {error.filename}: {error.strerror}") from error
+def _contents(others: Sequence[Path]) -> str:
+    said = ", ".join(f"{len(paths)} {name}" for name, paths in list(_kinds(others).items())[:3])
+    return f" (has {said} files)" if said else ""
 
 
-def _images(folder: Path) -> list[Path]:
-    """Images in `folder` and the folders inside it, by path; links are followed, but never round in a circle."""
-    found: list[Path] = []
-    seen: set[str] = set()
-    for place, inner, files in os.walk(folder, onerror=_refuse, followlinks=True):
-        real = os.path.realpath(place)
-        inner[:] = [] if real in seen else [name for name in inner if not _is_hidden(name)]
-        if real not in seen:
-            seen.add(real)
-            found += [Path(place, name) for name in files if _is_image(name)]
-    return sorted(found)
+def _kinds(others: Iterable[Path]) -> dict[str, list[Path]]:
+    """Files by suffix, the most frequent first, with what they are and what reads them if they look like images."""
+    found: dict[str, list[Path]] = {}
+    for path in others:
+        found.setdefault(path.suffix.lower() or "without suffix", []).append(path)
+    ordered = sorted(found.items(), key=lambda entry: (-len(entry[1]), entry[0]))
+    return {name + _what(paths[0]): paths for name, paths in ordered}
 
 
-def _is_hidden(name: str) -> bool:
-    return name.startswith(".") or name.lower() in _NOT_CLASSES
-
-
-def _is_image(name: str) -> bool:
-    return not _is_hidden(name) and os.path.splitext(name)[1].lower() in SUFFIXES
-
-
-def _contents(folder: Path) -> str:
-    suffixes = Counter(Path(name).suffix.lower() for _, _, files in os.walk(folder) for name in files)
-    kinds = ", ".join(f"{count} {suffix or 'nameless'}" for suffix, count in suffixes.most_common(3))
-    return f" (has {kinds} files)" if kinds else ""
-
-
-def _listing(root: Path) -> str:
-    names = sorted(entry.name for entry in os.scandir(root))
-    return (
-        ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "") if names else "nothing in it"
-    )
+def _what(path: Path) -> str:
+    try:
+        name = image_format(path)
+    except OSError:
+        return ""
+    return f" ({name}{f': {what_reads(name)} reads it' if what_reads(name) else ''})" if name else ""
 
 
 def _no_folder(root: Path) -> str:
@@ -155,6 +117,6 @@ def _no_folder(root: Path) -> str:
         return f"{root} is a file, not a folder" + (f"; did you mean csv:{root}?" if root.suffix == ".csv" else "")
     above = next(parent for parent in root.absolute().parents if parent.is_dir())
     wanted = root.absolute().relative_to(above).parts[0]
-    near = difflib.get_close_matches(wanted, [folder.name for folder in _folders(above)], n=3, cutoff=0.5)
-    hint = f"nearest: {', '.join(near)}" if near else f"it has {_listing(above)}"
+    near = difflib.get_close_matches(wanted, [folder.name for folder in folders_in(above)], n=3, cutoff=0.5)
+    hint = f"nearest: {', '.join(near)}" if near else f"it has {listing(above)}"
     return f"there is no folder {root}: {above} has no '{wanted}'; {hint}"

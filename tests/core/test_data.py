@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections import Counter
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, strategies as st
 from PIL import Image
 
-from ft import DataSource, FtError, Sample
+from ft import DataSource, FtError, Remark, Sample
 from ft.checking import check_images
 from ft.config import Config, SplitConfig
 from ft.data import ImageData, Item, data_reference, load_data
@@ -311,3 +312,37 @@ def test_whoever_asks_is_told_how_far_the_check_is(tmp_path: Path) -> None:
     assert set(checked.digests) == {item.picture.name for item in data.items}
     assert seen == sorted(seen)
     assert seen[-1] == len(data.items)
+
+
+# What data sources say, and names
+
+
+def test_what_a_source_remarks_is_a_note_or_a_warning() -> None:
+    remarks = [Remark("read by the moon"), Remark("2 files left out", warns=True)]
+    data = load([*samples_of({"a": 5, "b": 5}), *remarks])  # type: ignore[list-item]
+    assert data.notes[0] == "read by the moon"
+    assert data.warnings == ("2 files left out",)
+
+
+def test_space_around_a_label_is_no_part_of_it_and_the_merger_is_said() -> None:
+    data = load(samples_of({"cat": 5, "cat ": 3, "dog": 5}))
+    assert data.classes == ("cat", "dog")
+    assert labels(data.items, data) == {"cat": 8, "dog": 5}
+    assert [warning.partition(": ")[2] for warning in data.warnings] == ["'cat' and 'cat ' are the class 'cat'"]
+
+
+def test_classes_that_look_alike_are_told_apart_and_warned_of() -> None:
+    data = load(samples_of({"Cat": 5, "cat": 5, "0": 3, "0.0": 3}))
+    assert data.classes == ("0", "0.0", "Cat", "cat")
+    assert "'0' and '0.0', 'Cat' and 'cat'; if they are one" in data.warnings[0]
+
+
+def test_names_that_are_no_utf8_are_split_and_numbered_as_any(tmp_path: Path) -> None:
+    odd = os.fsdecode(b"\xe9t\xe9")
+    data = load([*samples_of({odd: 5, "b": 5}), Sample(Path("/data/b", os.fsdecode(b"\xff.png")), "b")])
+    assert data.classes == (r"\xe9t\xe9", "b")
+    assert len(data.items) == 11
+
+
+def test_a_number_too_long_to_be_one_is_a_name() -> None:
+    assert load(samples_of({"7" * 9000: 5, "8": 5, "007": 5, "10": 5})).classes == ("007", "8", "10", "7" * 9000)

@@ -69,6 +69,8 @@ def print_plan(ready: Prepared, display: Display) -> None:
         ],
         console,
     )
+    for note in plan.notes:
+        display.say(note)
     for warning in plan.warnings:
         display.warn(warning)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ft.errors import FtError
-from ft.extensions import Sample
+from ft.extensions import Remark, Sample
 from ft.testing.trial import Check, NotSo, Trial, expect
 
 ODD_ARGUMENTS = (None, "", "./no/such/place", "no-such-thing")
@@ -24,7 +24,7 @@ def samples_are_labelled_images(trial: Trial) -> None:
         where = f"{trial.label} with {argument!r}, {settings!r}"
         expect(samples, f"{where} has no images; raise FtError instead")
         strange = [sample for sample in samples if not isinstance(sample, Sample)]
-        expect(not strange, f"{where} yields {strange[:1]!r}; it yields ft.Sample")
+        expect(not strange, f"{where} yields {strange[:1]!r}; it yields ft.Sample and ft.Remark")
         objections = [objection for sample in samples if (objection := objection_to(sample))]
         expect(not objections, f"{where} yields a sample with {''.join(objections[:1])}")
         pictures = [picture_of(sample) for sample in samples]
@@ -93,7 +93,8 @@ def _loaded(trial: Trial) -> Iterator[tuple[Any, str | None, list[Sample]]]:
     for settings in trial.read_settings():
         for argument in trial.arguments:
             try:
-                yield settings, argument, list(trial.call("load", argument, settings))
+                found = trial.call("load", argument, settings)
+                yield settings, argument, [each for each in found if not isinstance(each, Remark)]
             except FtError as error:
                 raise trial.unfit(argument, error) from None
 
