@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -38,18 +39,14 @@ def build_backbone(
     """Build `config.backbone` and, when `tensors` is "pretrained", load `config.weights` into it.
 
     "random" leaves the weights as they were drawn from the seed; "empty" gives tensors that have shapes and no values
-    (torch's meta device), all a plan needs. Neither looks for a weight file. Raises FtError for a name, an entry or a
-    size that does not fit, and for weights that cannot be had.
+    (torch's meta device), all a plan needs, or is as "random" where the network cannot do without values. Neither looks
+    for a weight file. Raises FtError for a name, an entry or a size that does not fit, and for weights that cannot be
+    had.
     """
     component, model_name = find_model(config.backbone.use, plugins)
     settings = read_settings(component, config.backbone.settings, "backbone")
     choice = choose_weights(config.weights, weight_entries(component, model_name), config.backbone.use, plugins)
-    with torch.random.fork_rng(devices=[]), torch.device("meta" if tensors == "empty" else "cpu"):
-        torch.manual_seed(config.seed)
-        backbone = implementation(component, "build")(model_name, settings)
-    if not isinstance(backbone, Backbone):
-        owner = f"backbone provider '{component.name}' of {component.distribution} {component.version}"
-        raise FtError(f"{owner} built a {type(backbone).__name__} for {model_name}; build has to return an ft.Backbone")
+    backbone = construct(component, model_name, settings, config.seed, values=tensors != "empty")
     published = choice.entry.preprocessing if choice and choice.published else backbone.preprocessing
     preprocessing = effective_preprocessing(published, config.images)
     _check_image_size(backbone, config, choice, preprocessing.crop_size)
@@ -61,6 +58,53 @@ def build_backbone(
         fetched = fetch_weights(choice, plugins, progress)
     report = load_into(built.backbone, read_tensors(fetched.path), str(fetched.path))
     return replace(built, fetched=fetched, notes=(*fetched.notes, *report.notes))
+
+
+def construct(component: Component, model_name: str, settings: Any, seed: int, values: bool) -> Backbone:
+    """Build a backbone with random weights that follow from `seed`, on the CPU.
+
+    Without `values` it is built on torch's meta device, which costs no memory, and on the CPU all the same where its
+    code asks a tensor for its values, when it is built or runs, or brings tensors along from elsewhere. Raises FtError
+    when `build` returns something else than a Backbone, and whatever `build` raises.
+    """
+    empty = None if values else _build_empty(component, model_name, settings, seed)
+    return empty or _build(component, model_name, settings, seed, "cpu")
+
+
+def _build_empty(component: Component, model_name: str, settings: Any, seed: int) -> Backbone | None:
+    """The backbone on the meta device; None where its code needs values."""
+    try:
+        backbone = _build(component, model_name, settings, seed, "meta")
+        return backbone if _does_without_values(backbone) else None
+    except FtError:
+        raise
+    except Exception:  # torch has no class for "there is no value"; anything else is raised again on the CPU
+        return None
+
+
+def _build(component: Component, model_name: str, settings: Any, seed: int, device: str) -> Backbone:
+    with torch.random.fork_rng(devices=[]), torch.device(device):
+        torch.manual_seed(seed)
+        backbone = implementation(component, "build")(model_name, settings)
+    if not isinstance(backbone, Backbone):
+        owner = f"backbone provider '{component.name}' of {component.distribution} {component.version}"
+        raise FtError(f"{owner} built a {type(backbone).__name__} for {model_name}; build has to return an ft.Backbone")
+    return backbone
+
+
+def _does_without_values(backbone: Backbone) -> bool:
+    """Whether all tensors of a backbone are on the meta device, and it runs there."""
+    module = backbone.module
+    if not all(tensor.is_meta for tensor in itertools.chain(module.parameters(), module.buffers())):
+        return False
+    side = backbone.fixed_image_size or max(backbone.min_image_size, backbone.preprocessing.crop_size)
+    modes = {part: part.training for part in module.modules()}
+    module.eval()
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        module(torch.empty(2, 3, side, side, device="meta"))
+    for part, training in modes.items():
+        part.training = training
+    return True
 
 
 def _check_image_size(backbone: Backbone, config: Config, choice: WeightChoice | None, size: int) -> None:

@@ -5,18 +5,15 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-import torch
-
+from ft.backbone import construct
 from ft.catalogue import find_model, weight_entries
-from ft.extensions import Backbone
-from ft.plugins import Plugins, implementation, read_settings
+from ft.plugins import Plugins, read_settings
 
 
 def inspect_model(use: str, plugins: Plugins) -> dict[str, Any]:
     """Describe the backbone that `use` names: stages with their parameters, classifier, preprocessing, weights."""
     component, model_name = find_model(use, plugins)
-    with torch.device("meta"):
-        backbone: Backbone = implementation(component, "build")(model_name, read_settings(component, {}, "backbone"))
+    backbone = construct(component, model_name, read_settings(component, {}, "backbone"), seed=0, values=False)
     parameters = dict(backbone.module.named_parameters())
     stages = [
         {

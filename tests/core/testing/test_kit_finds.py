@@ -316,6 +316,16 @@ def test_a_source_that_fetches_each_time_and_leaves_a_mess(
     assert "leaves ['tiny-weights.safetensors'] behind" in found["another_file_is_refused"]
 
 
+def test_a_network_that_needs_values_is_skipped_where_it_should_do_without(trial: Callable[..., Trial]) -> None:
+    def build(model_name: str, settings: Settings) -> Backbone:
+        torch.ones(1).item()
+        return small()
+
+    record = BackboneProvider("needy", "Needy", models=lambda settings: ["one"], build=build)
+    with pytest.raises(NotApplicable, match=r"one needs values, so ft plan takes memory for it: .*meta"):
+        backbone.it_builds_without_values(trial(record, "one"))
+
+
 # Data sources
 
 
