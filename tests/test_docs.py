@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import click
 import pytest
@@ -36,6 +37,7 @@ from ft.config import Config, load_config
 from ft.discovery import GROUP
 from ft.extensions import KINDS
 from ft.plugins import Component, Plugins, load_plugins, settings_class
+from ft.references import parse_reference
 from ft.testing import fixtures
 from ft.testing.checks import CHECKS
 from ft.testing.common import COMMON
@@ -211,7 +213,6 @@ def test_the_readers_own_tests_pass(workspace: Path) -> None:
 
 
 def test_the_weight_source_of_the_documentation_fetches(workspace: Path, tmp_path: Path) -> None:
-    from ft.references import parse_reference
     from ft.weight_cache import Cache
 
     entry = ft.WeightEntry("V1", "tiny.safetensors")
@@ -222,6 +223,21 @@ def test_the_weight_source_of_the_documentation_fetches(workspace: Path, tmp_pat
     assert source.fetch(entry, reference.argument, None, cache) == tmp_path / entry.file_name
     with pytest.raises(ft.FtError, match="is the file server mounted"):
         source.fetch(entry, "/nowhere", None, cache)
+
+
+@pytest.mark.parametrize("name", ["zipped_data.py", "unpacked_data.py"])
+def test_the_data_sources_of_the_documentation_read_an_archive(name: str, workspace: Path, tmp_path: Path) -> None:
+    from ft.data_cache import load_samples
+    from ft.pictures import picture_of
+
+    with ZipFile(tmp_path / "photos.zip", "w") as archive:
+        for label in ("cat", "dog"):
+            archive.writestr(f"{label}/1.jpg", label)
+    component = Plugins(()).get("data", parse_reference(f"{workspace / name}:load"))
+    samples = list(load_samples(component, str(tmp_path / "photos.zip"), None))
+    assert [(sample.label, picture_of(sample).read()) for sample in samples] == [("cat", b"cat"), ("dog", b"dog")]
+    with pytest.raises(ft.FtError, match="there is no archive"):
+        list(load_samples(component, "no.zip", None))
 
 
 def test_every_config_in_the_documentation_is_one(page: Path, tmp_path: Path) -> None:

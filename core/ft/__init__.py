@@ -17,10 +17,10 @@ from ft.extensions import (
     Remark as Remark,
     Sample as Sample,
     Stage as Stage,
-    WeightCache as WeightCache,
     WeightEntry as WeightEntry,
     WeightSource as WeightSource,
 )
+from ft.granted import DataCache as DataCache, WeightCache as WeightCache
 from ft.hookspecs import hookimpl as hookimpl
 from ft.image_files import (
     image_format as image_format,

@@ -10,11 +10,12 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from ft.config import ComponentConfig, Config
+from ft.data_cache import load_samples
 from ft.errors import FtError, did_you_mean
 from ft.extensions import Remark, Sample
 from ft.names import as_text, class_name, look_alikes, portable
 from ft.pictures import Picture, objection_to, picture_of
-from ft.plugins import Plugins, implementation, read_settings
+from ft.plugins import Plugins, read_settings
 from ft.redaction import check_whole, shown, what_is_left_out
 from ft.references import Reference, parse_reference
 from ft.splits import Split, choose_splits, describe_splits, unused_shares
@@ -91,7 +92,7 @@ def read_samples(data: ComponentConfig, plugins: Plugins) -> Found:
     source = as_text(shown(str(reference)))
     component = plugins.get("data", reference)
     settings = read_settings(component, data.settings, "data")
-    given = list(implementation(component, "load")(reference.argument, settings))
+    given = list(load_samples(component, reference.argument, settings))
     remarks = [each for each in given if isinstance(each, Remark)]
     who = f"data source '{component.name}' of {component.distribution} {component.version}"
     samples, respelt = _named([each for each in given if not isinstance(each, Remark)], who)

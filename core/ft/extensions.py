@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -157,39 +157,6 @@ class Remark:
     warns: bool = False
 
 
-class WeightCache(Protocol):
-    """What a weight source gets from the core: a folder that holds only whole, verified files.
-
-    `offline` is the setting that forbids the network, as in "FT_OFFLINE=1", or "".
-    """
-
-    offline: str
-
-    def find(self, entry: WeightEntry) -> Path | None:
-        """Return the verified file of `entry`, or None."""
-
-    def download(self, entry: WeightEntry, *urls: str) -> Path:
-        """Return the verified file of `entry`: the cached one, or else what the first of `urls` that exists holds.
-
-        It appears in the folder whole and verified or not at all. Raises FtError.
-        """
-
-    def store(
-        self, entry: WeightEntry, origin: str, write: Callable[[BinaryIO], object], *, remote: bool = True
-    ) -> Path:
-        """Return the verified file of `entry`: the cached one, or else what `write` writes into the file it is given.
-
-        For whatever `download` cannot fetch; `remote` says that `write` needs the network. `origin` names the place.
-        Raises FtError, as when the network is forbidden.
-        """
-
-    def unpack(self, entry: WeightEntry, bundle: Path) -> Path:
-        """Return the verified file of `entry`: the cached one, or else that in an archive of `ft weights bundle`."""
-
-    def verify(self, entry: WeightEntry, path: Path) -> Path:
-        """Return `path` when its content is that of `entry`. Raises FtError."""
-
-
 @dataclass(frozen=True)
 class BackboneProvider:
     """Builds backbones.
@@ -264,7 +231,8 @@ class WeightSource:
 class DataSource:
     """Where images come from: `load(argument, settings) -> Iterable[Sample | Remark]`.
 
-    Labels are class names; the core maps them to numbers, splits what has no split, and checks every image.
+    A `load` that has a parameter `cache` is given a DataCache with it. Labels are class names; the core maps them to
+    numbers, splits what has no split, and checks every image.
     """
 
     name: str

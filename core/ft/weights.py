@@ -14,8 +14,9 @@ from typing import Any
 from ft.config import WeightsConfig
 from ft.download import Progress, ignore
 from ft.errors import FtError, nearest
-from ft.extensions import WeightCache, WeightEntry
+from ft.extensions import WeightEntry
 from ft.files import megabytes
+from ft.granted import WeightCache
 from ft.plugins import Plugins, implementation, read_settings
 from ft.redaction import check_whole, shown, what_is_left_out
 from ft.references import parse_reference

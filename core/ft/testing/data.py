@@ -68,7 +68,7 @@ def a_mistake_is_told_to_the_user(trial: Trial) -> None:
     for settings in trial.read_settings():
         for argument in ODD_ARGUMENTS:
             try:
-                list(trial.call("load", argument, settings))
+                _load(trial, argument, settings)
             except FtError as error:
                 expect(str(error).strip(), f"{trial.label} raises an FtError that says nothing for {argument!r}")
             except Exception as error:
@@ -89,11 +89,17 @@ def _as_text(sample: Sample) -> tuple[str, ...]:
     return str(sample.path), sample.key, sample.label, str(sample.split)
 
 
+def _load(trial: Trial, argument: str | None, settings: Any) -> list[Any]:
+    from ft.data_cache import load_samples
+
+    return list(load_samples(trial.component, argument, settings))
+
+
 def _loaded(trial: Trial) -> Iterator[tuple[Any, str | None, list[Sample]]]:
     for settings in trial.read_settings():
         for argument in trial.arguments:
             try:
-                found = trial.call("load", argument, settings)
+                found = _load(trial, argument, settings)
                 yield settings, argument, [each for each in found if not isinstance(each, Remark)]
             except FtError as error:
                 raise trial.unfit(argument, error) from None

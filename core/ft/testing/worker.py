@@ -50,9 +50,10 @@ def answer(component: Component, argument: str | None, settings: Mapping[str, An
     if component.kind.name == "backbone":
         return seeded_digest(lambda: implementation(component, "build")(argument, values).module)
     if component.kind.name == "data":
+        from ft.data_cache import load_samples
         from ft.pictures import picture_of
 
-        samples = implementation(component, "load")(argument, values)
+        samples = load_samples(component, argument, values)
         return [(picture_of(sample).name, sample.label, sample.split) for sample in samples]
     return implementation(component, "fetch").__qualname__
 
