@@ -56,17 +56,25 @@ def tiny_config(tmp_path: Path) -> Callable[..., Config]:
 @pytest.fixture
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Every image file that is decoded, in the process of the test."""
-    from ft.pictures import Picture
+    import ft.checking
+    import ft.images
+    from ft.pictures import Content, Picture
 
     paths: list[Path] = []
-    read = Picture.read
+    read, check = ft.images.read_image, ft.checking.failure_of
 
-    def reading(picture: Picture) -> Any:
+    def reading(picture: Picture, digest: str | None = None) -> Any:
         assert picture.path is not None
         paths.append(picture.path)
-        return read(picture)
+        return read(picture, digest)
 
-    monkeypatch.setattr(Picture, "read", reading)
+    def checking(picture: Picture, content: Content) -> Any:
+        assert picture.path is not None
+        paths.append(picture.path)
+        return check(picture, content)
+
+    monkeypatch.setattr(ft.images, "read_image", reading)
+    monkeypatch.setattr(ft.checking, "failure_of", checking)
     return paths
 
 

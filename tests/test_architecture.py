@@ -38,6 +38,7 @@ LAYERS = (
     {"files", "pictures", "rows", "weight_bundle", "weight_hashes", "weight_http", "weight_lock", "weight_partial"},
     {
         "data_cache",
+        "known_files",
         "download",
         "weight_format",
         "weight_cache",

@@ -1,27 +1,39 @@
-"""Finds the images that cannot be read before they can end a run."""
+"""Finds the images that cannot be read before they can end a run, and what each of them holds."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import replace
-from pathlib import Path
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal, TypeVar
 
 import PIL
 
 from ft.data import ImageData, Item, first_lines, some_names, unmeasured
 from ft.errors import FtError
-from ft.files import cache_folder, publish_text
 from ft.images import FORMATS, decode_image, describe_failure
-from ft.pictures import Picture
+from ft.known_files import recall, remember, settled_state, state_of
+from ft.pictures import Content, Picture, content_digest
 
+S = TypeVar("S")
 T = TypeVar("T")
 CHUNK = 16
 """Images that a thread takes at a time."""
+_STATES = 1024
+"""Files that a thread asks the system about at a time."""
+
+
+@dataclass(frozen=True)
+class _Looked:
+    """What a picture holds: its sha256, why it is no image, if it is none, and the state by which its file is known
+    again."""
+
+    digest: str
+    reason: str | None = None
+    state: str = ""
 
 
 def check_images(
@@ -30,23 +42,16 @@ def check_images(
     progress: Callable[[int], object] | None = None,
     advice: str = "Mend them, or leave them out with --bad-images skip",
 ) -> ImageData:
-    """Decode every image once, on all cores; return the data that can be read, with the digests of its files.
+    """Decode every image once, on all cores; return the data that can be read, with the digests of its images.
 
-    Files that were all found readable before, byte for byte, are not decoded again. `progress` is told how many of
-    `data.items` are done. Raises FtError listing the unreadable images when `bad` is "fail", and when leaving them out
-    ("skip") would empty a class or the validation.
+    A file that has not changed since it was found readable is not opened, and a content that was found readable is not
+    decoded again. `progress` is told how many of `data.items` are done. Raises FtError listing the unreadable images
+    when `bad` is "fail", and when leaving them out ("skip") would empty a class or the validation.
     """
-    pictures = [item.picture for item in data.items]
-    names = [picture.name for picture in pictures]
-    digests = dict(zip(names, _spread(digest_of, pictures, None), strict=True))
-    marker = _marker(digests.values())
-    if os.path.exists(marker):  # which a disk that does not answer has not
-        return replace(data, digests=digests)
-    failures = zip(names, _spread(_failure, pictures, progress), strict=True)
-    reasons = {name: reason for name, reason in failures if reason is not None}
+    looked = _look_at([item.picture for item in data.items], data.source, progress)
+    digests = {name: one.digest for name, one in looked.items()}
+    reasons = {name: one.reason for name, one in looked.items() if one.reason is not None}
     if not reasons:
-        with suppress(FtError):  # it only saves time, and a read-only home is common on clusters
-            publish_text(marker, f"{len(names)} images, all readable\n")
         return replace(data, digests=digests)
     said = [f"{name}: {reason}" for name, reason in reasons.items()]
     listed = "\n".join(f"  {line}" for line in first_lines(said))
@@ -76,32 +81,68 @@ def digest_of(picture: Picture) -> str:
         return f"unreadable: {describe_failure(error)}"
 
 
-def _failure(picture: Picture) -> str | None:
+def _look_at(pictures: Sequence[Picture], source: str, progress: Callable[[int], object] | None) -> dict[str, _Looked]:
+    """Look at pictures, as far as it is not known what they hold, by their names; what was seen is remembered."""
+    files = {one.name: one.name if one.path is None else os.path.join(os.getcwd(), one.path) for one in pictures}
+    folders = {os.path.dirname(files[one.name]) for one in pictures if one.path is not None}
+    place = os.path.commonpath(folders) if folders else source  # what is no file has its source in common
+    reader = _reader()
+    known = recall(place, reader)
+    states = _spread(state_of, list(files.values()), _STATES)
+    looked = {
+        name: _Looked(known.digests[file])
+        for (name, file), state in zip(files.items(), states, strict=True)
+        if state and state == known.states.get(file)
+    }
+    changed = [picture for picture in pictures if picture.name not in looked]
+    readable = frozenset(known.digests.values()) if changed else frozenset()
+    for picture, one in zip(changed, _spread(partial(_look, readable=readable), changed, CHUNK), strict=True):
+        looked[picture.name] = one
+        if progress is not None and (len(looked) % CHUNK == 0 or len(looked) == len(files)):
+            progress(len(looked))
+    seen = {files[one.name]: looked[one.name] for one in changed if looked[one.name].reason is None}
+    now = known.having_seen({file: (one.digest, one.state) for file, one in seen.items()})
+    if now != known:
+        remember(place, reader, now, len(files))
+    return {name: looked[name] for name in files}
+
+
+def _look(picture: Picture, readable: Collection[str]) -> _Looked:
+    """Read a picture, and decode it unless its content is known to be `readable`."""
+    file = "" if picture.path is None else str(picture.path)
+    state = settled_state(file)
     try:
-        decode_image(picture.read())
+        content = picture.read()
+        digest = content_digest(content)
+    except Exception as error:  # also what a data source raises that opens it
+        return _Looked(f"unreadable: {describe_failure(error)}", describe_failure(error))
+    reason = None if digest in readable else failure_of(picture, content)
+    return _Looked(digest, reason, state if state == state_of(file) else "")
+
+
+def failure_of(picture: Picture, content: Content) -> str | None:
+    """Why `content`, which is that of the picture, cannot be decoded; None where it can."""
+    try:
+        decode_image(content)
     except Exception as error:  # whatever a decoder raises, the image is what is wrong
         return describe_failure(error)
     return None
 
 
-def _marker(digests: Iterable[str]) -> Path:
-    """A file that exists when images with these digests could all be read by this Pillow."""
-    content = "\n".join([PIL.__version__, *FORMATS, *sorted(digests)])
-    return cache_folder() / "readable" / hashlib.sha256(content.encode()).hexdigest()
+def _reader() -> str:
+    """What decides whether an image can be read, but for its content."""
+    return hashlib.sha256("\n".join([PIL.__version__, *FORMATS]).encode()).hexdigest()[:16]
 
 
-def _spread(
-    work: Callable[[Picture], T], pictures: Sequence[Picture], progress: Callable[[int], object] | None
-) -> list[T]:
-    """Do `work` for each picture, on all cores; Pillow decodes, and hashlib digests, without the interpreter's lock."""
-    chunks = [pictures[start : start + CHUNK] for start in range(0, len(pictures), CHUNK)]
+def _spread(work: Callable[[S], T], items: Sequence[S], size: int) -> Iterator[T]:
+    """Do `work` for each item, on all cores, where a thread takes `size` at a time.
+
+    Pillow decodes, hashlib digests, and the system answers, without the interpreter's lock.
+    """
+    chunks = [items[start : start + size] for start in range(0, len(items), size)]
     pool = ThreadPoolExecutor()
-    results: list[T] = []
     try:
-        for some in pool.map(lambda chunk: [work(picture) for picture in chunk], chunks):
-            results += some
-            if progress is not None:
-                progress(len(results))
+        for some in pool.map(lambda chunk: [work(item) for item in chunk], chunks):
+            yield from some
     finally:
         pool.shutdown(wait=False, cancel_futures=True)  # a stop does not wait for a disk that does not answer
-    return results
