@@ -53,6 +53,7 @@ LAYERS = (
         "data",
         "images",
         "checking",
+        "copies",
         "data_check",
         "examples",
         "image_list",

@@ -11,6 +11,7 @@ from ft.caching import plan_cache, resolve_augment
 from ft.checking import check_images
 from ft.checkpoints import moving_tensors, phase_from
 from ft.config import Config
+from ft.copies import warn_of_copies
 from ft.data import ImageData, load_data
 from ft.devices import Machine, choose_machine
 from ft.display import Display
@@ -71,7 +72,7 @@ def prepare(
         tensors = "pretrained"
     built = build_backbone(config, plugins, display, tensors)
     with display.progress("reading images", len(data.items)) as bar:
-        data = check_images(data, config.images.bad, bar.advance)
+        data = warn_of_copies(check_images(data, config.images.bad, bar.advance))
     if stopped is not None:
         check_same_images(stopped.path / "images.csv", data)
     model = build_model(built.backbone, config.head, len(data.classes), plugins, config.seed)
