@@ -66,7 +66,7 @@ LAYERS = (
         "prefix",
         "feature_store",
     },
-    {"backbone", "model", "evaluation", "caching"},
+    {"backbone", "head_check", "model", "evaluation", "caching"},
     {"advice", "decay", "plan", "inspection", "checkpoints", "locking", "provenance"},
     {"job", "kept_images", "features", "feature_reuse", "proof", "feeds"},
     {"optim", "runs", "resuming", "training", "logistic", "solving"},

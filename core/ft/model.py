@@ -12,6 +12,7 @@ from torch import nn
 from ft.config import ComponentConfig
 from ft.errors import FtError
 from ft.extensions import Backbone
+from ft.head_check import fault_of
 from ft.plugins import Component, Plugins, implementation, read_settings
 from ft.references import parse_reference
 from ft.settings import Settings, validate
@@ -108,14 +109,10 @@ def _builder(
         made = implementation(component, "build_map" if form == "map" else "build")(dim, num_classes, settings)
         if not isinstance(made, nn.Module):
             raise FtError(f"{label} returned {made!r}; it has to return a torch.nn.Module")
-        made = made.to(device)
-        try:
-            given, got = _shapes(made, dim, form, device)
-        except Exception as error:
-            raise FtError(f"{label} built a head that fails on {dim} features: {error}") from error
-        if got != (wanted := [2, num_classes, *given[2:]]):
-            raise FtError(f"{label} built a head that turns {given} into {got}; {num_classes} classes need {wanted}")
-        return made
+        given, wanted = _shapes(dim, num_classes, form)
+        if fault := fault_of(made, given, wanted, needs=f"{num_classes} classes need"):
+            raise FtError(f"{label} built a head that {fault}")
+        return made.to(device)
 
     return build
 
@@ -131,13 +128,11 @@ def _pool(component: Component, settings: Any, backbone: Backbone, device: torch
     made = implementation(component, "build_pool")(backbone.feature_dim, settings)
     if not isinstance(made, nn.Module):
         raise FtError(f"{label} returned {made!r} from build_pool; it has to return a torch.nn.Module")
-    made = made.to(device)
-    given, wanted = [2, backbone.feature_dim, 3, 2], [2, backbone.feature_dim, 1, 1]
-    with torch.no_grad():
-        got = list(made(torch.zeros(given, device=device)).shape)
-    if got != wanted:
-        raise FtError(f"{label} built a pooling that turns {given} into {got}; {wanted} is needed")
-    return made
+    if fault := fault_of(
+        made, [2, backbone.feature_dim, 3, 2], [2, backbone.feature_dim, 1, 1], needs="the head needs"
+    ):
+        raise FtError(f"{label} built a pooling that {fault}")
+    return made.to(device)
 
 
 def _label(component: Component) -> str:
@@ -145,19 +140,19 @@ def _label(component: Component) -> str:
 
 
 def _check_kept(classifier: nn.Module, path: str, dim: int, num_classes: int, form: Form, device: torch.device) -> None:
-    _, got = _shapes(classifier, dim, form, device)
-    if got[1] != num_classes:
+    given, _ = _shapes(dim, num_classes, form)
+    classifier.eval()
+    with torch.no_grad():
+        classes = classifier(torch.zeros(given, device=device)).shape[1]
+    classifier.train()
+    if classes != num_classes:
         raise FtError(
-            f"--head keep keeps '{path}', which tells {got[1]} classes apart, but the data has {num_classes}; "
+            f"--head keep keeps '{path}', which tells {classes} classes apart, but the data has {num_classes}; "
             f"use --head linear"
         )
 
 
-def _shapes(head: nn.Module, dim: int, form: Form, device: torch.device) -> tuple[list[int], list[int]]:
-    """The shapes of a batch of two and of what `head` makes of it in eval mode; `head` is in train mode afterwards."""
-    probe = torch.zeros(2, dim, *([1, 1] if form == "map" else []), device=device)
-    head.eval()
-    with torch.no_grad():
-        got = head(probe).shape
-    head.train()
-    return list(probe.shape), list(got)
+def _shapes(dim: int, num_classes: int, form: Form) -> tuple[list[int], list[int]]:
+    """The shapes of two images' features and of what a head makes of them."""
+    places = [1, 1] if form == "map" else []
+    return [2, dim, *places], [2, num_classes, *places]

@@ -140,7 +140,7 @@ def test_a_head_of_the_wrong_size_is_told_with_its_distribution() -> None:
 
 
 def test_a_head_that_cannot_take_the_features_is_told_with_its_distribution() -> None:
-    with pytest.raises(FtError, match=r"'mine' of some-dist 1\.2 built a head that fails on 8 features: mat1 and mat2"):
+    with pytest.raises(FtError, match=r"'mine' of some-dist 1\.2 built a head that fails on \[2, 8\]: mat1 and mat2"):
         own(lambda dim, classes, settings: nn.Linear(dim + 1, classes))
 
 
@@ -154,9 +154,85 @@ def test_a_head_without_a_form_for_positions_is_told_with_its_distribution() -> 
         own(lambda dim, classes, settings: nn.Linear(dim, classes), positional())
 
 
+class Answering(nn.Module):
+    """A head that makes `change` of the logits of a linear layer, in train mode only or in both."""
+
+    def __init__(self, dim: int, classes: int, change: Any, only_in_training: bool = False) -> None:
+        super().__init__()
+        self.linear = nn.Linear(dim, classes)
+        self.change, self.only_in_training = change, only_in_training
+
+    def forward(self, features: torch.Tensor) -> Any:
+        logits = self.linear(features)
+        return self.change(logits) if self.training or not self.only_in_training else logits
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda x: (x, x.sum(1)), "a tuple of 2: [2, 2], [2]"),
+        (lambda x: {"logits": x}, "a dict with logits: [2, 2]"),
+        (lambda x: x.tolist(), "a list of 2: a list of 2: a float, a float, a list of 2: a float, a float"),
+        (lambda x: x / 0 * 0, "[2, 2] of which 4 of 4 values are NaN or infinite"),
+        (lambda x: x.log().clamp(max=float("inf")) - float("inf"), "[2, 2] of which 4 of 4 values are NaN or infinite"),
+        (lambda x: x.argmax(1, keepdim=True).expand(2, 2), "[2, 2] of torch.int64, not of floating-point numbers"),
+        (lambda x: None, "a NoneType"),
+    ],
+)
+@pytest.mark.parametrize("only_in_training", [False, True])
+def test_a_head_that_does_not_answer_with_logits_is_told(change: Any, told: str, only_in_training: bool) -> None:
+    with pytest.raises(FtError) as error:
+        own(lambda dim, classes, settings: Answering(dim, classes, change, only_in_training))
+    mode = " in train mode" if only_in_training else ""
+    assert str(error.value) == (
+        f"head builder 'mine' of some-dist 1.2 built a head that turns [2, 8] into {told}{mode}; 2 classes need [2, 2]"
+    )
+
+
+def test_trying_a_head_leaves_its_statistics_alone() -> None:
+    for norm in (nn.BatchNorm1d(8), nn.LazyBatchNorm1d()):
+        head = own(lambda dim, classes, settings, norm=norm: nn.Sequential(norm, nn.Linear(dim, classes))).module.fc
+        assert isinstance(head, nn.Sequential)
+        assert int(head[0].num_batches_tracked) == 0
+        assert torch.equal(head[0].running_mean, torch.zeros(8))
+
+
+class Margin(nn.Linear):
+    def forward(self, x: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
+        return super().forward(x) if labels is None else super().forward(x) - nn.functional.one_hot(labels)
+
+
+class Required(nn.Linear):
+    def forward(self, x: torch.Tensor, *, y: torch.Tensor) -> torch.Tensor:
+        return super().forward(x) - y
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (Margin, "labels"),
+        (
+            lambda dim, classes: nn.Sequential(nn.LayerNorm(dim), nn.Sequential(nn.ReLU(), Margin(dim, classes))),
+            "labels",
+        ),
+        (Required, "y"),
+    ],
+)
+def test_a_head_that_wants_labels_is_refused(make: Any, name: str) -> None:
+    with pytest.raises(FtError, match=rf"built a head that takes '{name}', which ft does not give it.*Leave '{name}'"):
+        own(lambda dim, classes, settings: make(dim, classes))
+
+
+def test_a_head_whose_code_asks_for_values_can_be_planned() -> None:
+    model = own(
+        lambda dim, classes, settings: Answering(dim, classes, lambda x: x * max(1, x.sum().item())), resnet18()
+    )
+    assert next(model.module.parameters()).is_meta
+
+
 def test_nothing_is_replaced_when_one_of_the_heads_fails() -> None:
     backbone = with_aux()
-    with pytest.raises(FtError, match="fails on 5 features"):
+    with pytest.raises(FtError, match=r"fails on \[2, 5\]"):
         own(lambda dim, classes, settings: nn.Linear(8, classes), backbone)
     assert backbone.module.get_submodule("fc").out_features == 10
 
@@ -198,7 +274,7 @@ def test_a_head_that_pools_needs_a_pooling_to_replace() -> None:
 @pytest.mark.parametrize(
     ("pool", "told"),
     [
-        (lambda dim, settings: nn.Flatten(), r"turns \[2, 8, 3, 2\] into \[2, 48\]; \[2, 8, 1, 1\] is needed"),
+        (lambda dim, settings: nn.Flatten(), r"turns \[2, 8, 3, 2\] into \[2, 48\]; the head needs \[2, 8, 1, 1\]"),
         (lambda dim, settings: None, "returned None from build_pool"),
     ],
 )

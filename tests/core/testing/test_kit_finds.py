@@ -203,6 +203,11 @@ class Relative(nn.Linear):
         return super().forward(x - x.mean(0))
 
 
+class Fitted(nn.Linear):
+    def forward(self, x: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
+        return super().forward(x)
+
+
 class Partly(nn.Linear):
     def __init__(self, size: int, classes: int) -> None:
         super().__init__(size, classes)
@@ -212,7 +217,16 @@ class Partly(nn.Linear):
 @pytest.mark.parametrize(
     ("build", "check", "message"),
     [
-        (lambda d, c, s: nn.Linear(d, c + 1), "it_maps_features_to_classes", "turns (4, 8) into (4, 4); (4, 3) is"),
+        (
+            lambda d, c, s: nn.Linear(d, c + 1),
+            "it_maps_features_to_classes",
+            "turns [4, 8] into [4, 4]; it needs [4, 3]",
+        ),
+        (
+            lambda d, c, s: Fitted(d, c),
+            "it_maps_features_to_classes",
+            "builds a head that takes 'labels', which ft does",
+        ),
         (lambda d, c, s: "head", "it_maps_features_to_classes", "it has to return a torch.nn.Module"),
         (lambda d, c, s: Bare(d, c), "every_parameter_learns", "has no parameter to train"),
         (lambda d, c, s: Bare(d, c), "its_tensors_can_be_saved", "keeps values outside its state_dict"),
