@@ -26,6 +26,7 @@ LAYERS = (
         "hookspecs",
         "image_files",
         "merging",
+        "plugin_calls",
         "names",
         "redaction",
         "references",

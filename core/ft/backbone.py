@@ -14,6 +14,7 @@ from ft.display import Display
 from ft.errors import FtError
 from ft.extensions import Backbone, Preprocessing
 from ft.images import effective_preprocessing
+from ft.plugin_calls import through_the_door
 from ft.plugins import Component, Plugins, implementation, read_settings
 from ft.redaction import shown
 from ft.state_dict import load_into, read_tensors
@@ -89,7 +90,9 @@ def _build(component: Component, model_name: str, settings: Any, seed: int, devi
     if not isinstance(backbone, Backbone):
         owner = f"backbone provider '{component.name}' of {component.distribution} {component.version}"
         raise FtError(f"{owner} built a {type(backbone).__name__} for {model_name}; build has to return an ft.Backbone")
-    return backbone
+    what = f"rename_weights of {model_name} of backbone provider '{component.name}'"
+    rename = through_the_door(backbone.rename_weights, what, f"{component.distribution} {component.version}")
+    return replace(backbone, rename_weights=rename)
 
 
 def _does_without_values(backbone: Backbone) -> bool:

@@ -20,6 +20,7 @@ from ft import hookspecs
 from ft._version import __version__
 from ft.errors import did_you_mean
 from ft.extensions import API_VERSION, KINDS, Extension, Kind
+from ft.plugin_calls import raised_at
 from ft.switches import Switches, traced
 
 GROUP = "ft.plugins"
@@ -80,7 +81,7 @@ def load_plugin(entry_point: EntryPoint, distribution: str, version: str, switch
         if switches.raise_errors:
             raise
         newer = f"; it may need a newer ft than {__version__}" if getattr(error, "name", None) == "ft" else ""
-        cause = " ".join(f"{type(error).__name__}: {error}".split()) + newer
+        cause = " ".join(f"{type(error).__name__}: {error}".split()) + raised_at(error) + newer
         return replace(plugin, state="broken", error=cause, seconds=time.perf_counter() - began)
 
 

@@ -12,8 +12,9 @@ from typing import Any
 from ft.discovery import Component as Component, Plugin as Plugin, installed_plugins, load_plugin
 from ft.errors import FtError, did_you_mean, nearest
 from ft.extensions import KINDS
+from ft.plugin_calls import noted, raised_at, through_the_door
 from ft.references import Reference
-from ft.switches import normal, read_switches, traced_call
+from ft.switches import normal, read_switches
 
 
 @dataclass(frozen=True)
@@ -115,9 +116,13 @@ def load_plugins(
 
 
 def implementation(component: Component, callable_name: str) -> Any:
-    """Import and return one callable of a component. Raises FtError when the record points at nothing."""
+    """Import and return one callable of a component; what it raises carries a note that says whose it is.
+
+    Raises FtError when the record points at nothing.
+    """
     function = _resolve(getattr(component.record, callable_name), component, callable_name)
-    return traced_call(function, f"{callable_name} of {component.kind.noun} '{component.name}'")
+    what = f"{callable_name} of {component.kind.noun} '{component.name}'"
+    return through_the_door(function, what, f"{component.distribution} {component.version}")
 
 
 def read_settings(component: Component, values: Mapping[str, Any], where: str) -> Any:
@@ -125,7 +130,8 @@ def read_settings(component: Component, values: Mapping[str, Any], where: str) -
     from ft.settings import validate
 
     try:
-        return validate(settings_class(component), values, where)
+        with noted(f"raised in the settings of {_place(component)}"):
+            return validate(settings_class(component), values, where)
     except FtError as error:
         about = f"{_place(component)}; see ft describe {component.kind.name}:{component.name}"
         raise FtError(f"{error}\n({about})") from None
@@ -161,7 +167,8 @@ def _resolve(pointer: Any, component: Component, what: str) -> Any:
         if read_switches(os.environ).raise_errors:
             raise
         cause = str(error) if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
-        raise FtError(f"{place} cannot be used: importing {module} failed: {' '.join(cause.split())}") from error
+        cause = f"{' '.join(cause.split())}{raised_at(error)}"
+        raise FtError(f"{place} cannot be used: importing {module} failed: {cause}") from error
     if not hasattr(target, attribute):
         near = nearest(attribute, vars(target), most=1)
         hint = f"; did you mean '{module}:{near[0]}'?" if near else ""

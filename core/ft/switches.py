@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import re
 import sys
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from ft.errors import FtError, did_you_mean
 
@@ -69,19 +67,6 @@ def traced(what: str) -> Iterator[None]:
     finally:
         if tracing():
             print(f"[ft] {(time.perf_counter() - began) * 1000:8.1f} ms  {what}", file=sys.stderr)
-
-
-def traced_call(function: Callable[..., Any], what: str) -> Callable[..., Any]:
-    """`function`, each of whose calls is traced while tracing is on; itself otherwise."""
-    if not tracing():
-        return function
-
-    @functools.wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        with traced(what):
-            return function(*args, **kwargs)
-
-    return call
 
 
 def _on(environ: Mapping[str, str], name: str) -> bool:

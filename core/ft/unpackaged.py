@@ -17,6 +17,7 @@ from typing import Any
 from ft.discovery import Component, check_record
 from ft.errors import FtError, did_you_mean
 from ft.extensions import Kind
+from ft.plugin_calls import noted, raised_at
 from ft.references import Reference, parse_reference
 
 
@@ -55,7 +56,10 @@ def _import(reference: Reference) -> ModuleType:
         try:
             return import_module(reference.name)
         except ImportError as error:
-            raise FtError(f"cannot import {reference.name}: {error}") from error
+            raise FtError(f"cannot import {reference.name}: {error}{raised_at(error)}") from error
+        except Exception as error:
+            cause = f"{type(error).__name__}: {error}{raised_at(error)}"
+            raise FtError(f"cannot import {reference.name}: {cause}") from error
     path = Path(os.path.expanduser(reference.name))
     if not path.is_file():
         raise FtError(f"there is no file {path} (from '{reference}')")
@@ -73,7 +77,7 @@ def _import(reference: Reference) -> ModuleType:
         spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[name]
-        raise FtError(f"{path} could not be imported: {type(error).__name__}: {error}") from error
+        raise FtError(f"{path} could not be imported: {type(error).__name__}: {error}{raised_at(error)}") from error
     return module
 
 
@@ -101,7 +105,8 @@ def _as_record(kind: Kind, reference: Reference, found: Any) -> Any:
 
 def _instance(found: type[Any], reference: Reference) -> Any:
     try:
-        return found()
+        with noted(f"raised in {reference.attribute}() of {reference.name}"):
+            return found()
     except TypeError as error:
         raise FtError(f"'{reference}' cannot be used: {reference.attribute}() failed: {error}") from error
 

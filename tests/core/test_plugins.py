@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 import subprocess
 import sys
 import textwrap
@@ -12,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from pydantic import field_validator
 
 import ft
 from ft import FreezeStrategy, FtError, HeadBuilder, Settings, hookimpl, hookspecs
@@ -204,20 +206,22 @@ def test_a_broken_plugin_is_told_when_an_unknown_component_is_asked_for(module: 
 
 
 @pytest.mark.parametrize(
-    ("source", "cause"),
+    ("source", "cause", "line"),
     [
-        ("raise RuntimeError('no\\nlicence')", "RuntimeError: no licence"),
-        ("def broken(:", "SyntaxError: "),
-        ("import sys; sys.exit('not on this machine')", "SystemExit: not on this machine"),
+        ("raise RuntimeError('no\\nlicence')", "RuntimeError: no licence", 1),
+        ("def broken(:", "SyntaxError: ", 1),
+        ("import sys; sys.exit('not on this machine')", "SystemExit: not on this machine", 1),
+        ("import os\n\nimport not_there", "ModuleNotFoundError: No module named 'not_there'", 3),
     ],
 )
 def test_a_plugin_that_fails_to_import_is_kept_with_a_cause_of_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, cause: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, cause: str, line: int
 ) -> None:
     (tmp_path / "failing_plugin.py").write_text(source)
     monkeypatch.syspath_prepend(tmp_path)
     error = error_of(load_one("failing_plugin"))
     assert error.startswith(cause)
+    assert error.endswith(("(failing_plugin.py, line 1)", f"({tmp_path / 'failing_plugin.py'}:{line})"))
     assert "\n" not in error
 
 
@@ -288,9 +292,65 @@ def component(module: Module, **fields: Any) -> Any:
 
 
 def test_an_implementation_is_a_callable_or_where_to_find_one(module: Module) -> None:
-    assert implementation(component(module), "select") is select
+    assert inspect.unwrap(implementation(component(module), "select")) is select
     pointer = f"{module('implementation_module', choose=select)}:choose"
-    assert implementation(component(module, select=pointer), "select") is select
+    assert inspect.unwrap(implementation(component(module, select=pointer), "select")) is select
+
+
+def failing(*_: Any) -> Any:
+    raise KeyError("colour")
+
+
+def failing_later(*_: Any) -> Any:
+    yield "first"
+    raise KeyError("colour")
+
+
+def refusing(*_: Any) -> Any:
+    raise FtError("write a number")
+
+
+class Callable_:
+    def __call__(self, *_: Any) -> Any:
+        raise KeyError("colour")
+
+
+@pytest.mark.parametrize("function", [failing, failing_later, lambda *_: failing(), Callable_()])
+def test_what_a_plugin_raises_says_whose_it_is(module: Module, function: Any) -> None:
+    with pytest.raises(KeyError, match="colour") as error:
+        list(implementation(component(module, select=function), "select")(None, None, None))
+    (note,) = error.value.__notes__
+    assert re.fullmatch(
+        rf"raised in select of freezing strategy 'mine', of some-dist 1\.0 \({re.escape(__file__)}:\d+\)", note
+    )
+
+
+def test_a_note_is_added_once_where_a_plugin_calls_another(module: Module) -> None:
+    inner = implementation(component(module, select=failing), "select")
+    with pytest.raises(KeyError) as error:
+        implementation(component(module, select=inner), "select")()
+    assert len(error.value.__notes__) == 1
+
+
+def test_what_a_plugin_tells_the_user_gets_no_note(module: Module) -> None:
+    with pytest.raises(FtError, match="write a number") as error:
+        implementation(component(module, select=refusing), "select")()
+    assert not hasattr(error.value, "__notes__")
+
+
+class Upset(Settings):
+    count: int = 1
+
+    @field_validator("count")
+    @classmethod
+    def _check(cls, value: int) -> int:
+        return {1: 1}[value]
+
+
+def test_what_a_plugins_settings_raise_says_whose_they_are(module: Module) -> None:
+    with pytest.raises(KeyError) as error:
+        read_settings(component(module, settings=Upset), {"count": 3}, "freeze")
+    assert error.value.__notes__ == ["raised in the settings of freezing strategy 'mine' of some-dist 1.0"]
 
 
 def test_a_pointer_to_nothing_is_told_with_the_distribution_and_the_nearest(module: Module) -> None:
