@@ -48,6 +48,7 @@ LAYERS = (
         "signals",
         "devices",
         "memory",
+        "randomness",
         "splits",
     },
     {

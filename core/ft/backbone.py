@@ -16,6 +16,7 @@ from ft.extensions import Backbone, Preprocessing
 from ft.images import effective_preprocessing
 from ft.plugin_calls import through_the_door
 from ft.plugins import Component, Plugins, implementation, read_settings
+from ft.randomness import random_state_kept, seeded
 from ft.redaction import shown
 from ft.state_dict import load_into, read_tensors
 from ft.weights import FetchedWeights, WeightChoice, choose_weights, fetch_weights
@@ -84,8 +85,7 @@ def _build_empty(component: Component, model_name: str, settings: Any, seed: int
 
 
 def _build(component: Component, model_name: str, settings: Any, seed: int, device: str) -> Backbone:
-    with torch.random.fork_rng(devices=[]), torch.device(device):
-        torch.manual_seed(seed)
+    with seeded(seed), torch.device(device):
         backbone = implementation(component, "build")(model_name, settings)
     if not isinstance(backbone, Backbone):
         owner = f"backbone provider '{component.name}' of {component.distribution} {component.version}"
@@ -103,7 +103,7 @@ def _does_without_values(backbone: Backbone) -> bool:
     side = backbone.fixed_image_size or max(backbone.min_image_size, backbone.preprocessing.crop_size)
     modes = {part: part.training for part in module.modules()}
     module.eval()
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
+    with random_state_kept(), torch.no_grad():
         module(torch.empty(2, 3, side, side, device="meta"))
     for part, training in modes.items():
         part.training = training

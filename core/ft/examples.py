@@ -30,7 +30,7 @@ class Examples:
     machine: Machine
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        dataset = ImageDataset(self.data.train, eval_transform(self.preprocessing), self.config.seed)
+        dataset = ImageDataset(self.data.train, eval_transform(self.preprocessing), seed=None)
         for batch in epoch_batches(len(dataset), self.config.training.batch_size, self.config.seed, 0, shuffle=True):
             images, labels, _ = default_collate([dataset[0, index] for index in batch])
             yield network_input(images, self.preprocessing, self.machine), labels.to(self.machine.device)

@@ -262,7 +262,7 @@ def predict_batches(
     stop: StopRequest | None = None,
 ) -> Generator[tuple[torch.Tensor, torch.Tensor], None, None]:
     """Yield (logits [N, C] in float32, labels [N]), both on the CPU, for `items` in their order; in eval mode."""
-    dataset = ImageDataset(items, eval_transform(preprocessing), config.seed)
+    dataset = ImageDataset(items, eval_transform(preprocessing), seed=None)
     stop = stop or StopRequest()
     loader = _loader(dataset, config, machine, False, stop)
     with closing(loader):

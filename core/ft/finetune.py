@@ -28,6 +28,7 @@ from ft.plan import Plan, make_plan
 from ft.plugins import Plugins
 from ft.prefix.find import FrozenPrefix
 from ft.provenance import describe_model, versions_used
+from ft.randomness import one_run_at_a_time, seed_all
 from ft.report import Report, make_report
 from ft.resuming import can_go_on, go_on, selected_before
 from ft.runs import Run, start_run
@@ -62,6 +63,7 @@ def prepare(
     Weights are fetched for "pretrained", and where what is frozen follows from images. A run that goes on has those
     with which it `stopped`, and what was selected in it stands until its freeze is changed.
     """
+    seed_all(config.seed)  # for whatever plugins draw while they decide
     machine = choose_machine(config.machine, fp32=config.cache.promise in ("exact", "close"))
     if stopped is not None and config.machine.precision == "auto":  # as the run began, also with another --cache
         machine = replace(machine, precision=stopped.read_json("plan.json")["precision"])
@@ -95,11 +97,13 @@ def prepare(
     return Prepared(config, data, built, model, machine, plan, prefix)
 
 
+@one_run_at_a_time()
 def finetune(config: Config, plugins: Plugins, display: Display, resume: Run | None = None) -> tuple[Run, Report]:
     """Fine-tune as `config` says, in a new run or on from where `resume` stopped, and report what came of it.
 
     A run goes on from its last state, also where it was finished, and also with another freeze. Raises FtError for what
-    the user can mend, and StopAsked when a signal asked to stop; the state is then saved.
+    the user can mend, also in a second thread that trains, and StopAsked when a signal asked to stop; the state is then
+    saved.
     """
     arrange_large_blocks()
     stopped = resume if resume is not None and can_go_on(resume) else None

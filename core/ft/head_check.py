@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ft.randomness import random_state_kept
+
 _LABELS = {"label", "labels", "target", "targets", "gt", "ground_truth", "y", "y_true"}
 
 
@@ -24,7 +26,7 @@ def fault_of(head: nn.Module, given: Sequence[int], wanted: Sequence[int], needs
             f"takes '{name}', which ft does not give it, so it would train without: a head turns features into "
             f"logits, and the loss is ft's. Leave '{name}' out of its forward"
         )
-    with torch.random.fork_rng(devices=[]):
+    with random_state_kept():
         for training in (False, True):  # eval mode first, in which layers that learn their sizes learn them
             head.train(training)
             if fault := _fault(head, given, wanted, needs):

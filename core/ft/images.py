@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from io import BytesIO
@@ -29,6 +28,7 @@ from ft.errors import FtError
 from ft.extensions import Interpolation, Preprocessing
 from ft.image_files import readable_formats
 from ft.pictures import Content, Picture, content_digest
+from ft.randomness import seeded
 
 if TYPE_CHECKING:
     from ft.data import Item
@@ -136,16 +136,16 @@ def normalise(pixels: Tensor, preprocessing: Preprocessing) -> Tensor:
 class ImageDataset(Dataset[tuple[Tensor, int, int]]):
     """Images by (epoch, index): a transformed image [3, S, S] in uint8, its label, and the index.
 
-    What is random in the transform is a function of (seed, epoch, index), whichever process computes it; the state
-    of torch's default generator is as before afterwards. With `views`, epochs repeat the first so many. Where there
-    are `digests`, by the names of pictures, an image that has another is refused.
+    What is random in the transform is a function of (seed, epoch, index), whichever process computes it, and generators
+    are as before afterwards; without a seed it is to draw nothing. With `views`, epochs repeat the first so many. Where
+    there are `digests`, by the names of pictures, an image that has another is refused.
     """
 
     def __init__(
         self,
         items: Sequence[Item],
         transform: Transform,
-        seed: int = 0,
+        seed: int | None = 0,
         views: int | None = None,
         digests: Mapping[str, str] | None = None,
     ) -> None:
@@ -159,20 +159,14 @@ class ImageDataset(Dataset[tuple[Tensor, int, int]]):
         epoch, index = key
         item = self.items[index]
         image = read_image(item.picture, self.digests.get(item.picture.name))
-        with _seeded(self.seed, epoch % self.views if self.views else epoch, index):
+        if self.seed is None:
+            return self.transform(image), item.label, index
+        with seeded(_seed(self.seed, epoch % self.views if self.views else epoch, index)):
             return self.transform(image), item.label, index
 
 
-@contextmanager
-def _seeded(*parts: int) -> Iterator[None]:
-    digest = hashlib.blake2b(struct.pack(f"<{len(parts)}Q", *parts), digest_size=8).digest()
-    generator = torch.default_generator  # torch.manual_seed would reset the random numbers of CUDA devices, too
-    state = generator.get_state()
-    generator.manual_seed(int.from_bytes(digest, "little"))
-    try:
-        yield
-    finally:
-        generator.set_state(state)
+def _seed(*parts: int) -> int:
+    return int.from_bytes(hashlib.blake2b(struct.pack(f"<{len(parts)}Q", *parts), digest_size=8).digest(), "little")
 
 
 def _steps(*steps: Transform) -> Transform:

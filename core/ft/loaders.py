@@ -140,7 +140,7 @@ def make_loader(
         workers = auto_workers(device, batches=-(-len(dataset) // batch_size), cores=_cores(), world=world)
 
     def batches(epoch: int) -> list[list[int]]:
-        return epoch_batches(len(dataset), batch_size, dataset.seed, epoch, shuffle, rank, world)
+        return epoch_batches(len(dataset), batch_size, dataset.seed or 0, epoch, shuffle, rank, world)
 
     return Loader(dataset, batches, workers, device, stop)
 

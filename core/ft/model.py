@@ -14,6 +14,7 @@ from ft.errors import FtError
 from ft.extensions import Backbone
 from ft.head_check import fault_of
 from ft.plugins import Component, Plugins, implementation, read_settings
+from ft.randomness import seeded
 from ft.references import parse_reference
 from ft.settings import Settings, validate
 
@@ -51,8 +52,7 @@ def build_model(backbone: Backbone, head: ComponentConfig, num_classes: int, plu
         return Model(module, backbone.head_paths, kept, new_head=False)
     component, settings = _find_builder(head, plugins)
     build = _builder(component, settings, num_classes, device)
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
+    with seeded(seed):
         heads = {path: build(dim, form) for path, dim, form in _slots(backbone)}
         if component.record.build_pool is not None:
             heads[backbone.pool_path] = _pool(component, settings, backbone, device)

@@ -25,6 +25,7 @@ from ft.job import Job
 from ft.memory import fit_in_memory
 from ft.optim import lr_factor, make_optimizer, optimizer_state, restore_optimizer, set_lr
 from ft.plan import Plan
+from ft.randomness import drawing_from, step_seed
 from ft.runs import Run
 from ft.signals import StopAsked
 from ft.training_config import TrainingConfig
@@ -156,12 +157,12 @@ def learn(
     """
     moved = {name: buffer.clone() for name, buffer in module.named_buffers()} if training.auto_batch else {}
 
+    @drawing_from(batch.seed, machine.device)  # anew in each attempt
     def attempt(parts: int) -> tuple[float, int]:
         module.zero_grad(set_to_none=True)
         for name, buffer in module.named_buffers():
             if name in moved:
                 buffer.copy_(moved[name])  # an attempt that failed moved the statistics
-        torch.manual_seed(batch.seed)
         share = float(Beta(training.mixup, training.mixup).sample()) if training.mixup else 1.0
         total, hits = 0.0, 0
         for inputs, labels in batch.split(parts):
@@ -206,11 +207,6 @@ def total_loss(
 def best_epoch(history: Sequence[EpochRecord], monitor: str) -> EpochRecord:
     """The epoch with the best validation figure, the earliest of equals."""
     return max(history, key=lambda record: record.val.figure(monitor))
-
-
-def step_seed(seed: int, step: int) -> int:
-    """Seed of the random numbers (dropout, stochastic depth) that one step draws."""
-    return (seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9 + 1) % 2**63
 
 
 def make_criterion(training: TrainingConfig, data: ImageData, machine: Machine) -> Criterion:

@@ -31,8 +31,8 @@ from ft.prefix.state import (
     every_random_state,
     memories_of,
     python_random_state,
-    random_state_kept,
 )
+from ft.randomness import random_state_kept
 
 Autocast = Callable[[], AbstractContextManager[Any]]
 

@@ -27,9 +27,9 @@ from ft.prefix.state import (
     changed_since,
     memories_of,
     python_random_state,
-    random_state_kept,
 )
 from ft.prefix.watch import Peeks, Seen, Watch, storage_of, storages_of
+from ft.randomness import random_state_kept
 
 BATCH, OTHER_BATCH = 2, 3
 

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from ft.prefix.digest import is_plain
+from ft.randomness import random_state_kept
 
 _DICTS, _LISTS = (dict, OrderedDict, defaultdict, Counter), (list, deque)
 """What is looked into, and put back: classes of anyone's own may not bear that."""
@@ -31,22 +32,6 @@ def python_random_state() -> tuple[Any, ...]:
 def every_random_state() -> tuple[Any, ...]:
     """That, and the state of torch's own."""
     return (*python_random_state(), torch.get_rng_state().numpy().tobytes())
-
-
-@contextmanager
-def random_state_kept() -> Iterator[None]:
-    """Leave every generator as it was found: looking at a network must not change the run."""
-    python_state, numpy_state = random.getstate(), np.random.get_state()
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
-    mps_state = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
-    with torch.random.fork_rng(devices=devices):
-        try:
-            yield
-        finally:
-            if mps_state is not None:
-                torch.mps.set_rng_state(mps_state)
-            random.setstate(python_state)
-            np.random.set_state(numpy_state)
 
 
 @contextmanager
