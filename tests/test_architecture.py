@@ -20,6 +20,7 @@ LAYERS = (
     {
         "_version",
         "discovery",
+        "documents",
         "errors",
         "extensions",
         "granted",
@@ -34,6 +35,7 @@ LAYERS = (
         "switches",
         "unpackaged",
         "plugins",
+        "reading",
     },
     {"config", "training_config", "catalogue"},
     {"files", "pictures", "rows", "weight_bundle", "weight_hashes", "weight_http", "weight_lock", "weight_partial"},

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_serializer, model_validator
 
+from ft.documents import DEEPEST, parse_yaml
 from ft.errors import FtError
 from ft.merging import Typed, merge
+from ft.reading import read_text
 from ft.settings import Section, validate
 from ft.training_config import TrainingConfig, derived
 
@@ -163,15 +163,17 @@ def _typed(text: str) -> Typed:
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise FtError(f"--set {text}: write --set key=value, as in --set training.epochs=5")
+    if key.count(".") >= DEEPEST:
+        raise FtError(f"--set {key[:40]}...: no key of a config has {key.count('.')} dots")
     return Typed(tuple(key.strip().split(".")), _yaml(value, f"--set {text}"), f"--set {text}")
 
 
 def read_tree(file: Path) -> dict[str, Any]:
     """Read a config, or what `ft plan --json` printed, from YAML or JSON. Raises FtError naming the file."""
     try:
-        text = file.read_text(encoding="utf-8")
+        text = read_text(file)
     except (OSError, UnicodeDecodeError) as error:
-        raise FtError(f"cannot read the config {file}: {error}") from error
+        raise FtError(f"cannot read the config {file}: {getattr(error, 'strerror', None) or error}") from error
     tree = _yaml(text, str(file))
     if not isinstance(tree, dict):
         raise FtError(f"the config {file} is no mapping; it begins like 'backbone: torchvision:resnet18'")
@@ -194,40 +196,6 @@ def _without_derived(tree: dict[str, Any]) -> dict[str, Any]:
 
 def _yaml(text: str, where: str) -> Any:
     try:
-        return yaml.load(text, _Loader)
-    except (yaml.YAMLError, ValueError) as error:
-        raise FtError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from None
-
-
-class _Loader(yaml.SafeLoader):
-    """Reads 1e-3 as a number, off and 2026-01-31 as text, unlike YAML 1.1, and refuses a key that is given twice."""
-
-    yaml_implicit_resolvers = {  # noqa: RUF012 (declared so by yaml)
-        first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":timestamp", ":bool"))]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        pairs = node.value if isinstance(node, yaml.MappingNode) else ()  # a tag may call anything a mapping
-        keys = [key.value for key, _ in pairs if isinstance(key, yaml.ScalarNode)]
-        if twice := [key for key in keys if keys.count(key) > 1]:
-            raise yaml.MarkedYAMLError(problem=f"'{twice[0]}' is given twice", problem_mark=node.start_mark)
-        return super().construct_mapping(node, deep)
-
-
-class _Dumper(yaml.SafeDumper):
-    """Quotes what that loader would take for something else than text."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile(r"(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
-)
-for _each in (_Loader, _Dumper):
-    _each.add_implicit_resolver(
-        "tag:yaml.org,2002:float", re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
-    )
-
-
-def as_yaml(tree: Mapping[str, Any]) -> str:
-    """Return `tree` as a YAML document that `load_config` reads as the same."""
-    return yaml.dump(dict(tree), Dumper=_Dumper, sort_keys=False)
+        return parse_yaml(text)
+    except ValueError as error:
+        raise FtError(f"{where}: {error}") from None

@@ -8,7 +8,6 @@ the same key; the last one's identical file wins. What was used longest ago goes
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import time
@@ -18,9 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from ft.documents import read_json
 from ft.errors import FtError
 from ft.files import CannotWrite, cache_folder, left_behind, megabytes, publish, publish_json, sha256_of
 from ft.prefix.digest import tensor_bytes
+from ft.reading import open_plain
 from ft.rows import DTYPES, Rows, Shape, Tensors, header, map_rows, whole_size
 
 
@@ -69,7 +70,7 @@ class Writer:
         """Look at what was written before it gets the name under which another process may remove it."""
         try:
             self.sha256 = sha256_of(path)
-            with path.open("rb") as file:
+            with open_plain(path) as file:
                 self.written = map_rows(file, self._shapes, self._rows)
         except (OSError, FtError) as error:
             raise NotKept(f"what was written cannot be read again: {error}") from error
@@ -156,7 +157,7 @@ class FeatureStore:
         None when the file is gone, or is not what was written; it is then removed.
         """
         try:
-            with entry.path.open("rb") as file:
+            with open_plain(entry.path) as file:
                 if hashlib.file_digest(file, "sha256").hexdigest() != entry.sha256:
                     if _is_still(entry):
                         self.remove(entry.path)
@@ -236,7 +237,7 @@ class FeatureStore:
 def _entry(note: Path) -> Entry | None:
     path = note.with_suffix(".safetensors")
     try:
-        content = json.loads(note.read_text(encoding="utf-8"))
+        content = read_json(note)
         if path.stat().st_size != content["size"]:
             return None
         shapes, rows = tuple(Shape(tuple(s["shape"]), s["dtype"]) for s in content["shapes"]), content["rows"]

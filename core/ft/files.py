@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from ft.errors import FtError
+from ft.reading import open_plain
 
 _PROCESS = secrets.token_hex(3)
 """Tells this process from an earlier one with its number, which in containers is often the same."""
@@ -134,7 +135,7 @@ def publish_json(path: Path, content: Mapping[str, Any]) -> None:
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file's content, 64 hexadecimal digits. Raises FtError when it cannot be read."""
     try:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise FtError(f"cannot read {path}: {error.strerror or error}") from error

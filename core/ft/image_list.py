@@ -14,6 +14,7 @@ from ft.errors import FtError
 from ft.files import publish_text
 from ft.names import as_text
 from ft.pictures import Picture
+from ft.reading import MOST_TABLE, read_text
 
 COLUMNS = ("path", "label", "split", "sha256")
 Row = tuple[str, ...]
@@ -56,8 +57,8 @@ def check_same_images(path: Path, data: ImageData) -> None:
 
 def _read(path: Path) -> list[Row]:
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = [tuple(row) for row in csv.reader(file)]
+        file = io.StringIO(read_text(path, MOST_TABLE), newline="")
+        rows = [tuple(row) for row in csv.reader(file)]
     except (OSError, ValueError, csv.Error) as error:
         raise FtError(f"cannot tell whether the images are those of {path}: {error}") from error
     if rows[:1] != [COLUMNS] or any(len(row) != len(COLUMNS) for row in rows):

@@ -16,8 +16,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ft.documents import parse_json
 from ft.errors import FtError
 from ft.files import cache_folder, publish_bytes
+from ft.reading import MOST_TABLE, read_bytes
 
 SETTLED = 2 * 10**9
 """Nanoseconds for which a file has to be left alone before it is taken for unchanged by its state: what is written to
@@ -61,10 +63,10 @@ def settled_state(name: str) -> str:
 def recall(place: str, reader: str) -> Known:
     """What a `reader` of images remembers of those in a folder, or of a source."""
     try:
-        digest, _, content = _remembered(place).read_bytes().partition(b"\n")
+        digest, _, content = read_bytes(_remembered(place), MOST_TABLE).partition(b"\n")
         if hashlib.sha256(content).hexdigest().encode() != digest:
             return Known()
-        columns = json.loads(content)
+        columns = parse_json(content.decode())
         if columns["reader"] != reader:
             return Known()
         return Known(*(dict(zip(columns["names"], columns[each], strict=True)) for each in ("digests", "states")))

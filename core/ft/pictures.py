@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 
 from ft.errors import FtError
 from ft.extensions import Sample
+from ft.reading import MOST_IMAGE, open_plain, read_bytes
 
 Content = bytes | Image.Image
 """An encoded image, or one that is decoded already."""
@@ -45,7 +46,7 @@ class Picture:
     def digest(self) -> str:
         """The sha256 of the content: of a file's bytes, or of form and pixels of what is decoded. Raises as `read`."""
         if self.open is None and self.path is not None:
-            with self.path.open("rb") as file:
+            with open_plain(self.path) as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()
         return content_digest(self.read())
 
@@ -92,7 +93,7 @@ def objection_to(sample: Sample) -> str:
 
 def _content(given: object) -> Content:
     if isinstance(given, str | os.PathLike):
-        return Path(given).read_bytes()
+        return read_bytes(Path(given), MOST_IMAGE)
     if isinstance(given, bytes | bytearray | memoryview):
         return bytes(given)
     if isinstance(given, np.ndarray):

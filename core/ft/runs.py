@@ -35,7 +35,8 @@ from ft.checkpoints import (
     save_checkpoint,
     save_tensors,
 )
-from ft.config import Config, as_yaml, load_config
+from ft.config import Config, load_config
+from ft.documents import as_yaml
 from ft.errors import FtError
 from ft.files import explained, left_behind, publish_text
 from ft.plan import NOT_DECISIVE, Plan

@@ -15,8 +15,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from ft.documents import parse_json
 from ft.errors import FtError
 from ft.files import publish
+from ft.reading import open_plain
 
 FORMAT = 1
 _MANIFEST = "manifest.json"
@@ -45,17 +47,17 @@ def write_bundle(out: Path, files: Mapping[Bundled, Path]) -> None:
         for item in ordered:
             member = _member(f"weights/{item.file}")
             member.file_size = item.size
-            with files[item].open("rb") as source, archive.open(member, "w") as target:
+            with open_plain(files[item]) as source, archive.open(member, "w") as target:
                 shutil.copyfileobj(source, target, _CHUNK)
 
 
 def read_manifest(path: Path) -> dict[str, Bundled]:
     """Return what a bundle holds, by file name. Raises FtError for a file that is no bundle."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_plain(path) as file, zipfile.ZipFile(file) as archive:
             if archive.getinfo(_MANIFEST).file_size > _LARGEST_MANIFEST:
                 raise FtError(f"the manifest of {path} is larger than any that ft writes")
-            content = json.loads(archive.read(_MANIFEST))
+            content = parse_json(archive.read(_MANIFEST).decode())
         if content["format"] != FORMAT:
             raise FtError(f"{path} is a bundle of format {content['format']}; this ft reads {FORMAT}")
         return {item.file: item for item in map(_item, content["weights"])}
@@ -68,7 +70,7 @@ def read_manifest(path: Path) -> dict[str, Bundled]:
 def copy_out(path: Path, item: Bundled, target: BinaryIO) -> None:
     """Copy one file of a bundle into `target`, never more than its size. Raises FtError; the digest is not checked."""
     try:
-        with zipfile.ZipFile(path) as archive, archive.open(f"weights/{item.file}") as source:
+        with open_plain(path) as file, zipfile.ZipFile(file) as archive, archive.open(f"weights/{item.file}") as source:
             left = item.size
             while chunk := source.read(min(_CHUNK, left + 1)):
                 left -= len(chunk)

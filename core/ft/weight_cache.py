@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -12,6 +11,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import BinaryIO, ClassVar
 
+from ft.documents import read_json
 from ft.download import MOST, PAUSES, Progress, download, ignore
 from ft.errors import FtError
 from ft.extensions import WeightEntry
@@ -231,7 +231,7 @@ class Cache:
         if not record.exists():
             return ""
         try:
-            known = str(json.loads(record.read_text(encoding="utf-8"))["sha256"])
+            known = str(read_json(record)["sha256"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             return f"the record {record} cannot be read ({type(error).__name__}); delete it"
         digest = self.digest(path)

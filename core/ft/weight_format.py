@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from ft.errors import FtError
+from ft.reading import open_plain
 
 WEIGHT_SUFFIXES = (".pth", ".pt", ".safetensors")
 
@@ -22,7 +23,7 @@ def format_of(path: Path, called: str = "") -> Format:
     """
     called = called or str(path)
     try:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             start = file.read(64)
         if start.startswith(b"PK"):
             with zipfile.ZipFile(path):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 import time
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from ft.documents import read_json
 from ft.errors import FtError
 from ft.files import left_behind
 from ft.weight_cache import Cache
@@ -94,7 +94,7 @@ def _leftovers(cache: Cache) -> Iterator[Removable]:
             yield _removable(path, "left behind by torch.hub")
     for path in sorted(cache.records.glob("*.json")):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            file = Path(json.loads(path.read_text(encoding="utf-8"))["file"])
+            file = Path(read_json(path)["file"])
             if file.parent == cache.folder.absolute() and not file.exists():
                 yield _removable(path, f"the record of {file.name}, which is gone")
 
@@ -117,7 +117,7 @@ def _files(cache: Cache, unused_days: float | None) -> Iterator[Removable]:
 def _stored(cache: Cache, path: Path) -> Stored:
     record, size = cache.record_of(path), path.stat().st_size
     try:
-        content = json.loads(record.read_text(encoding="utf-8"))
+        content = read_json(record)
         sha256, entry, origin = (str(content[key]) for key in ("sha256", "entry", "from"))
         return Stored(path, size, sha256, entry, origin, record, record.stat().st_mtime)
     except (OSError, ValueError, KeyError, TypeError):

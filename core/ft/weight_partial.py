@@ -9,6 +9,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from ft.documents import read_json
 from ft.errors import FtError
 from ft.files import explained, left_behind, make_room, temporary_beside
 
@@ -118,7 +119,7 @@ def take_up(path: Path, key: str, keep: bool) -> Partial:
 
 def _claim(old: Path, path: Path, key: str) -> Partial | None:
     try:
-        known = json.loads(_sidecar(old).read_text(encoding="utf-8"))
+        known = read_json(_sidecar(old))
         validator, total = known["validator"], known["total"]
         if known["key"] != key or not validator or not isinstance(total, int | None):
             return None

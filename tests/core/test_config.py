@@ -9,7 +9,8 @@ import pytest
 from hypothesis import example, given, settings, strategies as st
 
 from ft import FtError
-from ft.config import ComponentConfig, Config, as_yaml, load_config, read_tree
+from ft.config import ComponentConfig, Config, load_config, read_tree
+from ft.documents import as_yaml
 from ft.training_config import TrainingConfig
 
 BACKBONE = "backbone=torchvision:resnet18"

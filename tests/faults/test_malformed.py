@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,10 +19,14 @@ from ft.checking import check_images
 from ft.config import load_config
 from ft.data import ImageData, Item
 from ft.errors import FtError
+from ft.files import sha256_of
+from ft.image_list import known_splits
 from ft.images import read_image
 from ft.pictures import Picture
 from ft.plugins import Plugins
 from ft.references import parse_reference
+from ft.weight_bundle import read_manifest
+from ft.weight_format import format_of
 
 NUMBER = times(1000, 60)
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "JPEG2000")
@@ -118,3 +124,26 @@ def test_damaged_references(kind: str, plugins: Plugins) -> None:
         refused += said is not None
     print(f"\n{number} damaged {kind} references: {refused} refused, {number - refused} name something, no traceback")
     assert refused
+
+
+@pytest.mark.parametrize("device", ["pipe", "/dev/zero"])
+def test_what_is_no_plain_file_is_neither_waited_for_nor_read(device: str, tmp_path: Path) -> None:
+    path = tmp_path / device  # which is the device itself where that is absolute
+    if device == "pipe":
+        os.mkfifo(path)
+    reads = (
+        lambda: load_config(path),
+        lambda: read_image(Picture.at(path)),
+        lambda: sha256_of(path),
+        lambda: format_of(path),
+        lambda: read_manifest(path),
+        lambda: known_splits(path),
+    )
+    for read in reads:
+        said = refusal(read)
+        assert said is not None
+        assert str(path) in said
+        assert re.search("it is a (pipe|device), not a plain file", said)
+    items = (Item(Picture.at(path), 0),)
+    with pytest.raises(FtError, match=r"it is a (pipe|device), not a plain file"):
+        check_images(ImageData(("a", "b"), items, (), (), "folder:x"), "fail")

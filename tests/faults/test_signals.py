@@ -1,7 +1,7 @@
 """SIGINT and SIGTERM in every phase: the state is saved, the way on is said, workers are silent, and it takes seconds.
 
-A phase is met by stopping at its progress bar (which a program of the test's replaces) or by making an image a pipe
-that nobody writes to, as a file server that does not answer.
+A phase is met by stopping at its progress bar (which a program of the test's replaces) or by having whoever reads an
+image wait for a pipe that nobody writes to, as for a file server that does not answer.
 """
 
 from __future__ import annotations
@@ -33,6 +33,17 @@ def held(source, target):
         time.sleep(0.3)
     replace(source, target)
 os.replace = held
+"""
+# Once there is the pipe "waits", no image is read any more.
+SLOW_DISK = """
+from pathlib import Path
+import ft.pictures
+read = ft.pictures.read_bytes
+def waiting(path, most):
+    if Path("waits").exists():
+        open("waits")
+    return read(path, most)
+ft.pictures.read_bytes = waiting
 """
 FROZEN = ["--freeze", "all"]  # then validation is on kept features, and the first bar "evaluating" is the final test's
 PHASES = {
@@ -107,12 +118,10 @@ def test_a_signal_in_any_phase_saves_and_says_how_to_go_on(
 
 @pytest.mark.parametrize("workers", [0, 2] if FULL else [2])
 def test_a_run_that_waits_for_a_disk_that_does_not_answer_stops(workers: int, tmp_path: Path) -> None:
-    paths = make_images(tmp_path / "images")
-    process = start(run_args("--epochs", "500", workers=workers), tmp_path)
+    make_images(tmp_path / "images")
+    process = start(run_args("--epochs", "500", workers=workers), tmp_path, SLOW_DISK + FT)
     wait_for((tmp_path / "r" / "last.pt").exists, process)
-    for path in paths:
-        path.unlink()
-        os.mkfifo(path)
+    os.mkfifo(tmp_path / "waits")
     time.sleep(1)  # what was decoded ahead is used up
     asked = time.monotonic()
     os.killpg(process.pid, signal.SIGTERM)
