@@ -20,6 +20,9 @@ from ft.redaction import check_whole, shown, what_is_left_out
 from ft.references import Reference, parse_reference
 from ft.splits import Split, choose_splits, describe_splits, unused_shares
 
+TABLES = (".csv", ".tsv")
+"""What files are called that name images and their classes."""
+
 
 @dataclass(frozen=True)
 class Item:
@@ -74,7 +77,10 @@ def load_data(config: Config, plugins: Plugins) -> ImageData:
     samples = found.samples
     splits = choose_splits(samples, config.split)
     classes = tuple(sorted({s.label for key, s in samples.items() if splits[key] == "train"}, key=_natural))
-    _check_classes(classes, samples, splits, found.source)
+    try:
+        _check_classes(classes, samples, splits, found.source)
+    except FtError as error:
+        raise FtError("\n".join([str(error), *found.warnings])) from None
     numbers = {name: number for number, name in enumerate(classes)}
 
     def part(wanted: Split) -> tuple[Item, ...]:
@@ -122,7 +128,7 @@ def number_classes(samples: Sequence[Sample], classes: Sequence[str]) -> tuple[I
 
 
 def data_reference(text: str, plugins: Plugins) -> Reference:
-    """Read `text` as a reference: an installed source's as it is, a folder as folder:PATH, a .csv file as csv:PATH.
+    """Read `text` as a reference: an installed source's as it is, a folder as folder:PATH, a table as csv:PATH.
 
     An installed source goes before a path of the same name (which `./name` still reaches). Raises FtError for a name
     that is neither.
@@ -133,10 +139,10 @@ def data_reference(text: str, plugins: Plugins) -> Reference:
     path = Path(os.path.expanduser(text))
     if path.is_dir():
         return Reference("folder", text)
-    if path.is_file() and path.suffix.lower() == ".csv":
+    if path.is_file() and path.suffix.lower() in TABLES:
         return Reference("csv", text)
     if path.is_file():
-        raise FtError(f"{text} is neither a folder of images nor a .csv file")
+        raise FtError(f"{text} is neither a folder of images nor a table ({', '.join(TABLES)})")
     if colon:
         return parse_reference(text)
     beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []

@@ -74,12 +74,17 @@ class Checked:
     findings: tuple[Finding, ...]
 
 
-def check_data(data: str, plugins: Plugins, display: Display) -> Checked:
+def check_data(data: str, plugins: Plugins, display: Display, sets: Sequence[str] = ()) -> Checked:
     """Read every image of a data source once, on all cores, and say what is odd.
 
-    Raises FtError when the source itself cannot be read, as a folder without images.
+    `sets` are settings of data and split, as for a run. Raises FtError when the source itself cannot be read, as a
+    folder without images.
     """
-    config = load_config(flags={"backbone": "any", "data": data})
+    if others := [text for text in sets if not text.startswith(("data.", "split."))]:
+        raise FtError(
+            f"--set {others[0]} changes nothing here; there may be settings of data and split, as data.layout"
+        )
+    config = load_config(None, sets, {"backbone": "any", "data": data})
     source = read_samples(config.data, plugins)
     samples = source.samples
     splits = choose_splits(samples, config.split)

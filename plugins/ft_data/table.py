@@ -2,97 +2,165 @@
 
 from __future__ import annotations
 
-import csv
-import difflib
 import os
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
 import ft
-from ft import FtError, Sample
+from ft import FtError, Remark, Sample, nearest
+from ft_data.listing import some
+from ft_data.splits import Split, split_of
+from ft_data.table_format import Row, Table, read_table
+from ft_data.table_labels import doubts
+from ft_data.table_paths import find_files
 
-_SPLITS: dict[str, Literal["train", "val", "test"] | None] = {
-    "": None, "train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test",
-}  # fmt: skip
+_PATHS = ("path", "file", "filename", "filepath", "image", "imagepath", "imagefile", "imagename", "img", "imageid")
+_LABELS = ("label", "labels", "class", "classname", "classlabel", "category", "target", "labelname")
 
 
 class Settings(ft.Settings):
-    path_column: str = Field("path", description="column with the image's path")
-    label_column: str = Field("label", description="column with the name of its class")
+    path_column: str | None = Field(
+        None, description="column with the image's path; default: path, or the one of a name like filename or image"
+    )
+    label_column: str | None = Field(
+        None, description="column with the name of its class; default: label, or the one called class, category, target"
+    )
     split_column: str | None = Field(
         None,
         description="column with train, val, test, or nothing for 'ft may choose'; default: split, if there is one",
     )
     root: Path = Field(Path(), description="folder that paths are relative to; itself relative to the table's folder")
-    delimiter: str = Field(",", min_length=1, max_length=1, description="what stands between columns")
+    delimiter: str | None = Field(
+        None, min_length=1, max_length=1, description="what stands between columns; default: found out"
+    )
+    missing: tuple[str, ...] = Field(
+        ("nan", "na", "n/a", "#n/a", "<na>", "null"), description="what says, in any case, that a label is missing"
+    )
+    unlabelled: Literal["fail", "skip"] = Field("fail", description="what to do with images whose label is missing")
 
 
-def load(argument: str | None, settings: Settings) -> Iterator[Sample]:
+@dataclass(frozen=True)
+class Columns:
+    """Where in a row to find what."""
+
+    path: int
+    label: int
+    split: int | None
+
+
+def load(argument: str | None, settings: Settings) -> Iterator[Sample | Remark]:
     """Yield the images that the table `argument` lists, which all exist. Raises FtError."""
     if not argument:
         raise FtError("which table? Write csv:FILE, as in csv:./labels.csv")
-    table = Path(os.path.expanduser(argument))
-    rows = _read(table, settings.delimiter)
-    header = rows[0][1] if rows else []
-    path_at = _column(table, header, settings.path_column, "path_column")
-    label_at = _column(table, header, settings.label_column, "label_column")
-    split_at = None
-    if settings.split_column or "split" in header:
-        split_at = _column(table, header, settings.split_column or "split", "split_column")
-    folder = table.parent / os.path.expanduser(settings.root)
-    samples = []
-    for line, row in rows[1:]:
-        if len(row) != len(header):
-            raise FtError(f"{table}, line {line}: {len(row)} values, but the header names {len(header)} columns")
-        path, label = row[path_at].strip(), row[label_at].strip()
-        if not path or not label:
-            raise FtError(f"{table}, line {line}: {'the path' if not path else 'the label'} is empty")
-        split = row[split_at].strip().lower() if split_at is not None else ""
-        if split not in _SPLITS:
-            raise FtError(f"{table}, line {line}: '{split}' is no split; write train, val, test or nothing")
-        samples.append(Sample(folder / path, label, _SPLITS[split]))
-    if not samples:
-        raise FtError(f"no images in {table}: it has no line below its header")
-    _check_existence(table, folder, samples)
-    yield from samples
+    path = Path(os.path.expanduser(argument))
+    table = read_table(path, settings.delimiter)
+    columns = _columns(path, table, settings)
+    folder = path.parent / os.path.expanduser(settings.root)
+    for line, row in table.rows:
+        if len(row) != len(table.header):
+            raise FtError(f"{path}, line {line}: {len(row)} values, but the header names {len(table.header)} columns")
+    if not table.rows:
+        raise FtError(f"no images in {path}: it has no line below its header")
+    labelled, unlabelled = _by_label(table, columns, settings)
+    if unlabelled and settings.unlabelled == "fail":
+        raise FtError(_no_labels(path, unlabelled, columns))
+    files = find_files(path, folder, [(line, row[columns.path]) for line, row in labelled])
+    labels = [row[columns.label].strip() for _, row in labelled]
+    splits = [_split(path, line, row, columns) for line, row in labelled]
+    if said := _read_as(table, columns, settings):
+        yield Remark(f"{path} is read with {', '.join(said)}")
+    if unlabelled:
+        yield Remark(f"{len(unlabelled)} images left out, whose label is missing, as in line {unlabelled[0][0]}")
+    if files.turned:
+        yield Remark(f"{len(files.turned)} paths in {path} are read with / in place of \\, as {files.turned[0]}")
+    yield from (Remark(doubt, warns=True) for doubt in doubts(labels))
+    yield from map(Sample, files.found, labels, splits)
 
 
-def _read(table: Path, delimiter: str) -> list[tuple[int, list[str]]]:
-    """Return the lines that are not blank, with their numbers."""
-    try:
-        with table.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, delimiter=delimiter, strict=True)
-            return [(reader.line_num, row) for row in reader if row]
-    except FileNotFoundError:
-        beside = [entry.name for entry in table.parent.iterdir()] if table.parent.is_dir() else []
-        raise FtError(f"there is no file {table}{_nearest(table.name, beside)}") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise FtError(f"cannot read {table} as a UTF-8 table: {error}") from error
-
-
-def _column(table: Path, header: Sequence[str], wanted: str, setting: str) -> int:
-    if wanted in header:
-        return header.index(wanted)
-    raise FtError(
-        f"{table} has no column '{wanted}'; its first line names: {', '.join(header) or 'nothing'}"
-        f"{_nearest(wanted, header)}. Say which column it is with --set data.{setting}=NAME"
+def _columns(path: Path, table: Table, settings: Settings) -> Columns:
+    split = settings.split_column or next((name for name in table.header if _plain(name) == "split"), None)
+    return Columns(
+        _column(path, table, settings.path_column, "path", _PATHS),
+        _column(path, table, settings.label_column, "label", _LABELS),
+        None if split is None else _column(path, table, split, "split", ()),
     )
 
 
-def _check_existence(table: Path, folder: Path, samples: Sequence[Sample]) -> None:
-    missing = [f"  {sample.path}" for sample in samples if sample.path is not None and not sample.path.is_file()]
-    if missing:
-        more = [f"  ... and {len(missing) - 20} more"] if len(missing) > 20 else []
-        listed = "\n".join([*missing[:20], *more])
-        raise FtError(
-            f"{len(missing)} of the {len(samples)} images in {table} do not exist:\n{listed}\n"
-            f"Paths are relative to {folder}; --set data.root=FOLDER changes that"
-        )
+def _column(path: Path, table: Table, wanted: str | None, what: str, usual: Sequence[str]) -> int:
+    """Where the column is that was asked for, or the one with a usual name. Raises FtError."""
+    names, hint = table.header, f"Say which column it is with --set data.{what}_column=NAME"
+    for fits in _ways(wanted, what, usual):
+        places = [place for place, name in enumerate(names) if fits(name)]
+        if len(places) == 1:
+            return places[0]
+        if places:
+            raise FtError(f"{path} has several columns for the {what}: {', '.join(names[at] for at in places)}. {hint}")
+    near = nearest(wanted or what, names, most=1)
+    raise FtError(
+        f"{path} has no column '{wanted or what}'; its first line names: {', '.join(names) or 'nothing'}"
+        f"{f'; did you mean {near[0]!r}?' if near else ''}. {_switches(table) if what == 'label' else ''}{hint}"
+    )
 
 
-def _nearest(word: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"; did you mean '{near[0]}'?" if near else ""
+def _ways(wanted: str | None, what: str, usual: Sequence[str]) -> list[Callable[[str], bool]]:
+    if wanted is not None:
+        return [lambda name: name == wanted]
+    return [lambda name: name == what, lambda name: _plain(name) == what, lambda name: _plain(name) in usual]
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s_-]+", "", name.casefold())
+
+
+def _switches(table: Table) -> str:
+    """Say so where columns are classes, with 1 in that of an image's own."""
+    columns = [{row[at].strip() for _, row in table.rows if at < len(row)} for at in range(len(table.header))]
+    names = [name for name, values in zip(table.header, columns, strict=True) if values == {"0", "1"}]
+    return (
+        f"The columns {some(names)} hold 0 and 1; ft takes one column with the class's name. " if len(names) > 1 else ""
+    )
+
+
+def _by_label(table: Table, columns: Columns, settings: Settings) -> tuple[list[Row], list[Row]]:
+    """The rows with a label, and those without."""
+    missing = {"", *(text.casefold() for text in settings.missing)}
+    with_label: list[Row] = []
+    without: list[Row] = []
+    for row in table.rows:
+        (without if row[1][columns.label].strip().casefold() in missing else with_label).append(row)
+    return with_label, without
+
+
+def _no_labels(path: Path, rows: Sequence[Row], columns: Columns) -> str:
+    listed = "\n".join(f"  line {line}: {row[columns.path]}, '{row[columns.label]}'" for line, row in rows[:20])
+    more = f"\n  ... and {len(rows) - 20} more" if len(rows) > 20 else ""
+    return (
+        f"{len(rows)} images in {path} have no label:\n{listed}{more}\n"
+        "Give them one, or leave them out with --set data.unlabelled=skip. If such a text is a class, say so with "
+        "--set 'data.missing=[]'"
+    )
+
+
+def _split(table: Path, line: int, row: Sequence[str], columns: Columns) -> Split | None:
+    text = row[columns.split].strip() if columns.split is not None else ""
+    split = split_of(text)
+    if text and split is None:
+        raise FtError(f"{table}, line {line}: '{text}' is no split; write train, val, test or nothing")
+    return split
+
+
+def _read_as(table: Table, columns: Columns, settings: Settings) -> list[str]:
+    """What was found out about the table, and not said by its reader."""
+    said = list(table.read_as)
+    for what, place, told in (
+        ("path", columns.path, settings.path_column),
+        ("label", columns.label, settings.label_column),
+    ):
+        if told is None and table.header[place] != what:
+            said.append(f"'{table.header[place]}' as {what}")
+    return said

@@ -235,7 +235,7 @@ def test_a_name_that_is_nothing_is_told_as_source_and_as_path(tmp_path: Path, mo
 
 def test_a_file_of_another_kind_is_no_data(tmp_path: Path) -> None:
     (tmp_path / "photos.zip").touch()
-    with pytest.raises(FtError, match=r"photos\.zip is neither a folder of images nor a \.csv file"):
+    with pytest.raises(FtError, match=r"photos\.zip is neither a folder of images nor a table \(\.csv, \.tsv\)"):
         data_reference(str(tmp_path / "photos.zip"), plugins_with())
 
 

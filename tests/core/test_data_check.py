@@ -114,3 +114,25 @@ def test_what_would_stop_a_run_ends_with_code_2_after_the_table(photos: Path, ft
     assert "1 of these would stop a run" in str(result.exception)
     listed = json.loads(ft("data", "check", "--json", str(photos), fails=True).stdout)
     assert [(f["kind"], f["stops"]) for f in listed["findings"]] == [("truncated", True)]
+
+
+def test_settings_of_the_data_are_those_of_a_run(photos: Path, ft: Callable[..., Result]) -> None:
+    os.rename(photos / "cat", photos / "train")
+    assert "lie directly in" in str(ft("data", "check", str(photos), fails=True).exception)
+    assert "of 2 classes" in ft("data", "check", str(photos), "--set", "data.layout=classes").output
+    refused = ft("data", "check", str(photos), "--set", "training.epochs=3", fails=True)
+    assert "--set training.epochs=3 changes nothing here" in str(refused.exception)
+
+
+def test_how_the_data_is_read_and_what_is_left_out_is_listed(photos: Path, ft: Callable[..., Result]) -> None:
+    (photos / "cat" / "notes.txt").touch()
+    os.rename(photos / "dog", photos / "Cat")
+    said = " ".join(ft("data", "check", str(photos)).output.split())
+    assert "1 files left out, which are no images that can be read: 1 .txt" in said
+    assert "classes are told apart that differ only in case" in said
+    assert "nothing odd" not in said
+
+
+def test_an_image_without_a_suffix_is_not_misnamed(photos: Path, ft: Callable[..., Result]) -> None:
+    (photos / "cat" / "0.png").rename(photos / "cat" / "photo")
+    assert ft("data", "check", str(photos)).output.strip().endswith("nothing odd")

@@ -20,16 +20,17 @@ def data() -> None:
 
 @data.command()
 @click.argument("source", metavar="PATH")
+@click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="as for ft run, as in data.layout=classes")
 @click.option("--json", "as_json", is_flag=True, help="print JSON, with every file")
-def check(source: str, as_json: bool) -> None:
+def check(source: str, sets: tuple[str, ...], as_json: bool) -> None:
     """Find images that cannot be read, are not what they seem, or are there twice, and classes without images.
 
-    PATH is what --data takes: a folder, a .csv file, or another data source. Exits with 2 for what would stop a run.
+    PATH is what --data takes: a folder, a table, or another data source. Exits with 2 for what would stop a run.
     """
     from ft.data_check import check_data, stopping
     from ft.display import Display
 
-    checked = check_data(source, load_and_report(), Display())
+    checked = check_data(source, load_and_report(), Display(), sets)
     if as_json:
         import json
         from dataclasses import asdict

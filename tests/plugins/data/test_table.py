@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import codecs
+import csv
+import io
+import os
 from pathlib import Path
 
 import pytest
+from hypothesis import given, strategies as st
 
-from ft import FtError, Sample
+from ft import FtError, Remark, Sample
 from ft_data.table import Settings, load
+from ft_data.table_format import DELIMITERS, find_delimiter
+from ft_data.table_labels import doubts
 
 
 @pytest.fixture
@@ -21,7 +28,18 @@ def folder(tmp_path: Path) -> Path:
 def read(folder: Path, text: str | bytes, **settings: object) -> list[Sample]:
     table = folder / "labels.csv"
     table.write_bytes(text.encode() if isinstance(text, str) else text)
+    return [each for each in everything(table, **settings) if isinstance(each, Sample)]
+
+
+def everything(table: Path, **settings: object) -> list[Sample | Remark]:
     return list(load(str(table), Settings.model_validate(settings)))
+
+
+def said(folder: Path, text: str | bytes, name: str = "labels.csv", **settings: object) -> list[str]:
+    """The remarks; those that warn begin so."""
+    (folder / name).write_bytes(text.encode() if isinstance(text, str) else text)
+    remarks = [each for each in everything(folder / name, **settings) if isinstance(each, Remark)]
+    return [("warning: " if each.warns else "") + each.text.replace(f"{folder}/", "") for each in remarks]
 
 
 def error(folder: Path, text: str | bytes, **settings: object) -> str:
@@ -53,8 +71,8 @@ def test_what_spreadsheets_write_is_read(folder: Path) -> None:
 
 
 def test_an_unknown_column_is_told_with_the_nearest(folder: Path) -> None:
-    text = error(folder, "path,labels\n1.png,cat\n")
-    assert "has no column 'label'; its first line names: path, labels; did you mean 'labels'?" in text
+    text = error(folder, "path,lable\n1.png,cat\n")
+    assert "has no column 'label'; its first line names: path, lable; did you mean 'lable'?" in text
     assert "--set data.label_column=NAME" in text
     assert "has no column 'part'" in error(folder, "path,label\n1.png,cat\n", split_column="part")
     assert "has no column 'path'; its first line names: 1.png, cat" in error(folder, "1.png,cat\n")
@@ -72,12 +90,15 @@ def test_images_that_do_not_exist_are_all_listed(folder: Path) -> None:
     [
         ("", "names: nothing"),
         ("path,label\n", "no line below its header"),
-        ("path,label\n1.png,\n", "line 2: the label is empty"),
+        ("path,label\n1.png,\n", "1 images in"),
+        ("path,label,label\n1.png,a,b\n", "several columns for the label: label, label"),
+        ("path,class,category\n1.png,a,b\n", "several columns for the label: class, category"),
         ("path,label\n1.png,cat\n,cat\n", "line 3: the path is empty"),
         ("path,label\n1.png\n", "line 2: 1 values, but the header names 2 columns"),
-        ("path,label,split\n1.png,cat,dev\n", "line 2: 'dev' is no split"),
+        ("path,label,split\n1.png,cat,some\n", "line 2: 'some' is no split"),
         (b"path,label\n\xff.png,cat\n", "as a UTF-8 table"),
-        ('path,label\n1.png,"cat\n', "as a UTF-8 table: unexpected end of data"),
+        ('path,label\n1.png,"cat\n', "as a table: unexpected end of data"),
+        (codecs.BOM_UTF16_LE + b"p", "as a UTF-16 table"),
     ],
 )
 def test_a_table_that_cannot_be_meant_is_an_error_with_its_line(folder: Path, text: str | bytes, message: str) -> None:
@@ -90,3 +111,147 @@ def test_a_missing_table_is_told_with_the_nearest(folder: Path) -> None:
         list(load(str(folder / "label.csv"), Settings()))
     with pytest.raises(FtError, match=r"which table\? Write csv:FILE"):
         list(load(None, Settings()))
+
+
+# How it is written
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize(("delimiter", "name"), list(DELIMITERS.items()))
+def test_encoding_and_delimiter_are_found_out_and_said(folder: Path, encoding: str, delimiter: str, name: str) -> None:
+    mark = {"utf-16-le": codecs.BOM_UTF16_LE, "utf-16-be": codecs.BOM_UTF16_BE}.get(encoding, b"")
+    text = "path,label\r\n1.png,caf\u00e9\r\nimages/3.png,dog\r\n".replace(",", delimiter)
+    written = mark + text.encode(encoding)
+    assert [sample.label for sample in read(folder, written)] == ["caf\u00e9", "dog"]
+    found = [encoding.upper()[:6]] * (not encoding.startswith("utf-8")) + [f"{name} between columns"] * (
+        delimiter != ","
+    )
+    assert said(folder, written) == ([f"labels.csv is read with {', '.join(found)}"] if found else [])
+
+
+def test_a_table_of_tabs_is_data_by_its_suffix(folder: Path) -> None:
+    assert said(folder, "path\tlabel\n1.png\ta\n", "x.tsv") == ["x.tsv is read with tabs between columns"]
+
+
+def test_a_delimiter_that_is_said_is_taken_and_not_remarked_on(folder: Path) -> None:
+    assert said(folder, "path;label\n1.png;a,b\n", delimiter=";") == []
+    assert said(folder, "sep=;\r\npath;label\r\n1.png;a\r\n") == []
+    assert "line 3" in error(folder, "sep=;\r\npath;label\r\n1.png\r\n")
+
+
+def test_lines_of_delimiters_only_are_blank(folder: Path) -> None:
+    assert len(read(folder, "path;label;\n1.png;cat;\n;;\n2.png;dog;\n;;\n")) == 2
+
+
+cells = st.text('ab,;|\t"\n\r ', max_size=6)
+
+
+@given(
+    st.sampled_from(list(DELIMITERS)), st.lists(st.tuples(cells, cells), max_size=8), st.sampled_from(["\n", "\r\n"])
+)
+def test_the_delimiter_of_a_table_that_csv_writes_is_found(
+    delimiter: str, rows: list[tuple[str, str]], end: str
+) -> None:
+    text = io.StringIO()
+    csv.writer(text, delimiter=delimiter, lineterminator=end, quoting=csv.QUOTE_ALL).writerows(
+        [("path", "label"), *rows]
+    )
+    assert find_delimiter(text.getvalue()) == delimiter
+
+
+@pytest.mark.parametrize(
+    ("header", "remark"),
+    [
+        ("filename,class", "'filename' as path, 'class' as label"),
+        ("Image_Path, Category", "'Image_Path' as path, 'Category' as label"),
+        ("Path,LABEL", "'Path' as path, 'LABEL' as label"),
+        ("path,target", "'target' as label"),
+    ],
+)
+def test_columns_of_usual_names_are_taken_and_said(folder: Path, header: str, remark: str) -> None:
+    text = f"{header}\n1.png,cat\n"
+    assert read(folder, text) == [Sample(folder / "1.png", "cat")]
+    assert said(folder, text) == [f"labels.csv is read with {remark}"]
+
+
+# What it says
+
+
+def test_missing_labels_are_named_and_can_be_left_out(folder: Path) -> None:
+    text = "path,label\n1.png,nan\n2.png,dog\nimages/3.png,\n1.png,N/A\n"
+    told = error(folder, text)
+    assert told.startswith(
+        f"3 images in {folder / 'labels.csv'} have no label:\n  line 2: 1.png, 'nan'\n  line 4: images/3"
+    )
+    assert "--set data.unlabelled=skip" in told
+    assert [sample.label for sample in read(folder, text, unlabelled="skip")] == ["dog"]
+    assert said(folder, text, unlabelled="skip") == ["3 images left out, whose label is missing, as in line 2"]
+
+
+def test_what_says_that_a_label_is_missing_can_be_said(folder: Path) -> None:
+    assert [s.label for s in read(folder, "path,label\n1.png,NA\n2.png,None\n", missing=[])] == ["NA", "None"]
+    assert "2.png, '?'" in error(folder, "path,label\n1.png,NA\n2.png,?\n", missing=["?"])
+
+
+def test_paths_of_another_system_and_of_home_are_understood(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(folder / "images"))
+    text = "path,label\nimages\\3.png,a\n~/3.png,b\n 1.png ,c\n"
+    assert [s.path for s in read(folder, text)] == [folder / "images/3.png", folder / "images/3.png", folder / "1.png"]
+    assert said(folder, text) == ["1 paths in labels.csv are read with / in place of \\, as images\\3.png"]
+
+
+def test_a_name_as_it_is_written_goes_first(folder: Path) -> None:
+    for name in ("images\\3.png", " 1.png", "~"):
+        (folder / name).touch()
+    text = "path,label\nimages\\3.png,a\n 1.png,b\n~,c\n"
+    assert [str(s.path.relative_to(folder)) for s in read(folder, text) if s.path] == ["images\\3.png", " 1.png", "~"]
+    assert said(folder, text) == []
+
+
+def test_a_name_that_is_no_utf8_is_found_as_ft_spells_it(folder: Path) -> None:
+    odd = folder / os.fsdecode(b"caf\xe9 \xff.png")
+    odd.touch()
+    assert [s.path for s in read(folder, "path,label\ncaf\\xe9 \\xff.png,a\n")] == [odd]
+
+
+@pytest.mark.parametrize(
+    ("path", "hint"),
+    [
+        ("3.png", "images/3.png is there: --set data.root=images"),
+        ("1", "1.png is there: paths need their suffix"),
+        ("https://example.org/1.png", "ft reads files on this machine"),
+    ],
+)
+def test_where_a_missing_image_may_be_is_said(folder: Path, path: str, hint: str) -> None:
+    assert hint in error(folder, f"path,label\n{path},cat\n")
+
+
+def test_columns_that_are_classes_are_told_from_a_column_of_classes(folder: Path) -> None:
+    text = "path,cat,dog,size\n1.png,1,0,3\n2.png,0,1,4\n"
+    assert "The columns cat, dog hold 0 and 1; ft takes one column with the class's name." in error(folder, text)
+
+
+@pytest.mark.parametrize(
+    ("labels", "doubt"),
+    [
+        (["cat", "dog", "cat|dog"], "labels as 'cat|dog' look like several in one"),
+        (["a;b", "b", "a"], "labels as 'a;b' look like several in one"),
+        (["['a', 'b']", "['b']", "['a']"], "labels as '['a', 'b']' look like several"),
+        ([f"{number / 7:.3f}" for number in range(100)], "the labels are 100 different numbers in 100 rows, as 0.000"),
+        (["cat, tabby", "cat, siamese", "dog"], ""),
+        (["tench, Tinca tinca", "jay", "maillot", "maillot, tank suit"], ""),
+        (["a|b", "c|d"], ""),
+        ([str(number % 50) for number in range(500)], ""),
+        (["1", "2", "3"], ""),
+        (["nan"] * 50, ""),
+    ],
+)
+def test_labels_that_may_be_meant_for_another_task_are_doubted(labels: list[str], doubt: str) -> None:
+    found = list(doubts(labels))
+    assert len(found) == bool(doubt)
+    assert "".join(found).startswith(doubt)
+
+
+def test_doubts_are_warnings(folder: Path) -> None:
+    (warning,) = said(folder, "path,label\n1.png,cat\n2.png,dog\nimages/3.png,cat|dog\n")
+    assert warning.startswith("warning: labels as 'cat|dog' look like several in one; ft classifies with one label")
