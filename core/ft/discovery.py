@@ -6,10 +6,12 @@ distribution a record came from. pluggy still checks the hooks: their names, the
 
 from __future__ import annotations
 
+import contextlib
+import difflib
 import inspect
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint, entry_points as installed_entry_points
 from typing import Any, Literal
@@ -21,16 +23,21 @@ from ft._version import __version__
 from ft.errors import did_you_mean
 from ft.extensions import API_VERSION, KINDS, Extension, Kind
 from ft.plugin_calls import raised_at
-from ft.switches import Switches, traced
+from ft.switches import OWN, Switches, traced
 
 GROUP = "ft.plugins"
+_ALIKE = re.compile(r"ft(kit)?[\W_]*plugins?")
+_OWN_REQUIREMENT = re.compile(rf"{OWN}(?![\w.-])", re.IGNORECASE)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _POINTER = re.compile(r"\w+(?:\.\w+)*:\w+")
 
 
 @dataclass(frozen=True)
 class Plugin:
-    """One entry point: where it comes from, whether it can be used, and why not. `seconds`: what importing it took."""
+    """One entry point: where it comes from, whether it can be used, and why not. `seconds`: what importing it took.
+
+    `warning` says what may be wrong with one that can be used.
+    """
 
     name: str
     module: str
@@ -40,6 +47,7 @@ class Plugin:
     error: str = ""
     components: tuple[Component, ...] = ()
     seconds: float = 0.0
+    warning: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,11 +65,17 @@ class Component:
 
 
 def installed_plugins() -> Iterator[tuple[EntryPoint, str, str]]:
-    """The entry points of all installed distributions, each with its distribution's name and version."""
-    for entry_point in installed_entry_points(group=GROUP):
-        about: Any = entry_point.dist.metadata if entry_point.dist else {}  # read once: parsing it is the dear part
-        if "Name" in about and "Version" in about:  # the remains of an interrupted uninstall have none
-            yield entry_point, about["Name"], about["Version"]
+    """The entry points of all installed distributions, each with its distribution's name and version.
+
+    Those of a group that was meant to be `ft.plugins` are among them, so that nobody looks for them in vain.
+    """
+    installed = installed_entry_points()
+    for group in filter(_is_near, installed.groups):
+        for entry_point in installed.select(group=group):
+            about: Any = entry_point.dist.metadata if entry_point.dist else {}  # read once: parsing it is the dear part
+            whole = "Name" in about and "Version" in about  # the remains of an interrupted uninstall have none
+            if whole and (group == GROUP or _ALIKE.fullmatch(group.lower()) or _needs_ft(entry_point)):
+                yield entry_point, about["Name"], about["Version"]
 
 
 def load_plugin(entry_point: EntryPoint, distribution: str, version: str, switches: Switches) -> Plugin:
@@ -69,6 +83,10 @@ def load_plugin(entry_point: EntryPoint, distribution: str, version: str, switch
     plugin = Plugin(entry_point.name, entry_point.value, distribution, version, "ok")
     if reason := switches.reason(distribution, entry_point.name):
         return replace(plugin, state="disabled", error=reason)
+    if entry_point.group != GROUP:
+        why = f"its entry-point group is '{entry_point.group}', and ft reads '{GROUP}': rename it and install again"
+        return replace(plugin, state="broken", error=why)
+    unmet = _unmet_requirement(entry_point)
     began = time.perf_counter()
     # A plugin is a stranger's code: whatever it raises is its own failure, kept and shown, never ft's.
     try:
@@ -76,13 +94,43 @@ def load_plugin(entry_point: EntryPoint, distribution: str, version: str, switch
             module = entry_point.load()
         _check_api(getattr(module, "FT_API", API_VERSION), distribution)
         components = tuple(_collect(module, distribution, version))
-        return replace(plugin, components=components, seconds=time.perf_counter() - began)
+        return replace(plugin, components=components, seconds=time.perf_counter() - began, warning=unmet)
     except (Exception, SystemExit) as error:
         if switches.raise_errors:
             raise
         newer = f"; it may need a newer ft than {__version__}" if getattr(error, "name", None) == "ft" else ""
         cause = " ".join(f"{type(error).__name__}: {error}".split()) + raised_at(error) + newer
+        cause += f"; {unmet}" if unmet else ""
         return replace(plugin, state="broken", error=cause, seconds=time.perf_counter() - began)
+
+
+def _is_near(group: str) -> bool:
+    """Whether a group is `ft.plugins`, or may be that misspelt, as ft-plugins, ftkit.plugin and ft.plugns are."""
+    name = group.lower()
+    alike = name.partition(".")[0] in ("ft", OWN) or difflib.SequenceMatcher(None, name, GROUP).ratio() > 0.92
+    return alike or bool(_ALIKE.fullmatch(name))
+
+
+def _needs_ft(entry_point: EntryPoint) -> bool:
+    return any(_OWN_REQUIREMENT.match(each) for each in _requirements(entry_point))
+
+
+def _requirements(entry_point: EntryPoint) -> Sequence[str]:
+    return entry_point.dist.requires or () if entry_point.dist else ()
+
+
+def _unmet_requirement(entry_point: EntryPoint) -> str:
+    """What a plugin's distribution requires of ft that this ft is not; "" when it is."""
+    for text in filter(_OWN_REQUIREMENT.match, _requirements(entry_point)):
+        from packaging.requirements import InvalidRequirement, Requirement  # few plugins need it
+
+        with contextlib.suppress(InvalidRequirement):
+            requirement = Requirement(text)
+            applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+            if applies and not requirement.specifier.contains(__version__, prereleases=True):
+                wanted = f"{OWN}{requirement.specifier}"
+                return f"it requires {wanted}, and this is {OWN} {__version__}: pip install --upgrade '{wanted}'"
+    return ""
 
 
 def _check_api(wanted: Any, distribution: str) -> None:

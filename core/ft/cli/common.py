@@ -54,6 +54,8 @@ def load_and_report() -> Plugins:
             text = f"could not be loaded: {plugin.error} ({more})"
         elif plugin.seconds > SLOW:
             text = f"takes {plugin.seconds:.1f} s to import, whatever is asked of ft ({more})"
+        elif plugin.warning:
+            text = f"may not work: {plugin.warning} ({more})"
         else:
             continue
         click.secho(f"warning: plugin {name} {text}", fg="yellow", err=True)

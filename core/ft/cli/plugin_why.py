@@ -69,6 +69,8 @@ def _plugins(name: str, installed: Plugins) -> Iterator[str]:
         if name in (plugin.name, plugin.distribution):
             state = f"{plugin.state}: {plugin.error}" if plugin.error else f"imported in {plugin.seconds * 1000:.0f} ms"
             yield f"plugin {plugin.name}: module {plugin.module} of {_of(plugin)}, {state}"
+            if plugin.warning:
+                yield f"  it may not work: {plugin.warning}"
             if plugin.state == "broken" or plugin.seconds > SLOW:
                 yield f"  it may be mended by an upgrade: pip install --upgrade {plugin.distribution}"
                 yield f"  leave it out with --no-plugin {plugin.name}, or always: FT_DISABLE_PLUGINS={plugin.name}"

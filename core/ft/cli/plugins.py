@@ -35,23 +35,23 @@ def plugins(ctx: click.Context, as_json: bool) -> None:
 def list_plugins(as_json: bool) -> None:
     """List components: kind, name, distribution, version, state, and how long importing the plugin took."""
     installed = load_and_report()
-    importing = {component: plugin.seconds for plugin in installed.all for component in plugin.components}
+    owner = {component: plugin for plugin in installed.all for component in plugin.components}
     found: list[tuple[Any, ...]] = [
-        (c.kind.name, c.name, c.distribution, c.version, "ok", c.record.summary, importing[c])
+        (c.kind.name, c.name, c.distribution, c.version, "ok", c.record.summary, owner[c])
         for c in installed.components()
     ]
     unused = [plugin for plugin in installed.all if plugin.state != "ok"]
-    found += [("?", p.name, p.distribution, p.version, p.state, p.error, p.seconds) for p in unused]
-    found = [(*row, round(seconds * 1000, 1)) for *row, seconds in found]
+    found += [("?", p.name, p.distribution, p.version, p.state, p.error, p) for p in unused]
+    found = [(*row, round(plugin.seconds * 1000, 1), plugin.warning) for *row, plugin in found]
     if as_json:
-        keys = ("kind", "name", "distribution", "version", "state", "summary", "import_ms")
+        keys = ("kind", "name", "distribution", "version", "state", "summary", "import_ms", "warning")
         click.echo(json.dumps([dict(zip(keys, row, strict=True)) for row in found], indent=2, ensure_ascii=False))
         return
     from ft.cli.layout import print_table
 
     rows = [
         (kind, name, f"{dist} {version}", state, f"{ms:.0f} ms", text)
-        for kind, name, dist, version, state, text, ms in found
+        for kind, name, dist, version, state, text, ms, _ in found
     ]
     headers = ("kind", "name", "distribution", "state", "import", "what it does")
     print_table(headers, rows, right=("import",), cut="what it does", spare=("import", *(() if unused else ("state",))))

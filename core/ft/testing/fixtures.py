@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,7 +46,8 @@ def ft_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call
     """`ft_install("my-plugin", {"my_plugin.py": source})`: a distribution on the search path, without pip.
 
     Its entry point is the first file's module, or `entry_points`, a mapping of names to modules. Subprocesses find it
-    too. Returns the folder. It is gone, and its modules are forgotten, after the test.
+    too. `requires` are lines of Requires-Dist. Returns the folder. It is gone, and its modules are forgotten, after the
+    test.
     """
     made: set[str] = set()
 
@@ -55,6 +56,8 @@ def ft_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call
         files: Mapping[str, str],
         entry_points: Mapping[str, str] | None = None,
         version: str = "1.0",
+        requires: Sequence[str] = (),
+        group: str = "ft.plugins",
     ) -> Path:
         site = tmp_path / "ft-site" / f"{name}-{version}"
         info = site / f"{name.replace('-', '_')}-{version}.dist-info"
@@ -62,8 +65,10 @@ def ft_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call
         modules = [path.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for path in files]
         points = {name: modules[0]} if entry_points is None else entry_points
         lines = "".join(f"{point} = {module}\n" for point, module in points.items())
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-        (info / "entry_points.txt").write_text(f"[ft.plugins]\n{lines}")
+        about = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}"]
+        about += [f"Requires-Dist: {each}" for each in requires]
+        (info / "METADATA").write_text("\n".join(about) + "\n")
+        (info / "entry_points.txt").write_text(f"[{group}]\n{lines}")
         for path, text in files.items():
             (site / path).parent.mkdir(parents=True, exist_ok=True)
             (site / path).write_text(textwrap.dedent(text))

@@ -176,6 +176,72 @@ def test_this_version_of_the_contract_and_the_one_before_are_taken(
         assert row["summary"].endswith("upgrade it: pip install --upgrade dated")
 
 
+@pytest.mark.parametrize(
+    ("group", "requires"),
+    [
+        ("ft.plugin", ()),
+        ("ft_plugins", ()),
+        ("ftkit.plugins", ()),
+        ("Ft-Plugins", ()),
+        ("ft.plugns", ("ftkit>=0.1",)),
+        ("ft.freeze", ("ftkit",)),
+    ],
+)
+def test_a_misspelt_entry_point_group_is_seen(
+    ft: Ft, ft_install: Install, group: str, requires: tuple[str, ...]
+) -> None:
+    ft_install("ends-a", source("ends_a", ":1"), group=group, requires=requires)
+    result = ft("plugins", "--json")
+    (row,) = (row for row in json.loads(result.stdout) if row["distribution"] == "ends-a")
+    assert row["state"] == "broken"
+    assert row["summary"] == (
+        f"its entry-point group is '{group}', and ft reads 'ft.plugins': rename it and install again"
+    )
+    assert "warning: plugin ends-a 1.0 (ends_a) could not be loaded: its entry-point group is" in result.stderr
+    assert f"its entry-point group is '{group}'" in ft("plugins", "why", "ends-a").stdout
+
+
+@pytest.mark.parametrize(
+    ("group", "requires"),
+    [("gift.plugins", ("ftkit",)), ("ft.freeze", ()), ("mytool.plugins", ("ftkit",)), ("ft.plugns", ("ftkit-extras",))],
+)
+def test_the_groups_of_other_tools_are_left_alone(
+    ft: Ft, ft_install: Install, group: str, requires: tuple[str, ...]
+) -> None:
+    ft_install("ends-a", source("ends_a", ":1"), group=group, requires=requires)
+    assert "ends-a" not in ft("plugins").output
+
+
+@pytest.mark.parametrize(
+    "requirement", ["ftkit>=7", "ftkit (>=7)", "FTkit~=0.2; python_version > '3'", "ftkit[hf]!=0.1.*", "ftkit<0.1"]
+)
+def test_a_requirement_that_this_ft_does_not_meet_is_seen(ft: Ft, ft_install: Install, requirement: str) -> None:
+    ft_install("ends-a", source("ends_a", ":1"), requires=["numpy", requirement])
+    result = ft("plugins", "--json")
+    (row,) = (row for row in json.loads(result.stdout) if row["distribution"] == "ends-a")
+    assert row["state"] == "ok"
+    wanted = row["warning"].partition("pip install --upgrade ")[2]
+    assert row["warning"].startswith(f"it requires {wanted[1:-1]}, and this is ftkit 0.1.0: ")
+    assert f"warning: plugin ends-a 1.0 (ends_a) may not work: {row['warning']} (see ft plugins why" in result.stderr
+    assert f"  it may not work: {row['warning']}\n" in ft("plugins", "why", "ends-a").stdout
+
+
+@pytest.mark.parametrize(
+    "requirement",
+    ["ftkit", "ftkit>=0.1,<7", "ftkit>=7; extra == 'new'", "ftkit>=7; python_version < '3'", "ftkit-x>=7"],
+)
+def test_a_requirement_that_is_met_is_not_mentioned(ft: Ft, ft_install: Install, requirement: str) -> None:
+    ft_install("ends-a", source("ends_a", ":1"), requires=[requirement])
+    assert "may not work" not in ft("plugins").stderr
+
+
+def test_a_plugin_that_fails_says_that_it_requires_another_ft(ft: Ft, ft_install: Install) -> None:
+    ft_install("ends-a", {"ends_a.py": "from ft import NotYetThere"}, requires=["ftkit>=7"])
+    told = ft("plugins").stderr
+    assert "cannot import name 'NotYetThere'" in told
+    assert "it requires ftkit>=7, and this is ftkit 0.1.0: pip install --upgrade 'ftkit>=7'" in told
+
+
 def test_plugin_errors_are_raised_when_asked_for(ft: Ft, ft_install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
     ft_install("missing", {"missing_plugin.py": "import nothing_like_it"})
     monkeypatch.setenv("FT_RAISE_PLUGIN_ERRORS", "1")
