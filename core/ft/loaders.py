@@ -9,7 +9,7 @@ import re
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
 from typing import Any, Literal
@@ -25,6 +25,9 @@ from ft.signals import StopRequest
 
 Batch = tuple[Tensor, Tensor, Tensor]
 """Images [N, 3, S, S] in uint8, labels [N], indices into the dataset [N]."""
+
+Arrays = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]]
+"""The same as arrays."""
 
 # Workers end at once on this one. SIGTERM, which torch would send, they have to ignore.
 _END = getattr(signal, "SIGUSR1", None)
@@ -98,7 +101,13 @@ class Loader:
             gc.freeze()
         with warnings.catch_warnings(), guard:
             _allow_any_worker_count()
-            self._running = iter(self._loader)
+            try:
+                self._running = iter(self._loader)
+            except OSError as error:  # not even the locks between processes fit into shared memory
+                raise FtError(
+                    f"no loader process can be started: {error.strerror or error}, probably in /dev/shm, of which a "
+                    "container has more with --shm-size 1g; --workers 0 does without"
+                ) from error
         while True:
             with self._stop.interruptible():
                 batch = next(self._running, None)
@@ -106,7 +115,8 @@ class Loader:
                 return
             if isinstance(batch, FtError):
                 raise batch
-            yield batch
+            images, labels, indices = map(torch.as_tensor, batch)
+            yield images, labels, indices
 
     def close(self) -> None:
         """End the worker processes; no epoch can run afterwards."""
@@ -155,8 +165,8 @@ def explained_deaths(what_next: str) -> Iterator[None]:
         if died is None:
             raise
         raise FtError(
-            f"loader process {died[1]} {died[2]}; often because memory ran out, which fewer --workers need less of. "
-            f"{what_next}"
+            f"loader process {died[1]} {died[2]}; often because memory ran out, or /dev/shm, of which a container has "
+            f"more with --shm-size 1g. Fewer --workers need less. {what_next}"
         ) from error
 
 
@@ -167,18 +177,27 @@ def auto_workers(device: str, batches: int, cores: int, world: int = 1) -> int:
     return max(0, min(most, batches - 1))
 
 
-class _Batches(Dataset[Batch | FtError]):
-    """Whole batches by (epoch, indices); an FtError is handed over, because torch would add a traceback."""
+class _Batches(Dataset[Batch | Arrays | FtError]):
+    """Whole batches by (epoch, indices); an FtError is handed over, because torch would add a traceback.
+
+    A process hands tensors over in shared memory. Where that is full (Docker gives 64 MB), it hands over arrays.
+    """
 
     def __init__(self, dataset: ImageDataset) -> None:
         self.dataset = dataset
 
-    def __getitem__(self, key: tuple[int, list[int]]) -> Batch | FtError:
+    def __getitem__(self, key: tuple[int, list[int]]) -> Batch | Arrays | FtError:
         epoch, indices = key
         try:
-            images, labels, indices = default_collate([self.dataset[epoch, index] for index in indices])
+            samples = [self.dataset[epoch, index] for index in indices]
         except FtError as error:
             return FtError(str(error))
+        try:
+            images, labels, indices = default_collate(samples)
+        except RuntimeError as error:
+            if "shared memory" not in str(error):
+                raise
+            return _through_a_pipe(samples)
         return images, labels, indices
 
 
@@ -240,6 +259,11 @@ def _held_back_signals() -> Iterator[None]:
 
 def _held_back() -> set[int]:
     return {signal.SIGINT, signal.SIGTERM} | ({_END} if _END is not None else set())
+
+
+def _through_a_pipe(samples: Sequence[tuple[Tensor, int, int]]) -> Arrays:
+    images, labels, indices = zip(*samples, strict=True)
+    return np.stack([image.numpy() for image in images]), np.array(labels), np.array(indices)
 
 
 def _as_it_is(batch: Any) -> Any:

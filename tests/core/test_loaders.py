@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import connection, resource_sharer
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -108,6 +109,34 @@ def test_batches_are_the_same_with_any_number_of_workers(items: list[Item]) -> N
     images, labels, indices = made[0][0]
     assert (images.shape, images.dtype) == ((4, 3, 16, 16), torch.uint8)
     assert labels.tolist() == [index % 3 for index in indices.tolist()]
+
+
+def test_batches_come_also_where_they_do_not_fit_into_shared_memory(
+    items: list[Item], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> Any:
+        raise RuntimeError(
+            "unable to allocate shared memory(shm) for file </torch_1_2_3>: No space left on device (28)"
+        )
+
+    with loading(items, 0) as loader:
+        expected = list(loader.epoch(0))
+    monkeypatch.setattr(torch.UntypedStorage, "_new_shared", full)  # the processes inherit it
+    with loading(items, 2) as loader:
+        got = list(loader.epoch(0))
+    assert same(got, expected)
+    got[0][0].zero_()  # as any tensor, it may be written to
+
+
+def test_processes_that_cannot_start_are_one_line_with_the_way_out(
+    items: list[Item], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> Any:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("torch.utils.data.DataLoader.__iter__", full)
+    with loading(items, 1) as loader, pytest.raises(FtError, match=r"No space left.*--shm-size 1g; --workers 0"):
+        list(loader.epoch(0))
 
 
 @pytest.mark.parametrize("workers", [0, 1])
