@@ -38,7 +38,17 @@ LAYERS = (
         "reading",
     },
     {"config", "training_config", "catalogue"},
-    {"files", "pictures", "rows", "weight_bundle", "weight_hashes", "weight_http", "weight_lock", "weight_partial"},
+    {
+        "files",
+        "pictures",
+        "png",
+        "rows",
+        "weight_bundle",
+        "weight_hashes",
+        "weight_http",
+        "weight_lock",
+        "weight_partial",
+    },
     {
         "data_cache",
         "known_files",
@@ -55,6 +65,7 @@ LAYERS = (
     },
     {
         "data",
+        "decoding",
         "images",
         "checking",
         "copies",

@@ -13,8 +13,8 @@ from typing import Literal, TypeVar
 import PIL
 
 from ft.data import ImageData, Item, first_lines, some_names, unmeasured
+from ft.decoding import FORMATS, decode_image, describe_failure
 from ft.errors import FtError
-from ft.images import FORMATS, decode_image, describe_failure
 from ft.known_files import recall, remember, settled_state, state_of
 from ft.pictures import Content, Picture, content_digest
 

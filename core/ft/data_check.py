@@ -5,7 +5,6 @@ Nothing is repaired: in particular Pillow is never told to load truncated images
 
 from __future__ import annotations
 
-import io
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,16 +16,13 @@ from PIL import Image, UnidentifiedImageError
 
 from ft.config import load_config
 from ft.data import load_data, read_samples, some_names
+from ft.decoding import decode_image, describe_failure, open_image
 from ft.display import Display
 from ft.errors import FtError
 from ft.extensions import Sample
-from ft.images import FORMATS, decode_image, describe_failure
-from ft.pictures import Content, Picture, content_digest, picture_of
+from ft.pictures import Content, Picture, content_digest, picture_of, turn_of
 from ft.plugins import Plugins
 from ft.splits import Split, choose_splits
-
-ORIENTATION = 0x0112
-"""The EXIF tag that says how to turn an image; 1 is upright."""
 
 # What can be found in a file: whether it stops a run, and what becomes of it.
 KINDS: Mapping[str, tuple[bool, str]] = {
@@ -126,7 +122,7 @@ def _examine(picture: Picture) -> tuple[str, list[Finding]]:
 
 def _oddities(path: Path | None, content: Content) -> Iterator[tuple[str, str]]:
     try:
-        with nullcontext(content) if isinstance(content, Image.Image) else _opened(content) as image:
+        with nullcontext(content) if isinstance(content, Image.Image) else open_image(content) as image:
             if path is not None:
                 yield from _misnaming(path, image)
             yield from _header_oddities(image)
@@ -138,10 +134,6 @@ def _oddities(path: Path | None, content: Content) -> Iterator[tuple[str, str]]:
     except Exception as error:  # whatever a decoder raises, the image is what is wrong
         reason = describe_failure(error)
         yield ("truncated" if "truncated" in reason.lower() else "unreadable"), reason
-
-
-def _opened(content: bytes) -> Image.Image:
-    return Image.open(io.BytesIO(content), formats=FORMATS)
 
 
 def _misnaming(path: Path, image: Image.Image) -> Iterator[tuple[str, str]]:
@@ -159,9 +151,8 @@ def _header_oddities(image: Image.Image) -> Iterator[tuple[str, str]]:
         yield "CMYK", image.mode
     if image.has_transparency_data:
         yield "transparent", image.mode
-    turned = image.getexif().get(ORIENTATION, 1)
-    if turned != 1:
-        yield "turned", f"orientation {turned}"
+    if (turn := turn_of(image)) is not None:
+        yield "turned", turn.name.lower().replace("_", " ")
 
 
 def _plain(name: str | None) -> str | None:

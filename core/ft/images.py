@@ -11,23 +11,21 @@ import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from io import BytesIO
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import InterpolationMode, functional as F
 
 from ft.config import ImagesConfig
+from ft.decoding import decode_image, describe_failure, image_to_tensor
 from ft.devices import Machine
 from ft.errors import FtError
 from ft.extensions import Interpolation, Preprocessing
-from ft.image_files import readable_formats
-from ft.pictures import Content, Picture, content_digest
+from ft.pictures import Picture, content_digest
 from ft.randomness import seeded
 
 if TYPE_CHECKING:
@@ -37,8 +35,6 @@ Transform = Callable[[Tensor], Tensor]
 """A uint8 image [3, H, W] in, a uint8 image [3, S, S] out."""
 
 Augment = Literal["auto", "none", "flip", "standard", "strong"]
-
-FORMATS = readable_formats()
 
 # Pillow is what backbones were pretrained with. On tensors, nearest chooses other pixels, and lanczos is recent.
 _BY_PILLOW = {"nearest": Image.Resampling.NEAREST, "lanczos": Image.Resampling.LANCZOS}
@@ -51,16 +47,6 @@ _MODES: dict[Interpolation, InterpolationMode] = {
 _SMALLEST_CROP = 0.35  # share of the image's area; 0.08, usual for ImageNet, often misses the object in small data sets
 
 
-def decode_image(content: Content) -> Image.Image:
-    """Decode all of an image and return it upright, as RGB with 8 bits. Raises whatever Pillow does."""
-    if isinstance(content, Image.Image):
-        return _to_rgb(content)
-    with Image.open(BytesIO(content), formats=FORMATS) as image:
-        image.load()
-        ImageOps.exif_transpose(image, in_place=True)
-        return _to_rgb(image)
-
-
 def read_image(picture: Picture, digest: str | None = None) -> Tensor:
     """Return an image as a uint8 tensor [3, H, W].
 
@@ -69,19 +55,10 @@ def read_image(picture: Picture, digest: str | None = None) -> Tensor:
     try:
         content = picture.read()
         if digest is None or content_digest(content) == digest:
-            return _to_tensor(decode_image(content))
+            return image_to_tensor(decode_image(content))
     except Exception as error:
         raise FtError(f"cannot read the image {picture.name}: {describe_failure(error)}") from error
     raise FtError(f"{picture.name} changed since the run began; run the same command again")
-
-
-def describe_failure(error: Exception) -> str:
-    """Say in a few words why an image could not be decoded."""
-    if isinstance(error, UnidentifiedImageError):
-        return f"not an image, or not one of {', '.join(FORMATS)}"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return f"{error}" or type(error).__name__
 
 
 def effective_preprocessing(published: Preprocessing, images: ImagesConfig) -> Preprocessing:
@@ -174,25 +151,6 @@ def _steps(*steps: Transform) -> Transform:
     return composed
 
 
-def _to_tensor(image: Image.Image) -> Tensor:
-    tensor: Tensor = F.pil_to_tensor(image)
-    return tensor
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "F":
-        raise ValueError("its pixels are floating-point numbers without an agreed range; save it with 8 or 16 bits")
-    if image.mode == "I" or image.mode.startswith("I;16"):
-        values = np.asarray(image).astype(np.int64)
-        if values.min() < 0 or values.max() > 65535:
-            raise ValueError("its pixels are 32-bit numbers without an agreed range; save it with 8 or 16 bits")
-        return Image.fromarray(np.round(values / 257).astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
-        white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
-    return image if image.mode == "RGB" else image.convert("RGB")
-
-
 def _square(preprocessing: Preprocessing, image: Tensor) -> Tensor:
     """Resize, and cut or fill, to [3, S, S] in uint8."""
     side = preprocessing.crop_size
@@ -233,6 +191,6 @@ def _mean_colour(preprocessing: Preprocessing) -> list[float]:
 def _resize(preprocessing: Preprocessing, image: Tensor, size: tuple[int, int]) -> Tensor:
     if preprocessing.interpolation in _BY_PILLOW:
         filter_ = _BY_PILLOW[preprocessing.interpolation]
-        return _to_tensor(F.to_pil_image(image).resize((size[1], size[0]), filter_))
+        return image_to_tensor(F.to_pil_image(image).resize((size[1], size[0]), filter_))
     resized: Tensor = F.resize(image, list(size), interpolation=_MODES[preprocessing.interpolation], antialias=True)
     return resized

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from ft.errors import FtError
 from ft.extensions import Sample
@@ -17,6 +17,18 @@ from ft.reading import MOST_IMAGE, open_plain, read_bytes
 
 Content = bytes | Image.Image
 """An encoded image, or one that is decoded already."""
+
+_ORIENTATION = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What the EXIF tag says of an image that is not upright."""
 
 _DTYPES = ("uint8", "bool", "uint16", "int32", "float32")
 _MAY_RETURN = "bytes, a path, a PIL image, or an array [height, width] or [height, width, 3] of uint8"
@@ -75,6 +87,21 @@ def content_digest(content: Content) -> str:
     return made.hexdigest()
 
 
+def upright(image: Image.Image) -> Image.Image:
+    """An image turned as its EXIF data say."""
+    turn = turn_of(image)
+    return image if turn is None else image.transpose(turn)
+
+
+def turn_of(image: Image.Image) -> Image.Transpose | None:
+    """How an image is to be turned, as its EXIF data say; None where it is upright, and where they are damaged."""
+    try:
+        said = image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # whatever reading damaged EXIF data raises, the pixels are whole
+        return None
+    return _TURNS.get(said) if isinstance(said, int) else None
+
+
 def objection_to(sample: Sample) -> str:
     """What is wrong with how a sample says where its image is, or ""."""
     if sample.open is None:
@@ -99,8 +126,7 @@ def _content(given: object) -> Content:
     if isinstance(given, np.ndarray):
         return _from_array(given)
     if isinstance(given, Image.Image):
-        upright: Image.Image = ImageOps.exif_transpose(given)  # a copy, so that the source's own stays as it is
-        return upright
+        return upright(given)
     raise ValueError(f"open returned a {type(given).__name__}; it returns {_MAY_RETURN}")
 
 

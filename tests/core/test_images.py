@@ -17,11 +17,11 @@ from torchvision.transforms._presets import ImageClassification
 from ft import FtError, Preprocessing
 from ft.config import ImagesConfig
 from ft.data import Item
+from ft.decoding import decode_image
 from ft.devices import Machine
 from ft.images import (
     Augment,
     ImageDataset,
-    decode_image,
     effective_preprocessing,
     eval_transform,
     network_input,

@@ -42,7 +42,7 @@ def samples_are_labelled_images(trial: Trial) -> None:
 
 def images_open(trial: Trial) -> None:
     """The first image of each class can be read, and is the same image each time."""
-    from ft.images import decode_image
+    from ft.decoding import decode_image
     from ft.pictures import content_digest, picture_of
 
     for _, _, samples in _loaded(trial):
