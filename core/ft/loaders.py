@@ -104,6 +104,7 @@ class Loader:
             try:
                 self._running = iter(self._loader)
             except OSError as error:  # not even the locks between processes fit into shared memory
+                gc.unfreeze()
                 raise FtError(
                     f"no loader process can be started: {error.strerror or error}, probably in /dev/shm, of which a "
                     "container has more with --shm-size 1g; --workers 0 does without"
