@@ -32,6 +32,7 @@ from ft import (
 from ft.extensions import KINDS
 from ft.plugins import Component, Plugin, load_plugins
 from ft.testing import WeightFile, backbone, common, data, freeze, head, tiny_backbones, weights
+from ft.testing.checks import CHECKS
 from ft.testing.served import serve_weights
 from ft.testing.trial import Check, NotApplicable, NotSo, Trial
 
@@ -430,6 +431,48 @@ def test_the_check_command_fails_and_says_what_is_not_so(ft_install: Callable[..
     assert "it can be loaded: ModuleNotFoundError: No module named 'nothing_like_it'" in result.output
     with pytest.raises(FtError, match=r"no plugin of a distribution 'instaled'.*Did you mean 'installed-plugin'"):
         ft("plugins", "check", "instaled")
+
+
+PROVIDER = """
+from ft import BackboneProvider, hookimpl
+
+def build(model_name, settings):
+    raise NotImplementedError
+
+@hookimpl
+def ft_backbone_providers():
+    models = lambda settings: ["a10", "a18", "b1", "b2", "b3"]
+    yield BackboneProvider("several", "Several", models=models, build=build)
+"""
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        ((), "tried 1 of 5 models (a10); --models 5 or --models 'PATTERN' tries more"),
+        (("--models", "3"), "tried 3 of 5 models (a10, b1, b3); --models"),
+        (("--models", "a*"), "tried 2 of 5 models (a10, a18); --models"),
+        (("--models", "9"), "tried 5 of 5 models (a10, a18, b1, ...)\n"),
+    ],
+)
+def test_the_check_command_says_which_models_it_tried(
+    ft_install: Callable[..., Path], ft: Ft, monkeypatch: pytest.MonkeyPatch, args: tuple[str, ...], said: str
+) -> None:
+    tried: list[tuple[str | None, ...]] = []
+    monkeypatch.setitem(CHECKS, "backbone", (lambda trial: tried.append(trial.arguments), backbone.models_have_names))
+    ft_install("several", {"several_provider.py": PROVIDER})
+    output = ft("plugins", "check", "several", *args).output
+    assert f"backbone:several: {said}" in output
+    assert f"tried {len(tried[0])} of" in output
+
+
+def test_the_check_command_refuses_models_that_are_not_there(ft_install: Callable[..., Path], ft: Ft) -> None:
+    ft_install("several", {"several_provider.py": PROVIDER})
+    with pytest.raises(FtError, match=r"--models a1 chooses no model\. Did you mean 'a1[08]'\? See ft models"):
+        ft("plugins", "check", "several", "--models", "a1")
+    ft_install("installed-plugin", {"installed_plugin.py": PLUGIN})
+    with pytest.raises(FtError, match="Nothing that is checked lists models"):
+        ft("plugins", "check", "installed-plugin", "--models", "2")
 
 
 def test_the_tiny_backbones_are_the_same_each_time() -> None:
