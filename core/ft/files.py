@@ -58,6 +58,8 @@ def publish(path: Path, *, size: int | None = None, check: Callable[[Path], None
         except Exception as error:
             if _is_disk_full(error):
                 raise DiskFull(_no_room(path, size)) from error
+            if _is_errno(error, errno.EFBIG):
+                raise CannotWrite(_too_large(path)) from error
             raise
         with explained(path, size):
             file.flush()
@@ -169,16 +171,26 @@ def explained(path: Path, size: int | None = None) -> Iterator[None]:
     except OSError as error:
         if _is_disk_full(error):
             raise DiskFull(_no_room(path, size)) from error
+        if error.errno == errno.EFBIG:
+            raise CannotWrite(_too_large(path)) from error
         raise CannotWrite(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def _is_disk_full(error: BaseException | None) -> bool:
+def _is_disk_full(error: BaseException) -> bool:
+    return _is_errno(error, errno.ENOSPC, errno.EDQUOT)
+
+
+def _is_errno(error: BaseException | None, *numbers: int) -> bool:
     # torch.save turns the OSError of its file into a RuntimeError ("unexpected pos"); what it was is in the context.
     while error is not None:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if isinstance(error, OSError) and error.errno in numbers:
             return True
         error = error.__cause__ or error.__context__
     return False
+
+
+def _too_large(path: Path) -> str:
+    return f"cannot write {path}: it becomes larger than files may be here; see ulimit -f, or write to another disk"
 
 
 def _no_room(path: Path, size: int | None) -> str:

@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 
 from ft.errors import FtError
 from ft.images import ImageDataset
-from ft.signals import StopRequest
+from ft.signals import STOPPING, StopRequest
 
 Batch = tuple[Tensor, Tensor, Tensor]
 """Images [N, 3, S, S] in uint8, labels [N], indices into the dataset [N]."""
@@ -226,10 +226,10 @@ def _allow_any_worker_count() -> None:
 
 
 def _begin_worker(worker: int) -> None:
-    """Ctrl-C and SIGTERM go to the whole process group; only the parent is to answer, and it ends its workers."""
+    """Signals go to the whole process group; only the parent is to answer, and it ends its workers."""
     sys.excepthook = _without_hang_ups
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in STOPPING:
+        signal.signal(number, signal.SIG_IGN)
     if _END is not None:
         signal.signal(_END, _end_at_once)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _held_back())
@@ -259,7 +259,7 @@ def _held_back_signals() -> Iterator[None]:
 
 
 def _held_back() -> set[int]:
-    return {signal.SIGINT, signal.SIGTERM} | ({_END} if _END is not None else set())
+    return set[int](STOPPING) | ({_END} if _END is not None else set())
 
 
 def _through_a_pipe(samples: Sequence[tuple[Tensor, int, int]]) -> Arrays:

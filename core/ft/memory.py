@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TypeVar
 
-import torch
-
 from ft.errors import FtError
 
 T = TypeVar("T")
 # CUDA and MPS say the first, torch's allocator on the CPU the others.
-_SAID = re.compile(r"out of memory|can't allocate memory|not enough memory", re.IGNORECASE)
+_SAID = re.compile(r"out of memory|can(?:'t|not) allocate memory|not enough memory|bad_alloc", re.IGNORECASE)
+_SAID_OF_LIBRARIES = re.compile(r"failed to map segment|can't start new thread|cannot allocate memory", re.IGNORECASE)
 
 _LARGE = 16 * 2**20
 _M_MMAP_THRESHOLD = -3
@@ -42,9 +42,16 @@ def give_back_freed_memory() -> None:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception says that this computer, or its accelerator, has no memory left."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and bool(_SAID.search(str(error)))
-    )
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    said = isinstance(error, RuntimeError) and bool(_SAID.search(str(error)))
+    return said or isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"  # torch's own
+
+
+def shortage(error: BaseException) -> str:
+    """Say that memory ran out where that is why there is this exception, be it while a library is loaded; else ""."""
+    unloaded = isinstance(error, ImportError | RuntimeError | OSError) and _SAID_OF_LIBRARIES.search(str(error))
+    return f"memory ran out: {_first_line(error)}" if unloaded or is_out_of_memory(error) else ""
 
 
 def fit_in_memory(attempt: Callable[[int], T], parts: int, most: int) -> tuple[T, int]:
@@ -52,6 +59,8 @@ def fit_in_memory(attempt: Callable[[int], T], parts: int, most: int) -> tuple[T
 
     `attempt` begins anew when it is called again. Raises FtError when `most` parts are still too few.
     """
+    import torch  # not above: this module is to explain also that torch cannot be loaded
+
     while True:
         try:
             return attempt(parts), parts

@@ -1,6 +1,8 @@
-"""SIGINT and SIGTERM ask a run to stop; it does so at the next moment when its state can be saved.
+"""Signals ask a run to stop; it does so at the next moment when its state can be saved.
 
-Where there is no run, they end a command at once, which says what it was doing.
+SIGINT is Ctrl-C, SIGTERM comes from batch systems, SIGHUP where a terminal goes away, as with a lost connection, and
+SIGXCPU where the processor time of `ulimit -t` is used up. Where there is no run, they end a command at once, which
+says what it was doing.
 """
 
 from __future__ import annotations
@@ -8,10 +10,15 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+
+STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGXCPU") if hasattr(signal, name))
+"""What asks to stop. Windows has the first two."""
+_BY_THEMSELVES = STOPPING[2:]
+"""These come more than once for one reason. Where they are ignored already, as nohup has it, they stay ignored."""
 
 
 class StopAsked(BaseException):
@@ -49,8 +56,10 @@ class StopRequest:
             self._interrupts = False
 
     def receive(self, signal_number: int, frame: FrameType | None = None) -> None:
-        """The signal handler. A second signal ends the process at once."""
+        """The signal handler. A second signal that somebody sends ends the process at once."""
         if self.signal_number is not None:
+            if signal_number in _BY_THEMSELVES:
+                return
             os._exit(128 + signal_number)
         self.signal_number = signal_number
         if self._interrupts:
@@ -70,7 +79,7 @@ def stopped_while(doing: str) -> Iterator[None]:
 
 @contextmanager
 def stop_on_signals(folder: Path) -> Iterator[StopRequest]:
-    """Turn SIGINT and SIGTERM into a request to stop the run in `folder`; afterwards handlers are as they were."""
+    """Turn signals into a request to stop the run in `folder`; afterwards handlers are as they were."""
     request = StopRequest(folder)
     with _handled(request.receive):
         yield request
@@ -78,10 +87,12 @@ def stop_on_signals(folder: Path) -> Iterator[StopRequest]:
 
 @contextmanager
 def end_on_signals() -> Iterator[None]:
-    """A block that SIGINT and SIGTERM end at once with StopAsked; a second signal ends the process."""
+    """A block that signals end at once with StopAsked; a second one that somebody sends ends the process."""
     received: list[int] = []
 
     def receive(signal_number: int, frame: FrameType | None) -> None:
+        if received and signal_number in _BY_THEMSELVES:
+            return
         asked = StopAsked(signal_number, None)
         if not received and not _importing(frame):
             received.append(signal_number)
@@ -101,12 +112,28 @@ def _handled(receive: Callable[[int, FrameType | None], None]) -> Iterator[None]
     if threading.current_thread() is not threading.main_thread():
         yield  # Python delivers signals to the main thread only
         return
-    before = {number: signal.signal(number, receive) for number in (signal.SIGINT, signal.SIGTERM)}
+    terminals = [descriptor for descriptor in (1, 2) if os.isatty(descriptor)]
+
+    def received(signal_number: int, frame: FrameType | None) -> None:
+        _let_go(terminals)
+        receive(signal_number, frame)
+
+    outlived = [number for number in _BY_THEMSELVES if signal.getsignal(number) == signal.SIG_IGN]
+    before = {number: signal.signal(number, received) for number in STOPPING if number not in outlived}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _let_go(terminals: Iterable[int]) -> None:
+    """Let what is printed go nowhere where the terminal is gone: each line would fail, and a state is to be saved."""
+    for descriptor in terminals:
+        if not os.isatty(descriptor):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, descriptor)
+            os.close(nowhere)
 
 
 def _importing(frame: FrameType | None) -> bool:

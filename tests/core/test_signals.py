@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from ft.signals import StopAsked, end_on_signals, stop_on_signals, stopped_while
+from ft.signals import STOPPING, StopAsked, end_on_signals, stop_on_signals, stopped_while
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", STOPPING)
 def test_a_signal_stops_the_run_only_where_it_checks(number: signal.Signals) -> None:
     with stop_on_signals(Path("run")) as stop:
         stop.check()
@@ -40,6 +40,26 @@ def test_a_second_signal_ends_the_process_at_once() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 128 + signal.SIGINT
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGXCPU])
+def test_what_comes_more_than_once_by_itself_ends_nothing_the_second_time(number: signal.Signals) -> None:
+    with stop_on_signals(Path("run")) as stop:
+        os.kill(os.getpid(), number)
+        os.kill(os.getpid(), number)
+        with pytest.raises(StopAsked):
+            stop.check()
+
+
+def test_a_hang_up_that_is_ignored_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        with stop_on_signals(Path("run")) as stop, end_on_signals():
+            os.kill(os.getpid(), signal.SIGHUP)
+            stop.check()
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_signal_ends_a_command_with_what_it_was_doing() -> None:

@@ -7,10 +7,14 @@ image wait for a pipe that nobody writes to, as for a file server that does not 
 from __future__ import annotations
 
 import os
+import pty
 import re
+import select
 import signal
+import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -19,7 +23,8 @@ import torch
 from safetensors.torch import load_file
 
 from faults.counts import FULL
-from faults.slow_images import FT, HELD, make_images, run_args, start, wait_for
+from faults.slow_images import FT, HELD, TESTS, make_images, run_args, start, wait_for
+from ft.checkpoints import load_checkpoint
 
 # Holds the run up at whatever writes the file called PHASE.
 HELD_SAVING = """
@@ -130,6 +135,42 @@ def test_a_run_that_waits_for_a_disk_that_does_not_answer_stops(workers: int, tm
     assert process.returncode == 128 + signal.SIGTERM
     assert "ft run --resume" in err
     assert "Traceback" not in err
+
+
+def test_a_terminal_that_goes_away_saves_as_sigterm_does(tmp_path: Path) -> None:
+    make_images(tmp_path / "images")
+    program = f"import sys; sys.path.insert(0, {str(TESTS)!r}); {FT}"
+    child, terminal = pty.fork()
+    if child == 0:
+        os.chdir(tmp_path)
+        environ = {**os.environ, "OMP_NUM_THREADS": "1"}
+        os.execve(sys.executable, [sys.executable, "-c", program, *run_args("--epochs", "5000", workers=2)], environ)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "r" / "best.pt").exists():
+        assert time.monotonic() < deadline
+        select.select([terminal], [], [], 0.05)
+        with suppress(OSError):
+            os.read(terminal, 10_000)
+    workers = Path(f"/proc/{child}/task/{child}/children").read_text().split()
+    os.close(terminal)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 128 + signal.SIGHUP
+    assert load_checkpoint(tmp_path / "r" / "last.pt").position.epoch >= 1
+    assert len(workers) == 2
+    assert not [worker for worker in workers if Path(f"/proc/{worker}").exists()]
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGXCPU] if FULL else [signal.SIGXCPU])
+def test_other_signals_that_ask_to_stop_save_too(number: signal.Signals, tmp_path: Path) -> None:
+    make_images(tmp_path / "images")
+    process = start(run_args("--epochs", "500"), tmp_path, HELD + FT, PHASE="epoch 2/500")
+    wait_for((tmp_path / "held").exists, process)
+    os.killpg(process.pid, number)
+    os.killpg(process.pid, number)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 128 + number, err
+    assert f"stopped by {number.name}; its state is saved. Continue with: ft run --resume" in err
+    assert load_checkpoint(tmp_path / "r" / "last.pt").position.epoch == 1
 
 
 def test_a_second_signal_ends_the_run_at_once(tmp_path: Path) -> None:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
-from contextlib import suppress
 from importlib import import_module
 
 import click
 
 from ft import __version__
 from ft.cli.common import no_plugin_option
-from ft.errors import FtError
-from ft.redaction import shown
+from ft.cli.ending import end_stopped, end_with, explanation, flush_output
 from ft.signals import StopAsked, end_on_signals
 
 COMMANDS = {
@@ -70,24 +67,22 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line. A user's mistake is one message and exit code 2; a bug is a traceback.
-
-    SIGINT and SIGTERM end it with one line and 128 + the signal's number.
+    """Run the command line. A user's mistake, or what the machine lacks, is one message and exit code 2; a bug is a
+    traceback. Signals end it with one line and 128 + the signal's number.
     """
     if "_FT_COMPLETE" in os.environ:
         import_module("ft.cli.completion")  # it teaches click to complete after a colon in bash
     with end_on_signals():
         try:
-            cli.main(prog_name="ft", standalone_mode=True)
-        except (FtError, PermissionError, NotADirectoryError) as error:
-            if not isinstance(error, FtError) and error.filename is None:
-                raise  # nothing that a user named
-            cause = error if isinstance(error, FtError) else f"cannot use {error.filename}: {error.strerror}"
-            click.secho("error: ", fg="red", bold=True, nl=False, err=True)
-            click.echo(shown(str(cause)), err=True)
-            sys.exit(2)
+            try:
+                cli.main(prog_name="ft", standalone_mode=True)
+            finally:
+                flush_output()
         except StopAsked as asked:
-            click.echo(" ".join([str(asked), *getattr(asked, "__notes__", ())]), err=True)
-            with suppress(OSError):
-                sys.stdout.flush()
-            os._exit(128 + asked.signal_number)  # a thread may wait for an image on a disk that does not answer
+            end_stopped(asked)
+        except BrokenPipeError:
+            raise SystemExit(1) from None  # as click ends where whoever reads, such as head, has read enough
+        except Exception as error:
+            if not (message := explanation(error)):
+                raise
+            end_with(message)

@@ -1,0 +1,61 @@
+"""How the command line ends where something is wrong that is no bug of ft's: with one line."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from contextlib import suppress
+from typing import NoReturn
+
+import click
+
+from ft.errors import FtError
+from ft.redaction import shown
+from ft.signals import StopAsked
+
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""What writing to something without a name raises, as standard output is."""
+
+
+def explanation(error: BaseException) -> str:
+    """What a person is told of an exception: a mistake of theirs, or what the machine lacks. "" for a bug."""
+    if isinstance(error, FtError):
+        return str(error)
+    if isinstance(error, PermissionError | NotADirectoryError) and error.filename is not None:
+        return f"cannot use {error.filename}: {error.strerror}"
+    from ft.memory import shortage
+
+    if said := shortage(error):
+        return f"{said}. Free some, or allow more (ulimit -v)"
+    if isinstance(error, OSError) and error.filename is None and error.errno in _UNWRITABLE:
+        return f"cannot print, or write a file: {error.strerror}"
+    return ""
+
+
+def flush_output() -> None:
+    """Print what is not printed yet. Raises OSError where that is impossible, once: the interpreter will not try."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with suppress(OSError), open(os.devnull, "w", encoding="utf-8") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        raise
+
+
+def end_with(message: str) -> NoReturn:
+    """Say what was wrong, and end with exit code 2."""
+    with suppress(OSError):  # nobody may be there to read it
+        click.secho("error: ", fg="red", bold=True, nl=False, err=True)
+        click.echo(shown(message), err=True)
+    with suppress(OSError):
+        flush_output()
+    sys.exit(2)
+
+
+def end_stopped(asked: StopAsked) -> NoReturn:
+    """Say what a signal stopped, and end with 128 + its number."""
+    with suppress(OSError):
+        click.echo(" ".join([str(asked), *getattr(asked, "__notes__", ())]), err=True)
+        sys.stdout.flush()
+    os._exit(128 + asked.signal_number)  # a thread may wait for an image on a disk that does not answer
