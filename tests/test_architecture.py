@@ -33,6 +33,7 @@ LAYERS = (
         "references",
         "settings",
         "switches",
+        "terminal",
         "unpackaged",
         "plugins",
         "reading",
@@ -56,6 +57,7 @@ LAYERS = (
         "weight_format",
         "weight_cache",
         "metrics",
+        "progress",
         "display",
         "signals",
         "devices",
@@ -192,3 +194,30 @@ def test_nothing_reads_a_pickle_that_may_run_code() -> None:
 @pytest.mark.parametrize("path", core_files(), ids=lambda path: str(path.relative_to(CORE)))
 def test_a_file_has_one_responsibility_and_fits_a_few_screens(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 300
+
+
+PRINTING = {"terminal.py", "display.py", "progress.py", "layout.py", "printing.py"}
+"""The door: what these print is as `visible` or `told` makes it."""
+
+
+@pytest.mark.parametrize("path", [*core_files(), *(path for p in PLUGINS for path in p.rglob("*.py"))], ids=str)
+def test_everything_is_printed_through_one_door(path: Path) -> None:
+    if path.name in PRINTING:
+        return
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        called = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+        past = re.fullmatch(
+            r"print|rich\.print|(.*\.)?(echo|secho|Console|out\.print|err\.print)|sys\.std\w+\.write", called
+        )
+        assert not past, f"{path}:{node.lineno} prints past ft.display.Display and ft.cli.printing"  # type: ignore[attr-defined]
+
+
+def test_the_door_reads_no_markup() -> None:
+    for path in (path for path in core_files() if path.name in PRINTING):
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"rich\.markup|from_markup|highlight=True|markup=True|\[/?(bold|dim|red|yellow)\]", text)
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(
+                ("out.print", "err.print", "console.print")
+            ):
+                assert isinstance(node.args[0], ast.Call), f"{path}:{node.lineno} prints a text that rich would read"

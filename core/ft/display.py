@@ -1,4 +1,4 @@
-"""What people see while ft works: a progress bar with the time left on a terminal, plain lines elsewhere."""
+"""What people see while ft works: lines about what is done, warnings, and how far long work is."""
 
 from __future__ import annotations
 
@@ -7,19 +7,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
+from rich.progress import TaskID
+from rich.text import Text
 
-from ft.redaction import shown
+from ft.progress import Bar, bars
 from ft.signals import stopped_while
+from ft.terminal import told, visible
 
 if TYPE_CHECKING:
     from ft.checkpoints import EpochRecord
@@ -32,18 +25,6 @@ WORDY = 120
 """The width from which a line of figures names them."""
 
 
-class Bar:
-    """One task's progress; does nothing where there is no terminal to draw on."""
-
-    def __init__(self, progress: Progress | None = None, task: TaskID | None = None) -> None:
-        self._progress, self._task = progress, task
-
-    def advance(self, done: int, text: str = "") -> None:
-        """Say that `done` of the total are done."""
-        if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, completed=done, text=text)
-
-
 class Display:
     """Results go to stdout; progress, notes and warnings to stderr, so that stdout can be piped."""
 
@@ -53,48 +34,37 @@ class Display:
 
     def say(self, text: str) -> None:
         """A line about what is being done."""
-        self.err.print(shown(text), style="dim", highlight=False, soft_wrap=True, markup=False)
+        self.err.print(Text(told(text)), style="dim", soft_wrap=True)
 
     def warn(self, text: str) -> None:
         """A line about something that the user may not have meant."""
-        self.err.print(f"warning: {shown(text)}", style="yellow", highlight=False, soft_wrap=True, markup=False)
+        self.err.print(Text(f"warning: {told(text)}"), style="yellow", soft_wrap=True)
+
+    def tell(self, text: str) -> None:
+        """A line of the result."""
+        self.out.print(Text(told(text)), soft_wrap=True)
 
     @contextmanager
-    def progress(self, title: str, total: int, done: int = 0) -> Iterator[Bar]:
-        """A bar for `total` units of work, of which some are `done`; it is gone when the work is."""
-        if not self.err.is_terminal or total < 2:
-            with stopped_while(title):
-                yield Bar()
-            return
-        columns = (
-            TextColumn("{task.description:<14}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[text]}"),
-        )
-        with stopped_while(title), Progress(*columns, console=self.err, transient=True) as progress:
-            yield Bar(progress, progress.add_task(title, total=total, completed=done, text=""))
+    def progress(self, title: str, total: int | None = None, done: int = 0) -> Iterator[Bar]:
+        """Show how much of `total` units of work is done, of which some are `done` before; how much is left, or where
+        the total is not known, how long it has taken."""
+        with stopped_while(title), bars(self.err, self.say) as progress:
+            yield Bar(progress, progress.add_task(visible(title), total=total, completed=done, text=""))
 
     @contextmanager
     def download(self) -> Iterator[Callable[[Transfer], None]]:
-        """A bar for the files that are fetched meanwhile; where there is no terminal, a line for each."""
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            DownloadColumn(),
-            TransferSpeedColumn(),
-            TimeRemainingColumn(),
-        )
+        """Show how much of the files that are fetched meanwhile is here; before and after it they are checked."""
         tasks: dict[str, TaskID] = {}
-        bars = Progress(*columns, console=self.err, transient=True, disable=not self.err.is_terminal)
-        with stopped_while("fetching weights"), bars:
+        with stopped_while("fetching weights"), bars(self.err, self.say, _megabytes) as progress:
+            checking = progress.add_task("checking weights", total=None, text="")
 
             def show(transfer: Transfer) -> None:
-                if transfer.file_name not in tasks:
-                    tasks[transfer.file_name] = bars.add_task(transfer.file_name, total=transfer.total)
-                    self.say(f"fetching {transfer.file_name}")
-                bars.update(tasks[transfer.file_name], completed=transfer.done)
+                name = transfer.file_name
+                if name not in tasks:
+                    tasks[name] = progress.add_task(visible(name), total=transfer.total, text="")
+                    self.say(f"fetching {name}")
+                progress.update(tasks[name], completed=transfer.done, total=transfer.total)
+                progress.update(checking, visible=transfer.done == transfer.total)
 
             yield show
 
@@ -121,12 +91,10 @@ class Display:
         loss, accuracy, f1 = "loss ", " accuracy ", "macro F1 "
         if self.out.is_terminal and self.out.width < WORDY:
             loss, accuracy, f1 = "", "", "F1 "
-        self.out.print(
+        self.tell(
             f"{title}  train {loss}{record.train_loss:.4f} {accuracy}{record.train_accuracy:6.1%}   "
             f"val {loss}{record.val.loss:.4f} {accuracy}{record.val.accuracy:6.1%}  "
-            f"{f1}{record.val.macro_f1:.3f}   {record.seconds:.1f} s{'  best' if is_best else ''}",
-            highlight=False,
-            soft_wrap=True,
+            f"{f1}{record.val.macro_f1:.3f}   {record.seconds:.1f} s{'  best' if is_best else ''}"
         )
 
     def run_begins(self, run: Run, plan: Plan, notes: Sequence[str]) -> None:
@@ -143,3 +111,9 @@ class Display:
         for warning in plan.warnings:
             self.warn(warning)
         self.say(f"run folder {run.path}")
+
+
+def _megabytes(done: float, total: float | None) -> str:
+    if total is None:
+        return f"{done / 1e6:.1f} MB" if done else ""
+    return f"{done / 1e6:.1f} of {total / 1e6:.1f} MB"

@@ -17,8 +17,17 @@ def shown(text: str) -> str:
     'mirror:https://host/net.pth?... failed'
     """
     text = re.sub(r"(?<=://)[^/?#\s]*@", "", text)
-    text = re.sub(r"(?<=://)[^/?#\s:@]*:(?!\d+[/?#])\S*@", "", text)  # a password with a slash makes no URL
-    return re.sub(r"(://[^\s?#]*)\?(?:[^\s,;)'\"]|[,;)'\"](?=\S))+", rf"\1{_CUT}", text)
+    text = re.sub(r"\S+", _without_password, text) if "@" in text else text
+    return _ADDRESS.sub(lambda match: f"{match[1]}{_CUT}" if match[2] else match[1], text)
+
+
+_ADDRESS = re.compile(r"(://[^\s?#]*)(\?(?:[^\s,;)'\"]|[,;)'\"](?=\S))+)?")
+
+
+def _without_password(text: re.Match[str]) -> str:
+    """A password with a slash makes no URL. What ends with "@" is looked at alone, so that a long text is read once."""
+    head, at, tail = text[0].rpartition("@")
+    return re.sub(r"(?<=://)[^/?#\s:@]*:(?!\d+[/?#])\S*@", "", head + at) + tail
 
 
 def without_secrets(tree: Any) -> Any:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import sys
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from ft.errors import FtError, did_you_mean
+from ft.terminal import complain
 
 OWN = "ftkit"
 """The distribution whose plugins FT_NO_THIRD_PARTY leaves in."""
@@ -66,7 +66,7 @@ def traced(what: str) -> Iterator[None]:
         yield
     finally:
         if tracing():
-            print(f"[ft] {(time.perf_counter() - began) * 1000:8.1f} ms  {what}", file=sys.stderr)
+            complain(f"[ft] {(time.perf_counter() - began) * 1000:8.1f} ms  {what}")
 
 
 def _on(environ: Mapping[str, str], name: str) -> bool:

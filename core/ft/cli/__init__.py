@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from importlib import import_module
 
 import click
@@ -10,7 +11,9 @@ import click
 from ft import __version__
 from ft.cli.common import no_plugin_option
 from ft.cli.ending import end_stopped, end_with, explanation, flush_output
+from ft.cli.printing import tell_traceback, tell_usage_error
 from ft.signals import StopAsked, end_on_signals
+from ft.terminal import prepare_streams
 
 COMMANDS = {
     "run": ("ft.cli.run:run", "Fine-tune a backbone on your images."),
@@ -72,16 +75,22 @@ def main() -> None:
     """
     if "_FT_COMPLETE" in os.environ:
         import_module("ft.cli.completion")  # it teaches click to complete after a colon in bash
+    prepare_streams()
+    sys.excepthook = tell_traceback
     with end_on_signals():
         try:
             try:
-                cli.main(prog_name="ft", standalone_mode=True)
+                ended = cli.main(prog_name="ft", standalone_mode=False)
             finally:
                 flush_output()
+            sys.exit(ended)
         except StopAsked as asked:
             end_stopped(asked)
         except BrokenPipeError:
             raise SystemExit(1) from None  # as click ends where whoever reads, such as head, has read enough
+        except click.ClickException as error:
+            tell_usage_error(error)
+            sys.exit(error.exit_code)
         except Exception as error:
             if not (message := explanation(error)):
                 raise

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from ft.cli.printing import tell, tell_json
 from ft.errors import FtError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def list_entries(as_json: bool) -> None:
     store = _store()
     entries = store.entries()
     if as_json:
-        click.echo(json.dumps([_row(entry) for entry in entries], indent=2))
+        tell_json([_row(entry) for entry in entries])
         return
     rows = [
         (
@@ -44,7 +44,7 @@ def list_entries(as_json: bool) -> None:
     ]
     if rows:
         print_table(("entry", "backbone", "promise", "rows", "size", "last used"), rows)
-    click.echo(f"{len(rows)} entries, {size(sum(entry.size for entry in entries))} in {store.folder}")
+    tell(f"{len(rows)} entries, {size(sum(entry.size for entry in entries))} in {store.folder}")
 
 
 @cache.command()
@@ -61,12 +61,12 @@ def prune(limit_gb: float | None, damaged: bool) -> None:
         if limit_gb is not None:
             raise FtError("--damaged and --to are two ways to choose what goes; give one of them")
         found = store.damaged()
-        click.echo(f"removed {sum(map(store.remove, found))} of {len(found)} damaged")
+        tell(f"removed {sum(map(store.remove, found))} of {len(found)} damaged")
         return
     limit = int((limit_gb or 0) * 1e9)
     known = {entry.key for entry in store.entries()}
     removed = store.prune(limit)
-    click.echo(f"removed {len(removed)} entries, {size(sum(entry.size for entry in removed))}")
+    tell(f"removed {len(removed)} entries, {size(sum(entry.size for entry in removed))}")
     left = [entry for entry in store.entries() if entry.key in known]
     if (stays := sum(entry.size for entry in left)) > limit:
         raise FtError(
@@ -82,11 +82,11 @@ def verify(as_json: bool) -> None:
     damaged = store.damaged()
     whole = [entry for entry in store.entries() if entry.path not in damaged]
     if as_json:
-        click.echo(json.dumps({"whole": list(map(_row, whole)), "damaged": list(map(str, damaged))}, indent=2))
+        tell_json({"whole": [_row(entry) for entry in whole], "damaged": damaged})
     else:
         for path in damaged:
-            click.echo(f"damaged: {path}")
-        click.echo(f"entries: {len(whole)} whole, {len(damaged)} damaged")
+            tell(f"damaged: {path}")
+        tell(f"entries: {len(whole)} whole, {len(damaged)} damaged")
     if damaged:
         raise FtError("remove what is damaged with: ft cache prune --damaged")
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from ft.cli.printing import warn
+
 if TYPE_CHECKING:
     from ft.plugins import Plugins
 
@@ -58,7 +60,7 @@ def load_and_report() -> Plugins:
             text = f"may not work: {plugin.warning} ({more})"
         else:
             continue
-        click.secho(f"warning: plugin {name} {text}", fg="yellow", err=True)
+        warn(f"plugin {name} {text}")
     return plugins
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ft.cli.common import load_and_report
+from ft.cli.printing import tell, tell_json
 from ft.errors import FtError
 
 if TYPE_CHECKING:
@@ -32,11 +33,10 @@ def check(source: str, sets: tuple[str, ...], as_json: bool) -> None:
 
     checked = check_data(source, load_and_report(), Display(), sets)
     if as_json:
-        import json
         from dataclasses import asdict
 
         findings = [{**asdict(finding), "stops": finding.stops} for finding in checked.findings]
-        click.echo(json.dumps({**asdict(checked), "findings": findings}, indent=2, ensure_ascii=False, default=str))
+        tell_json({**asdict(checked), "findings": findings})
     else:
         _print(checked)
     if number := stopping(checked.findings):
@@ -60,8 +60,8 @@ def _print(checked: Checked) -> None:
             for finding in checked.findings
             if finding.kind == kind
         ]
-        click.echo(f"\n{kind}:")
+        tell("", f"{kind}:")
         for line in first_lines(lines):
-            click.echo(f"  {line}")
-    click.echo(f"{checked.images} images of {len(checked.classes)} classes in {checked.source}: ", nl=False)
-    click.echo(f"{len(checked.findings)} findings" if checked.findings else "nothing odd")
+            tell(f"  {line}")
+    came_to = f"{len(checked.findings)} findings" if checked.findings else "nothing odd"
+    tell(f"{checked.images} images of {len(checked.classes)} classes in {checked.source}: {came_to}")

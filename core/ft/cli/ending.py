@@ -8,10 +8,8 @@ import sys
 from contextlib import suppress
 from typing import NoReturn
 
-import click
-
+from ft.cli.printing import note, tell_error
 from ft.errors import FtError
-from ft.redaction import shown
 from ft.signals import StopAsked
 
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
@@ -46,8 +44,7 @@ def flush_output() -> None:
 def end_with(message: str) -> NoReturn:
     """Say what was wrong, and end with exit code 2."""
     with suppress(OSError):  # nobody may be there to read it
-        click.secho("error: ", fg="red", bold=True, nl=False, err=True)
-        click.echo(shown(message), err=True)
+        tell_error(message)
     with suppress(OSError):
         flush_output()
     sys.exit(2)
@@ -56,6 +53,6 @@ def end_with(message: str) -> NoReturn:
 def end_stopped(asked: StopAsked) -> NoReturn:
     """Say what a signal stopped, and end with 128 + its number."""
     with suppress(OSError):
-        click.echo(" ".join([str(asked), *getattr(asked, "__notes__", ())]), err=True)
+        note(" ".join([str(asked), *getattr(asked, "__notes__", ())]))
         sys.stdout.flush()
     os._exit(128 + asked.signal_number)  # a thread may wait for an image on a disk that does not answer

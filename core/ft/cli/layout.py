@@ -2,18 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rich import box
-from rich.cells import cell_len
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
-from rich.markup import escape
 from rich.segment import Segment, Segments
 from rich.table import Table
+from rich.text import Text
 
-LEAST = 24
-"""Cells to which a column is shortened at most."""
+from ft.terminal import told, visible
+
+LEAST, LEAST_NAME = 24, 12
+"""Cells to which a column of descriptions, and one of names, is shortened at most."""
+RULED = box.Box("\n".join(("    ", "    ", " ── ", *["    "] * 5)) + "\n")
+RULED_IN_ASCII = box.Box("\n".join(("    ", "    ", " -- ", *["    "] * 5)) + "\n", ascii=True)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What a table says: text that may be printed. `gap` is the space between two columns."""
+
+    headers: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    gap: int = 3
+
+    def widths(self) -> list[int]:
+        """The cells that each column needs when nothing is folded."""
+        return [max(map(cell_len, column)) for column in zip(self.headers, *self.rows, strict=True)]
+
+    def width(self) -> int:
+        """The cells that all of it needs, with a space on both sides."""
+        return sum(self.widths()) + self.gap * (len(self.headers) - 1) + 2
+
+    def without(self, header: str) -> Grid:
+        """This without a column."""
+        keep = [number for number, each in enumerate(self.headers) if each != header]
+        rows = tuple(tuple(row[n] for n in keep) for row in self.rows)
+        return replace(self, headers=tuple(self.headers[n] for n in keep), rows=rows)
+
+    def shortened(self, header: str, room: int, least: int, end: bool = False) -> Grid:
+        """This with a column's cells, but for the header, so short that it fits into `room`, or of `least` cells:
+        without their `end`, or without their middle."""
+        if header not in self.headers or self.width() <= room:
+            return self
+        place = self.headers.index(header)
+        most = max(least, cell_len(header), self.widths()[place] - (self.width() - room))
+        rows = tuple((*row[:place], fitted(row[place], most, end), *row[place + 1 :]) for row in self.rows)
+        return replace(self, rows=rows)
+
+
+def grid(headers: Sequence[str], rows: Sequence[Sequence[Any]], gap: int = 3) -> Grid:
+    """A table of anything, as text that may be printed."""
+    return Grid(tuple(map(visible, headers)), tuple(tuple(visible(str(cell)) for cell in row) for row in rows), gap)
 
 
 def print_table(
@@ -23,30 +66,90 @@ def print_table(
     right: Sequence[str] = (),
     prose: str = "",
     cut: str = "",
+    squeeze: str = "",
     spare: Sequence[str] = (),
     console: Console | None = None,
 ) -> None:
-    """Print a plain table, on stdout unless `console` says otherwise.
+    """Print a plain table and an empty line, on stdout unless `console` says otherwise. Where that is no terminal, each
+    row is a line.
 
-    Columns in `right` are set to the right, as numbers are. Where the terminal is too narrow, columns in `spare` are
-    left out one by one, then the column `prose` is folded between words, or the column `cut` shortened. Any other table
-    keeps its width, so that paths and URLs stay whole.
+    Columns in `right` are set to the right, as numbers are. Where a terminal is too narrow, columns in `spare` are left
+    out one by one, then the column `prose` is folded between words, `cut` loses its end, `squeeze` its middle. Any
+    other table keeps its width, so that paths and URLs stay whole.
     """
-    console = console or Console()
+    console, made = console or Console(), grid(headers, rows)
+    if console.is_terminal:
+        made = _into(made, console.width, cut, squeeze, spare)
+    _print_grid(made, right, console, prose if console.is_terminal else "")
+
+
+def print_matrix(names: Sequence[str], counts: Sequence[Sequence[int]], console: Console) -> None:
+    """Print a confusion matrix: a row for the images of each class, a column for each that they were taken for.
+
+    Where a terminal is too narrow for the names, columns have the numbers of the rows, and those that do not fit follow
+    below.
+    """
+    for made in matrix(names, counts, console.width if console.is_terminal else None):
+        _print_grid(made, made.headers[1:], console)
+
+
+def matrix(names: Sequence[str], counts: Sequence[Sequence[int]], room: int | None) -> Iterator[Grid]:
+    """The tables that `print_matrix` prints, none wider than `room`."""
+    whole = grid(("images of \\ taken for", *names), [(name, *row) for name, row in zip(names, counts, strict=True)])
+    if room is None or whole.width() <= room:
+        yield whole
+        return
+    digits = len(str(len(names)))
+    numbered = [(f"{n:>{digits}} {name}", *row) for n, (name, *row) in enumerate(whole.rows, 1)]
+    each = max(len(cell) for row in whole.rows for cell in (*row[1:], str(len(names)))) + 2
+    corner = "of \\ taken for"
+    least = max(cell_len(corner), min(LEAST_NAME + digits + 1, max(cell_len(row[0]) for row in numbered)))
+    fitting = max(1, (room - 2 - least) // each)
+    blocks = -(-len(names) // fitting)
+    step = -(-len(names) // blocks)
+    for start in range(1, len(names) + 1, step):
+        columns = range(start, min(start + step, len(names) + 1))
+        rows = tuple((row[0], *(row[n] for n in columns)) for row in numbered)
+        made = Grid((corner, *map(str, columns)), rows, gap=2)
+        yield made.shortened(corner, room, LEAST_NAME)
+
+
+def fitted(text: str, cells: int, end: bool = True) -> str:
+    """Return a text of at most `cells` cells of a terminal, without its end, or without its middle.
+
+    >>> fitted("a long description", 10), fitted("a long description", 10, end=False)
+    ('a long de…', 'a lo…ption')
+    """
+    if cell_len(text) <= cells:
+        return text
+    tail = 0 if end else cells // 2
+    return f"{set_cell_size(text, cells - 1 - tail).rstrip()}…{_last(text, tail)}"
+
+
+def _last(text: str, cells: int) -> str:
+    return set_cell_size(text[::-1], cells)[::-1] if cells else ""
+
+
+def _into(made: Grid, room: int, cut: str, squeeze: str, spare: Sequence[str]) -> Grid:
     for name in spare:
-        if _width(headers, rows, cut) > console.width:
-            keep = [number for number, header in enumerate(headers) if header != name]
-            headers, rows = [headers[n] for n in keep], [[row[n] for n in keep] for row in rows]
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=bool(cut))
-    for header in headers:
-        if header == cut:
-            made.add_column(header, overflow="ellipsis", no_wrap=True, ratio=1)
-        else:
-            made.add_column(header, justify="right" if header in right else "left", no_wrap=header != prose)
-    for row in rows:
-        made.add_row(*(escape(str(cell)) for cell in row))
-    width = console.width if prose or cut else max(console.width, _width(headers, rows))
-    for line in console.render_lines(made, console.options.update(width=width), pad=False):
+        least = made.width() - max(0, made.widths()[made.headers.index(cut)] - LEAST) if cut else made.width()
+        if least > room:
+            made = made.without(name)
+    return made.shortened(cut, room, LEAST, end=True).shortened(squeeze, room, LEAST_NAME)
+
+
+def _print_grid(made: Grid, right: Sequence[str], console: Console, prose: str = "") -> None:
+    lines = RULED_IN_ASCII if console.options.ascii_only else RULED
+    table = Table(box=lines, pad_edge=False, padding=(0, made.gap - 1, 0, 0))
+    for header in made.headers:
+        table.add_column(Text(header), justify="right" if header in right else "left", no_wrap=header != prose)
+    for row in made.rows:
+        table.add_row(*map(Text, row))
+    width = made.width()
+    if prose and width > console.width:
+        width = max(console.width, made.shortened(prose, console.width, LEAST_NAME).width())
+    _, *below = console.render_lines(table, console.options.update(width=width), pad=False)
+    for line in below:  # without the box's upper edge, which is a line of spaces
         console.print(Segments([*_stripped(line), Segment.line()]), soft_wrap=True)
 
 
@@ -57,19 +160,10 @@ def _stripped(line: list[Segment]) -> list[Segment]:
     return [*line[:-1], Segment(line[-1].text.rstrip(), line[-1].style)] if line else []
 
 
-def _width(headers: Sequence[str], rows: Sequence[Sequence[Any]], cut: str = "") -> int:
-    """The cells that a table needs when nothing is folded, and the column `cut` has its least."""
-    columns = zip(headers, *rows, strict=True)
-    widths = [
-        LEAST if header == cut else max(cell_len(str(cell)) for cell in (header, *cells)) for header, *cells in columns
-    ]
-    return sum(widths) + 3 * len(widths) - 1
-
-
 def print_pairs(pairs: Iterable[tuple[str, Any]], console: Console) -> None:
     """`name  text` lines, the names aligned."""
     for name, text in pairs:
-        console.print(f"[bold]{name:<11}[/bold] {escape(str(text))}", highlight=False, soft_wrap=True)
+        console.print(Text.assemble((f"{visible(name):<11}", "bold"), " ", told(str(text))), soft_wrap=True)
 
 
 def count(number: int) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import fnmatch
-import json
 from typing import Any
 
 import click
 
 from ft.cli.common import hand_json_on, load_and_report
+from ft.cli.printing import tell, tell_json, warn
 
 
 class _DefaultToList(click.Group):
@@ -42,7 +42,7 @@ def list_models(pattern: str, as_json: bool) -> None:
 
     listed, reasons = list_models(load_and_report())
     for reason in reasons:
-        click.secho(f"not listed: {reason}", fg="yellow", err=True)
+        warn(reason, "not listed")
     names = [f"{component.name}:{name}" for component, name in listed]
     glob = pattern if any(mark in pattern for mark in "*?[") else f"*{pattern}*"
     found = [name for name in names if fnmatch.fnmatch(name, glob) or fnmatch.fnmatch(name.partition(":")[2], glob)]
@@ -50,7 +50,10 @@ def list_models(pattern: str, as_json: bool) -> None:
         near = nearest(pattern, [name.partition(":")[2] for name in names])
         hint = f"; near: {', '.join(near)}" if near else ""
         raise FtError(f"no backbone matches '{pattern}' among {len(names)}{hint}")
-    click.echo(json.dumps(found, indent=2) if as_json else "\n".join(found))
+    if as_json:
+        tell_json(found)
+    else:
+        tell(*found)
 
 
 @models.command("show")
@@ -65,6 +68,6 @@ def show(name: str, parameters: bool, as_json: bool) -> None:
 
     about: dict[str, Any] = inspect_model(name, load_and_report())
     if as_json:
-        click.echo(json.dumps(about, indent=2))
+        tell_json(about)
     else:
         print_model(about, parameters, Display())

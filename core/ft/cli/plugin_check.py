@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ import click
 
 from ft.cli.common import load_and_report
 from ft.cli.completion import complete_distribution
+from ft.cli.printing import tell, tell_json
 from ft.errors import FtError, did_you_mean
 from ft.plugins import Component, Plugin
 from ft.switches import normal
@@ -52,7 +52,7 @@ def check(ctx: click.Context, distribution: str | None, models: str, verbose: bo
     rows = list(_checked(chosen, models))
     failed = [(name, what, why) for name, what, result, why in rows if result == "failed"]
     if as_json:
-        click.echo(json.dumps([dict(zip(_KEYS, row, strict=True)) for row in rows], indent=2, ensure_ascii=False))
+        tell_json([dict(zip(_KEYS, row, strict=True)) for row in rows])
         ctx.exit(1 if failed else 0)
     counts = {name: Counter(row[2] for row in rows if row[0] == name) for name in dict.fromkeys(row[0] for row in rows)}
     if verbose:
@@ -65,7 +65,7 @@ def check(ctx: click.Context, distribution: str | None, models: str, verbose: bo
         more = "; --models 5 or --models 'PATTERN' tries more" if len(names) < of else ""
         click.echo(f"{name}: tried {len(names)} of {of} models ({which or 'none'}){more}")
     for name, what, why in failed:
-        click.echo(f"{name}: not so: {what}: {why}")
+        tell(f"{name}: not so: {what}: {why}")
     if failed:
         ctx.exit(1)
 

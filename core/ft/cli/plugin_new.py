@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from ft.cli.common import load_and_report
+from ft.cli.printing import tell
 from ft.extensions import KINDS
 
 
@@ -19,5 +20,5 @@ def new(kind: str, name: str, into: Path) -> None:
     from ft.scaffold import write_plugin
 
     folder = write_plugin(kind, name, into, load_and_report())
-    click.echo(f"{folder} is a working {KINDS[kind].noun}. Install it, test it, then change it:")
-    click.echo(f"  cd {folder}\n  pip install -e '.[test]'\n  pytest\n  ft describe {kind}:{name}")
+    tell(f"{folder} is a working {KINDS[kind].noun}. Install it, test it, then change it:")
+    tell(f"  cd {folder}", "  pip install -e '.[test]'", "  pytest", f"  ft describe {kind}:{name}")

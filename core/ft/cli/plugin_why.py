@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from importlib.metadata import distributions
 
@@ -10,6 +9,7 @@ import click
 
 from ft.cli.common import SLOW, load_and_report
 from ft.cli.completion import complete_described
+from ft.cli.printing import tell, tell_json
 from ft.errors import FtError, did_you_mean
 from ft.extensions import KINDS
 from ft.plugins import Component, Plugin, Plugins
@@ -33,7 +33,10 @@ def why(name: str, as_json: bool) -> None:
         plugin for plugin in installed.all if plugin.state == "disabled"
     )  # a broken one has been said on stderr
     lines += [f"{_of(plugin)} is left out and may provide it too: {plugin.error}" for plugin in left_out]
-    click.echo(json.dumps(lines, indent=2, ensure_ascii=False) if as_json else "\n".join(lines))
+    if as_json:
+        tell_json(lines)
+    else:
+        tell(*lines)
 
 
 def _components(name: str, installed: Plugins) -> Iterator[str]:

@@ -13,6 +13,7 @@ from ft.cli.completion import complete_described
 from ft.cli.plugin_check import check
 from ft.cli.plugin_new import new
 from ft.cli.plugin_why import why
+from ft.cli.printing import tell, tell_json, tell_prose, tell_title
 from ft.errors import FtError, nearest
 from ft.extensions import KINDS
 from ft.plugins import Component, implementation, settings_class
@@ -45,7 +46,7 @@ def list_plugins(as_json: bool) -> None:
     found = [(*row, round(plugin.seconds * 1000, 1), plugin.warning) for *row, plugin in found]
     if as_json:
         keys = ("kind", "name", "distribution", "version", "state", "summary", "import_ms", "warning")
-        click.echo(json.dumps([dict(zip(keys, row, strict=True)) for row in found], indent=2, ensure_ascii=False))
+        tell_json([dict(zip(keys, row, strict=True)) for row in found])
         return
     from ft.cli.layout import print_table
 
@@ -54,7 +55,8 @@ def list_plugins(as_json: bool) -> None:
         for kind, name, dist, version, state, text, ms, _ in found
     ]
     headers = ("kind", "name", "distribution", "state", "import", "what it does")
-    print_table(headers, rows, right=("import",), cut="what it does", spare=("import", *(() if unused else ("state",))))
+    spare = ("import", *(() if unused else ("state",)))
+    print_table(headers, rows, right=("import",), cut="what it does", squeeze="distribution", spare=spare)
 
 
 plugins.add_command(new)
@@ -76,7 +78,7 @@ def describe(component: str, as_json: bool) -> None:
         raise FtError(f"write KIND:NAME, as in freeze:regex.{hint} Kinds: {', '.join(KINDS)}")
     found = installed.get(kind, parse_reference(name))
     if as_json:
-        click.echo(json.dumps(settings_class(found).model_json_schema(), indent=2))
+        tell_json(settings_class(found).model_json_schema())
     else:
         print_component(found)
 
@@ -87,17 +89,17 @@ def print_component(found: Component) -> None:
 
     schema = settings_class(found).model_json_schema()
 
-    click.secho(f"{found.kind.noun} {found.name}", bold=True, nl=False)
-    click.echo(f"   from {found.distribution} {found.version}\n\n{found.record.summary}")
+    tell_title(f"{found.kind.noun} {found.name}", f"   from {found.distribution} {found.version}")
+    tell_prose(f"\n{found.record.summary}")
     if doc := _documentation(found):
-        click.echo(f"\n{doc}")
+        tell_prose(f"\n{doc}")
     if example := _example(found):
-        click.echo(f"\n  {example}")
+        tell_prose(f"\n  {example}")
     rows = [_setting_row(key, about) for key, about in schema.get("properties", {}).items()]
-    click.echo("\nSettings:" if rows else "\nIt takes no settings.")
+    tell_prose("\nSettings:" if rows else "\nIt takes no settings.")
     if rows:
         print_table(("setting", "type", "default", "what it does"), rows, prose="what it does")
-        click.echo(_how_to_set(found, rows[0][0]))
+        tell(_how_to_set(found, rows[0][0]))
 
 
 def _documentation(found: Component) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from ft.cli.common import load_and_report
-from ft.redaction import shown
+from ft.cli.printing import tell_json
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -45,7 +44,7 @@ def predict(run: Path, images: tuple[Path, ...], top: int, as_json: bool, **mach
     paths = image_paths(images)
     found = classify(_load(run, machine), paths, top, display)
     if as_json:
-        click.echo(json.dumps([asdict(each) for each in found], indent=2, default=str, ensure_ascii=False))
+        tell_json([asdict(each) for each in found])
     else:
         print_predictions(found, display)
 
@@ -65,9 +64,9 @@ def evaluate(run: Path, data: str, split: str, as_json: bool, **machine: Any) ->
     plugins = load_and_report()
     evaluation, count = measure(_load(run, machine), data, split, plugins, display)
     if as_json:
-        click.echo(json.dumps({"images": count, **asdict(evaluation)}, indent=2, ensure_ascii=False))
+        tell_json({"images": count, **asdict(evaluation)})
     else:
-        print_evaluation(evaluation, f"{count} images of {shown(data)}", display)
+        print_evaluation(evaluation, f"{count} images of {data}", display)
 
 
 def _load(run: Path, machine: dict[str, Any]) -> Any:

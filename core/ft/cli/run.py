@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from dataclasses import asdict
@@ -13,6 +12,7 @@ import click
 
 from ft.cli.common import load_and_report, no_plugin_option
 from ft.cli.options import changes_from, config_from, config_options
+from ft.cli.printing import tell_json
 from ft.redaction import without_secrets
 
 
@@ -92,6 +92,6 @@ def plan(file: Path | None, sets: tuple[str, ...], as_json: bool, **given: Any) 
     ready = prepare(config, load_and_report().preferring(config.prefer), display)
     if as_json:
         content = {"config": ready.config.model_dump(mode="json"), "plan": asdict(ready.plan)}
-        click.echo(json.dumps(without_secrets(content), indent=2))
+        tell_json(without_secrets(content))
     else:
         print_plan(ready, display)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ft.cli.layout import count, flops, print_pairs, print_table, size, times
+from ft.cli.layout import count, flops, print_matrix, print_pairs, print_table, size, times
 
 MOST_CONFUSED = 12
 """A confusion matrix of more classes than this does not fit on a screen; report.json has it."""
@@ -32,6 +32,7 @@ def print_plan(ready: Prepared, display: Display) -> None:
         ("data", _data_line(ready)),
     ]
     print_pairs(lines, console)
+    display.tell("")
     rows = [
         (
             stage.name,
@@ -93,6 +94,7 @@ def print_model(about: dict[str, Any], parameters: bool, display: Display) -> No
         ],
         console,
     )
+    display.tell("")
     rows: list[tuple[Any, ...]] = []
     for stage in about["stages"]:
         rows.append((stage["name"], ", ".join(stage["paths"]), "", count(stage["numel"])))
@@ -124,7 +126,8 @@ def print_predictions(found: Sequence[Prediction], display: Display) -> None:
 
 def print_report(report: Report, run: Run, display: Display) -> None:
     """The best epoch, a row for every class, the proof of the freeze, and where the model lies."""
-    print_evaluation(report.val, f"\nbest epoch {report.best_epoch} of {report.epochs}, validation", display)
+    display.tell("")
+    print_evaluation(report.val, f"best epoch {report.best_epoch} of {report.epochs}, validation", display)
     if report.test is not None:
         print_evaluation(report.test, "test", display)
     proof = f"sha256 {report.frozen_digest_after[:12]} before and after"
@@ -144,19 +147,16 @@ def print_report(report: Report, run: Run, display: Display) -> None:
 
 def print_evaluation(evaluation: Evaluation, title: str, display: Display) -> None:
     """Loss, accuracy and macro F1, a row for every class, and the confusion matrix where it fits."""
-    display.out.print(
-        f"{title}: accuracy {evaluation.accuracy:.1%}, macro F1 {evaluation.macro_f1:.3f}, loss {evaluation.loss:.4f}",
-        highlight=False,
-        soft_wrap=True,
-        markup=False,
+    display.tell(
+        f"{title}: accuracy {evaluation.accuracy:.1%}, macro F1 {evaluation.macro_f1:.3f}, loss {evaluation.loss:.4f}"
     )
+    display.tell("")
     rows = [(c.name, f"{c.precision:.1%}", f"{c.recall:.1%}", f"{c.f1:.3f}", c.support) for c in evaluation.classes]
-    headers: tuple[str, ...] = ("class", "precision", "recall", "F1", "images")
-    print_table(headers, rows, right=headers[1:], console=display.out)
+    headers = ("class", "precision", "recall", "F1", "images")
+    print_table(headers, rows, right=headers[1:], squeeze="class", console=display.out)
     if len(evaluation.classes) <= MOST_CONFUSED:
-        headers = ("images of \\ taken for", *(c.name for c in evaluation.classes))
-        confusion = [(c.name, *row) for c, row in zip(evaluation.classes, evaluation.confusion, strict=True)]
-        print_table(headers, confusion, right=headers[1:], console=display.out)
+        names = [each.name for each in evaluation.classes]
+        print_matrix(names, evaluation.confusion, display.out)
 
 
 def _steps(ready: Prepared) -> str:

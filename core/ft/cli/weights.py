@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ft.cli.common import load_and_report
+from ft.cli.printing import note, tell, tell_json
 from ft.errors import FtError
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def list_(pattern: str, as_json: bool) -> None:
     ]
     _show(("file", "size", "sha256", "weights", "from"), rows, map(asdict, found), as_json)
     if not as_json:
-        click.echo(f"{len(found)} files, {megabytes(sum(s.size for s in found))} in {cache.folder}")
+        tell(f"{len(found)} files, {megabytes(sum(s.size for s in found))} in {cache.folder}")
 
 
 @weights.command()
@@ -64,7 +65,7 @@ def list_(pattern: str, as_json: bool) -> None:
 def fetch(refs: tuple[str, ...], sources: tuple[str, ...]) -> None:
     """Fetch weights ahead of time, as for jobs without a network."""
     for _, fetched in _fetched(refs, sources):
-        click.echo(f"{fetched.path}")
+        tell(str(fetched.path))
 
 
 @weights.command()
@@ -86,7 +87,7 @@ def bundle(out: Path, refs: tuple[str, ...], sources: tuple[str, ...]) -> None:
         name, size = fetched.entry.file_name, fetched.path.stat().st_size
         files[name] = Bundled(name, size, fetched.sha256, choice.model, choice.entry.name), fetched.path
     write_bundle(out, dict(files.values()))
-    click.echo(f"{out}: {len(files)} files, {megabytes(out.stat().st_size)}")
+    tell(f"{out}: {len(files)} files, {megabytes(out.stat().st_size)}")
 
 
 @weights.command()
@@ -109,9 +110,7 @@ def verify(as_json: bool) -> None:
         as_json,
     )
     if damaged := sum(s.state == "damaged" for s in states):
-        click.echo(
-            f"{damaged} of {len(states)} files are damaged; ft weights prune removes those that ft fetched", err=True
-        )
+        note(f"{damaged} of {len(states)} files are damaged; ft weights prune removes those that ft fetched")
         sys.exit(1)
 
 
@@ -131,13 +130,13 @@ def prune(unused: float | None, dry_run: bool) -> None:
 
     found = removable(open_cache(), unused)
     for each in found:
-        click.echo(f"{'would remove' if dry_run else 'removed'} {each.path} ({megabytes(each.size)}): {each.why}")
+        tell(f"{'would remove' if dry_run else 'removed'} {each.path} ({megabytes(each.size)}): {each.why}")
         if not dry_run:
             try:
                 each.path.unlink(missing_ok=True)
             except OSError as error:
                 raise FtError(f"cannot remove {each.path}: {error.strerror}") from error
-    click.echo(f"{len(found)} files, {megabytes(sum(each.size for each in found))}")
+    tell(f"{len(found)} files, {megabytes(sum(each.size for each in found))}")
 
 
 @weights.command()
@@ -164,10 +163,10 @@ def doctor(ref: str | None, sources: tuple[str, ...], as_json: bool) -> None:
     )
     wrong = list(problems(findings))
     if wrong and not as_json:
-        click.echo("What you can do:")
+        tell("What you can do:")
         for advice in dict.fromkeys(f.advice for f in wrong):
             places = dict.fromkeys(f.tried.partition(": ")[0] for f in wrong if f.advice == advice)
-            click.echo(f"  {', '.join(places)}: {advice}")
+            tell(f"  {', '.join(places)}: {advice}")
     if wrong:
         sys.exit(1)
 
@@ -197,16 +196,14 @@ def _fetched(refs: tuple[str, ...], sources: tuple[str, ...]) -> list[tuple[Weig
     with display.download() as progress:
         done = [(choice, fetch_weights(choice, plugins, progress)) for choice in choices]
     for _, fetched in done:
-        for note in fetched.notes:
-            display.say(note)
+        for text in fetched.notes:
+            display.say(text)
     return done
 
 
 def _show(headers: tuple[str, ...], rows: Sequence[Sequence[str]], plain: Iterable[Any], as_json: bool) -> None:
     if as_json:
-        import json
-
-        click.echo(json.dumps(list(plain), indent=2, ensure_ascii=False, default=str))
+        tell_json(list(plain))
     elif rows:
         from ft.cli.layout import print_table
 

@@ -1,0 +1,107 @@
+"""The progress of long work: a bar with the time left on a terminal, elsewhere a line every ten seconds."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
+from rich.text import Text
+
+EVERY = 10.0
+"""Seconds between the lines."""
+Amount = Callable[[float, float | None], str]
+"""How much of how much is done, in words."""
+
+
+class Bar:
+    """One piece of work, and how much of it is done."""
+
+    def __init__(self, progress: Progress, task: TaskID) -> None:
+        self._progress, self._task = progress, task
+
+    def advance(self, done: float, text: str = "", total: float | None = None) -> None:
+        """Say that `done` of the total are done, or of another `total`."""
+        self._progress.update(self._task, completed=done, text=text, total=total)
+
+
+class Clock(ProgressColumn):
+    """The time left where it can be told, else the time that has passed."""
+
+    max_refresh = 0.5
+
+    def render(self, task: Task) -> Text:
+        return Text(clock(task.time_remaining if task.completed < (task.total or 0) else None, task.elapsed or 0))
+
+
+class Much(ProgressColumn):
+    """How much of how much is done."""
+
+    def __init__(self, amount: Amount) -> None:
+        super().__init__()
+        self._amount = amount
+
+    def render(self, task: Task) -> Text:
+        return Text(self._amount(task.completed, task.total))
+
+
+def counted(done: float, total: float | None) -> str:
+    """`512/1968`; nothing where the total is not known."""
+    return f"{done:.0f}/{total:.0f}" if total else ""
+
+
+def clock(left: float | None, passed: float) -> str:
+    """`0:23 left`, or where that cannot be told, `0:10 so far`.
+
+    >>> clock(23.2, 10.0), clock(None, 10.0), clock(3661, 10.0)
+    ('0:24 left', '0:10 so far', '1:01:01 left')
+    """
+    seconds = int(passed) if left is None else -int(-left // 1)
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    shown = f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+    return f"{shown} so far" if left is None else f"{shown} left"
+
+
+@contextmanager
+def bars(console: Console, say: Callable[[str], None], amount: Amount = counted) -> Iterator[Progress]:
+    """Bars on a terminal, gone when the block ends; elsewhere `say` gets a line for each task every ten seconds."""
+    columns = (
+        TextColumn("{task.description:<14}", markup=False),
+        BarColumn(style="grey50"),  # rich's own is near black, which is what many terminals are
+        Much(amount),
+        Clock(),
+        TextColumn("{task.fields[text]}", markup=False),
+    )
+    drawn = console.is_terminal and not console.is_dumb_terminal
+    progress = Progress(*columns, console=console, transient=True, disable=not drawn)
+    with progress if drawn else _spoken(progress, say, amount):
+        yield progress
+
+
+@contextmanager
+def _spoken(progress: Progress, say: Callable[[str], None], amount: Amount) -> Iterator[None]:
+    """A thread says the lines, so that work which cannot tell how far it is does not look dead."""
+    ended = threading.Event()
+
+    def talk() -> None:
+        while not ended.wait(EVERY):
+            for task in progress.tasks:
+                if task.visible and not task.finished:
+                    say(line_of(task, amount))
+
+    thread = threading.Thread(target=talk, name="progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def line_of(task: Task, amount: Amount) -> str:
+    """`training features 512/1968, 0:23 left`."""
+    how_far = " ".join(filter(None, (task.description, amount(task.completed, task.total))))
+    return ", ".join(filter(None, (how_far, Clock().render(task).plain, task.fields["text"])))
