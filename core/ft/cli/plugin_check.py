@@ -63,7 +63,7 @@ def check(ctx: click.Context, distribution: str | None, models: str, verbose: bo
     for name, (names, of) in tried.items():
         which = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
         more = "; --models 5 or --models 'PATTERN' tries more" if len(names) < of else ""
-        click.echo(f"{name}: tried {len(names)} of {of} models ({which or 'none'}){more}")
+        tell(f"{name}: tried {len(names)} of {of} models ({which or 'none'}){more}")
     for name, what, why in failed:
         tell(f"{name}: not so: {what}: {why}")
     if failed:
