@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import TaskID
+from rich.progress import Progress, TaskID
 from rich.text import Text
 
-from ft.progress import Bar, bars
+from ft.progress import Bar, bars, counted
 from ft.signals import stopped_while
 from ft.terminal import told, visible
 
@@ -31,6 +31,7 @@ class Display:
     def __init__(self, out: Console | None = None, err: Console | None = None) -> None:
         self.out = out or Console()
         self.err = err or Console(stderr=True)
+        self._bars: Progress | None = None
 
     def say(self, text: str) -> None:
         """A line about what is being done."""
@@ -47,26 +48,46 @@ class Display:
     @contextmanager
     def progress(self, title: str, total: int | None = None, done: int = 0) -> Iterator[Bar]:
         """Show how much of `total` units of work is done, of which some are `done` before; how much is left, or where
-        the total is not known, how long it has taken."""
-        with stopped_while(title), bars(self.err, self.say) as progress:
-            yield Bar(progress, progress.add_task(visible(title), total=total, completed=done, text=""))
+        the total is not known, how long it has taken. It may be part of other work that is shown."""
+        with stopped_while(title), self._drawn() as progress:
+            task = progress.add_task(visible(title), total=total, completed=done, text="", amount=counted)
+            try:
+                yield Bar(progress, task)
+            finally:
+                progress.remove_task(task)
 
     @contextmanager
     def download(self) -> Iterator[Callable[[Transfer], None]]:
         """Show how much of the files that are fetched meanwhile is here; before and after it they are checked."""
         tasks: dict[str, TaskID] = {}
-        with stopped_while("fetching weights"), bars(self.err, self.say, _megabytes) as progress:
-            checking = progress.add_task("checking weights", total=None, text="")
+        with stopped_while("fetching weights"), self._drawn() as progress:
+            checking = progress.add_task("checking weights", total=None, text="", amount=_megabytes)
 
             def show(transfer: Transfer) -> None:
                 name = transfer.file_name
                 if name not in tasks:
-                    tasks[name] = progress.add_task(visible(name), total=transfer.total, text="")
+                    tasks[name] = progress.add_task(visible(name), total=transfer.total, text="", amount=_megabytes)
                     self.say(f"fetching {name}")
                 progress.update(tasks[name], completed=transfer.done, total=transfer.total)
                 progress.update(checking, visible=transfer.done == transfer.total)
 
-            yield show
+            try:
+                yield show
+            finally:
+                for task in (checking, *tasks.values()):
+                    progress.remove_task(task)
+
+    @contextmanager
+    def _drawn(self) -> Iterator[Progress]:
+        """The bars that are drawn, or new ones: a terminal has one place for them."""
+        if self._bars is not None:
+            yield self._bars
+            return
+        with bars(self.err, self.say) as self._bars:
+            try:
+                yield self._bars
+            finally:
+                self._bars = None
 
     def features_ready(self, computed: int, decoded: int, seconds: float) -> None:
         """Where the frozen prefix's features came from."""

@@ -98,7 +98,8 @@ def _feature_feed(module: nn.Module, prefix: FrozenPrefix, plan: Plan, job: Job)
     cache, started = plan.cache, time.perf_counter()
     assert cache.promise != "off"
     with attributes_kept(module):  # what a layer keeps of inference mode is no good for training
-        proved, decoded = prove(module, prefix, plan, job)
+        with job.display.progress("proof"):
+            proved, decoded = prove(module, prefix, plan, job)
         give_back_freed_memory()
         proof = time.perf_counter() - started
         for note in proved.notes:

@@ -67,7 +67,8 @@ def prepare(
     machine = choose_machine(config.machine, fp32=config.cache.promise in ("exact", "close"))
     if stopped is not None and config.machine.precision == "auto":  # as the run began, also with another --cache
         machine = replace(machine, precision=stopped.read_json("plan.json")["precision"])
-    data = load_data(config, plugins)
+    with display.progress("looking for images"):
+        data = load_data(config, plugins)
     if stopped is not None:
         tensors = "random"
     elif tensors == "empty" and any(needs_data(rule, plugins) for rule in (*config.freeze, *config.train)):
@@ -85,12 +86,14 @@ def prepare(
         stopped.load_checkpoint("last", model.module)
         selected = selected_before(stopped, config)
     examples = Examples(data, built.preprocessing, config, machine)
-    frozen = choose_frozen(config.freeze, config.train, built.backbone, plugins, examples, selected)
+    with display.progress("choosing what to freeze"):
+        frozen = choose_frozen(config.freeze, config.train, built.backbone, plugins, examples, selected)
     config = resolve_augment(config, only_head_trains=frozen.names >= set(built.backbone.parameter_names()))
     apply_frozen(model.module, frozen.names, frozen_modules(model.module, frozen.names, model.head_paths))
     if config.training.optimizer == "lbfgs":
         model.module.eval()  # so the head is fitted: dropout plays no part in it
-    cache, prefix = plan_cache(model.module, frozen.names, config, machine, built.preprocessing.crop_size, data)
+    with display.progress("finding what can be computed once"):
+        cache, prefix = plan_cache(model.module, frozen.names, config, machine, built.preprocessing.crop_size, data)
     plan = make_plan(model, built, frozen, cache, data, config, machine, plugins)
     if prefix is not None and config.training.optimizer == "lbfgs":
         check_linear(prefix, plan.head)

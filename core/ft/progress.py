@@ -39,12 +39,8 @@ class Clock(ProgressColumn):
 class Much(ProgressColumn):
     """How much of how much is done."""
 
-    def __init__(self, amount: Amount) -> None:
-        super().__init__()
-        self._amount = amount
-
     def render(self, task: Task) -> Text:
-        return Text(self._amount(task.completed, task.total))
+        return Text(task.fields["amount"](task.completed, task.total))
 
 
 def counted(done: float, total: float | None) -> str:
@@ -66,23 +62,26 @@ def clock(left: float | None, passed: float) -> str:
 
 
 @contextmanager
-def bars(console: Console, say: Callable[[str], None], amount: Amount = counted) -> Iterator[Progress]:
-    """Bars on a terminal, gone when the block ends; elsewhere `say` gets a line for each task every ten seconds."""
+def bars(console: Console, say: Callable[[str], None]) -> Iterator[Progress]:
+    """Bars on a terminal, gone when the block ends; elsewhere `say` gets a line for each task every ten seconds.
+
+    Tasks have the fields `text`, which stands behind the bar, and `amount`, an Amount.
+    """
     columns = (
         TextColumn("{task.description:<14}", markup=False),
         BarColumn(style="grey50"),  # rich's own is near black, which is what many terminals are
-        Much(amount),
+        Much(),
         Clock(),
         TextColumn("{task.fields[text]}", markup=False),
     )
     drawn = console.is_terminal and not console.is_dumb_terminal
     progress = Progress(*columns, console=console, transient=True, disable=not drawn)
-    with progress if drawn else _spoken(progress, say, amount):
+    with progress if drawn else _spoken(progress, say):
         yield progress
 
 
 @contextmanager
-def _spoken(progress: Progress, say: Callable[[str], None], amount: Amount) -> Iterator[None]:
+def _spoken(progress: Progress, say: Callable[[str], None]) -> Iterator[None]:
     """A thread says the lines, so that work which cannot tell how far it is does not look dead."""
     ended = threading.Event()
 
@@ -90,7 +89,7 @@ def _spoken(progress: Progress, say: Callable[[str], None], amount: Amount) -> I
         while not ended.wait(EVERY):
             for task in progress.tasks:
                 if task.visible and not task.finished:
-                    say(line_of(task, amount))
+                    say(line_of(task))
 
     thread = threading.Thread(target=talk, name="progress", daemon=True)
     thread.start()
@@ -101,7 +100,7 @@ def _spoken(progress: Progress, say: Callable[[str], None], amount: Amount) -> I
         thread.join()
 
 
-def line_of(task: Task, amount: Amount) -> str:
+def line_of(task: Task) -> str:
     """`training features 512/1968, 0:23 left`."""
-    how_far = " ".join(filter(None, (task.description, amount(task.completed, task.total))))
+    how_far = " ".join(filter(None, (task.description, Much().render(task).plain)))
     return ", ".join(filter(None, (how_far, Clock().render(task).plain, task.fields["text"])))
