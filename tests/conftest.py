@@ -61,12 +61,12 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     from ft.pictures import Content, Picture
 
     paths: list[Path] = []
-    read, check = ft.images.read_image, ft.checking.failure_of
+    read, check = ft.images.read_image, ft.checking.facts_of
 
-    def reading(picture: Picture, digest: str | None = None) -> Any:
+    def reading(picture: Picture, *rest: Any) -> Any:
         assert picture.path is not None
         paths.append(picture.path)
-        return read(picture, digest)
+        return read(picture, *rest)
 
     def checking(picture: Picture, content: Content) -> Any:
         assert picture.path is not None
@@ -74,7 +74,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         return check(picture, content)
 
     monkeypatch.setattr(ft.images, "read_image", reading)
-    monkeypatch.setattr(ft.checking, "failure_of", checking)
+    monkeypatch.setattr(ft.checking, "facts_of", checking)
     return paths
 
 

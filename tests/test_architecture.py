@@ -67,6 +67,8 @@ LAYERS = (
     },
     {
         "data",
+        "value_range",
+        "values",
         "decoding",
         "images",
         "checking",

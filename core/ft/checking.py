@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Literal, TypeVar
 
 import PIL
 
 from ft.data import ImageData, Item, first_lines, some_names, unmeasured
-from ft.decoding import FORMATS, decode_image, describe_failure
+from ft.decoding import FORMATS, NOTHING, Facts, describe_failure, examine
 from ft.errors import FtError
-from ft.known_files import recall, remember, settled_state, state_of
+from ft.known_files import Known, recall, remember, settled_state, state_of
 from ft.pictures import Content, Picture, content_digest
+from ft.values import Values, objection_to_values
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -28,12 +29,13 @@ _STATES = 1024
 
 @dataclass(frozen=True)
 class _Looked:
-    """What a picture holds: its sha256, why it is no image, if it is none, and the state by which its file is known
-    again."""
+    """What a picture holds: its sha256, why it is no image, if it is none, the state by which its file is known again,
+    and what is unusual about it."""
 
     digest: str
     reason: str | None = None
     state: str = ""
+    facts: Facts = NOTHING
 
 
 def check_images(
@@ -41,18 +43,24 @@ def check_images(
     bad: Literal["fail", "skip"],
     progress: Callable[[int], object] | None = None,
     advice: str = "Mend them, or leave them out with --bad-images skip",
+    ranged: bool = False,
 ) -> ImageData:
     """Decode every image once, on all cores; return the data that can be read, with the digests of its images.
 
     A file that has not changed since it was found readable is not opened, and a content that was found readable is not
-    decoded again. `progress` is told how many of `data.items` are done. Raises FtError listing the unreadable images
-    when `bad` is "fail", and when leaving them out ("skip") would empty a class or the validation.
+    decoded again. `progress` is told how many of `data.items` are done. Unless a range of values is stated (`ranged`),
+    pixels that need one cannot be read. Raises FtError listing the unreadable images when `bad` is "fail", and when
+    leaving them out ("skip") would empty a class or the validation.
     """
     looked = _look_at([item.picture for item in data.items], data.source, progress)
     digests = {name: one.digest for name, one in looked.items()}
-    reasons = {name: one.reason for name, one in looked.items() if one.reason is not None}
+    facts = {name: one.facts for name, one in looked.items() if one.facts != NOTHING}
+    objections = {name: objection_to_values(one.values, ranged) for name, one in facts.items() if one.values}
+    found = {name: one.reason or objections.get(name) for name, one in looked.items()}
+    reasons = {name: reason for name, reason in found.items() if reason is not None}
+    data = replace(data, digests=digests, facts=facts)
     if not reasons:
-        return replace(data, digests=digests)
+        return data
     said = [f"{name}: {reason}" for name, reason in reasons.items()]
     listed = "\n".join(f"  {line}" for line in first_lines(said))
     count = f"{len(reasons)} of {len(data.items)} images"
@@ -62,7 +70,7 @@ def check_images(
     def readable(items: Sequence[Item]) -> tuple[Item, ...]:
         return tuple(item for item in items if item.picture.name not in reasons)
 
-    kept = replace(data, train=readable(data.train), val=readable(data.val), test=readable(data.test), digests=digests)
+    kept = replace(data, train=readable(data.train), val=readable(data.val), test=readable(data.test))
     left = {item.label for item in kept.train}
     emptied = [name for label, name in enumerate(data.classes) if label not in left]
     if emptied:
@@ -90,25 +98,36 @@ def _look_at(pictures: Sequence[Picture], source: str, progress: Callable[[int],
     known = recall(place, reader)
     states = _spread(state_of, list(files.values()), _STATES)
     looked = {
-        name: _Looked(known.digests[file])
+        name: _Looked(known.digests[file], facts=_facts(known, known.digests[file]))
         for (name, file), state in zip(files.items(), states, strict=True)
         if state and state == known.states.get(file)
     }
     changed = [picture for picture in pictures if picture.name not in looked]
-    readable = frozenset(known.digests.values()) if changed else frozenset()
+    readable = dict.fromkeys(known.digests.values(), NOTHING) if changed else {}
+    readable.update((digest, _facts(known, digest)) for digest in known.facts)
     for picture, one in zip(changed, _spread(partial(_look, readable=readable), changed, CHUNK), strict=True):
         looked[picture.name] = one
         if progress is not None and (len(looked) % CHUNK == 0 or len(looked) == len(files)):
             progress(len(looked))
     seen = {files[one.name]: looked[one.name] for one in changed if looked[one.name].reason is None}
-    now = known.having_seen({file: (one.digest, one.state) for file, one in seen.items()})
+    now = known.having_seen(
+        {file: (one.digest, one.state) for file, one in seen.items()},
+        {one.digest: asdict(one.facts) for one in seen.values() if one.facts != NOTHING},
+    )
     if now != known:
         remember(place, reader, now, len(files))
     return {name: looked[name] for name in files}
 
 
-def _look(picture: Picture, readable: Collection[str]) -> _Looked:
-    """Read a picture, and decode it unless its content is known to be `readable`."""
+def _facts(known: Known, digest: str) -> Facts:
+    told = known.facts.get(digest)
+    if told is None:
+        return NOTHING
+    return Facts(Values(**told["values"]) if told["values"] else None, told["frames"])
+
+
+def _look(picture: Picture, readable: Mapping[str, Facts]) -> _Looked:
+    """Read a picture, and decode it unless its content is known to be `readable`, with the facts about it."""
     file = "" if picture.path is None else str(picture.path)
     state = settled_state(file)
     try:
@@ -116,22 +135,21 @@ def _look(picture: Picture, readable: Collection[str]) -> _Looked:
         digest = content_digest(content)
     except Exception as error:  # also what a data source raises that opens it
         return _Looked(f"unreadable: {describe_failure(error)}", describe_failure(error))
-    reason = None if digest in readable else failure_of(picture, content)
-    return _Looked(digest, reason, state if state == state_of(file) else "")
+    reason, facts = (None, readable[digest]) if digest in readable else facts_of(picture, content)
+    return _Looked(digest, reason, state if state == state_of(file) else "", facts)
 
 
-def failure_of(picture: Picture, content: Content) -> str | None:
-    """Why `content`, which is that of the picture, cannot be decoded; None where it can."""
+def facts_of(picture: Picture, content: Content) -> tuple[str | None, Facts]:
+    """Why `content`, which is that of the picture, cannot be decoded, or None, and what is unusual about it."""
     try:
-        decode_image(content)
+        return None, examine(content)
     except Exception as error:  # whatever a decoder raises, the image is what is wrong
-        return describe_failure(error)
-    return None
+        return describe_failure(error), NOTHING
 
 
 def _reader() -> str:
-    """What decides whether an image can be read, but for its content."""
-    return hashlib.sha256("\n".join([PIL.__version__, *FORMATS]).encode()).hexdigest()[:16]
+    """What decides whether an image can be read, and what is told of it, but for its content."""
+    return hashlib.sha256("\n".join(["facts", PIL.__version__, *FORMATS]).encode()).hexdigest()[:16]
 
 
 def _spread(work: Callable[[S], T], items: Sequence[S], size: int) -> Iterator[T]:

@@ -6,7 +6,16 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_serializer, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from ft.documents import DEEPEST, parse_yaml
 from ft.errors import FtError
@@ -80,6 +89,23 @@ class ImagesConfig(Section):
     )
     views: int | None = Field(None, ge=1, description="replay so many augmented views of an image; default: always new")
     bad: Literal["fail", "skip"] = Field("fail", description="what to do when images cannot be read")
+    range: tuple[float, float] | Literal["auto"] | None = Field(
+        None,
+        description="of images with more than 8 bits, the values that become black and white, as in [0, 4095]; "
+        "auto: the lowest and highest of the training images; default: 0 and 65535",
+    )
+
+    @field_validator("range")
+    @classmethod
+    def _rises(cls, value: Any) -> Any:
+        if isinstance(value, tuple) and not value[0] < value[1]:
+            raise ValueError("write the lower value first, as in [0, 4095]")
+        return value
+
+    @property
+    def value_range(self) -> tuple[float, float] | None:
+        """The range, as far as it is known."""
+        return None if self.range == "auto" else self.range
 
 
 class GroupConfig(Section):

@@ -11,6 +11,7 @@ from typing import Any
 
 from ft.config import ComponentConfig, Config
 from ft.data_cache import load_samples
+from ft.decoding import Facts
 from ft.errors import FtError, did_you_mean
 from ft.extensions import Remark, Sample
 from ft.names import as_text, class_name, look_alikes, portable
@@ -38,7 +39,7 @@ class ImageData:
 
     `classes` are those of the training images, sorted; an item's label is an index into them. `notes` say what ft
     chose, `warnings` what the user may not have meant. `digests` are the sha256 of the images' content by their
-    pictures' names, once they are checked.
+    pictures' names, and `facts` what is unusual about some of them, once they are checked.
     """
 
     classes: tuple[str, ...]
@@ -49,6 +50,7 @@ class ImageData:
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     digests: Mapping[str, str] = field(default_factory=dict, repr=False)
+    facts: Mapping[str, Facts] = field(default_factory=dict, repr=False)
 
     @property
     def items(self) -> tuple[Item, ...]:

@@ -10,19 +10,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
 from ft.config import load_config
 from ft.data import load_data, read_samples, some_names
-from ft.decoding import decode_image, describe_failure, open_image
+from ft.decoding import NOTHING, Facts, describe_failure, examine, open_image
 from ft.display import Display
 from ft.errors import FtError
 from ft.extensions import Sample
 from ft.pictures import Content, Picture, content_digest, picture_of, turn_of
 from ft.plugins import Plugins
 from ft.splits import Split, choose_splits
+from ft.value_range import strange_values
+from ft.values import objection_to_values
 
 # What can be found in a file: whether it stops a run, and what becomes of it.
 KINDS: Mapping[str, tuple[bool, str]] = {
@@ -32,7 +35,9 @@ KINDS: Mapping[str, tuple[bool, str]] = {
     "large": (False, "decoded, with a warning from Pillow"),
     "misnamed": (False, "read as what it is, not as what its name says"),
     "turned": (False, "turned upright, as its EXIF orientation says"),
+    "values": (False, "most levels of grey get lost; see below"),
     "16-bit": (False, "brought to 8 bits"),
+    "several frames": (False, "the first one is used"),
     "CMYK": (False, "converted to RGB"),
     "transparent": (False, "put on white"),
     "in two splits": (False, "the same bytes train and measure; figures come out too good"),
@@ -73,32 +78,38 @@ class Checked:
 def check_data(data: str, plugins: Plugins, display: Display, sets: Sequence[str] = ()) -> Checked:
     """Read every image of a data source once, on all cores, and say what is odd.
 
-    `sets` are settings of data and split, as for a run. Raises FtError when the source itself cannot be read, as a
-    folder without images.
+    `sets` are settings of data and split, and images.range, as for a run. Raises FtError when the source itself cannot
+    be read, as a folder without images.
     """
-    if others := [text for text in sets if not text.startswith(("data.", "split."))]:
+    if others := [text for text in sets if not text.startswith(("data.", "split.", "images.range="))]:
         raise FtError(
-            f"--set {others[0]} changes nothing here; there may be settings of data and split, as data.layout"
+            f"--set {others[0]} changes nothing here; there may be settings of data and split, as data.layout, and "
+            "images.range"
         )
     config = load_config(None, sets, {"backbone": "any", "data": data})
     source = read_samples(config.data, plugins)
     samples = source.samples
     splits = choose_splits(samples, config.split)
     digests: dict[str, str] = {}
+    facts: dict[str, Facts] = {}
     findings = [Finding("as it is read", (), text) for text in (*source.notes, *source.warnings)]
     pictures = {key: picture_of(sample) for key, sample in samples.items()}
     pool = ThreadPoolExecutor()
     with warnings.catch_warnings(), display.progress("reading images", len(pictures)) as bar:
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # it is reported as a finding
         try:
-            for key, (digest, found) in zip(samples, pool.map(_examine, pictures.values()), strict=True):
+            look = partial(_examine, ranged=config.images.range is not None)
+            for key, (digest, seen, found) in zip(samples, pool.map(look, pictures.values()), strict=True):
                 digests[key] = digest
+                facts[pictures[key].name] = seen
                 findings += found
                 bar.advance(len(digests))
         finally:
             pool.shutdown(wait=False, cancel_futures=True)  # so that Ctrl-C does not wait for files
     findings += _duplicates(samples, splits, digests)
     findings += _missing_classes(samples, splits)
+    strange = strange_values(facts, config.images.range is not None, config.images.value_range)
+    findings += [Finding("values", (), text) for text in strange]
     try:
         load_data(config, plugins)
     except FtError as error:
@@ -109,24 +120,30 @@ def check_data(data: str, plugins: Plugins, display: Display, sets: Sequence[str
     return Checked(source.source, len(samples), classes, tuple(findings))
 
 
-def _examine(picture: Picture) -> tuple[str, list[Finding]]:
-    """The digest of an image, "" if it cannot be read, and what is odd about it."""
+def _examine(picture: Picture, ranged: bool) -> tuple[str, Facts, list[Finding]]:
+    """The digest of an image, "" if it cannot be read, its values and frames, and what is odd about it."""
     try:
         content = picture.read()
     except Exception as error:  # also what a data source raises that opens it
-        return "", [Finding("unreadable", (picture.name,), describe_failure(error))]
-    return content_digest(content), [
-        Finding(kind, (picture.name,), text) for kind, text in _oddities(picture.path, content)
-    ]
+        return "", NOTHING, [Finding("unreadable", (picture.name,), describe_failure(error))]
+    facts, odd = NOTHING, []
+    for each in _oddities(picture.path, content, ranged):
+        if isinstance(each, Facts):
+            facts = each
+        else:
+            odd.append(Finding(each[0], (picture.name,), each[1]))
+    return content_digest(content), facts, odd
 
 
-def _oddities(path: Path | None, content: Content) -> Iterator[tuple[str, str]]:
+def _oddities(path: Path | None, content: Content, ranged: bool) -> Iterator[tuple[str, str] | Facts]:
     try:
         with nullcontext(content) if isinstance(content, Image.Image) else open_image(content) as image:
             if path is not None:
                 yield from _misnaming(path, image)
             yield from _header_oddities(image)
-        decode_image(content)
+        facts = examine(content)
+        yield facts
+        yield from _value_oddities(facts, ranged)
     except Image.DecompressionBombError as error:
         yield "too large", str(error)
     except UnidentifiedImageError as error:
@@ -145,14 +162,23 @@ def _misnaming(path: Path, image: Image.Image) -> Iterator[tuple[str, str]]:
 def _header_oddities(image: Image.Image) -> Iterator[tuple[str, str]]:
     if image.width * image.height > (Image.MAX_IMAGE_PIXELS or float("inf")):
         yield "large", f"{image.width} x {image.height} pixels"
-    if image.mode.startswith("I") or "16" in str([tile[3] for tile in getattr(image, "tile", ())]):
-        yield "16-bit", image.mode
     if image.mode == "CMYK":
         yield "CMYK", image.mode
     if image.has_transparency_data:
         yield "transparent", image.mode
     if (turn := turn_of(image)) is not None:
         yield "turned", turn.name.lower().replace("_", " ")
+
+
+def _value_oddities(facts: Facts, ranged: bool) -> Iterator[tuple[str, str]]:
+    if facts.frames > 1:
+        yield "several frames", f"{facts.frames}"
+    if facts.values is not None:
+        if objection := objection_to_values(facts.values, ranged):
+            yield "unreadable", objection
+        else:
+            kind = "" if facts.values.kind == "integer" else f"{facts.values.kind}, "
+            yield "16-bit", f"{kind}{facts.values.lowest:g} to {facts.values.highest:g}"
 
 
 def _plain(name: str | None) -> str | None:

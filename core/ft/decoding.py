@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import dataclass
 from io import BytesIO
 
-import numpy as np
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
@@ -13,13 +13,31 @@ from torchvision.transforms.v2 import functional as F
 from ft.image_files import readable_formats
 from ft.pictures import Content, upright
 from ft.png import bare_png
+from ft.values import Range, Values, deep_values, to_8_bits, values_of
 
 FORMATS = readable_formats()
 
 
-def decode_image(content: Content) -> Image.Image:
-    """Decode all of an image and return it upright, as RGB with 8 bits. Raises whatever Pillow does."""
-    return _to_rgb(load_image(content))
+@dataclass(frozen=True)
+class Facts:
+    """What is unusual about an image: the values of one with more than 8 bits, and how many pages or frames it has, of
+    which the first is used."""
+
+    values: Values | None = None
+    frames: int = 1
+
+
+NOTHING = Facts()
+"""Nothing is unusual."""
+
+
+def decode_image(content: Content, value_range: Range | None = None) -> Image.Image:
+    """Decode all of an image and return it upright, as RGB with 8 bits.
+
+    Of more than 8 bits, the values in `value_range` become 0 to 255. Raises whatever Pillow does, and ValueError for
+    pixels that have no range.
+    """
+    return _to_rgb(load_image(content), value_range)
 
 
 def load_image(content: Content) -> Image.Image:
@@ -38,6 +56,16 @@ def load_image(content: Content) -> Image.Image:
         with suppress(Exception):  # else it is the first failure that tells what is wrong with the file as it is
             return _load(bare)
         raise
+
+
+def examine(content: Content) -> Facts:
+    """Decode all of an image and say what is unusual about it. Raises whatever Pillow does."""
+    rawmode, frames = ("", 1) if isinstance(content, Image.Image) else _header(content)
+    image = load_image(content)
+    values = values_of(image, rawmode)
+    if values is None:
+        _to_rgb(image, None)
+    return Facts(values, frames)
 
 
 def open_image(content: bytes) -> Image.Image:
@@ -73,14 +101,20 @@ def _load(content: bytes) -> Image.Image:
         return upright(image)
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "F":
-        raise ValueError("its pixels are floating-point numbers without an agreed range; save it with 8 or 16 bits")
-    if image.mode == "I" or image.mode.startswith("I;16"):
-        values = np.asarray(image).astype(np.int64)
-        if values.min() < 0 or values.max() > 65535:
-            raise ValueError("its pixels are 32-bit numbers without an agreed range; save it with 8 or 16 bits")
-        return Image.fromarray(np.round(values / 257).astype(np.uint8)).convert("RGB")
+def _header(content: bytes) -> tuple[str, int]:
+    """How pixels lie in a file, in Pillow's words, and how many pages or frames there are."""
+    with open_image(content) as image:
+        rawmode = str([tile[3] for tile in getattr(image, "tile", ())])
+        try:
+            frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)  # a photograph's preview is no page
+        except Exception:  # whatever damaged later frames raise, the first one is what is used
+            frames = 1
+        return rawmode, frames
+
+
+def _to_rgb(image: Image.Image, value_range: Range | None) -> Image.Image:
+    if (values := deep_values(image)) is not None:
+        return Image.fromarray(to_8_bits(values, value_range)).convert("RGB")
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
         return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")

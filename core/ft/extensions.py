@@ -31,7 +31,8 @@ class Preprocessing:
     An image is resized so that its shorter side has `resize_size` pixels, its centre `crop_size` x `crop_size` is cut
     out, values are scaled to 0..1, and `(value - mean) / std` is taken per channel (RGB). `fit` says what happens to
     an image that is not square: "crop" is the above; "squash" resizes to the square without cutting; "pad" resizes the
-    longer side to the square and fills the rest with the mean.
+    longer side to the square and fills the rest with the mean. Of images with more than 8 bits, the values in
+    `value_range` become 0 to 255; None is 0 to 65535.
     """
 
     crop_size: int = 224
@@ -40,6 +41,7 @@ class Preprocessing:
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     fit: Literal["crop", "squash", "pad"] = "crop"
+    value_range: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)

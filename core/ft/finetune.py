@@ -20,6 +20,7 @@ from ft.examples import Examples
 from ft.feeds import open_feed, predict_batches
 from ft.freezing import apply_frozen, choose_frozen, frozen_digest, frozen_modules, needs_data
 from ft.image_list import check_same_images, write_image_list
+from ft.images import effective_preprocessing
 from ft.job import Job
 from ft.loaders import explained_deaths
 from ft.memory import arrange_large_blocks, explained_shortage, give_back_freed_memory
@@ -35,6 +36,7 @@ from ft.runs import Run, start_run
 from ft.signals import stop_on_signals
 from ft.solving import check_linear, solve
 from ft.training import train
+from ft.value_range import resolve_range, warn_of_values
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +77,10 @@ def prepare(
         tensors = "pretrained"
     built = build_backbone(config, plugins, display, tensors)
     with display.progress("reading images", len(data.items)) as bar:
-        data = warn_of_copies(check_images(data, config.images.bad, bar.advance))
+        data = check_images(data, config.images.bad, bar.advance, ranged=config.images.range is not None)
+    asked, config = config.images.range, resolve_range(config, data)
+    data = warn_of_values(warn_of_copies(data), asked, config.images.value_range)
+    built = replace(built, preprocessing=effective_preprocessing(built.preprocessing, config.images))
     if stopped is not None:
         check_same_images(stopped.path / "images.csv", data)
     model = build_model(built.backbone, config.head, len(data.classes), plugins, config.seed)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
@@ -27,12 +27,26 @@ from ft.errors import FtError
 from ft.extensions import Interpolation, Preprocessing
 from ft.pictures import Picture, content_digest
 from ft.randomness import seeded
+from ft.values import Range
 
 if TYPE_CHECKING:
     from ft.data import Item
 
-Transform = Callable[[Tensor], Tensor]
-"""A uint8 image [3, H, W] in, a uint8 image [3, S, S] out."""
+Step = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Transform:
+    """What becomes of an image: how its values are read, and the steps from uint8 [3, H, W] to uint8 [3, S, S]."""
+
+    steps: tuple[Step, ...]
+    value_range: Range | None = None
+
+    def __call__(self, image: Tensor) -> Tensor:
+        for step in self.steps:
+            image = step(image)
+        return image
+
 
 Augment = Literal["auto", "none", "flip", "standard", "strong"]
 
@@ -47,30 +61,32 @@ _MODES: dict[Interpolation, InterpolationMode] = {
 _SMALLEST_CROP = 0.35  # share of the image's area; 0.08, usual for ImageNet, often misses the object in small data sets
 
 
-def read_image(picture: Picture, digest: str | None = None) -> Tensor:
-    """Return an image as a uint8 tensor [3, H, W].
+def read_image(picture: Picture, digest: str | None = None, value_range: Range | None = None) -> Tensor:
+    """Return an image as a uint8 tensor [3, H, W]; of more than 8 bits, the values of `value_range` become 0 to 255.
 
     Raises FtError naming it, also when its content has not the sha256 `digest` (any more).
     """
     try:
         content = picture.read()
         if digest is None or content_digest(content) == digest:
-            return image_to_tensor(decode_image(content))
+            return image_to_tensor(decode_image(content, value_range))
     except Exception as error:
         raise FtError(f"cannot read the image {picture.name}: {describe_failure(error)}") from error
     raise FtError(f"{picture.name} changed since the run began; run the same command again")
 
 
 def effective_preprocessing(published: Preprocessing, images: ImagesConfig) -> Preprocessing:
-    """What a run does to pixels: as published, with the size (the resize keeps its proportion) and fit asked for."""
+    """What a run does to pixels: as published, with the size (the resize keeps its proportion), the fit and the range
+    of values asked for."""
     size = images.size or published.crop_size
     resize = round(published.resize_size * size / published.crop_size)
-    return replace(published, crop_size=size, resize_size=resize, fit=images.fit or published.fit)
+    fit, values = images.fit or published.fit, images.value_range or published.value_range
+    return replace(published, crop_size=size, resize_size=resize, fit=fit, value_range=values)
 
 
 def eval_transform(preprocessing: Preprocessing) -> Transform:
     """The published resize and crop, without any randomness."""
-    return partial(_square, preprocessing)
+    return Transform((partial(_square, preprocessing),), preprocessing.value_range)
 
 
 def train_transform(preprocessing: Preprocessing, augment: Augment) -> Transform:
@@ -86,15 +102,15 @@ def train_transform(preprocessing: Preprocessing, augment: Augment) -> Transform
     if augment == "none":
         return eval_transform(preprocessing)
     if augment == "flip":
-        return _steps(partial(_square, preprocessing), flip)
+        return Transform((partial(_square, preprocessing), flip), preprocessing.value_range)
     mode = _MODES[preprocessing.interpolation]
     section = v2.RandomResizedCrop(preprocessing.crop_size, scale=(_SMALLEST_CROP, 1.0), interpolation=mode)
-    geometry = [partial(_fitted, preprocessing), section, flip]
+    geometry = (partial(_fitted, preprocessing), section, flip)
     if augment == "standard":
-        return _steps(*geometry)
+        return Transform(geometry, preprocessing.value_range)
     trivial = v2.TrivialAugmentWide(interpolation=InterpolationMode.BILINEAR)
     erased = v2.RandomErasing(p=0.25, value=_mean_colour(preprocessing))
-    return _steps(*geometry, trivial, erased)
+    return Transform((*geometry, trivial, erased), preprocessing.value_range)
 
 
 def network_input(pixels: Tensor, preprocessing: Preprocessing, machine: Machine) -> Tensor:
@@ -135,7 +151,7 @@ class ImageDataset(Dataset[tuple[Tensor, int, int]]):
     def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, int, int]:
         epoch, index = key
         item = self.items[index]
-        image = read_image(item.picture, self.digests.get(item.picture.name))
+        image = read_image(item.picture, self.digests.get(item.picture.name), self.transform.value_range)
         if self.seed is None:
             return self.transform(image), item.label, index
         with seeded(_seed(self.seed, epoch % self.views if self.views else epoch, index)):
@@ -144,11 +160,6 @@ class ImageDataset(Dataset[tuple[Tensor, int, int]]):
 
 def _seed(*parts: int) -> int:
     return int.from_bytes(hashlib.blake2b(struct.pack(f"<{len(parts)}Q", *parts), digest_size=8).digest(), "little")
-
-
-def _steps(*steps: Transform) -> Transform:
-    composed: Transform = v2.Compose(steps)
-    return composed
 
 
 def _square(preprocessing: Preprocessing, image: Tensor) -> Tensor:

@@ -120,9 +120,9 @@ def measure(trained: Trained, data: str, split: str, plugins: Plugins, display: 
     for warning in found.warnings:
         display.warn(warning)
     with display.progress("reading images", len(items)) as bar:
-        check_images(
-            ImageData(trained.classes, (), items, (), found.source), "fail", bar.advance, "Mend or remove them"
-        )
+        measured = ImageData(trained.classes, (), items, (), found.source)
+        ranged = trained.preprocessing.value_range is not None
+        check_images(measured, "fail", bar.advance, "Mend or remove them", ranged)
     with _batches(trained, items, display) as batches:
         return evaluate(batches, trained.classes), len(items)
 
@@ -167,4 +167,10 @@ def _batches(trained: Trained, items: Sequence[Item], display: Display) -> Itera
 
 
 def _preprocessing(saved: dict[str, Any]) -> Preprocessing:
-    return Preprocessing(**{**saved, "mean": tuple(saved["mean"]), "std": tuple(saved["std"])})
+    values = saved.get("value_range")
+    tuples = {
+        "mean": tuple(saved["mean"]),
+        "std": tuple(saved["std"]),
+        "value_range": tuple(values) if values else None,
+    }
+    return Preprocessing(**{**saved, **tuples})

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ft.documents import parse_json
 from ft.errors import FtError
@@ -35,12 +36,14 @@ class Known:
 
     digests: Mapping[str, str] = field(default_factory=dict)
     states: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """By their sha256: what is unusual about those of which something is, as JSON has it."""
 
-    def having_seen(self, files: Mapping[str, tuple[str, str]]) -> Known:
-        """The same with what was just read: digest and state of files."""
+    def having_seen(self, files: Mapping[str, tuple[str, str]], facts: Mapping[str, Any]) -> Known:
+        """The same with what was just read: digest and state of files, and facts by digest."""
         digests = {name: digest for name, (digest, _) in files.items()}
         states = {name: state for name, (_, state) in files.items()}
-        return Known({**self.digests, **digests}, {**self.states, **states})
+        return Known({**self.digests, **digests}, {**self.states, **states}, {**self.facts, **facts})
 
 
 def state_of(name: str) -> str:
@@ -69,7 +72,8 @@ def recall(place: str, reader: str) -> Known:
         columns = parse_json(content.decode())
         if columns["reader"] != reader:
             return Known()
-        return Known(*(dict(zip(columns["names"], columns[each], strict=True)) for each in ("digests", "states")))
+        digests, states = (dict(zip(columns["names"], columns[each], strict=True)) for each in ("digests", "states"))
+        return Known(digests, states, dict(columns["facts"]))
     except (OSError, ValueError, TypeError, KeyError):
         return Known()
 
@@ -79,8 +83,10 @@ def remember(place: str, reader: str, known: Known, asked: int) -> None:
     names = list(known.digests)
     if len(names) > _OTHERS * asked:
         names = [name for name in names if os.path.lexists(name)]
+    kept = {known.digests[name] for name in names}
     columns = {
         "reader": reader,
+        "facts": {digest: facts for digest, facts in known.facts.items() if digest in kept},
         "names": names,
         "digests": [known.digests[name] for name in names],
         "states": [known.states[name] for name in names],

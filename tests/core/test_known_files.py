@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from ft import pictures
 from ft.checking import check_images
 from ft.data import ImageData, Item
+from ft.decoding import Facts
 from ft.errors import FtError
 from ft.known_files import SETTLED, state_of
 from ft.pictures import Content, Picture
@@ -29,14 +31,13 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the files that are read."""
     names: list[str] = []
-    read = Path.read_bytes
+    read = pictures.read_bytes
 
-    def reading(path: Path) -> bytes:
-        if path.suffix == ".png":
-            names.append(path.name)
-        return read(path)
+    def reading(path: Path, most: int) -> bytes:
+        names.append(path.name)
+        return read(path, most)
 
-    monkeypatch.setattr(Path, "read_bytes", reading)
+    monkeypatch.setattr(pictures, "read_bytes", reading)
     return names
 
 
@@ -111,16 +112,16 @@ def test_a_file_that_changes_while_it_is_read_is_read_again(
     tmp_path: Path, opened: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = photos(tmp_path / "photos")
-    read = Path.read_bytes
+    read = pictures.read_bytes
 
-    def changing(path: Path) -> bytes:
-        content = read(path)
+    def changing(path: Path, most: int) -> bytes:
+        content = read(path, most)
         if path.name == "2.png":
             draw(path, 78)
         return content
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "read_bytes", changing)
+        patch.setattr(pictures, "read_bytes", changing)
         first = check_images(data, "fail")
     opened.clear()
     second = check_images(data, "fail")
@@ -213,10 +214,11 @@ def test_an_image_that_is_no_file_is_opened_each_time_and_decoded_once(
         asked.append(key)
         return content + key.encode()
 
-    def failing(picture: Picture, content: Content) -> None:
+    def failing(picture: Picture, content: Content) -> tuple[None, Facts]:
         decodings.append(picture.name)
+        return None, Facts()
 
-    monkeypatch.setattr("ft.checking.failure_of", failing)
+    monkeypatch.setattr("ft.checking.facts_of", failing)
     items = tuple(Item(Picture(key, open=partial(opened, key)), number) for number, key in enumerate("abcd"))
     data = ImageData(("a", "b"), items[:2], items[2:], (), "zipped")
     first = check_images(data, "fail")
