@@ -17,14 +17,15 @@ Amount = Callable[[float, float | None], str]
 
 
 class Bar:
-    """One piece of work, and how much of it is done."""
+    """One piece of work, and how much of it is done; shows nothing where it is no task of a `progress`."""
 
-    def __init__(self, progress: Progress, task: TaskID) -> None:
+    def __init__(self, progress: Progress | None = None, task: TaskID | None = None) -> None:
         self._progress, self._task = progress, task
 
-    def advance(self, done: float, text: str = "", total: float | None = None) -> None:
-        """Say that `done` of the total are done, or of another `total`."""
-        self._progress.update(self._task, completed=done, text=text, total=total)
+    def advance(self, done: int, text: str = "") -> None:
+        """Say that `done` of the total are done."""
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, completed=done, text=text)
 
 
 class Clock(ProgressColumn):
