@@ -86,7 +86,7 @@ LAYERS = (
         "feature_store",
     },
     {"backbone", "head_check", "model", "evaluation", "caching"},
-    {"advice", "decay", "plan", "inspection", "checkpoints", "locking", "provenance"},
+    {"advice", "decay", "plan", "inspection", "checkpoints", "locking", "provenance", "run_files"},
     {"job", "kept_images", "features", "feature_reuse", "proof", "feeds"},
     {"optim", "runs", "resuming", "training", "logistic", "solving"},
     {"report"},

@@ -6,20 +6,25 @@ saving costs what is trained and not what is large.
 
 from __future__ import annotations
 
-import pickle
+import re
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from safetensors.torch import load_file, save
 from torch import nn
 
 from ft.config import Config
 from ft.errors import FtError
 from ft.files import publish, publish_bytes
-from ft.metrics import ClassMetrics, Evaluation
+from ft.metrics import Evaluation
+from ft.reading import check_plain, open_plain
+from ft.settings import first_fault
+from ft.state_dict import put_tensors
 
 FORMAT = 2
 
@@ -117,6 +122,26 @@ class Checkpoint:
     plan_digest: str
 
 
+def check_position(position: Position) -> Position:
+    """Return a position that can be. Raises ValueError for another."""
+    if len(position.history) != position.epoch:
+        raise ValueError(f"{len(position.history)} epochs are on record, and {position.epoch} are finished")
+    if position.step < 0 or position.parts < 1 or not 0 <= position.hits <= position.seen:
+        raise ValueError("it counts what cannot be")
+    if not position.phases or not all(0 <= phase.epoch <= position.epoch for phase in position.phases):
+        raise ValueError("its phases are not those of a run")
+    return position
+
+
+def check_tensor(tensor: torch.Tensor) -> torch.Tensor:
+    """Return a dense tensor that has all its values. Raises ValueError for another, as for one value seen often."""
+    if tensor.layout != torch.strided or tensor.is_quantized or tensor.device.type != "cpu":
+        raise ValueError("it is no dense tensor")
+    if tensor.nbytes > tensor.untyped_storage().nbytes():
+        raise ValueError("it has more values than are in the file")
+    return tensor
+
+
 def moving_tensors(module: nn.Module, frozen: Sequence[str], frozen_modules: Sequence[str]) -> dict[str, torch.Tensor]:
     """Parameters that train and buffers outside frozen modules: everything a step can change."""
     still = set(frozen)
@@ -149,22 +174,84 @@ def _tensors(*trees: Any) -> Iterator[torch.Tensor]:
             yield tree
 
 
+class _Content(BaseModel):
+    """What a checkpoint's file holds."""
+
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False)
+
+    format: Literal[2]
+    plan_digest: str
+    position: Annotated[Position, AfterValidator(check_position)]
+    tensors: dict[str, Annotated[torch.Tensor, AfterValidator(check_tensor)]]
+    optimizer: dict[str, dict[str, Annotated[torch.Tensor, AfterValidator(check_tensor)] | float | bool | None]]
+
+
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint; nothing in the file is executed. Raises FtError when it is not a whole one."""
+    """Read a checkpoint; nothing in the file is executed. Raises FtError when it is not a whole one that ft wrote."""
+    content = _unpickle(path)
+    if isinstance(content, dict) and isinstance(found := content.get("format"), int) and found != FORMAT:
+        raise FtError(f"{path} has checkpoint format {found}; this ft reads {FORMAT}")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        if content["format"] != FORMAT:
-            raise FtError(f"{path} has checkpoint format {content['format']}; this ft reads {FORMAT}")
-        position = content["position"]
-        position |= {
-            "history": [_record(each) for each in position["history"]],
-            "phases": [Phase(**each) for each in position["phases"]],
-        }
-        return Checkpoint(Position(**position), content["tensors"], content["optimizer"], content["plan_digest"])
-    except (OSError, RuntimeError, EOFError, KeyError, TypeError, ValueError, pickle.UnpicklingError) as error:
+        read = _Content.model_validate(content)
+    except ValidationError as error:
+        raise FtError(f"{path} is no checkpoint that ft wrote: {first_fault(error)}; {_INSTEAD}") from None
+    except RecursionError:
+        raise FtError(f"{path} is no checkpoint that ft wrote: it is nested too deeply; {_INSTEAD}") from None
+    return Checkpoint(read.position, read.tensors, read.optimizer, read.plan_digest)
+
+
+_INSTEAD = "take it from a copy of the run, or start another run"
+
+
+def _unpickle(path: Path) -> Any:
+    try:
+        with open_plain(path) as file, zipfile.ZipFile(file) as archive:
+            if any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist()):
+                raise FtError(f"{path} is no checkpoint that ft wrote: it is compressed; {_INSTEAD}")
+            file.seek(0)
+            return torch.load(file, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise FtError(f"cannot read {path}: {error.strerror or error}") from error
+    except FtError:
+        raise
+    except Exception as error:  # what is in a file decides what reading it raises, so all of it is the file's fault
+        if code := re.search(r"GLOBAL (\S+)", str(error)):
+            raise FtError(
+                f"{path} is no checkpoint that ft wrote: reading it would run {code[1]}, and ft runs nothing from a "
+                f"run's files; {_INSTEAD}"
+            ) from None
         raise FtError(
-            f"{path} is no checkpoint that can be read: {(str(error) or type(error).__name__).splitlines()[0]}"
+            f"{path} is no checkpoint that can be read, being damaged or not written by ft; {_INSTEAD}"
         ) from error
+
+
+def put_checked(module: nn.Module, tensors: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Copy tensors into `module` by name. Raises FtError, having changed nothing, for one that the module does not
+    have, that is of another shape or type, or that holds what is no number."""
+    own: dict[str, torch.Tensor] = module.state_dict()
+    for name, tensor in tensors.items():
+        if name not in own:
+            raise FtError(f"{path} holds '{name}', which this model does not have; was the config edited?")
+        if (given := _form(tensor)) != (wanted := _form(own[name])):
+            raise FtError(f"{path} does not fit the model: '{name}' is {given}, not {wanted}; was the config edited?")
+        if not torch.isfinite(tensor).all():
+            raise FtError(f"{path} is damaged: '{name}' holds what is no number (NaN or infinite); {_INSTEAD}")
+    put_tensors(module, tensors)
+
+
+def check_optimizer(module: nn.Module, state: Mapping[str, Mapping[str, Any]], path: Path) -> None:
+    """Raise FtError unless the optimizer's state is that of parameters of `module`."""
+    shapes = {name: parameter.shape for name, parameter in module.named_parameters()}
+    for name, values in state.items():
+        if name not in shapes:
+            raise FtError(f"{path} holds the optimizer's state of '{name}', which this model does not have")
+        for key, value in values.items():
+            if isinstance(value, torch.Tensor) and value.shape not in ((), shapes[name]):
+                raise FtError(f"{path} does not fit the model: '{key}' of '{name}' is {_form(value)}; {_INSTEAD}")
+
+
+def _form(tensor: torch.Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
 
 
 def save_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
@@ -180,21 +267,9 @@ def save_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
 def load_tensors(path: Path) -> dict[str, torch.Tensor]:
     """Read a safetensors file. Raises FtError when it cannot be read."""
     try:
+        check_plain(path)
         return load_file(path)
+    except OSError as error:
+        raise FtError(f"cannot read {path}: {error.strerror or error}") from error
     except Exception as error:  # safetensors raises its own SafetensorError, which it does not export as an OSError
         raise FtError(f"cannot read {path}: {error}") from error
-
-
-def _record(saved: Mapping[str, Any]) -> EpochRecord:
-    return EpochRecord(**{**saved, "val": evaluation_from(saved["val"])})
-
-
-def evaluation_from(saved: Mapping[str, Any]) -> Evaluation:
-    """The inverse of `dataclasses.asdict` for an Evaluation."""
-    return Evaluation(
-        loss=saved["loss"],
-        accuracy=saved["accuracy"],
-        macro_f1=saved["macro_f1"],
-        classes=tuple(ClassMetrics(**each) for each in saved["classes"]),
-        confusion=tuple(tuple(row) for row in saved["confusion"]),
-    )

@@ -79,8 +79,14 @@ class SplitConfig(Section):
         return self
 
 
+LARGEST_IMAGE = 4096
+"""Pixels of the side of what a network is fed: a batch of 32 is 6 GB."""
+
+
 class ImagesConfig(Section):
-    size: int | None = Field(None, ge=8, description="side of the square fed to the network; default: as pretrained")
+    size: int | None = Field(
+        None, ge=8, le=LARGEST_IMAGE, description="side of the square fed to the network; default: as pretrained"
+    )
     fit: Literal["crop", "squash", "pad"] | None = Field(
         None, description="crop: resize and cut the centre; squash: no cut; pad: keep the shape; default: as pretrained"
     )

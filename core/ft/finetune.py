@@ -68,7 +68,7 @@ def prepare(
     seed_all(config.seed)  # for whatever plugins draw while they decide
     machine = choose_machine(config.machine, fp32=config.cache.promise in ("exact", "close"))
     if stopped is not None and config.machine.precision == "auto":  # as the run began, also with another --cache
-        machine = replace(machine, precision=stopped.read_json("plan.json")["precision"])
+        machine = replace(machine, precision=stopped.plan_file().precision)
     with display.progress("looking for images"):
         data = load_data(config, plugins)
     if stopped is not None:
@@ -87,8 +87,7 @@ def prepare(
     machine.place(model.module)
     selected = None
     if stopped is not None:
-        stopped.restore_frozen(model.module)
-        stopped.load_checkpoint("last", model.module)
+        stopped.restore(model.module)
         selected = selected_before(stopped, config)
     examples = Examples(data, built.preprocessing, config, machine)
     with display.progress("choosing what to freeze"):
@@ -127,7 +126,7 @@ def finetune(config: Config, plugins: Plugins, display: Display, resume: Run | N
         else:
             run.write_plan(plan, [phase_from(config)])
             write_image_list(run.path / "images.csv", data)
-            run.write_json("model.json", describe_model(config, ready.built, ready.model, data, versions))
+            run.write_model_file(describe_model(config, ready.built, ready.model, data, versions))
             run.keep_frozen(module, moving_tensors(module, plan.frozen, plan.frozen_modules))
         display.run_begins(run, plan, ready.built.notes)
 
@@ -141,7 +140,7 @@ def finetune(config: Config, plugins: Plugins, display: Display, resume: Run | N
         machine.place(module)
         after = frozen_digest(module, plan.frozen, plan.frozen_modules)
 
-        best = run.load_checkpoint("best", module)
+        best = run.load_checkpoint("best", module, moving_tensors(module, plan.frozen, plan.frozen_modules))
         test = None
         if data.test:
             batches = predict_batches(module, data.test, ready.built.preprocessing, config, machine, display, stop)

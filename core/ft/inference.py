@@ -28,7 +28,6 @@ from ft.metrics import Evaluation
 from ft.model import build_model
 from ft.pictures import Picture, picture_of
 from ft.plugins import Plugins
-from ft.provenance import MODEL_FORMAT
 from ft.runs import Run
 from ft.settings import validate
 from ft.splits import choose_splits
@@ -64,29 +63,26 @@ def load_trained(run: Run, plugins: Plugins, machine: dict[str, Any], batch_size
     installed, when files are missing or do not fit, and when the model names code by file or module and `trust_code`
     is not given.
     """
-    about = run.read_json("model.json")
-    plugins = plugins.preferring(about.get("prefer", {}))
-    if about.get("format") != MODEL_FORMAT:
-        raise FtError(f"{run.path}/model.json has format {about.get('format')}; this ft reads {MODEL_FORMAT}")
+    about = run.model_file()
+    plugins = plugins.preferring(about.prefer)
     tree = {
-        "backbone": about["backbone"],
-        "head": about["head"],
+        "backbone": about.backbone,
+        "head": about.head,
         "weights": "none",
-        "images": {"size": about["preprocessing"]["crop_size"]},
+        "images": {"size": about.preprocessing.crop_size},
         "machine": machine,
         "training": {"batch_size": batch_size},
-        "split": about["split"],
+        "split": about.split,
     }
     config = validate(Config, tree, "")
     if not trust_code:
         refuse_unpackaged([config.backbone.use, config.head.use], f"{run.path}/model.json")
     chosen = choose_machine(config.machine)
     built = build_backbone(config, plugins, Display(), tensors="random")
-    model = build_model(built.backbone, config.head, len(about["classes"]), plugins, config.seed)
+    model = build_model(built.backbone, config.head, len(about.classes), plugins, config.seed)
     run.load_model(model.module)
     module = chosen.place(model.module).eval()
-    preprocessing = _preprocessing(about["preprocessing"])
-    return Trained(module, tuple(about["classes"]), preprocessing, config, chosen, run.path / "images.csv")
+    return Trained(module, about.classes, about.preprocessing, config, chosen, run.path / "images.csv")
 
 
 def predict(trained: Trained, paths: Sequence[Path], top: int, display: Display) -> list[Prediction]:
@@ -164,13 +160,3 @@ def _batches(trained: Trained, items: Sequence[Item], display: Display) -> Itera
         closing(predict_batches(trained.module, items, *args)) as batches,
     ):
         yield batches
-
-
-def _preprocessing(saved: dict[str, Any]) -> Preprocessing:
-    values = saved.get("value_range")
-    tuples = {
-        "mean": tuple(saved["mean"]),
-        "std": tuple(saved["std"]),
-        "value_range": tuple(values) if values else None,
-    }
-    return Preprocessing(**{**saved, **tuples})

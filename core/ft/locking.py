@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 from ft.catalogue import find_model
 from ft.config import Config
@@ -15,6 +14,7 @@ from ft.errors import FtError
 from ft.model import KEEP
 from ft.plugins import Component, Plugins
 from ft.references import parse_reference
+from ft.run_files import ComponentUsed, VersionsFile
 
 
 def components_of(config: Config, plugins: Plugins) -> Iterator[Component]:
@@ -56,13 +56,13 @@ def code_digest(component: Component) -> str:
     return made.hexdigest()
 
 
-def check_locked(config: Config, plugins: Plugins, versions: Mapping[str, Any], where: str) -> None:
+def check_locked(config: Config, plugins: Plugins, versions: VersionsFile, where: str) -> None:
     """Raise FtError unless each component is the one that versions.json of an earlier run records; `where` names it."""
-    locked = {(c["kind"], c["name"]): c for c in versions.get("components", ())}
+    locked = {(c.kind, c.name): c for c in versions.components}
     used = list(components_of(config, plugins))
     for (kind, name), each in locked.items():
-        if kind == "weights" and plugins.has(kind, f"{each['distribution']}/{name}"):
-            used.append(plugins.get(kind, parse_reference(f"{each['distribution']}/{name}")))
+        if kind == "weights" and plugins.has(kind, f"{each.distribution}/{name}"):
+            used.append(plugins.get(kind, parse_reference(f"{each.distribution}/{name}")))
     lines = dict.fromkeys(line for component in used for line in _differences(component, locked))
     if lines:
         listed = "\n".join(f"  {line}" for line in lines)
@@ -72,15 +72,13 @@ def check_locked(config: Config, plugins: Plugins, versions: Mapping[str, Any], 
         )
 
 
-def _differences(component: Component, locked: Mapping[tuple[str, str], Mapping[str, str]]) -> Iterator[str]:
+def _differences(component: Component, locked: Mapping[tuple[str, str], ComponentUsed]) -> Iterator[str]:
     now = describe_component(component)
     label = f"{component.kind.noun} '{component.name}'"
     then = locked.get((now["kind"], now["name"]))
     if then is None:
         yield f"{label} was not used"
-    elif (now["distribution"], now["version"]) != (then["distribution"], then["version"]):
-        yield (
-            f"{label} was of {then['distribution']} {then['version']}, and is of {now['distribution']} {now['version']}"
-        )
-    elif now["sha256"] != then.get("sha256"):
+    elif (now["distribution"], now["version"]) != (then.distribution, then.version):
+        yield (f"{label} was of {then.distribution} {then.version}, and is of {now['distribution']} {now['version']}")
+    elif now["sha256"] != then.sha256:
         yield f"{label} of {now['distribution']} {now['version']} has other code than it had"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -17,25 +16,23 @@ from ft.locking import components_of, describe_component
 from ft.model import Model
 from ft.plugins import Plugins
 from ft.references import parse_reference
-
-MODEL_FORMAT = 1
+from ft.run_files import ModelFile
 
 
 def describe_model(
     config: Config, built: BuiltBackbone, model: Model, data: ImageData, versions: dict[str, Any]
-) -> dict[str, Any]:
+) -> ModelFile:
     """The content of model.json: classes, preprocessing, how to rebuild the module, and where its weights began."""
-    return {
-        "format": MODEL_FORMAT,
-        "classes": data.classes,
-        "preprocessing": asdict(built.preprocessing),
-        "backbone": config.backbone.model_dump(mode="json"),
-        "head": config.head.model_dump(mode="json"),
-        "head_description": model.description,
-        "split": config.split.model_dump(mode="json"),
-        "prefer": _preferred(config, versions),
-        "provenance": {"weights": _weights(built), "data": str(data.source), "versions": versions},
-    }
+    return ModelFile(
+        classes=data.classes,
+        preprocessing=built.preprocessing,
+        backbone=config.backbone,
+        head=config.head,
+        head_description=model.description,
+        split=config.split,
+        prefer=_preferred(config, versions),
+        provenance={"weights": _weights(built), "data": str(data.source), "versions": versions},
+    )
 
 
 def versions_used(config: Config, built: BuiltBackbone, plugins: Plugins) -> dict[str, Any]:

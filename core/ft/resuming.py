@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 from torch import nn
@@ -41,10 +41,9 @@ def can_go_on(run: Run) -> bool:
 
 def selected_before(run: Run, config: Config) -> Mapping[str, Sequence[str]] | None:
     """What freezing strategies that look at images selected for `run`; None when `config` has another freeze."""
-    planned = run.read_json("plan.json")
-    then, now = planned["phases"][-1], asdict(phase_from(config))
-    selected: Mapping[str, Sequence[str]] = planned["selected"]
-    return selected if all(then[key] == now[key] for key in ("freeze", "train")) else None
+    planned = run.plan_file()
+    then, now = planned.phases[-1], phase_from(config)
+    return planned.selected if (then.freeze, then.train) == (now.freeze, now.train) else None
 
 
 def go_on(

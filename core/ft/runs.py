@@ -15,9 +15,10 @@ report.json         what came of it
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -30,8 +31,10 @@ from ft.checkpoints import (
     Checkpoint,
     EpochRecord,
     Phase,
+    check_optimizer,
     load_checkpoint,
     load_tensors,
+    put_checked,
     save_checkpoint,
     save_tensors,
 )
@@ -41,8 +44,12 @@ from ft.errors import FtError
 from ft.files import explained, left_behind, publish_text
 from ft.plan import NOT_DECISIVE, Plan
 from ft.redaction import shown, without_secrets
-from ft.state_dict import put_tensors
+from ft.run_files import ModelFile, PlanFile, RunFile, VersionsFile, read_record
 from ft.unpackaged import refuse_unpackaged
+
+
+class _AnyFile(RunFile, extra="allow"):
+    """Whatever mapping a file holds."""
 
 
 class Run:
@@ -57,16 +64,24 @@ class Run:
         publish_text(self.path / name, text + "\n")
 
     def read_json(self, name: str) -> dict[str, Any]:
-        """Read one of the folder's JSON files. Raises FtError when it is missing or broken."""
-        try:
-            content = json.loads((self.path / name).read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise FtError(f"{self.path} holds no {name}, so it is no finished run; see ft run --resume") from None
-        except (OSError, ValueError) as error:
-            raise FtError(f"cannot read {self.path / name}: {error}") from error
-        if not isinstance(content, dict):
-            raise FtError(f"{self.path / name} is not what ft wrote: it holds no mapping")
-        return content
+        """Read one of the folder's JSON files as it is. Raises FtError when it is missing or broken."""
+        return read_record(self.path / name, _AnyFile).model_dump()
+
+    def model_file(self) -> ModelFile:
+        """Read model.json. Raises FtError, as the next two, where it is missing or not what ft writes."""
+        return read_record(self.path / "model.json", ModelFile)
+
+    def plan_file(self) -> PlanFile:
+        """Read plan.json."""
+        return read_record(self.path / "plan.json", PlanFile)
+
+    def versions_file(self) -> VersionsFile:
+        """Read versions.json."""
+        return read_record(self.path / "versions.json", VersionsFile)
+
+    def write_model_file(self, content: ModelFile) -> None:
+        """Publish model.json."""
+        self.write_json("model.json", content.model_dump(mode="json"))
 
     def config(self, trust_code: bool, flags: Mapping[str, Any] | None = None) -> Config:
         """The config of the run, with what `flags` change in it.
@@ -87,10 +102,11 @@ class Run:
 
     def add_versions(self, versions: Mapping[str, Any]) -> None:
         """Add to versions.json the components that it lacks."""
-        recorded = self.read_json("versions.json")
-        known = {(each["kind"], each["name"]) for each in recorded["components"]}
+        recorded = self.versions_file()
+        known = {(each.kind, each.name) for each in recorded.components}
         added = [each for each in versions["components"] if (each["kind"], each["name"]) not in known]
-        self.write_json("versions.json", {**recorded, "components": [*recorded["components"], *added]})
+        content = recorded.model_dump(mode="json")
+        self.write_json("versions.json", {**content, "components": [*content["components"], *added]})
 
     def write_plan(self, plan: Plan, phases: Sequence[Phase]) -> None:
         """Publish plan.json."""
@@ -98,8 +114,8 @@ class Run:
 
     def started_in(self) -> Path:
         """The folder that relative paths in the config start from; the current one if that is gone."""
-        folder = self.read_json("versions.json").get("started_in")
-        return Path(folder) if isinstance(folder, str) and Path(folder).is_dir() else Path.cwd()
+        folder = self.versions_file().started_in
+        return Path(folder) if folder and os.path.isdir(folder) else Path.cwd()
 
     def has_checkpoint(self, name: str) -> bool:
         return (self.path / f"{name}.pt").exists()
@@ -110,11 +126,23 @@ class Run:
     def read_checkpoint(self, name: str) -> Checkpoint:
         return load_checkpoint(self.path / f"{name}.pt")
 
-    def load_checkpoint(self, name: str, module: nn.Module) -> Checkpoint:
-        """Read a checkpoint and put its tensors into `module`. Raises FtError when they do not fit."""
-        checkpoint = self.read_checkpoint(name)
-        _put(module, checkpoint.tensors, self.path / f"{name}.pt")
+    def load_checkpoint(self, name: str, module: nn.Module, needed: Collection[str] = ()) -> Checkpoint:
+        """Read a checkpoint and put its tensors into `module`. Raises FtError when they do not fit, when it lacks one
+        that is `needed`, and when it holds the optimizer's state of other parameters."""
+        checkpoint, path = self.read_checkpoint(name), self.path / f"{name}.pt"
+        _check_all_there(needed, checkpoint.tensors, path)
+        put_checked(module, checkpoint.tensors, path)
+        check_optimizer(module, checkpoint.optimizer, path)
         return checkpoint
+
+    def restore(self, module: nn.Module) -> Checkpoint:
+        """Put the run's last state into `module`, all of it: what training moves, and what it does not."""
+        path = self.frozen_file()
+        still = load_tensors(path)
+        put_checked(module, still, path)
+        last = self.load_checkpoint("last", module)
+        _check_all_there(module.state_dict(), {**still, **last.tensors}, self.path / "last.pt")
+        return last
 
     def keep_frozen(self, module: nn.Module, moving: Mapping[str, torch.Tensor]) -> None:
         """Write the tensors that training does not move; once in a phase, since they do not change."""
@@ -147,11 +175,6 @@ class Run:
                 return self.path / name
         raise FtError(f"{self.path} holds no weights to resume from; start the run again")
 
-    def restore_frozen(self, module: nn.Module) -> None:
-        """Put the tensors that training does not move back into `module`."""
-        path = self.frozen_file()
-        _put(module, load_tensors(path), path)
-
     def save_model(self, module: nn.Module, keep_frozen: bool = False) -> None:
         """Publish all tensors as model.safetensors. The frozen ones then need no file of their own, unless the run
         would go on with others (`keep_frozen`)."""
@@ -165,10 +188,8 @@ class Run:
         if not path.exists():
             raise FtError(f"{self.path} has no model.safetensors yet; finish it with: ft run --resume {self.path}")
         tensors = load_tensors(path)
-        missing = sorted(set(module.state_dict()) - set(tensors))
-        if missing:
-            raise FtError(f"{path} lacks {len(missing)} of the model's tensors, {missing[0]} first; was it edited?")
-        _put(module, tensors, path)
+        _check_all_there(module.state_dict(), tensors, path)
+        put_checked(module, tensors, path)
 
     def sweep(self) -> None:
         """Delete what writers that were killed left in the folder."""
@@ -177,7 +198,10 @@ class Run:
 
     def what_changed(self, plan: Plan) -> list[str]:
         """What in `plan` is decisive, and not as in plan.json; of the recipe, which settings."""
-        before, now = self.read_json("plan.json"), without_secrets(json.loads(json.dumps(asdict(plan), default=str)))
+        before, now = (
+            self.plan_file().model_dump(mode="json"),
+            without_secrets(json.loads(json.dumps(asdict(plan), default=str))),
+        )
         besides = (*NOT_DECISIVE, "phases", "recipe")
         recipe = now["recipe"]
         then = before.get("recipe", recipe)
@@ -218,15 +242,9 @@ def _free_path(backbone: str) -> Path:
     return next(path for path in paths if not path.exists())
 
 
-def _put(module: nn.Module, tensors: Mapping[str, torch.Tensor], path: Path) -> None:
-    try:
-        unexpected = put_tensors(module, tensors)
-    except RuntimeError as error:  # torch's word for another shape
-        raise FtError(
-            f"{path} does not fit the model: {' '.join(str(error).split())}; was the config edited?"
-        ) from None
-    if unexpected:
-        raise FtError(f"{path} holds '{unexpected[0]}', which this model does not have; was the config edited?")
+def _check_all_there(needed: Iterable[str], tensors: Collection[str], path: Path) -> None:
+    if missing := sorted(set(needed) - set(tensors)):
+        raise FtError(f"{path} lacks {len(missing)} of the model's tensors, {missing[0]} first; was it edited?")
 
 
 def _line(record: EpochRecord) -> dict[str, Any]:

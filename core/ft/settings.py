@@ -65,3 +65,12 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return next((found for each in get_args(annotation) if (found := _model_in(each))), None)
+
+
+def first_fault(error: ValidationError) -> str:
+    """The first thing that is wrong with a record, and how many more there are."""
+    first, *more = error.errors(include_url=False, include_context=False)
+    place = ".".join(str(part) for part in first["loc"])
+    message = first["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    further = f" (and {len(more)} more)" if more else ""
+    return f"{place}: {message[0].lower() + message[1:]}{further}" if place else f"{message}{further}"

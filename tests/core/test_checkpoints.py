@@ -8,6 +8,7 @@ import torch
 from backbones import Small
 from ft.checkpoints import (
     Checkpoint,
+    Phase,
     Position,
     load_checkpoint,
     load_tensors,
@@ -22,7 +23,7 @@ from ft.metrics import count_confusion, summarise
 def a_checkpoint() -> Checkpoint:
     labels = torch.tensor([0, 1])
     val = summarise(count_confusion(labels, labels, 2), 0.25, ("a", "b"))
-    position = Position()
+    position = Position(phases=[Phase(0, 0, ["all"], [], 3, 1e-4, 1e-3, 1.0, 0.01)])
     position.finish_step(2.0, 3, 4, 0.5)
     position.finish_epoch(0.1, val, 1.0)
     position.finish_step(1.0, 1, 4, 0.25)
@@ -49,7 +50,7 @@ def test_an_epoch_on_record_is_the_mean_over_its_images() -> None:
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04 cut off"])
 def test_a_file_that_is_no_checkpoint_is_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "last.pt").write_bytes(content)
-    with pytest.raises(FtError, match=r"last\.pt is no checkpoint"):
+    with pytest.raises(FtError, match=r"last\.pt is no checkpoint that can be read.*start another run\Z"):
         load_checkpoint(tmp_path / "last.pt")
 
 

@@ -17,7 +17,8 @@ import pytest
 import torch
 
 from faults.counts import FULL, times
-from ft.checkpoints import Checkpoint, Position, load_checkpoint, save_checkpoint, save_tensors
+from faults.crashing import position_after
+from ft.checkpoints import Checkpoint, load_checkpoint, save_checkpoint, save_tensors
 from ft.errors import FtError
 
 HERE = Path(__file__).parent
@@ -67,7 +68,7 @@ TENSORS = {f"{i}.weight": torch.full((40, 50), float(i)) for i in range(4)}
 
 def _checkpoint(path: Path, epoch: int) -> None:
     save_checkpoint(
-        path, Checkpoint(Position(epoch=epoch), TENSORS, {"0.weight": {"exp_avg": TENSORS["1.weight"].clone()}}, "")
+        path, Checkpoint(position_after(epoch), TENSORS, {"0.weight": {"exp_avg": TENSORS["1.weight"].clone()}}, "")
     )
 
 

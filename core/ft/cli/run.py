@@ -62,7 +62,7 @@ def run(
         os.chdir(folder)
     plugins = plugins.preferring(config.prefer)
     if locked is not None:
-        check_locked(config, plugins, Run(locked).read_json("versions.json"), str(locked))
+        check_locked(config, plugins, Run(locked).versions_file(), str(locked))
     try:
         done, report = finetune(config, plugins, display, old)
     except StopAsked as asked:
