@@ -12,7 +12,7 @@ from typing import Literal
 from pydantic import Field
 
 import ft
-from ft import FtError, Remark, Sample, nearest
+from ft import FtError, Remark, Sample, did_you_mean
 from ft_data.listing import some
 from ft_data.splits import Split, split_of
 from ft_data.table_format import Row, Table, read_table
@@ -100,10 +100,9 @@ def _column(path: Path, table: Table, wanted: str | None, what: str, usual: Sequ
             return places[0]
         if places:
             raise FtError(f"{path} has several columns for the {what}: {', '.join(names[at] for at in places)}. {hint}")
-    near = nearest(wanted or what, names, most=1)
     raise FtError(
-        f"{path} has no column '{wanted or what}'; its first line names: {', '.join(names) or 'nothing'}"
-        f"{f'; did you mean {near[0]!r}?' if near else ''}. {_switches(table) if what == 'label' else ''}{hint}"
+        f"{path} has no column '{wanted or what}'; its first line names: {', '.join(names) or 'nothing'}."
+        f"{did_you_mean(wanted or what, names)} {_switches(table) if what == 'label' else ''}{hint}"
     )
 
 

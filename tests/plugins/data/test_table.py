@@ -72,7 +72,7 @@ def test_what_spreadsheets_write_is_read(folder: Path) -> None:
 
 def test_an_unknown_column_is_told_with_the_nearest(folder: Path) -> None:
     text = error(folder, "path,lable\n1.png,cat\n")
-    assert "has no column 'label'; its first line names: path, lable; did you mean 'lable'?" in text
+    assert "has no column 'label'; its first line names: path, lable. Did you mean 'lable'? " in text
     assert "--set data.label_column=NAME" in text
     assert "has no column 'part'" in error(folder, "path,label\n1.png,cat\n", split_column="part")
     assert "has no column 'path'; its first line names: 1.png, cat" in error(folder, "1.png,cat\n")
