@@ -139,6 +139,52 @@ def with_pooling() -> Backbone:
     return replace(small(), module=WithPooling(), pool_path="pool", name="with-pooling")
 
 
+class Offset(Small):
+    """As Small, but features have something in common that is large beside what tells images apart.
+
+    How: a `constant` that is added, the `bias` of the last layer, a `channel` that is added to all others and taken
+    away again, a `scale` and a sigmoid near 1, or nothing (`plain`).
+    """
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.how = how
+        if how == "bias":
+            self.layer2[1] = nn.Conv2d(8, 8, 1)
+            with torch.no_grad():
+                self.layer2[1].bias += 1000
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        features = self.layer2(self.layer1(self.stem(images * self.scale))).mean((2, 3))
+        if self.how == "constant":
+            features = features + 1000
+        elif self.how == "channel":
+            features = torch.cat([features[:, :1] * 1e4, features[:, 1:] + 1000], 1)
+        elif self.how == "saturated":
+            features = torch.sigmoid(features + 8)
+        return self.fc(features)
+
+
+def offset(how: str) -> Backbone:
+    return replace(small(), module=Offset(how), name=f"offset-{how}")
+
+
+class TwoWays(Small):
+    """As Small, but two tensors lead to the classifier, and one of them is hidden behind a constant."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mix, self.mix2 = nn.Linear(8, 8), nn.Linear(8, 8)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        features = self.layer2(self.layer1(self.stem(images * self.scale)))
+        return self.fc(self.mix(features.mean((2, 3))) + self.mix2(features.amax((2, 3)) + 1000))
+
+
+def two_ways() -> Backbone:
+    return replace(small(), module=TwoWays(), stages=(*small().stages, Stage("mix", ("mix", "mix2"))), name="two-ways")
+
+
 class Centred(Small):
     """As Small, but every image is seen beside the mean of its batch."""
 

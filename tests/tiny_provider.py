@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,9 +19,11 @@ from backbones import (
     locked,
     mapped,
     mixed_classifier,
+    offset,
     remembering,
     scaled,
     small,
+    two_ways,
     whitened,
     with_aux,
     with_pooling,
@@ -32,6 +35,8 @@ BUILDERS = {
     "whitened": whitened,
     "with-aux": with_aux,
     "with-pooling": with_pooling,
+    **{f"offset-{how}": partial(offset, how) for how in ("constant", "bias", "channel", "saturated")},
+    "two-ways": two_ways,
     "centred": centred,
     "doubled": doubled,
     "checked": checked,

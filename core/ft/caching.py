@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,6 +20,8 @@ from ft.prefix.find import FrozenPrefix, find_prefix
 from ft.prefix.records import Cut, NoCut, Price
 
 GB = 10**9
+STRICTER: dict[str, Literal["close", "exact"]] = {"fast": "close", "close": "exact"}
+"""What is tried where the proof of a promise fails."""
 LBFGS_PASSES = 100
 """About how often L-BFGS sees every image."""
 WORTHWHILE = 1.05
@@ -29,9 +32,9 @@ WORTHWHILE = 1.05
 class CachePlan:
     """What is computed once. `promise` is "off" where nothing is, and `reason` says why, or why this promise.
 
-    exact: bit for bit what the plain loop computes, in fp32. close: BatchNorm folded into convolutions, channels last,
-    fp32. fast: that in bf16. `keeps` says what is kept: features of the frozen prefix, or where there is none that is
-    worth it, decoded images; `kept` where, and `images` counts images times views.
+    exact: bit for bit what the plain loop computes. close: BatchNorm folded into convolutions, channels last, fp32.
+    fast: that in bf16, as autocast does it. `keeps` says what is kept: features of the frozen prefix, or where there is
+    none that is worth it, decoded images; `kept` where, and `images` counts images times views.
     """
 
     promise: Literal["off", "exact", "close", "fast"]
@@ -90,7 +93,7 @@ def plan_cache(
         found = _find(module, frozen, config, machine, image_size, promise)
         reason = found.reason if isinstance(found, NoCut) else unworthy(found.cut, config, images)
         if isinstance(found, FrozenPrefix) and not reason:
-            return describe_cut(found.cut, promise, config, images), found
+            return describe_cut(found.cut, promise, config, machine, images), found
         kept = keep_images(reason, config, image_size, images)
         if kept.keeps == "images":
             return kept, None
@@ -98,6 +101,20 @@ def plan_cache(
     if wanted != "auto":
         raise FtError(f"--cache {wanted} is not possible: {reason}")
     return CachePlan("off", reason), None
+
+
+def plan_stricter(
+    module: nn.Module, cache: CachePlan, why: str, frozen: Collection[str], config: Config, machine: Machine, size: int
+) -> tuple[CachePlan, FrozenPrefix] | None:
+    """Decide anew where the proof of the planned promise failed, as `why` says: for the next stricter one that is
+    worth it. None where there is none. `size` is that of images, in px."""
+    promise, said = STRICTER.get(cache.promise), f"not {cache.promise}, because {why}"
+    while promise is not None:
+        found = _find(module, frozen, config, machine, size, promise)
+        if isinstance(found, FrozenPrefix) and not unworthy(found.cut, config, cache.images):
+            return describe_cut(found.cut, promise, config, machine, cache.images, said), found
+        promise = STRICTER.get(promise)
+    return None
 
 
 def resolve_augment(config: Config, only_head_trains: bool) -> Config:
@@ -108,17 +125,26 @@ def resolve_augment(config: Config, only_head_trains: bool) -> Config:
     return config.model_copy(update={"images": config.images.model_copy(update={"augment": augment})})
 
 
-def price_of(config: Config, promise: str) -> Price:
+def price_of(config: Config) -> Price:
     """What computing and keeping cost in this run; every (image, view) is seen epochs / views times."""
     epochs = config.training.epochs / (config.images.views or 1)
     seen = LBFGS_PASSES if config.training.optimizer == "lbfgs" else epochs
-    return Price(epochs=seen, item_bytes=2 if promise == "fast" else None)
+    return Price(epochs=seen)
 
 
-def describe_cut(cut: Cut, promise: Literal["exact", "close", "fast"], config: Config, images: int) -> CachePlan:
-    """The plan's account of a cut."""
-    reason = {"exact": "fp32, bit for bit", "close": "fp32, folded", "fast": "bf16, folded"}[promise]
-    if config.cache.promise == "auto":
+def describe_cut(
+    cut: Cut,
+    promise: Literal["exact", "close", "fast"],
+    config: Config,
+    machine: Machine,
+    images: int,
+    instead: str = "",
+) -> CachePlan:
+    """The plan's account of a cut; `instead` of which promise this one is made, and why."""
+    reason = {"exact": f"{machine.precision}, bit for bit", "close": "fp32, folded", "fast": "bf16, folded"}[promise]
+    if instead:
+        reason += f"; {instead}"
+    elif config.cache.promise == "auto":
         reason += f"; chosen because the run is in {'bf16' if promise == 'fast' else 'fp32'}"
     elif config.cache.promise != promise:
         reason += f"; not {config.cache.promise}, because bf16 is emulated on this processor, which is slower"
@@ -162,9 +188,16 @@ def _find(
     if config.training.mixup:
         return NoCut("mixup blends images anew in every step, so what they give is never seen twice")
     layout = torch.channels_last if machine.channels_last else torch.contiguous_format
-    price = price_of(config, promise)
-    shape = (3, image_size, image_size)
-    return find_prefix(module, frozen, shape, price, memory_format=layout, autocast=machine.autocast)
+    computed_in = {"exact": machine.autocast, "close": nullcontext, "fast": machine.autocast_bf16}[promise]
+    return find_prefix(
+        module,
+        frozen,
+        (3, image_size, image_size),
+        price_of(config),
+        memory_format=layout,
+        autocast=machine.autocast,
+        computed_in=computed_in,
+    )
 
 
 def _promise(config: Config, machine: Machine) -> Literal["exact", "close", "fast"]:

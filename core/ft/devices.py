@@ -25,8 +25,10 @@ class Machine:
 
     def autocast(self) -> AbstractContextManager[Any]:
         """A context in which matrix products and convolutions use bfloat16, if this machine is to."""
-        if self.precision == "fp32":
-            return nullcontext()
+        return nullcontext() if self.precision == "fp32" else self.autocast_bf16()
+
+    def autocast_bf16(self) -> AbstractContextManager[Any]:
+        """A context in which they do, whatever the precision of the run."""
         return torch.autocast(torch.device(self.device).type, dtype=torch.bfloat16)
 
     def place(self, module: torch.nn.Module) -> torch.nn.Module:

@@ -26,7 +26,7 @@ from ft.kept_images import (
 )
 from ft.loaders import full_batch, spans
 from ft.prefix.digest import prefix_digest
-from ft.prefix.fold import Promise, prepare_prefix
+from ft.prefix.fold import Promise, as_kept, prepare_prefix
 from ft.prefix.probe import run_padded
 from ft.prefix.records import CutTensor
 from ft.proof import NotProved, Proved
@@ -161,7 +161,7 @@ def _compute(
     store: FeatureStore, about: dict[str, Any], in_memory: bool, doubtful: bool, part: Part, one: _Pass, job: Job
 ) -> _Had:
     """Compute a part's features, writing them into the store: from images where other features are `doubtful`."""
-    shapes = [Shape(_row_shape(t), _kept_type(t.dtype, one.promise)) for t in one.proved.cut.tensors]
+    shapes = [Shape(_row_shape(tensor), tensor.dtype) for tensor in one.proved.cut.tensors]
     note = {**about, "cut": asdict(one.proved.cut), "backbone": shown(job.config.backbone.use), "seconds": 0.0}
     started, title = time.perf_counter(), f"{part.name} features"
     shallower = None if doubtful else find_shallower(store, about, one.proved, one.promise, job)
@@ -178,7 +178,7 @@ def _compute(
         counts = part.rows, part.rows
     with store.write(key_of(about), shapes, part.rows, note) as writer, torch.inference_mode():
         for row, tensors in rows:
-            writer.put(row, tensors)
+            writer.put(row, as_kept(tensors, one.proved.cut))
         note["seconds"] += time.perf_counter() - started
     return _Had(writer.written.in_memory() if in_memory else writer.written, note["seconds"], *counts)
 
@@ -216,9 +216,3 @@ def _row_shape(tensor: CutTensor) -> tuple[int, ...]:
     if tensor.order[0] != 0:
         return tensor.shape
     return tuple(tensor.shape[dimension - 1] for dimension in tensor.order[1:])
-
-
-def _kept_type(dtype: str, promise: Promise) -> str:
-    if promise == "exact" or "float" not in dtype:
-        return dtype
-    return "bfloat16" if promise == "fast" else "float32"

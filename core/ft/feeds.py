@@ -7,32 +7,33 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from typing import Any, Protocol
 
 import torch
-from torch import fx, nn
+from torch import nn
 
-from ft.caching import CacheCost, CachePlan, keep_images
+from ft.caching import CacheCost, CachePlan, keep_images, plan_stricter
 from ft.config import Config
 from ft.data import Item
 from ft.devices import Machine
 from ft.display import Display
 from ft.extensions import Preprocessing
+from ft.feature_feed import FeatureFeed
 from ft.feature_store import FeatureStore, NotKept
-from ft.features import Features, get_features
+from ft.features import get_features
 from ft.images import ImageDataset, eval_transform, network_input, train_transform
 from ft.job import Job
 from ft.kept_images import KeptImages, get_images, image_parts, kept_batches
-from ft.loaders import Loader, epoch_batches, full_batch, make_loader, spans
+from ft.loaders import Loader, make_loader
 from ft.memory import give_back_freed_memory, is_out_of_memory
 from ft.plan import Plan
 from ft.prefix.find import FrozenPrefix
 from ft.prefix.sections import NotWhole
 from ft.prefix.split import needed_no_more
 from ft.prefix.state import attributes_kept
-from ft.proof import NotProved, Proved, prove
+from ft.proof import NotProved, prove
 from ft.signals import StopRequest
 
 
@@ -66,10 +67,10 @@ def open_feed(module: nn.Module, plan: Plan, prefix: FrozenPrefix | None, job: J
     """
     cache, started = plan.cache, time.perf_counter()
     if prefix is not None:
-        try:
-            return _feature_feed(module, prefix, plan, job)
-        except (NotProved, NotWhole, NotKept, RuntimeError, MemoryError) as error:
-            why = _why_not(error, job)
+        found = _feature_feed(module, prefix, plan, job)
+        if not isinstance(found, str):
+            return found
+        why = found
         job.display.warn(f"the frozen prefix is computed in every epoch after all: {why}")
         cache = keep_images(why, job.config, job.preprocessing.crop_size, cache.images)
     if cache.keeps == "images":
@@ -94,7 +95,25 @@ def _why_not(error: Exception, job: Job) -> str:
     raise error
 
 
-def _feature_feed(module: nn.Module, prefix: FrozenPrefix, plan: Plan, job: Job) -> FeatureFeed:
+def _feature_feed(module: nn.Module, prefix: FrozenPrefix, plan: Plan, job: Job) -> FeatureFeed | str:
+    """Keep features under the plan's promise, or, where the proof of it fails, under a stricter one, which a warning
+    says; or return why under none."""
+    try:
+        # What is bit for bit the plain loop's is computed as there, also where that is in bf16.
+        with job.machine.autocast() if plan.cache.promise == "exact" else nullcontext():
+            return _proved_feed(module, prefix, plan, job)
+    except (NotProved, NotWhole, NotKept, RuntimeError, MemoryError) as error:
+        why, unproved = _why_not(error, job), isinstance(error, NotProved)
+    size, frozen = job.preprocessing.crop_size, plan.frozen
+    stricter = plan_stricter(module, plan.cache, why, frozen, job.config, job.machine, size) if unproved else None
+    if stricter is None:
+        return why
+    cache, prefix = stricter
+    job.display.warn(f"features are not kept as '{plan.cache.promise}' promises, so '{cache.promise}' is tried: {why}")
+    return _feature_feed(module, prefix, replace(plan, cache=cache), job)
+
+
+def _proved_feed(module: nn.Module, prefix: FrozenPrefix, plan: Plan, job: Job) -> FeatureFeed:
     cache, started = plan.cache, time.perf_counter()
     assert cache.promise != "off"
     with attributes_kept(module):  # what a layer keeps of inference mode is no good for training
@@ -168,89 +187,6 @@ class ImageFeed:
 
     def close(self) -> None:
         self._images.close()
-
-
-class FeatureFeed:
-    """The frozen prefix's features, computed once, through the rest of the network."""
-
-    def __init__(self, proved: Proved, features: Features, cost: CacheCost, idle: frozenset[str], job: Job) -> None:
-        self.cost, self.idle = cost, idle
-        self._proved, self._features, self._job, self._machine = proved, features, job, job.machine
-        self._views = job.config.images.views or 1
-        self._labels = torch.tensor([item.label for item in job.data.train])
-        self._val_labels = torch.tensor([item.label for item in job.data.val])
-        images = job.config.images
-        self._images = ImageDataset(
-            job.data.train,
-            train_transform(job.preprocessing, images.augment),
-            job.config.seed,
-            images.views,
-            job.data.digests,
-        )
-
-    def batches(self, epoch: int, skip: int) -> Iterator[tuple[Any, torch.Tensor]]:
-        n, size = len(self._labels), self._job.config.training.batch_size
-        full = full_batch(n, size)
-        first, pixels = epoch % self._views * n, self._features.pixels
-        for batch in epoch_batches(n, size, self._job.config.seed, epoch, shuffle=True)[skip:]:
-            rows = torch.tensor(batch)
-            if len(batch) == full or self._proved.any_size:
-                yield self._features.train.take(first + rows), self._labels[rows]
-            elif pixels is not None:
-                yield self._compute(*pixels.take(first + rows)), self._labels[rows]
-            else:
-                decoded = [self._images[epoch, index][0] for index in batch]
-                yield self._compute(torch.stack(decoded)), self._labels[rows]
-
-    def _compute(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """The features of a short batch, where they are not bit for bit those of full ones."""
-        with torch.no_grad():
-            images = network_input(pixels, self._job.preprocessing, self._machine)
-            features: tuple[torch.Tensor, ...] = self._proved.halves.prefix(images)
-        return features
-
-    @property
-    def suffix_eval(self) -> fx.GraphModule:
-        """What follows the cut in eval mode."""
-        return self._proved.suffix_eval
-
-    def everything(self, head: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
-        """What enters `head` for every training image and view, [views * N, D] in float32, and the labels.
-
-        Raises StopAsked when a signal asks to stop meanwhile.
-        """
-        entering, labels = list[torch.Tensor](), self._labels.repeat(self._views)
-        hook = head.register_forward_pre_hook(lambda _, inputs: entering.append(inputs[0].float()))
-        try:
-            for start, end in spans(len(labels), self._job.config.training.batch_size):
-                inputs = tuple(map(self._ready, self._features.train.take(torch.arange(start, end))))
-                with torch.no_grad(), self._machine.autocast():
-                    self._proved.suffix_eval(inputs)
-                self._job.stop.check()
-        finally:
-            hook.remove()
-        return torch.cat(entering), labels.to(self._machine.device)
-
-    def forward(self, inputs: Any, share: float = 1.0) -> Any:
-        assert share == 1.0, "the plan keeps no features of images that are blended"
-        return self._proved.halves.suffix(tuple(self._ready(tensor) for tensor in inputs))
-
-    def validation(self, stop: StopRequest) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        n, size = len(self._val_labels), self._job.config.training.batch_size
-        for start, end in spans(n, size):
-            inputs = tuple(map(self._ready, self._features.val.take(torch.arange(start, end))))
-            with torch.no_grad(), self._machine.autocast():
-                logits = self._proved.suffix_eval(inputs)
-            yield logits.float().cpu(), self._val_labels[start:end]
-            stop.check()
-
-    def close(self) -> None:
-        """Nothing runs beside the loop."""
-
-    def _ready(self, tensor: torch.Tensor) -> torch.Tensor:
-        """On the device, in the type that the suffix computes in; a copy, since the suffix may write to it."""
-        kept_in_bf16 = tensor.dtype == torch.bfloat16 and self._machine.precision == "fp32"
-        return tensor.to(self._machine.device, torch.float32 if kept_in_bf16 else tensor.dtype, copy=True)
 
 
 def predict_batches(

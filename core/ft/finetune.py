@@ -27,6 +27,7 @@ from ft.memory import arrange_large_blocks, explained_shortage, give_back_freed_
 from ft.model import Model, build_model
 from ft.plan import Plan, make_plan
 from ft.plugins import Plugins
+from ft.precision import without_loss
 from ft.prefix.find import FrozenPrefix
 from ft.provenance import describe_model, versions_used
 from ft.randomness import one_run_at_a_time, seed_all
@@ -85,6 +86,10 @@ def prepare(
         check_same_images(stopped.path / "images.csv", data)
     model = build_model(built.backbone, config.head, len(data.classes), plugins, config.seed)
     machine.place(model.module)
+    if tensors == "pretrained":
+        demanded = config.machine.precision == "bf16"
+        machine, loss = without_loss(machine, model, data, built.preprocessing, demanded)
+        data = replace(data, warnings=(*data.warnings, *filter(None, [loss])))
     selected = None
     if stopped is not None:
         stopped.restore(model.module)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 import torch
 from torch import fx, nn
@@ -17,11 +18,11 @@ from ft.kept_images import some_training_images
 from ft.loaders import full_batch, spans
 from ft.plan import Plan
 from ft.prefix.find import FrozenPrefix, split_module, steady
-from ft.prefix.fold import prepare_prefix
+from ft.prefix.fold import as_kept, prepare_prefix
+from ft.prefix.nearness import NEAR_IN_BF16, NEAR_IN_FP32, Nearness, nearness
 from ft.prefix.observe import Observed
 from ft.prefix.probe import (
     ROUNDING,
-    distance,
     probe_batch_invariance,
     probe_equality,
     probe_loosely,
@@ -35,11 +36,11 @@ from ft.prefix.split import Halves
 from ft.prefix.state import attributes_kept
 from ft.rows import Rows, Tensors
 
-ROUNDING_BF16 = 0.3
-"""How far apart features may be that were computed in bf16 and in fp32: those of EfficientNet-Lite0 are by 0.08, those
-of torchvision's networks, with random weights, by 0.015 at most. What computes something else is further off."""
-TRIED = 4
-"""Images that *close* and *fast* are tried with."""
+NEAR = {"fast": NEAR_IN_BF16, "close": NEAR_IN_FP32}
+TRIED = 32
+"""Images that *close* and *fast* are tried with, at most: a batch of the feature pass."""
+STEPPED = 4
+"""Those of them that go through a step of training."""
 
 
 class NotProved(Exception):
@@ -48,18 +49,19 @@ class NotProved(Exception):
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """Features of a few training images, computed for the proof: those kept as `rows` have to agree with them."""
+    """Features of a few training images, as the plain network computes them: what is kept as `rows` has to be as near
+    to them as `limit` says, or to have the same bits where there is none."""
 
     rows: list[int]
     features: Tensors
-    tolerance: float
+    limit: Nearness | None
 
     def agrees(self, kept: Rows) -> bool:
         """Whether what is kept of all training images is what the proof computed of these."""
         rows = tuple(tensor.to(self.features[0].device) for tensor in kept.take(self.rows))
-        if self.tolerance == 0:
+        if self.limit is None:
             return all(map(same_bits, rows, self.features))
-        return distance(rows, self.features) <= self.tolerance
+        return nearness(rows, self.features).within(self.limit)
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,22 +97,38 @@ def prove(module: nn.Module, prefix: FrozenPrefix, plan: Plan, job: Job) -> tupl
     promise, store = plan.cache.promise, FeatureStore(int(job.config.cache.disk_gb * 1e9))
     assert promise != "off"
     full = full_batch(len(job.data.train), job.config.training.batch_size)
-    count = 2 * max(2, full) if promise == "exact" else TRIED
+    count = 2 * max(2, full) if promise == "exact" else max(STEPPED, min(TRIED, len(job.data.train)))
     pixels, rows, decoded = some_training_images(store, job, count, beside=plan.cache.bytes)
     images = network_input(pixels, job.preprocessing, job.machine)
     if promise == "exact":
         return _exactly(module, prefix, plan, images, rows, full, job), decoded
-    halves = _halves(prefix)
+    return _nearly(module, prefix, promise, images, rows, job), decoded
+
+
+def _nearly(
+    module: nn.Module,
+    prefix: FrozenPrefix,
+    promise: Literal["close", "fast"],
+    images: torch.Tensor,
+    rows: list[int],
+    job: Job,
+) -> Proved:
+    halves, cut = _halves(prefix), prefix.cut
     try:
         prepared = prepare_prefix(halves.prefix, promise).to(job.machine.device)
     except TypeError as error:  # a lock, or an open file
         raise NotProved(f"its layers cannot be copied ({error})") from error
-    tolerance = ROUNDING_BF16 if promise == "fast" else ROUNDING
     with attributes_kept(module):  # a training step has no use for what layers keep of inference mode
-        _refuse(probe_loosely(halves.prefix, prepared, images, tolerance))
-    _refuse(probe_equality(module, halves, images, ROUNDING))
-    _refuse(probe_validation(module, halves, images, ROUNDING))
-    return Proved(halves, prefix.cut, prefix.observed, _trial(prepared, images, rows, tolerance)), decoded
+        kept = partial(_kept, prepared, cut)
+        _refuse(probe_loosely(halves.prefix, kept, images, NEAR[promise]))
+        trial = _trial(halves.prefix, images, rows, NEAR[promise])
+    _refuse(probe_equality(module, halves, images[:STEPPED], ROUNDING))
+    _refuse(probe_validation(module, halves, images[:STEPPED], ROUNDING))
+    return Proved(halves, cut, prefix.observed, trial)
+
+
+def _kept(prefix: Callable[[torch.Tensor], Tensors], cut: Cut, images: torch.Tensor) -> Tensors:
+    return as_kept(prefix(images), cut)
 
 
 def _exactly(
@@ -119,7 +137,7 @@ def _exactly(
     config, size = job.config, len(images) // 2
     batch = images[:size]
     with attributes_kept(module):
-        prefix = steady(planned, plan.frozen, batch, (size,), price_of(config, "exact"))
+        prefix = steady(planned, plan.frozen, batch, (size,), price_of(config))
     if prefix.cut.keeps_images:
         every = "every layer" if prefix.observed.graph.boundaries is None else "a layer before the module boundary"
         raise NotProved(f"{every} computes an image differently beside others")
@@ -138,7 +156,7 @@ def _exactly(
     if not any_size:
         why = f"the network {differs}" if last <= full else f"it has {last} images"
         notes.append(f"the last batch of each epoch goes through the whole network: {why}")
-    trial = _trial(partial(run_padded, halves.prefix, batch_size=full), images[:full], rows[:full], 0)
+    trial = _trial(partial(run_padded, halves.prefix, batch_size=full), images[:full], rows[:full], None)
     return Proved(halves, prefix.cut, prefix.observed, trial, any_size, tuple(notes))
 
 
@@ -155,9 +173,9 @@ def _refuse(found: str | None) -> None:
 
 
 def _trial(
-    prefix: Callable[[torch.Tensor], Tensors], images: torch.Tensor, rows: list[int], tolerance: float
+    prefix: Callable[[torch.Tensor], Tensors], images: torch.Tensor, rows: list[int], limit: Nearness | None
 ) -> Trial | None:
     if not rows:
         return None
     with torch.inference_mode():
-        return Trial(rows, prefix(images.clone()), tolerance)
+        return Trial(rows, prefix(images.clone()), limit)

@@ -17,7 +17,8 @@ from ft.checkpoints import Checkpoint, Position, moving_tensors, phase_from
 from ft.config import Config
 from ft.errors import FtError
 from ft.evaluation import evaluate
-from ft.feeds import FeatureFeed, Feed
+from ft.feature_feed import FeatureFeed
+from ft.feeds import Feed
 from ft.job import Job
 from ft.logistic import Fit, Regression, fit_head, make_regression
 from ft.plan import Plan

@@ -428,15 +428,72 @@ def test_a_network_that_cannot_be_traced_is_computed_once_up_to_a_module_boundar
     assert "after all" not in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("network", "why"), [("chunked", "goes through a batch in parts"), ("locked", "its layers cannot be copied")]
-)
 def test_a_network_that_bears_no_module_boundary_after_all_ends_no_run(
-    network: str, why: str, tiny_config: MakeConfig, plugins: Plugins, capsys: pytest.CaptureFixture[str]
+    tiny_config: MakeConfig, plugins: Plugins, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    plain, cached = plain_and_cached(tiny_config, network, "close", plugins)
+    plain, cached = plain_and_cached(tiny_config, "chunked", "close", plugins)
     assert_same(plain, cached)
-    assert why in capsys.readouterr().err
+    assert "goes through a batch in parts" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_where_the_proof_of_a_promise_fails_a_stricter_one_is_kept(
+    precision: str,
+    tiny_config: MakeConfig,
+    plugins: Plugins,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Layers that cannot be copied cannot be folded; in bf16 too, what is computed once is what the plain loop does."""
+    monkeypatch.setattr("ft.caching.has_fast_bf16", lambda _: True)
+    plain, cached = plain_and_cached(tiny_config, "locked", "fast", plugins, machine__precision=precision)
+    assert_same(plain, cached)
+    cost = cached.report.cache
+    why = "because its layers cannot be copied (cannot pickle '_thread.lock' object)"
+    assert (cost.promise, cost.computed) == ("exact", 24)
+    assert cost.reason == f"{precision}, bit for bit; not close, {why}"
+    said = capsys.readouterr().err
+    assert "features are not kept as 'fast' promises, so 'close' is tried: its layers cannot be copied" in said
+    assert "features are not kept as 'close' promises, so 'exact' is tried: its layers cannot be copied" in said
+
+
+HIDDEN = ["offset-constant", "offset-bias", "offset-channel", "offset-saturated", "two-ways"]
+
+
+@pytest.mark.parametrize("network", HIDDEN)
+def test_what_bf16_would_lose_is_kept_in_fp32(
+    network: str,
+    tiny_config: MakeConfig,
+    plugins: Plugins,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("ft.caching.has_fast_bf16", lambda _: True)
+    frozen = {"freeze": ["until:layer2"]}
+    plain, cached = plain_and_cached(tiny_config, network, "fast", plugins, **frozen)
+    cost = cached.report.cache
+    assert (cost.promise, cost.computed) == ("close", 24)
+    assert cost.reason.startswith("fp32, folded; not fast, because what an image gives is off by")
+    assert "so 'close' is tried: what an image gives is off by" in capsys.readouterr().err
+    assert cached.metrics[-1]["train_loss"] == pytest.approx(plain.metrics[-1]["train_loss"], rel=1e-3)
+
+
+@pytest.mark.parametrize("network", HIDDEN[:4])
+@pytest.mark.parametrize("cache", ["auto", "off"])
+def test_a_run_chooses_fp32_where_bf16_loses_what_tells_images_apart(
+    network: str, cache: str, tiny_config: MakeConfig, plugins: Plugins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ft.devices.has_fast_bf16", lambda _: True)
+    keys = {"freeze": ["all"], "cache__promise": cache, "machine__precision": "auto", "training__epochs": 3}
+    fine = prepare(tiny_config(**keys), plugins, Display(), "pretrained").plan
+    assert (fine.precision, [each for each in fine.warnings if "bf16" in each]) == ("bf16", [])
+    plan = prepare(tiny_config(network, **keys), plugins, Display(), "pretrained").plan
+    assert (plan.precision, plan.cache.promise) == ("fp32", "exact" if cache == "auto" else "off")
+    (warning,) = (each for each in plan.warnings if "bf16" in each)
+    assert warning.startswith("the run is in fp32, since this network does not bear bf16: what an image gives the head")
+    demanded = prepare(tiny_config(network, **keys | {"machine__precision": "bf16"}), plugins, Display(), "pretrained")
+    assert demanded.plan.precision == "bf16"
+    assert any("does not bear --precision bf16" in each for each in demanded.plan.warnings)
 
 
 def test_features_that_are_not_what_the_network_computes_are_computed_anew(

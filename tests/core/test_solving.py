@@ -20,7 +20,7 @@ from ft.config import Config, load_config
 from ft.display import Display
 from ft.errors import FtError
 from ft.evaluation import evaluate
-from ft.feeds import FeatureFeed
+from ft.feature_feed import FeatureFeed
 from ft.finetune import finetune, prepare
 from ft.logistic import Fit, fit_head
 from ft.plugins import Plugins

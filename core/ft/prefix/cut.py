@@ -51,11 +51,11 @@ def choose_cut(observed: Observed, legality: Legality, price: Price) -> Cut:
 
     inside = _inside(observed, items)
     features = tuple(
-        _cut_tensor(observed, name, inside, price)
+        _cut_tensor(observed, name)
         for name in _crossing(items, inside)
         if isinstance(observed.facts[name].value, TensorFact)
     )
-    pixels = replace(_cut_tensor(observed, images, {images}, price), dtype="uint8")
+    pixels = replace(_cut_tensor(observed, images), dtype="uint8")
     pixels = replace(pixels, bytes=math.prod(pixels.shape))
     return min(cut({images}, (pixels,)), cut(inside, features), key=lambda either: either.seconds)
 
@@ -115,15 +115,14 @@ def _keep(facts: Facts, price: Price) -> float:
         return 0.0
     if layout_of(facts.value, facts.other) is None or facts.value.dtype not in KEEPABLE:
         return math.inf
-    return price.keeping(_bytes(facts.value, price))
+    return price.keeping(_bytes(facts.value))
 
 
-def _bytes(tensor: TensorFact, price: Price) -> int:
-    kept_as = price.item_bytes if tensor.dtype.is_floating_point and price.item_bytes else tensor.dtype.itemsize
-    return math.prod(tensor.shape[1:]) * kept_as
+def _bytes(tensor: TensorFact) -> int:
+    return math.prod(tensor.shape[1:]) * tensor.dtype.itemsize
 
 
-def _cut_tensor(observed: Observed, name: str, inside: Collection[str], price: Price) -> CutTensor:
+def _cut_tensor(observed: Observed, name: str) -> CutTensor:
     facts = observed.facts[name]
     layout = layout_of(facts.value, facts.other)
     assert layout is not None
@@ -132,7 +131,7 @@ def _cut_tensor(observed: Observed, name: str, inside: Collection[str], price: P
         path=facts.path,
         shape=facts.value.shape[1:],
         dtype=str(facts.value.dtype).removeprefix("torch."),
-        bytes=_bytes(facts.value, price),
+        bytes=_bytes(facts.value),
         order=layout.order,
         stride=layout.stride,
     )

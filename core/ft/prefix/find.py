@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -12,7 +12,7 @@ from torch import nn
 
 from ft.prefix.boundaries import boundaries, record, with_values
 from ft.prefix.cut import choose_cut
-from ft.prefix.graph import Autocast, NotTraceable, first_line, random_images, refuse_hooks, to_graph
+from ft.prefix.graph import Autocast, NotTraceable, arithmetic, first_line, random_images, refuse_hooks, to_graph
 from ft.prefix.legality import mark
 from ft.prefix.observe import BATCH, Observed, observe
 from ft.prefix.probe import batch_sensitive, probe_batch_invariance
@@ -38,20 +38,21 @@ def find_prefix(
     *,
     memory_format: torch.memory_format = torch.contiguous_format,
     autocast: Autocast = nullcontext,
+    computed_in: Autocast = nullcontext,
 ) -> FrozenPrefix | NoCut:
     """Return where to cut `module` when the parameters named `frozen` never change.
 
     The module is prepared as it will train: its modes set, its weights in `memory_format`, every step under `autocast`.
-    `image_shape` is [3, S, S].
+    The prefix will run under `computed_in`, by which what crosses the cut has its type. `image_shape` is [3, S, S].
     What no tracer can follow, or only as one node that trains in part, is cut where one of its layers returns.
     """
     price = price or Price()
     try:
-        found = _cheapest(_look_at(module, image_shape, memory_format, autocast), frozen, price)
+        found = _cheapest(_look_at(module, image_shape, memory_format, autocast, computed_in), frozen, price)
     except NotTraceable as error:
-        return _at_boundary(module, frozen, image_shape, price, memory_format) or NoCut(str(error))
+        return _at_boundary(module, frozen, image_shape, price, memory_format, computed_in) or NoCut(str(error))
     if any(barrier.path in found.observed.graph.opaque for barrier in found.cut.barriers):
-        within = _at_boundary(module, frozen, image_shape, price, memory_format)
+        within = _at_boundary(module, frozen, image_shape, price, memory_format, computed_in)
         if within is not None and within.cut.seconds < found.cut.seconds:
             return within
     return found
@@ -83,18 +84,29 @@ def steady(
 def split_module(found: FrozenPrefix) -> Halves:
     """Build the halves of the module that `found` was found in, for training and, where possible, for validation."""
     module, autocast = found.observed.graph.original, found.observed.graph.autocast
+    computed_in = found.observed.computed_in
     images = found.observed.facts[found.observed.graph.images.name].value
     memory_format = torch.contiguous_format if images.stride[-1] == 1 else torch.channels_last
     paths = found.observed.graph.boundaries
     try:
-        with evaluating(module):
+        with evaluating(module), _no_autocast():
             if paths is None:
-                in_eval = _look_at(module, images.shape[1:], memory_format, autocast)
+                in_eval = _look_at(module, images.shape[1:], memory_format, autocast, computed_in)
             else:
-                in_eval = _look_between(module, images.shape[1:], memory_format, paths)
+                in_eval = _look_between(module, images.shape[1:], memory_format, computed_in, paths)
     except NotTraceable:
         in_eval = None
     return split(found.observed, found.cut, in_eval)
+
+
+@contextmanager
+def _no_autocast() -> Iterator[None]:
+    """A block in which autocast is off, as it was when the cut was looked for: what it does would look like another
+    network."""
+    with ExitStack() as stack:
+        for kind in arithmetic():
+            stack.enter_context(torch.autocast(kind, enabled=False))
+        yield
 
 
 def _cheapest(observed: Observed, frozen: Collection[str], price: Price) -> FrozenPrefix:
@@ -107,6 +119,7 @@ def _at_boundary(
     image_shape: tuple[int, ...],
     price: Price,
     memory_format: torch.memory_format,
+    computed_in: Autocast,
 ) -> FrozenPrefix | None:
     """The cheapest cut at a module boundary, None where there is none that is worth it."""
     try:
@@ -115,7 +128,7 @@ def _at_boundary(
         all_calls = boundaries(module, record(module, random_images(module, (BATCH, *image_shape), memory_format)))
         # A block and its last layer often return the same thing: the block, which returns later, speaks for both.
         paths = list({call.operations: path for path, call in all_calls.items()}.values())
-        look = partial(_look_between, module, image_shape, memory_format)
+        look = partial(_look_between, module, image_shape, memory_format, computed_in)
         cut = _cheapest(_between_most(look, paths), frozen, price).cut
         last = [tensor.path for tensor in cut.tensors if tensor.path in paths]
         if not last:
@@ -130,11 +143,15 @@ def _at_boundary(
 
 
 def _look_at(
-    module: nn.Module, image_shape: tuple[int, ...], memory_format: torch.memory_format, autocast: Autocast
+    module: nn.Module,
+    image_shape: tuple[int, ...],
+    memory_format: torch.memory_format,
+    autocast: Autocast,
+    computed_in: Autocast,
 ) -> Observed:
     device = next((parameter.device for parameter in module.parameters()), torch.device("cpu"))
     example = torch.empty((BATCH, *image_shape), device=device).to(memory_format=memory_format)
-    return observe(to_graph(module, example, autocast), image_shape, memory_format)
+    return observe(to_graph(module, example, autocast), image_shape, memory_format, computed_in)
 
 
 def _between_most(look: Callable[[Sequence[str]], Observed], paths: Sequence[str]) -> Observed:
@@ -159,7 +176,11 @@ def _between_most(look: Callable[[Sequence[str]], Observed], paths: Sequence[str
 
 
 def _look_between(
-    module: nn.Module, image_shape: tuple[int, ...], memory_format: torch.memory_format, paths: Sequence[str]
+    module: nn.Module,
+    image_shape: tuple[int, ...],
+    memory_format: torch.memory_format,
+    computed_in: Autocast,
+    paths: Sequence[str],
 ) -> Observed:
     images = random_images(module, (BATCH, *image_shape), memory_format)
     try:
@@ -168,4 +189,4 @@ def _look_between(
         raise
     except Exception as error:  # of code that is not ours, which need not bear being copied
         raise NotTraceable(first_line(error)) from error
-    return observe(graph, image_shape, memory_format)
+    return observe(graph, image_shape, memory_format, computed_in)

@@ -1,7 +1,8 @@
 """A prefix made faster, as far as a promise allows.
 
 *exact* changes nothing. *close* folds each BatchNorm in eval mode into the convolution before it and lays memory out
-channels last. *fast* also computes in bf16. Both work on a copy; the original's tensors stay as they are.
+channels last. *fast* also computes in bf16, as autocast does. Both work on a copy; the original's tensors stay as they
+are.
 """
 
 from __future__ import annotations
@@ -15,37 +16,57 @@ import torch
 from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+from ft.prefix.records import Cut
+from ft.rows import DTYPES, Tensors
+
 Promise = Literal["exact", "close", "fast"]
 
 
 class PreparedPrefix(nn.Module):
-    """A prefix on a copy of its layers; takes float images in any layout, returns floating-point tensors as `dtype`.
+    """A prefix on a copy of its layers, in fp32, or as autocast has it in bf16; takes float images in any layout.
 
-    Made of what leads from one cut to another, it takes a tuple of kept tensors in place of images.
+    What autocast keeps in fp32, it keeps. Made of what leads from one cut to another, it takes a tuple of kept tensors
+    in place of images.
     """
 
-    def __init__(self, prefix: fx.GraphModule, dtype: torch.dtype) -> None:
+    def __init__(self, prefix: fx.GraphModule, bf16: bool) -> None:
         super().__init__()
-        self.prefix = prefix.to(dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.dtype = dtype
+        self.prefix = prefix.to(dtype=torch.float32, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.bf16 = bf16
+        if bf16:
+            _cast_weights(prefix)
 
     def forward(self, inputs: torch.Tensor | tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
         if isinstance(inputs, torch.Tensor):
-            inputs = inputs.to(dtype=self.dtype, memory_format=torch.channels_last)
-        else:
-            inputs = self._cast(inputs)
-        return self._cast(self.prefix(inputs))
-
-    def _cast(self, tensors: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-        return tuple(each.to(self.dtype) if each.is_floating_point() else each for each in tensors)
+            inputs = inputs.to(dtype=torch.float32, memory_format=torch.channels_last)
+        device = (inputs if isinstance(inputs, torch.Tensor) else inputs[0]).device.type
+        with torch.autocast(device, torch.bfloat16, enabled=self.bf16):
+            tensors: tuple[torch.Tensor, ...] = self.prefix(inputs)
+        return tensors
 
 
 def prepare_prefix(prefix: fx.GraphModule, promise: Promise) -> nn.Module:
     """Return a module that computes the same features as `prefix`, to the accuracy of `promise`."""
     if promise == "exact":
         return prefix
-    folded = fold_batch_norms(copy.deepcopy(prefix))
-    return PreparedPrefix(folded, torch.bfloat16 if promise == "fast" else torch.float32)
+    return PreparedPrefix(fold_batch_norms(copy.deepcopy(prefix)), bf16=promise == "fast")
+
+
+def as_kept(tensors: Tensors, cut: Cut) -> Tensors:
+    """What crosses `cut`, in the types that it is kept in."""
+    return tuple(each.to(DTYPES[kept.dtype][1]) for each, kept in zip(tensors, cut.tensors, strict=True))
+
+
+def _cast_weights(prefix: fx.GraphModule) -> None:
+    """Put into bf16, once, the weights that autocast puts into bf16 in every batch; those that nobody else reads."""
+    held = Counter(id(each) for _, each in prefix.named_parameters(remove_duplicate=False))
+    read = {node.target for node in prefix.graph.nodes if node.op == "get_attr"}
+    for path in {str(node.target) for node in prefix.graph.nodes if node.op == "call_module"}:
+        layer = prefix.get_submodule(path)
+        own = layer.named_parameters()
+        alone = all(held[id(each)] == 1 and f"{path}.{name}" not in read for name, each in own)
+        if alone and type(layer) in (nn.Conv2d, nn.Linear):
+            layer.to(torch.bfloat16)
 
 
 def fold_batch_norms(prefix: fx.GraphModule) -> fx.GraphModule:

@@ -129,7 +129,7 @@ class _Tracer(fx.Tracer):
     def __init__(self, opaque: dict[str, str]) -> None:
         super().__init__(autowrap_modules=(math,))
         self.opaque = opaque
-        self.arithmetic = _arithmetic()
+        self.arithmetic = arithmetic()
 
     def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
         self.check_arithmetic()
@@ -137,7 +137,7 @@ class _Tracer(fx.Tracer):
 
     def check_arithmetic(self) -> None:
         """Raise where the code that is traced has switched autocast, which a graph does not record."""
-        if _arithmetic() != self.arithmetic:
+        if arithmetic() != self.arithmetic:
             raise RuntimeError("switches autocast")
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
@@ -153,7 +153,7 @@ class _Tracer(fx.Tracer):
             return super().call_module(m, forward, args, kwargs)
 
 
-def _arithmetic() -> dict[str, torch.dtype]:
+def arithmetic() -> dict[str, torch.dtype]:
     """The devices for which autocast is on, and its types."""
     return {kind: torch.get_autocast_dtype(kind) for kind in ("cpu", "cuda", "mps") if torch.is_autocast_enabled(kind)}
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ from torch import fx, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._pytree import tree_map
 
-from ft.prefix.graph import Graph, NotTraceable, first_line, random_images
+from ft.prefix.graph import Autocast, Graph, NotTraceable, arithmetic, first_line, random_images
 from ft.prefix.state import (
     attributes_kept,
     buffers_kept,
@@ -67,27 +67,39 @@ class Facts:
 
 @dataclass(frozen=True, eq=False)
 class Observed:
-    """A graph and what its nodes do; `stored` maps a storage to the names of the tensors that lie in it."""
+    """A graph and what its nodes do; `stored` maps a storage to the names of the tensors that lie in it.
+
+    Values have the types that they are given under `computed_in`.
+    """
 
     graph: Graph
     facts: Mapping[str, Facts]
     stored: Mapping[int, tuple[str, ...]]
+    computed_in: Autocast = nullcontext
 
 
-def observe(graph: Graph, image_shape: tuple[int, ...], memory_format: torch.memory_format) -> Observed:
-    """Run every node of `graph` on fake images [N, *image_shape]. Touches no tensor, no mode, no generator.
+def observe(
+    graph: Graph,
+    image_shape: tuple[int, ...],
+    memory_format: torch.memory_format,
+    computed_in: Autocast = nullcontext,
+) -> Observed:
+    """Run every node of `graph` on fake images [N, *image_shape] under `computed_in`, or where it does not run there,
+    as it is. Touches no tensor, no mode, no generator.
 
     Raises NotTraceable when a node's outcome depends on the values of tensors and the graph was traced.
     """
     run = _run if graph.boundaries is None else _run_for_real
     try:
-        with random_state_kept(), attributes_kept(graph.original), _quiet(), torch.no_grad():
+        with random_state_kept(), attributes_kept(graph.original), _quiet(), torch.no_grad(), computed_in():
             # Multi-head attention's fast path is one operation that hides its parts; it is let through the second
             # time, whose strides are those that a frozen layer in eval mode will have.
             with _fast_path(False):
                 first = run(graph, (BATCH, *image_shape), memory_format)
             second = run(graph, (OTHER_BATCH, *image_shape), memory_format)
     except Exception as error:
+        if computed_in is not nullcontext:  # what follows the prefix need not bear it
+            return observe(graph, image_shape, memory_format)
         raise NotTraceable(f"its shapes cannot be derived ({first_line(error)})") from error
     facts = {}
     for node in graph.nodes:
@@ -105,7 +117,7 @@ def observe(graph: Graph, image_shape: tuple[int, ...], memory_format: torch.mem
             decides=seen.decides,
             remembers=seen.remembers,
         )
-    return Observed(graph, facts, first.stored)
+    return Observed(graph, facts, first.stored, computed_in)
 
 
 def path_of(node: fx.Node) -> str:
@@ -177,7 +189,8 @@ def _run(graph: Graph, shape: tuple[int, ...], memory_format: torch.memory_forma
         watch = Watch()
         run = _Run(graph.module, watch, set(stored))
         wrapper = _Wrapper(graph.module, run)
-        images = torch.empty(shape, dtype=like.dtype, device=like.device).to(memory_format=memory_format)
+        device = _computing_device(like)
+        images = torch.empty(shape, dtype=like.dtype, device=device).to(memory_format=memory_format)
         with watch:
             torch.func.functional_call(wrapper, {f"inner.{name}": stand_ins[name] for name in own}, (images,))
     return _Outcome(run.seen, stored)
@@ -204,9 +217,17 @@ def _tensors(module: nn.Module) -> dict[str, torch.Tensor]:
 def _stand_ins(fakes: FakeTensorMode, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """A fake for each stored tensor; tensors over the same memory get fakes over the same storage."""
     first_at: dict[int, torch.Tensor] = {}
+    memories: dict[int, torch.Tensor] = {}
     result: dict[str, torch.Tensor] = {}
     for name, tensor in tensors.items():
         address = tensor.untyped_storage().data_ptr() or tensor.untyped_storage()._cdata
+        if tensor.is_meta:
+            kept, device = tensor.untyped_storage(), _computing_device(tensor)
+            with fakes:
+                memory = torch.empty(kept.nbytes(), dtype=torch.uint8, device=device)
+                memory = memories.setdefault(address, memory).view(tensor.dtype)
+                result[name] = memory.as_strided(tensor.shape, tensor.stride(), tensor.storage_offset())
+            continue
         first = first_at.setdefault(address, tensor)
         fake: torch.Tensor = fakes.from_tensor(tensor)
         if first.untyped_storage()._cdata != tensor.untyped_storage()._cdata:
@@ -214,6 +235,12 @@ def _stand_ins(fakes: FakeTensorMode, tensors: Mapping[str, torch.Tensor]) -> di
             fake = base.as_strided(tensor.shape, tensor.stride(), tensor.storage_offset())
         result[name] = fake
     return result
+
+
+def _computing_device(tensor: torch.Tensor) -> torch.device:
+    """Where a tensor is computed with: one that has no data (a plan needs none) where autocast is on, since that has no
+    effect on it elsewhere."""
+    return torch.device(next(iter(arithmetic()), "meta")) if tensor.is_meta else tensor.device
 
 
 def _describe(value: Any) -> Any:

@@ -19,14 +19,15 @@ from ft.memory import is_out_of_memory
 from ft.prefix.digest import tensor_bytes
 from ft.prefix.graph import first_line
 from ft.prefix.layout import layout_of
+from ft.prefix.nearness import Nearness, apart, nearness
 from ft.prefix.observe import Observed
 from ft.prefix.split import Halves
 from ft.prefix.state import attributes_kept, evaluating, noted, state_kept
 from ft.rows import Tensors
 
-ROUNDING = 0.01
-"""How far apart, relative to their norm, features may be that were computed in fp32 in another sequence, also by a GPU
-that rounds what it multiplies to 10 bits (TF32)."""
+ROUNDING = 0.05
+"""How far apart, beside what tells images apart, may be what was computed in fp32 in another sequence, also by a GPU
+that rounds what it multiplies to 10 bits (TF32); on a processor it is a millionth. Of gradients it is their norm."""
 COMPARED = 4
 """Rows of a batch that `batch_sensitive` hashes at every node; all of them would take long."""
 
@@ -36,15 +37,6 @@ def same_bits(one: torch.Tensor, other: torch.Tensor) -> bool:
     if one.dtype != other.dtype or one.shape != other.shape:
         return False
     return tensor_bytes(one) == tensor_bytes(other)
-
-
-def distance(one: Tensors, other: Tensors) -> float:
-    """How far apart tensors are: the norm of the difference to that of `other`, the largest of all.
-
-    0 where all is equal, infinity where shapes, whole numbers or which values are finite differ.
-    """
-    norms = [_norms(a, b) for a, b in zip(one, other, strict=True)]
-    return max((apart / max(size, 1e-30) for apart, size in norms), default=0.0)
 
 
 def _norms(one: torch.Tensor, other: torch.Tensor) -> tuple[float, float]:
@@ -117,9 +109,10 @@ def probe_loosely(
     prefix: Callable[[torch.Tensor], Tensors],
     prepared: Callable[[torch.Tensor], Tensors],
     images: torch.Tensor,
-    tolerance: float,
+    limit: Nearness,
 ) -> str | None:
-    """Return None if `prepared` gives the features of `prefix`, to `tolerance`, and those are an image's own.
+    """Return None if what `prepared` gives is as near to the features of `prefix` as `limit` says, and those are an
+    image's own.
 
     Otherwise say what differed. `images` [N, 3, S, S] are in the layout of the feature pass, N is 4 or more.
     """
@@ -127,17 +120,17 @@ def probe_loosely(
     rows = torch.tensor([last, last, last - 1])
     with torch.inference_mode():
         expected = prefix(images.clone())  # a network may write to its input
-        if distance(prefix(_take(images, rows)), tuple(tensor[rows] for tensor in expected)) > ROUNDING:
+        if apart(prefix(_take(images, rows)), tuple(tensor[rows] for tensor in expected), expected) > ROUNDING:
             return "depends on the images that share its batch"
         try:
-            apart = distance(prepared(images.clone()), expected)
+            near = nearness(prepared(images.clone()), expected)
         except RuntimeError as error:  # the network's own code fixes a type, which rounding changes
             if is_out_of_memory(error):
                 raise
             return f"is not computed in its prepared form ({first_line(error)})"
-    if apart > tolerance:
-        return f"is {apart:.1%} off once it is folded and rounded, and {tolerance:.0%} are expected"
-    return None
+    if near.within(limit):
+        return None
+    return f"{near} ({limit.spread:.0%} and {limit.answers:.0%} are allowed)"
 
 
 def probe_validation(module: nn.Module, halves: Halves, images: torch.Tensor, tolerance: float) -> str | None:
@@ -154,7 +147,7 @@ def probe_validation(module: nn.Module, halves: Halves, images: torch.Tensor, to
             whole = module(images.clone())
         with state_kept(module):
             found = suffix(tuple(tensor.clone() for tensor in kept))
-    alike = same_bits(whole, found) if tolerance == 0 else distance((found,), (whole,)) <= tolerance
+    alike = same_bits(whole, found) if tolerance == 0 else apart((found,), (whole,), (whole,)) <= tolerance
     return None if alike else "what validation computes differs between the whole network and its halves"
 
 
@@ -193,6 +186,8 @@ def probe_equality(module: nn.Module, halves: Halves, images: torch.Tensor, tole
         different = ours.keys() ^ theirs.keys()
         if not different and tolerance == 0:
             different = {name for name in ours if not same_bits(ours[name], theirs[name])}
+        elif not different and kind == "output":
+            different = {name for name, one in ours.items() if apart((theirs[name],), (one,), (one,)) > tolerance}
         elif not different:  # a gradient that is 0 but for rounding says nothing by itself
             norms = {name: _norms(theirs[name], ours[name]) for name in ours}
             allowed = tolerance * math.hypot(*(size for _, size in norms.values()))

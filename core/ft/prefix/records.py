@@ -13,14 +13,12 @@ class Price:
     """What computing and keeping cost: `seconds = flops / flops_per_s + bytes / bytes_per_s`.
 
     `epochs` counts how often every image is seen: a feature is computed and written once and read every epoch, what
-    is left out of the prefix is computed every epoch. `item_bytes` is the size at which floating-point features are
-    kept (2 for bf16); None keeps each at its own.
+    is left out of the prefix is computed every epoch.
     """
 
     flops_per_s: float = 1e11
     bytes_per_s: float = 2e9
     epochs: float = 20
-    item_bytes: int | None = None
 
     def recomputing(self, flops: float) -> float:
         """Seconds an image that a run loses by computing `flops` in every epoch instead of once."""
@@ -51,8 +49,9 @@ class Barrier:
 class CutTensor:
     """A tensor that crosses from the frozen prefix to the rest.
 
-    `shape` is that of one image. It is kept densely, its dimensions (batch first) in the sequence `order`, outermost
-    first. `stride`, where the network sees it with gaps in memory, restores those.
+    `shape` is that of one image, `dtype` the type that it is kept in: its own, which autocast decides
+    where the prefix is computed under it. It is kept densely, its dimensions (batch first) in the sequence `order`,
+    outermost first. `stride`, where the network sees it with gaps in memory, restores those.
     """
 
     node: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 from typing import Any
 
 import pytest
@@ -166,16 +167,59 @@ def test_validation_tells_a_tensor_from_what_was_written_over_it() -> None:
     assert torch.equal(halves.suffix_eval(halves.prefix(images)), net(images))
 
 
+class Shifted(nn.Module):
+    """A convolution, that and a constant in fp32, and where the sum is largest."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.register_buffer("offset", torch.full((4, 1, 1), 1000.0))
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        found = self.conv(images)
+        shifted = found + self.offset
+        return found, shifted, shifted.argmax(1)
+
+
 @pytest.mark.parametrize(("promise", "dtype"), [("close", torch.float32), ("fast", torch.bfloat16)])
-def test_features_leave_a_prepared_prefix_in_the_type_they_are_kept_in(promise: Any, dtype: torch.dtype) -> None:
-    prefix = fx.symbolic_trace(nn.Sequential(nn.Conv2d(3, 4, 3)))
-    graph = prefix.graph
-    result = graph.output_node().args[0]
-    with graph.inserting_before(graph.output_node()):
-        graph.output_node().args = ((graph.call_method("double", (result,)), graph.call_method("argmax", (result, 1))),)
-    prefix.recompile()
-    floats, integers = prepare_prefix(prefix, promise)(torch.randn(2, 3, 8, 8))
-    assert (floats.dtype, integers.dtype) == (dtype, torch.int64)
+def test_what_autocast_keeps_in_fp32_a_fast_prefix_does_too(promise: Any, dtype: torch.dtype) -> None:
+    module, images = Shifted(), torch.randn(2, 3, 8, 8)
+    prepared = prepare_prefix(fx.symbolic_trace(module), promise)
+    with torch.inference_mode():
+        found, shifted, largest = prepared(images)
+    assert (found.dtype, shifted.dtype, largest.dtype) == (dtype, torch.float32, torch.int64)
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=promise == "fast"):
+        assert torch.equal(module(images)[1], shifted)
+    assert module.conv.weight.dtype == torch.float32
+
+
+class Paired(nn.Module):
+    """What follows the features fails under autocast."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features, self.pair = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten()), nn.Bilinear(144, 144, 2)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        found = self.features(images)
+        return self.pair(found, found)
+
+
+def test_what_follows_the_prefix_need_not_bear_what_the_prefix_is_computed_in() -> None:
+    module = Paired().requires_grad_(False)
+    module.pair.requires_grad_(True)
+    frozen = {"features.0.weight", "features.0.bias"}
+    bf16 = partial(torch.autocast, "cpu", torch.bfloat16)
+    found = find_prefix(module, frozen, (3, 8, 8), FREE_STORE, computed_in=bf16)
+    assert isinstance(found, FrozenPrefix)
+    assert [tensor.dtype for tensor in found.cut.tensors] == ["float32"]
+
+
+def test_a_weight_that_others_read_stays_as_it_is() -> None:
+    tied = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 4))
+    tied[1].weight = tied[0].weight
+    types = [layer.weight.dtype for layer in prepare_prefix(fx.symbolic_trace(tied), "fast").prefix.children()]
+    assert types == [torch.float32, torch.float32, torch.bfloat16]
 
 
 @pytest.mark.parametrize(

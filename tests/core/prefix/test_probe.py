@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from ft.prefix.find import FrozenPrefix, find_prefix, split_module, steady
+from ft.prefix.nearness import Nearness, apart
 from ft.prefix.probe import (
-    distance,
     probe_batch_invariance,
     probe_equality,
     probe_loosely,
@@ -24,6 +24,7 @@ from ft.prefix.records import Price
 from ft.prefix.state import state_kept
 
 FREE_STORE = Price(bytes_per_s=1e15)
+NEAR = Nearness(spread=0.1, answers=0.05)
 ASIDE = "depends on its place in the batch or on the images beside it"
 
 
@@ -85,7 +86,7 @@ def test_loose_promises_too_refuse_what_looks_across_the_batch(layer: nn.Module,
     def prefix(images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         return (layer(images),)
 
-    found = probe_loosely(prefix, prefix, torch.randn(4, 3, 8, 8), 0.1)
+    found = probe_loosely(prefix, prefix, torch.randn(4, 3, 8, 8), NEAR)
     assert (found is not None) == refused
     if refused:
         assert found == "depends on the images that share its batch"
@@ -93,15 +94,19 @@ def test_loose_promises_too_refuse_what_looks_across_the_batch(layer: nn.Module,
 
 def test_a_prepared_prefix_that_computes_something_else_is_noticed() -> None:
     images = torch.randn(4, 3, 8, 8)
-    assert probe_loosely(lambda x: (x,), lambda x: (x.bfloat16(),), images, 0.1) is None
-    found = probe_loosely(lambda x: (x.relu(),), lambda x: (x,), images, 0.1)
+    assert probe_loosely(lambda x: (x,), lambda x: (x.bfloat16(),), images, NEAR) is None
+    found = probe_loosely(lambda x: (x.relu(),), lambda x: (x,), images, NEAR)
     assert found is not None
-    assert re.fullmatch(r"is \d+\.\d% off once it is folded and rounded, and 10% are expected", found)
+    assert re.fullmatch(
+        r"is off by \d+\.\d% of what tells images apart, and changes \d+\.\d% of a random head's answers "
+        r"\(10% and 5% are allowed\)",
+        found,
+    )
 
 
 def test_a_prepared_prefix_whose_code_fixes_a_type_is_noticed() -> None:
     layer = nn.Conv2d(3, 4, 3).bfloat16()
-    found = probe_loosely(lambda x: (x.relu(),), lambda x: (layer(x.float()),), torch.randn(4, 3, 8, 8), 0.1)
+    found = probe_loosely(lambda x: (x.relu(),), lambda x: (layer(x.float()),), torch.randn(4, 3, 8, 8), NEAR)
     assert found is not None
     assert found.startswith("is not computed in its prepared form (RuntimeError")
 
@@ -110,15 +115,14 @@ def test_a_network_that_writes_to_its_input_is_not_refused_for_it() -> None:
     def prefix(images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         return (images.mul_(2),)
 
-    assert probe_loosely(prefix, prefix, torch.randn(4, 3, 8, 8), 0.1) is None
+    assert probe_loosely(prefix, prefix, torch.randn(4, 3, 8, 8), NEAR) is None
 
 
 def test_what_is_not_finite_has_to_be_so_in_both() -> None:
     one, other = torch.tensor([1.0, float("nan")]), torch.tensor([1.0, 2.0])
-    assert distance((one,), (one.clone(),)) == 0
-    assert distance((one,), (other,)) == math.inf
-    assert distance((torch.tensor([1]),), (torch.tensor([2]),)) == math.inf
-    assert distance((torch.tensor([3.0, 0.0]),), (torch.tensor([3.0, 4.0]),)) == pytest.approx(0.8)
+    assert apart((one,), (one.clone(),), (one,)) == 0
+    assert apart((one,), (other,), (other,)) == math.inf
+    assert apart((torch.tensor([1]),), (torch.tensor([2]),), (torch.tensor([2]),)) == math.inf
 
 
 def test_validation_that_computes_something_else_is_noticed(prepare: Any) -> None:

@@ -1,0 +1,72 @@
+"""Whether a network bears bf16, tried on a few training images before anything is planned."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from ft.data import ImageData
+from ft.devices import Machine
+from ft.extensions import Preprocessing
+from ft.images import ImageDataset, eval_transform, network_input
+from ft.memory import is_out_of_memory
+from ft.model import Model
+from ft.prefix.graph import first_line
+from ft.prefix.nearness import NEAR_IN_BF16, nearness
+from ft.prefix.state import evaluating, state_kept
+
+TRIED = 16
+"""Images that are looked at."""
+
+
+def without_loss(
+    machine: Machine, model: Model, data: ImageData, preprocessing: Preprocessing, demanded: bool
+) -> tuple[Machine, str]:
+    """Return `machine`, in fp32 where bf16 loses what tells images apart before it reaches the head, and a warning.
+
+    bf16 has three digits, so beside a constant of 1,000 whatever is below 4 is gone. A head that is given that learns
+    nothing, whether features are kept or not. Where bf16 was `demanded` it stays, and there is the warning alone.
+    `model` has its weights, and is left as it was.
+    """
+    if machine.precision == "fp32":
+        return machine, ""
+    order = torch.randperm(len(data.train), generator=torch.Generator().manual_seed(0)).tolist()[:TRIED]
+    dataset = ImageDataset([data.train[row] for row in order], eval_transform(preprocessing), seed=0)
+    pixels = torch.stack([dataset[0, index][0] for index in range(len(order))])
+    images = network_input(pixels, preprocessing, machine)
+    in_fp32 = replace(machine, precision="fp32")
+    try:
+        plain = _entering_head(model, images, in_fp32.autocast())
+        rounded = _entering_head(model, images, machine.autocast()).bfloat16()  # as a linear layer rounds it
+    except RuntimeError as error:
+        if is_out_of_memory(error):
+            return machine, ""  # a step of training will say so, and what to do
+        why = f"it fails ({first_line(error)})"
+    else:
+        near = nearness((rounded,), (plain,))
+        if near.within(NEAR_IN_BF16):
+            return machine, ""
+        why = f"what an image gives the head {near}"
+    if demanded:
+        return machine, f"this network does not bear --precision bf16, and does fp32: {why}"
+    return in_fp32, f"the run is in fp32, since this network does not bear bf16: {why}"
+
+
+def _entering_head(model: Model, images: torch.Tensor, arithmetic: AbstractContextManager[Any]) -> torch.Tensor:
+    """What enters the main head [N, ...] in eval mode."""
+    seen: list[torch.Tensor] = []
+
+    def note(_: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        seen.append(inputs[0].detach())
+
+    handle = model.module.get_submodule(model.head_paths[0]).register_forward_pre_hook(note)
+    try:
+        with evaluating(model.module), state_kept(model.module), torch.no_grad(), arithmetic:
+            model.module(images.clone())
+    finally:
+        handle.remove()
+    return seen[-1]
