@@ -125,8 +125,11 @@ def publish_bytes(path: Path, content: bytes) -> None:
 
 
 def publish_text(path: Path, content: str) -> None:
-    """Write `content` to `path` as UTF-8, whole or not at all."""
-    publish_bytes(path, content.encode())
+    """Write `content` to `path` as UTF-8, whole or not at all.
+
+    Bytes of names that are no UTF-8 are spelt out, as JSON and YAML spell them.
+    """
+    publish_bytes(path, content.encode(errors="backslashreplace"))
 
 
 def publish_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -19,7 +19,7 @@ from ft.evaluation import evaluate
 from ft.examples import Examples
 from ft.feeds import open_feed, predict_batches
 from ft.freezing import apply_frozen, choose_frozen, frozen_digest, frozen_modules, needs_data
-from ft.image_list import check_same_images, write_image_list
+from ft.image_list import check_same_images, keep_image_list, may_have_moved, write_image_list
 from ft.images import effective_preprocessing
 from ft.job import Job
 from ft.loaders import explained_deaths
@@ -70,7 +70,7 @@ def prepare(
     machine = choose_machine(config.machine, fp32=config.cache.promise in ("exact", "close"))
     if stopped is not None and config.machine.precision == "auto":  # as the run began, also with another --cache
         machine = replace(machine, precision=stopped.plan_file().precision)
-    with display.progress("looking for images"):
+    with may_have_moved(stopped is not None), display.progress("looking for images"):
         data = load_data(config, plugins)
     if stopped is not None:
         tensors = "random"
@@ -128,6 +128,8 @@ def finetune(config: Config, plugins: Plugins, display: Display, resume: Run | N
         run.sweep()
         if stopped is not None:
             go_on(stopped, module, plan, config, versions, display)
+            if moved := keep_image_list(run.path / "images.csv", data):
+                display.say(moved)
         else:
             run.write_plan(plan, [phase_from(config)])
             write_image_list(run.path / "images.csv", data)

@@ -7,6 +7,7 @@ import io
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from ft.data import ImageData, first_lines
@@ -55,6 +56,28 @@ def check_same_images(path: Path, data: ImageData) -> None:
     )
 
 
+@contextmanager
+def may_have_moved(stopped: bool) -> Iterator[None]:
+    """Add to an FtError inside, where a run goes on, that images which lie elsewhere now may be."""
+    try:
+        yield
+    except FtError as error:
+        if not stopped:
+            raise
+        raise FtError(f"{error}\nIf the images only lie elsewhere now, say where: --data PATH") from None
+
+
+def keep_image_list(path: Path, data: ImageData) -> str:
+    """Bring the table at `path` up to date, which lists the images of `data`; say so where they lie elsewhere now."""
+    before, now = _read(path), _rows(data)
+    moved = [(old[0], new[0]) for old, new in zip(before, now, strict=True) if old[0] != new[0]]
+    if not moved:
+        return ""
+    write_image_list(path, data)
+    example = " is now ".join(moved[0])
+    return f"{len(moved)} of {len(now)} images lie elsewhere than {path} said, with the same content: {example}"
+
+
 def _read(path: Path) -> list[Row]:
     try:
         file = io.StringIO(read_text(path, MOST_TABLE), newline="")
@@ -82,13 +105,20 @@ def _text(picture: Picture) -> str:
 
 
 def _changes(before: Sequence[Row], now: Sequence[Row]) -> Iterator[str]:
-    old, new = ({row[0]: row[1:] for row in rows} for rows in (before, now))
-    for path in dict.fromkeys([*old, *new]):
-        if path not in new:
-            yield f"{path} is gone, or cannot be read"
-        elif path not in old:
-            yield f"{path} is new"
-        elif old[path] != new[path]:
-            (label, split, digest), (new_label, new_split, new_digest) = old[path], new[path]
+    old, new = _by_place(before), _by_place(now)
+    for place in dict.fromkeys([*old, *new]):
+        if place not in new:
+            yield f"{old[place][0]} is gone, or cannot be read"
+        elif place not in old:
+            yield f"{new[place][0]} is new"
+        elif old[place][1:] != new[place][1:]:
+            (_, label, split, digest), (path, new_label, new_split, new_digest) = old[place], new[place]
             moved = f"was '{label}' in {split}, is '{new_label}' in {new_split}"
             yield f"{path} {'has another content' if digest != new_digest else moved}"
+
+
+def _by_place(rows: Sequence[Row]) -> dict[str, Row]:
+    """Rows by their path inside the folder that holds all, which may lie elsewhere by now."""
+    folders = [os.path.dirname(row[0]) for row in rows if os.path.isabs(row[0])]
+    root = os.path.commonpath(folders) if folders else ""
+    return {row[0].removeprefix(root): row for row in rows}

@@ -28,7 +28,7 @@ from ft.plugins import Plugins
 from ft.redaction import without_secrets
 from ft.training_config import TrainingConfig
 
-NOT_DECISIVE = ("weights", "notes", "warnings", "cache", "selected")
+NOT_DECISIVE = ("weights", "data", "notes", "warnings", "cache", "selected")
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class Plan:
         return self.epochs * self.steps_per_epoch
 
     def decisive(self) -> dict[str, Any]:
-        """What decides which numbers come out: not where weights lie, what is kept, what was warned of, or why."""
+        """What decides which numbers come out: not where weights and images lie, what is kept, what was said or why."""
         return {key: value for key, value in asdict(self).items() if key not in NOT_DECISIVE}
 
     def digest(self) -> str:

@@ -42,6 +42,7 @@ from ft.config import Config, load_config
 from ft.documents import as_yaml
 from ft.errors import FtError
 from ft.files import explained, left_behind, publish_text
+from ft.names import as_text
 from ft.plan import NOT_DECISIVE, Plan
 from ft.redaction import shown, without_secrets
 from ft.run_files import ModelFile, PlanFile, RunFile, VersionsFile, read_record
@@ -84,7 +85,7 @@ class Run:
         self.write_json("model.json", content.model_dump(mode="json"))
 
     def config(self, trust_code: bool, flags: Mapping[str, Any] | None = None) -> Config:
-        """The config of the run, with what `flags` change in it.
+        """The config of the run, with what `flags` change in it; data of another place keeps its settings.
 
         Raises FtError when this is no run, and as `refuse_unpackaged` does.
         """
@@ -93,6 +94,8 @@ class Run:
         config = load_config(self.path / "config.yaml")
         if not trust_code:
             refuse_unpackaged(config.references(), str(self.path / "config.yaml"))
+        if flags and "data" in flags:
+            flags = {**flags, "data": {**config.data.settings, "use": flags["data"]}}
         return load_config(self.path / "config.yaml", flags=flags) if flags else config
 
     def write_config(self, config: Config) -> None:
@@ -226,6 +229,8 @@ def start_run(config: Config, versions: Mapping[str, Any], again: Run | None = N
 
 def _new_folder(config: Config) -> Path:
     path = config.run_dir or _free_path(shown(config.backbone.use))
+    if (told := as_text(str(path.absolute()))) != str(path.absolute()):
+        raise FtError(f"{told} is no UTF-8, and tensors cannot be read from there; choose another --run-dir")
     if path.exists() and not path.is_dir():
         raise FtError(f"{path} is a file; choose another --run-dir")
     if path.exists() and any(path.iterdir()):

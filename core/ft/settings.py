@@ -44,6 +44,8 @@ def _explain(model: type[BaseModel], item: Any, where: str) -> str:
         return f"unknown setting '{place}'.{hint} {takes}"
     if item["type"] == "missing":
         return f"setting '{place}' is missing; give it with --set {place}=..."
+    if item["type"] == "string_unicode":
+        return f"setting '{place}' is no UTF-8: {item['input']!r}; give it another name, or go there and write '.'"
     message = item["msg"].removeprefix("Value error, ")
     return f"setting '{place}' cannot be {item['input']!r}: {message[0].lower() + message[1:]}"
 

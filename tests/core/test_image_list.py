@@ -10,7 +10,7 @@ import pytest
 from ft.config import load_config
 from ft.data import ImageData, Item, load_data
 from ft.errors import FtError
-from ft.image_list import check_same_images, write_image_list
+from ft.image_list import check_same_images, keep_image_list, write_image_list
 from ft.pictures import Picture
 from ft.plugins import Plugins
 
@@ -59,6 +59,28 @@ def test_what_changed_is_named(change: str, said: str, data: ImageData, tmp_path
     with pytest.raises(FtError) as raised:
         check_same_images(tmp_path / "images.csv", other)
     assert f"{tmp_path} cannot go on as it began: {said.format(tmp_path)}" in str(raised.value)
+
+
+def test_images_that_lie_elsewhere_are_said_and_listed_anew(data: ImageData, tmp_path: Path) -> None:
+    path = tmp_path / "images.csv"
+    write_image_list(path, data)
+    before = path.read_text()
+    assert keep_image_list(path, data) == ""
+    path.write_text(before.replace(f"{tmp_path}/a1.png", f"{tmp_path}/other.png"))
+    assert keep_image_list(path, data) == (
+        f"1 of 4 images lie elsewhere than {path} said, with the same content: {tmp_path}/other.png is now "
+        f"{tmp_path}/a1.png"
+    )
+    assert path.read_text() == before
+
+
+def test_of_images_that_lie_elsewhere_only_those_that_changed_are_named(data: ImageData, tmp_path: Path) -> None:
+    write_image_list(tmp_path / "images.csv", data)
+    train, val = (some(tmp_path / "new", f"a{i}.png", f"b{i}.png") for i in (1, 2))
+    digests = {item.picture.name: f"digest of {Path(item.picture.name).name}" for item in (*train, *val)}
+    other = replace(data, train=train, val=val, digests={**digests, train[1].picture.name: "another"})
+    with pytest.raises(FtError, match=r"1 of 4 images changed since then:\n  .*/new/b1\.png has another content"):
+        check_same_images(tmp_path / "images.csv", other)
 
 
 def test_a_list_that_is_gone_is_said_to_be(data: ImageData, tmp_path: Path) -> None:

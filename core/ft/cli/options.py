@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
@@ -11,6 +12,7 @@ import click
 from ft.cli.completion import COMPLETE, complete_set
 from ft.config import Config, load_config
 from ft.errors import FtError
+from ft.plugins import Plugins
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -56,7 +58,7 @@ FLAGS: tuple[tuple[str, str, str, bool], ...] = (
 
 ON_RESUME = (
     *("--freeze", "--train", "--epochs", "--lr", "--head-lr", "--lr-decay", "--weight-decay"),
-    *("--auto-batch", "--cache"),
+    *("--auto-batch", "--cache", "--data"),
 )
 """The flags that a run which goes on may be given."""
 
@@ -87,7 +89,7 @@ def config_from(file: Path | None, sets: tuple[str, ...], given: dict[str, Any])
     return load_config(file, sets, chosen)
 
 
-def changes_from(file: Path | None, sets: tuple[str, ...], given: dict[str, Any]) -> dict[str, Any]:
+def changes_from(file: Path | None, sets: tuple[str, ...], given: dict[str, Any], plugins: Plugins) -> dict[str, Any]:
     """What a command's arguments change in the config of a run that goes on. Raises FtError for what may not.
 
     A new --freeze replaces --train, too.
@@ -100,9 +102,19 @@ def changes_from(file: Path | None, sets: tuple[str, ...], given: dict[str, Any]
             f"--resume continues a run as it was started; leave out {', '.join(others)}. "
             f"Beside it there may be {', '.join(ON_RESUME)}"
         )
+    if "data" in chosen:
+        chosen["data"] = _from_here(chosen["data"], plugins)
     if "freeze" in chosen:
         chosen.setdefault("train", [])
     return chosen
+
+
+def _from_here(data: str, plugins: Plugins) -> str:
+    """A data reference whose path, if it is one, is found from any folder; a run goes on in that where it began."""
+    name, colon, argument = data.partition(":")
+    prefix, path = (name + colon, argument) if plugins.has("data", name) else ("", data)
+    there = Path(os.path.expanduser(path))
+    return f"{prefix}{os.path.abspath(there)}" if path and there.exists() else data
 
 
 def _chosen(given: dict[str, Any]) -> dict[str, Any]:

@@ -56,7 +56,8 @@ def run(
     if locked is not None and old is None:
         Run(locked).config(trust_code)  # it may name code, which would be run
         file = file or locked / "config.yaml"
-    config = old.config(trust_code, changes_from(file, sets, given)) if old else config_from(file, sets, given)
+    changes = changes_from(file, sets, given, plugins) if old else {}
+    config = old.config(trust_code, changes) if old else config_from(file, sets, given)
     if old is not None and (folder := old.started_in()) != Path.cwd():
         display.say(f"working in {folder}, where the run was started")
         os.chdir(folder)
