@@ -79,6 +79,7 @@ LAYERS = (
         "loaders",
         "freezing",
         "state_dict",
+        "tensor_sets",
         "weights",
         "weight_doctor",
         "weight_inventory",

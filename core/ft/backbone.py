@@ -58,7 +58,7 @@ def build_backbone(
         return built
     with display.download() as progress:
         fetched = fetch_weights(choice, plugins, progress)
-    report = load_into(built.backbone, read_tensors(fetched.path), str(fetched.path))
+    report = load_into(built.backbone, read_tensors(fetched.path, config.weights.key), str(fetched.path))
     return replace(built, fetched=fetched, notes=(*fetched.notes, *report.notes))
 
 

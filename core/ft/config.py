@@ -64,6 +64,11 @@ class WeightsConfig(ComponentConfig):
     sources: Annotated[tuple[str, ...], BeforeValidator(_as_list)] = Field(
         (), description="weight sources to try in this order after the cache"
     )
+    key: str | None = Field(
+        None,
+        min_length=1,
+        description="where in a checkpoint the tensors are, as in model_ema; default: found by itself",
+    )
     sha256: str | None = Field(None, pattern="^[0-9a-f]{8,64}$", description="the file's digest, or its beginning")
 
 

@@ -133,7 +133,7 @@ def make_plan(
         raise FtError(f"'{moving[0]}' needs more than one image a batch to train; use --batch-size 2 or freeze it")
     return Plan(
         backbone=built.reference,
-        weights=built.choice.describe() if built.choice else "none (random)",
+        weights=(built.fetched or built.choice).describe() if built.choice else "none (random)",
         head=model.description,
         stages=tuple(_stage_rows(model, built.backbone, frozen, groups, numel)),
         frozen=tuple(sorted(frozen.names)),

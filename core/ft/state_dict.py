@@ -14,10 +14,11 @@ from torch import Tensor, nn
 
 from ft.errors import FtError
 from ft.extensions import Backbone
+from ft.tensor_sets import choose_tensors, some
 from ft.weight_format import Format, format_of
 
-_CONTAINERS = ("state_dict", "model_state_dict", "model", "module", "net", "network", "weights", "params")
-_SHOWN = 5
+_COUNTERS = ("n_averaged", "num_updates", "decay", "initted", "step")
+"""What averages of a network keep beside its tensors: torch's AveragedModel, and EMA as it is often written."""
 
 
 @dataclass(frozen=True)
@@ -37,18 +38,24 @@ class LoadReport:
     notes: tuple[str, ...]
 
 
-def read_tensors(path: Path) -> WeightTensors:
-    """Read a .pth, .pt or .safetensors file to the CPU, mapped into memory where its format allows.
+def read_tensors(path: Path, key: str | None = None) -> WeightTensors:
+    """Read a weight file of any name to the CPU, mapped into memory where its format allows.
 
-    The state dict of a training checkpoint is found under its usual names ("state_dict", "model", ...). Raises FtError
-    for a file that is incomplete, holds no tensors, or would have to run code to be read.
+    The state dict of a training checkpoint is found under its usual names ("state_dict", "model", ...), or at `key`.
+    Raises FtError for a file that is incomplete, holds no tensors, or would have to run code to be read.
     """
     kind = format_of(path)
     if kind == "safetensors":
         from safetensors.torch import load_file
 
+        if key is not None:
+            raise FtError(f"{path} is a safetensors file, which holds one set of tensors; leave out weights.key")
         return WeightTensors(load_file(path))
-    return _unwrap(_unpickle(path, kind), path)
+    content = _unpickle(path, kind)
+    if not isinstance(content, Mapping):
+        raise FtError(f"{path} holds a {type(content).__name__}, not named tensors (a state dict)")
+    tensors, notes = choose_tensors(content, key, path.name)
+    return WeightTensors(tensors, tuple(notes))
 
 
 def load_into(backbone: Backbone, weights: WeightTensors, where: str) -> LoadReport:
@@ -62,6 +69,8 @@ def load_into(backbone: Backbone, weights: WeightTensors, where: str) -> LoadRep
     expected: dict[str, Tensor] = backbone.module.state_dict()
     prefix = _prefix(weights.tensors, [name for name in expected if not backbone.in_head(name)])
     given = _own_names(weights.tensors, prefix, backbone.rename_weights, where)
+    counters = [n for n, t in given.items() if n not in expected and t.numel() == 1 and _last(n) in _COUNTERS]
+    given = {n: t for n, t in given.items() if n not in counters}
     unused = [n for n in given if n not in expected and _is_under(n, backbone.unused_weights)]
     body = {n: t for n, t in given.items() if n not in unused and not backbone.in_head(n)}
     missing = [
@@ -75,12 +84,14 @@ def load_into(backbone: Backbone, weights: WeightTensors, where: str) -> LoadRep
     fitting = {n: t for n, t in head.items() if n in expected and t.shape == expected[n].shape}
     left = [n for n in head if n not in fitting] + [n for n in expected if backbone.in_head(n) and n not in head]
     loaded = {**body, **fitting}
+    _check_finite(loaded, where)
     put_tensors(backbone.module, loaded)
     notes = [
         *weights.notes,
         *([f"the prefix '{prefix}' was taken off all tensor names"] if prefix else []),
-        *([f"the published head does not fit and was not loaded: {_some(left)}"] if left else []),
-        *([f"{len(unused)} tensors that the backbone does without were left out: {_some(unused)}"] if unused else []),
+        *([f"the head in the file does not fit and was not loaded: {some(left)}"] if left else []),
+        *([f"{len(unused)} tensors that the backbone does without were left out: {some(unused)}"] if unused else []),
+        *([f"counters of an averaged network were left out: {some(counters)}"] if counters else []),
         *_dtype_notes(loaded, expected),
     ]
     return LoadReport(len(loaded), sum(t.numel() for t in loaded.values()), tuple(notes))
@@ -106,27 +117,33 @@ def _unpickle(path: Path, kind: Format) -> Any:
                 f"{path} holds more than tensors: reading it would run {code[1]}. ft runs nothing from a weight file. "
                 "If you trust it, save its tensors alone, where it was made: torch.save(model.state_dict(), 'new.pth')"
             ) from None
-        reason = str(error).rpartition("WeightsUnpickler error: ")[2].strip() or type(error).__name__
         raise FtError(
-            f"{path} cannot be read as weights, being damaged or not written by torch.save: {reason.splitlines()[0]}"
+            f"{path} cannot be read as weights, being damaged or not written by torch.save: {_why(error)}"
         ) from error
 
 
-def _unwrap(content: Any, path: Path) -> WeightTensors:
-    notes: list[str] = []
-    if not isinstance(content, Mapping):
-        raise FtError(f"{path} holds a {type(content).__name__}, not named tensors (a state dict)")
-    for name in _CONTAINERS:
-        if isinstance(content.get(name), Mapping):
-            notes.append(f"the tensors were taken from '{name}' in {path.name}")
-            content = content[name]
-            break
-    tensors = {k: v.detach() for k, v in content.items() if isinstance(k, str) and isinstance(v, Tensor)}
-    if not tensors:
-        raise FtError(f"{path} holds no named tensors; at its top level are: {_some(content) or 'nothing'}")
-    if others := [str(k) for k in content if k not in tensors]:
-        notes.append(f"{len(others)} values in {path.name} that are no tensors were left out: {_some(others)}")
-    return WeightTensors(tensors, tuple(notes))
+def _why(error: Exception) -> str:
+    """The first line of what torch says, but for advice to read a file in which code could be."""
+    said = str(error).rpartition("WeightsUnpickler error: ")[2].strip().partition("\n")[0]
+    return said if said and "weights_only" not in said and "torch.load" not in said else type(error).__name__
+
+
+def _check_finite(tensors: Mapping[str, Tensor], where: str) -> None:
+    """Raise FtError when a tensor holds NaN or infinity, which would otherwise show as a loss that is no number."""
+    lost = [name for name, tensor in tensors.items() if not _is_finite(tensor)]
+    if lost:
+        counts = [f"{n} ({int((~tensors[n].float().isfinite()).sum())} of {tensors[n].numel()} values)" for n in lost]
+        raise FtError(
+            f"{len(lost)} of {len(tensors)} tensors in {where} hold NaN or infinity: {some(counts)}. The network that "
+            "was saved had diverged, or the file is damaged; take an earlier checkpoint"
+        )
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    if not tensor.is_floating_point() or not tensor.numel():
+        return True
+    values = tensor.float() if tensor.element_size() == 1 else tensor  # numbers of 8 bits cannot be compared
+    return bool(torch.stack(torch.aminmax(values)).isfinite().all())  # NaN is the least and the largest of any values
 
 
 def _prefix(given: Iterable[str], expected: list[str]) -> str:
@@ -167,12 +184,12 @@ def _misfit(
     fitting = len(body) - len(extra) - len(reshaped)
     lines = [f"the weights in {where} do not fit {backbone}: {fitting} of its {len(wanted)} tensors are there"]
     if missing:
-        lines.append(f"  missing {len(missing)}: " + _some([f"{n} {_shape(expected[n])}" for n in missing]))
+        lines.append(f"  missing {len(missing)}: " + some([f"{n} {_shape(expected[n])}" for n in missing]))
     if extra:
-        lines.append(f"  unknown {len(extra)}: " + _some([f"{n} {_shape(body[n])}" for n in extra]))
+        lines.append(f"  unknown {len(extra)}: " + some([f"{n} {_shape(body[n])}" for n in extra]))
     if reshaped:
         shapes = [f"{n} {_shape(body[n])}, not {_shape(expected[n])}" for n in reshaped]
-        lines.append(f"  of another shape {len(reshaped)}: " + _some(shapes, "; "))
+        lines.append(f"  of another shape {len(reshaped)}: " + some(shapes, "; "))
     if _tops(body) != _tops(wanted):
         lines.append(f"Names in the file begin with {_tops(body)}; those of {backbone} with {_tops(wanted)}.")
     lines.append("Choose the --backbone that these weights were made for, or other --weights")
@@ -184,14 +201,12 @@ def _dtype_notes(loaded: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -
     return [f"{count} tensors were converted from {dtype}" for dtype, count in sorted(kinds.items())]
 
 
-def _some(names: Iterable[str], joint: str = ", ") -> str:
-    """The first few of `names`, and that there are more."""
-    shown = [str(name) for name in names]
-    return joint.join(shown[:_SHOWN]) + (f"{joint}..." if len(shown) > _SHOWN else "")
+def _last(name: str) -> str:
+    return name.rpartition(".")[2]
 
 
 def _tops(names: Iterable[str]) -> str:
-    return _some(dict.fromkeys(n.partition(".")[0] for n in names)) or "nothing"
+    return some(dict.fromkeys(n.partition(".")[0] for n in names)) or "nothing"
 
 
 def _shape(tensor: Tensor) -> str:

@@ -59,7 +59,7 @@ class Removable:
 def stored_weights(cache: Cache) -> list[Stored]:
     """Return the weight files in the cache's folder, by name. Nothing but their records is read."""
     paths = sorted(cache.folder.iterdir()) if cache.folder.is_dir() else []
-    files = [path for path in paths if path.suffix in WEIGHT_SUFFIXES and not path.name.startswith(".")]
+    files = [path for path in paths if path.name.endswith(WEIGHT_SUFFIXES) and not path.name.startswith(".")]
     return [_stored(cache, path) for path in files if path.exists()]  # not where a link leads nowhere
 
 

@@ -21,10 +21,13 @@ from ft.plugins import Plugins, implementation, read_settings
 from ft.redaction import check_whole, shown, what_is_left_out
 from ft.references import parse_reference
 from ft.weight_cache import Cache, check_file_name, open_cache
-from ft.weight_format import WEIGHT_SUFFIXES
+from ft.weight_format import WEIGHT_SUFFIXES, format_of
 from ft.weight_hashes import expected_digest
 
 MIRROR_VARIABLE = "FT_WEIGHT_MIRROR"
+OWN_WEIGHTS = "own weights"
+"""What a file is called that is no published one."""
+_CACHE = "cache"
 
 
 @dataclass(frozen=True)
@@ -32,8 +35,8 @@ class WeightChoice:
     """Which weights, and the references of the weight sources to ask, in this order.
 
     `cache_first` looks into the cache before any of them. `settings` are those of the only source, when the user named
-    it. `sha256` is the digest that the user demands, whatever the entry says. `published` is False when the model has
-    no weight entries and `entry` merely names a file of the user's.
+    it. `sha256` is the digest that the user demands, whatever the entry says; `known` is the published one, as far as
+    it is known. `published` is False when the model has no weight entries and `entry` only names a file of the user's.
     """
 
     model: str
@@ -42,6 +45,7 @@ class WeightChoice:
     cache_first: bool = True
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     sha256: str = ""
+    known: str = ""
     published: bool = True
     notes: tuple[str, ...] = ()
 
@@ -50,6 +54,8 @@ class WeightChoice:
         path = (cache or open_cache()).path(self.entry)
         if self.cache_first and path.is_file():
             return f"{self.entry.name}, cached: {path} ({megabytes(path.stat().st_size)})"
+        if not self.cache_first and self.published:
+            return f"from {shown(self.sources[0])}: {self.entry.name}, or a file of your own"
         bytes_ = self.entry.size or self.entry.approximate_size
         size = f" ({megabytes(bytes_)})" if bytes_ else ""
         return f"{self.entry.name}{size} from {shown(', else '.join(self.sources))}"
@@ -64,6 +70,13 @@ class FetchedWeights:
     source: str
     entry: WeightEntry
     notes: tuple[str, ...] = ()
+
+    def describe(self) -> str:
+        """Say in a line what they are, how big, and where they came from."""
+        size = megabytes(self.path.stat().st_size)
+        if self.source == _CACHE:
+            return f"{self.entry.name}, cached: {self.path} ({size})"
+        return f"{self.entry.name} ({size}) from {self.source}"
 
 
 def choose_weights(
@@ -80,7 +93,8 @@ def choose_weights(
     turn. Raises FtError for a word that names neither an entry nor a source, with the nearest that do.
     """
     if config.use == "none":
-        idle = ["sources"] * bool(config.sources) + ["sha256"] * bool(config.sha256) + sorted(config.settings)
+        own = ["sources"] * bool(config.sources) + ["key"] * bool(config.key) + ["sha256"] * bool(config.sha256)
+        idle = [*own, *sorted(config.settings)]
         if idle:
             raise FtError(f"weights.{idle[0]} has no effect with weights 'none'; name the weights, or leave it out")
         return None
@@ -91,7 +105,7 @@ def choose_weights(
         default = (
             entries[0]
             if entries
-            else WeightEntry("own weights", re.sub(r"[^\w.-]+", "-", model.rpartition(":")[2]) + ".pth")
+            else WeightEntry(OWN_WEIGHTS, re.sub(r"[^\w.-]+", "-", model.rpartition(":")[2]) + ".pth")
         )
         unused = ("weights.sources are not asked, since weights.use names the source",) if config.sources else ()
         return WeightChoice(
@@ -101,19 +115,21 @@ def choose_weights(
             cache_first=False,
             settings=config.settings,
             sha256=sha256,
+            known=expected_digest(default),
             published=bool(entries),
             notes=(*unused, *what_is_left_out(config.use)),
         )
     if entry is None:
         raise FtError(_unknown(config.use, list(named), model, plugins))
     for name in config.settings:
-        raise FtError(f"unknown setting 'weights.{name}'; beside an entry it takes: sources, sha256")
+        raise FtError(f"unknown setting 'weights.{name}'; beside an entry it takes: sources, key, sha256")
     for source in config.sources:
         plugins.get("weights", parse_reference(source))
     mirrors = [f"mirror:{base}" for base in re.split(r"[\s,]+", environ.get(MIRROR_VARIABLE, "")) if base]
     chain = dict.fromkeys([*config.sources, *mirrors, entry.source])
     notes = [note for source in config.sources for note in what_is_left_out(source)]
-    return WeightChoice(model, _demand(entry, sha256), tuple(chain), sha256=sha256, notes=tuple(notes))
+    known = expected_digest(entry)
+    return WeightChoice(model, _demand(entry, sha256), tuple(chain), sha256=sha256, known=known, notes=tuple(notes))
 
 
 def fetch_weights(
@@ -136,8 +152,9 @@ def fetch_weights(
         except FtError as error:
             failures.append(shown(f"{place}: {error}"))
         else:
-            notes = [*choice.notes, *_told(failures, cache.notes), *_difference(choice.entry, digest)]
-            return FetchedWeights(path, digest, shown(place), choice.entry, tuple(notes))
+            notes = [*choice.notes, *_told(failures, cache.notes), *_difference(choice, digest)]
+            entry = _what_came(choice, path, digest, place)
+            return FetchedWeights(path, digest, shown(place), entry, tuple(notes))
     raise FtError(_nowhere(choice, _told(failures, cache.notes), cache))
 
 
@@ -150,12 +167,13 @@ def ask_source(source: str, choice: WeightChoice, plugins: Plugins, cache: Weigh
     path = implementation(component, "fetch")(choice.entry, reference.argument, settings, cache)
     if not isinstance(path, Path):
         raise TypeError(f"weight source '{component.name}' of {component.distribution} returned {path!r}, not a Path")
+    format_of(path)
     return path
 
 
 def _places(choice: WeightChoice, plugins: Plugins, cache: Cache) -> Iterator[tuple[str, Callable[[], Path | None]]]:
     if choice.cache_first:
-        yield "cache", partial(cache.find, choice.entry)
+        yield _CACHE, partial(cache.find, choice.entry)
     for source in choice.sources:
         yield source, partial(ask_source, source, choice, plugins, cache)
 
@@ -186,10 +204,18 @@ def _told(failures: list[str], notes: list[str]) -> list[str]:
     return [*failures, *(n for n in dict.fromkeys(notes) if not any(n in failure for failure in failures))]
 
 
-def _difference(entry: WeightEntry, digest: str) -> Iterator[str]:
-    expected = expected_digest(entry)
-    if not digest.startswith(expected):
-        yield f"the file is not the published one of {entry.name}: sha256 is {digest[:16]}, not {expected}"
+def _what_came(choice: WeightChoice, path: Path, digest: str, place: str) -> WeightEntry:
+    """The entry when the file is its published one, as far as that can be told; else one for a file of the user's."""
+    entry, known = choice.entry, choice.known
+    if digest.startswith(known) if known else path.name == entry.file_name or place == entry.source:
+        return entry
+    return dataclasses.replace(entry, name=OWN_WEIGHTS, file_name=path.name, url="", note="")
+
+
+def _difference(choice: WeightChoice, digest: str) -> Iterator[str]:
+    if not digest.startswith(choice.known):
+        name = choice.entry.name
+        yield f"the file is not the published one of {name}: sha256 is {digest[:16]}, not {choice.known[:16]}"
 
 
 def _unknown(use: str, names: list[str], model: str, plugins: Plugins) -> str:

@@ -18,7 +18,7 @@ def ft_weight_sources() -> Iterator[WeightSource]:
     )
     yield WeightSource(
         "local",
-        "A .pth, .pt or .safetensors file of yours, or a folder or bundle that holds the published file",
+        "A weight file of yours (.pth, .ckpt, .safetensors ...), a run, or a folder or bundle of published files",
         fetch="ft_weights.local:fetch",
         example="local:./resnet50.pth",
     )

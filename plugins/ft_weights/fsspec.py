@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ft import FtError, Settings, WeightCache, WeightEntry
+from ft_weights.suffixes import SUFFIXES
 
-SUFFIXES = (".pth", ".pt", ".safetensors")
 _CHUNK = 1024 * 1024
 _ELSEWHERE = {"file": "local:PATH", "local": "local:PATH", "http": "mirror:BASE_URL", "https": "mirror:BASE_URL"}
 
@@ -20,8 +20,8 @@ _ELSEWHERE = {"file": "local:PATH", "local": "local:PATH", "http": "mirror:BASE_
 def fetch(entry: WeightEntry, argument: str | None, settings: Settings, cache: WeightCache) -> Path:
     """Return the file at URL, or the entry's own file in the folder at URL.
 
-    A file that is named (it ends in .pth, .pt or .safetensors) may be the user's own work, so it need not be the
-    published one; one that is found in a folder must be. Raises FtError.
+    A file that is named (it ends in .pth, .ckpt, .safetensors or the like) may be the user's own work, so it need not
+    be the published one; one that is found in a folder must be. Raises FtError.
     """
     protocol, separator, rest = (argument or "").partition("://")
     if not separator or not protocol or not rest:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ft import FtError, Settings, WeightCache, WeightEntry
+from ft_weights.suffixes import SUFFIXES
 
-SUFFIXES = (".pth", ".pt", ".bin", ".safetensors")
 _REFERENCE = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:/(?P<file>[^@]+))?(?:@(?P<revision>[\w./-]+))?")
 
 

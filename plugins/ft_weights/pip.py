@@ -6,8 +6,7 @@ from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 
 from ft import FtError, Settings, WeightCache, WeightEntry
-
-SUFFIXES = (".pth", ".pt", ".safetensors")
+from ft_weights.suffixes import SUFFIXES
 
 
 def fetch(entry: WeightEntry, argument: str | None, settings: Settings, cache: WeightCache) -> Path:
@@ -30,5 +29,5 @@ def fetch(entry: WeightEntry, argument: str | None, settings: Settings, cache: W
 
 def _weight_files(package: Distribution) -> list[Path]:
     # A .pth beside the packages is no weight file: it is how Python extends its search path.
-    files = [f for f in package.files or () if f.suffix in SUFFIXES and len(f.parts) > 1]
+    files = [f for f in package.files or () if f.name.endswith(SUFFIXES) and len(f.parts) > 1]
     return sorted(Path(str(package.locate_file(f))) for f in files)

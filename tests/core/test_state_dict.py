@@ -160,6 +160,80 @@ def test_a_flipped_bit_is_an_error_of_the_file_or_not_seen_but_never_a_crash(
     assert len(read.tensors) > 0
 
 
+# Several sets of tensors in one file
+
+
+def several(path: Path, **sets: Any) -> Path:
+    return save(path, {"epoch": 3, "optimizer": {"state": {"conv.weight": {"exp_avg": torch.ones(2)}}}, **sets})
+
+
+def of(value: float) -> dict[str, Tensor]:
+    return {name: torch.full_like(t, value) for name, t in Net().state_dict().items()}
+
+
+@pytest.mark.parametrize("average", ["model_ema", "ema", "state_dict_ema", "ema_state_dict", "swa_model", "params_ema"])
+@pytest.mark.parametrize("name", ["ckpt", "tar"])
+def test_a_checkpoint_with_an_average_says_that_there_are_two(tmp_path: Path, average: str, name: str) -> None:
+    path = several(tmp_path / f"net.{name}", **{average: of(2), "state_dict": of(1)})
+    read = read_tensors(path)
+    assert read.tensors["conv.weight"].mean() == 1
+    assert read.notes == (
+        f"the tensors were taken from 'state_dict' in net.{name}",
+        f"net.{name} holds 2 sets of tensors, state_dict (9 tensors), {average} (9 tensors); "
+        f"--set weights.key={average} takes the other",
+    )
+    read = read_tensors(path, average)
+    assert read.tensors["conv.weight"].mean() == 2
+    assert read.notes == (f"the tensors were taken from '{average}' in net.{name}",)
+
+
+def test_a_set_may_lie_deeper_and_be_named_in_full_or_not(tmp_path: Path) -> None:
+    path = several(tmp_path / "net.pth", ema={"module": of(2), "updates": 7}, model={"state_dict": of(1)})
+    assert read_tensors(path).tensors["conv.weight"].mean() == 1
+    for key in ("ema", "ema.module"):
+        assert read_tensors(path, key).tensors["conv.weight"].mean() == 2
+
+
+def test_an_average_alone_is_taken_and_said(tmp_path: Path) -> None:
+    read = read_tensors(several(tmp_path / "net.pth", ema=of(2)))
+    assert read.tensors["conv.weight"].mean() == 2
+    assert read.notes[0] == "the tensors were taken from 'ema' in net.pth"
+
+
+def test_two_networks_that_nothing_tells_apart_are_asked_about(tmp_path: Path) -> None:
+    path = several(tmp_path / "net.pth", student=of(1), teacher=of(2))
+    with pytest.raises(FtError) as error:
+        read_tensors(path)
+    assert str(error.value) == (
+        "net.pth holds 2 sets of tensors, student (9 tensors), teacher (9 tensors); say which, as in "
+        "--set weights.key=student"
+    )
+    assert read_tensors(path, "teacher").tensors["conv.weight"].mean() == 2
+
+
+def test_small_tensors_beside_a_network_are_no_second_one(tmp_path: Path) -> None:
+    read = read_tensors(several(tmp_path / "net.pth", net=of(1), loss={"weight": torch.ones(3)}))
+    assert read.notes == ("the tensors were taken from 'net' in net.pth",)
+
+
+def test_a_key_that_is_not_there_is_told_with_what_is(tmp_path: Path) -> None:
+    with pytest.raises(FtError, match=r"no tensors at weights\.key 'ema'\..* It has: model \(9 tens.*model_ema \(9"):
+        read_tensors(several(tmp_path / "net.pth", model=of(1), model_ema=of(2)), "ema")
+    with pytest.raises(FtError, match=r"its tensors lie at the top level; leave weights\.key out"):
+        read_tensors(save(tmp_path / "flat.pth", of(1)), "ema")
+    with pytest.raises(FtError, match=r"safetensors file, which holds one set of tensors; leave out weights\.key"):
+        read_tensors(save(tmp_path / "net.safetensors", of(1), "safetensors"), "ema")
+
+
+@pytest.mark.parametrize("content", [b"\x80\x02}q\x00.", b"\x80\x04N."])
+def test_torchs_advice_to_switch_its_safety_off_is_never_passed_on(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "net.pth").write_bytes(content)
+    with pytest.raises(FtError) as error:
+        read_tensors(tmp_path / "net.pth")
+    assert "weights_only" not in str(error.value)
+    assert "torch.load" not in str(error.value)
+
+
 # Loading
 
 
@@ -186,7 +260,7 @@ def test_a_head_of_any_shape_or_none_does_not_matter(classes: int | None) -> Non
     notes = load(given, into).notes
     torch.testing.assert_close(body(into)["conv.weight"], given["conv.weight"])
     if classes == 3:
-        assert notes[0] == "the published head does not fit and was not loaded: fc.extra"
+        assert notes[0] == "the head in the file does not fit and was not loaded: fc.extra"
         torch.testing.assert_close(into.module.fc.weight.data, given["fc.weight"])
     else:
         assert "fc.weight, fc.bias" in notes[0]
@@ -269,3 +343,39 @@ def test_notes_of_reading_come_first_in_the_report() -> None:
     report = load_into(backbone(), WeightTensors(given, ("read so",)), "net.pth")
     assert report.notes[0] == "read so"
     assert len(report.notes) > 1
+
+
+def test_the_counter_of_an_averaged_network_is_left_alone(tmp_path: Path) -> None:
+    from torch.optim.swa_utils import AveragedModel
+
+    into, averaged = backbone(), AveragedModel(Net())
+    averaged.update_parameters(Net())
+    notes = load_into(into, read_tensors(save(tmp_path / "net.pth", averaged.state_dict())), "net.pth").notes
+    assert notes == (
+        "the prefix 'module.' was taken off all tensor names",
+        "counters of an averaged network were left out: n_averaged",
+    )
+    torch.testing.assert_close(into.module.conv.weight, averaged.module.conv.weight)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.float8_e5m2])
+def test_tensors_that_are_not_finite_are_named(value: float, dtype: torch.dtype) -> None:
+    into, given = backbone(), tensors()
+    before = into.module.conv.weight.clone()
+    for name in ("conv.weight", "norm1.running_var"):
+        given[name].view(-1)[1] = value
+        given[name] = given[name].to(dtype)
+    with pytest.raises(FtError) as error:
+        load(given, into)
+    assert str(error.value) == (
+        "2 of 9 tensors in net.pth hold NaN or infinity: conv.weight (1 of 108 values), norm1.running_var (1 of 4 "
+        "values). The network that was saved had diverged, or the file is damaged; take an earlier checkpoint"
+    )
+    assert torch.equal(into.module.conv.weight, before)
+
+
+def test_a_head_that_is_not_loaded_may_hold_anything() -> None:
+    given = tensors(5)
+    given["fc.bias"][0] = float("nan")
+    assert load(given).tensors == 7

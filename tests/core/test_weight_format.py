@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -55,7 +56,7 @@ def test_a_damaged_byte_is_refused_or_not_seen_but_never_a_crash(tmp_path: Path,
         (b"", "it is empty"),
         (b"\n <!DOCTYPE html><html>log in</html>", "it is a web page"),
         (b"<HTML>log in</HTML>", "it is a web page"),
-        (b"version https://git-lfs.github.com/spec/v1", "it begins with b'version https"),
+        (b"version https://git-lfs.github.com/spec/v1", "it is a pointer of Git LFS; get the file itself"),
         (b"\xff" * 8 + b"{" + b" " * 40, "no whole safetensors file"),
     ],
 )
@@ -68,3 +69,38 @@ def test_other_files_are_refused_with_what_they_are(tmp_path: Path, content: byt
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FtError, match="cannot read"):
         format_of(tmp_path / "file")
+
+
+@pytest.mark.parametrize(
+    ("start", "looks"),
+    [
+        (b"\x1f\x8b\x08", "compressed (gzip); unpack it first"),
+        (b"\xfd7zXZ\x00", "compressed (xz)"),
+        (b"\x89HDF\r\n", "an HDF5 file, as Keras writes"),
+        (b"\x93NUMPY\x01", "a NumPy array"),
+    ],
+)
+def test_files_that_one_may_take_for_weights_are_named(tmp_path: Path, start: bytes, looks: str) -> None:
+    (tmp_path / "net.pth").write_bytes(start + b"\0" * 100)
+    with pytest.raises(FtError) as error:
+        format_of(tmp_path / "net.pth")
+    assert looks in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("inside", "kind"),
+    [
+        (["data.pkl", "code/__torch__/net.py", "constants.pkl"], "a TorchScript archive"),
+        (["models/model.json", "data/weights/weight_0", "archive_format"], "an archive of torch.export"),
+    ],
+)
+def test_a_program_is_named_without_advice_to_run_it(tmp_path: Path, inside: list[str], kind: str) -> None:
+    with zipfile.ZipFile(tmp_path / "net.pt", "w") as archive:
+        for name in inside:
+            archive.writestr(f"net/{name}", b"")
+    with pytest.raises(FtError) as error:
+        format_of(tmp_path / "net.pt")
+    assert str(error.value) == (
+        f"{tmp_path / 'net.pt'} is {kind}, which holds code; ft reads tensors alone. Where it was made: "
+        "torch.save(model.state_dict(), 'new.pth')"
+    )

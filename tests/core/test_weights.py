@@ -181,7 +181,8 @@ def test_the_plan_says_where_weights_lie_or_will_come_from(weight_cache: Cache) 
     weight_cache.folder.mkdir()
     (weight_cache.folder / "net-v1.pth").write_bytes(b"x" * 100_000)
     assert choice.describe(weight_cache) == f"IMAGENET1K_V1, cached: {weight_cache.folder}/net-v1.pth (0.1 MB)"
-    assert choose("local:x.pth").describe(weight_cache) == "IMAGENET1K_V1 (44.7 MB) from local:x.pth"
+    own = "from local:x.pth: IMAGENET1K_V1, or a file of your own"
+    assert choose("local:x.pth").describe(weight_cache) == own
 
 
 @pytest.mark.parametrize("use", ["default", "local:folder", "official"])
@@ -211,7 +212,7 @@ def test_a_named_source_is_asked_although_the_cache_has_a_file(weight_cache: Cac
 def test_places_are_asked_in_order_until_one_has_the_file(weight_cache: Cache, gives: Callable[..., Path]) -> None:
     choice = choose("IMAGENET1K_V2", sources=["local:/here", "official"])
     fetched = fetch(choice, weight_cache, official=gives)
-    assert (fetched.source, fetched.sha256, fetched.entry) == ("official", DIGEST, V2)
+    assert (fetched.source, fetched.sha256) == ("official", DIGEST)
     assert fetched.notes == ("local:/here: no net-v2.pth at /here",)
 
 
@@ -262,6 +263,42 @@ def test_a_file_that_is_not_the_published_one_is_noted(weight_cache: Cache, give
     entry = dataclasses.replace(V1, sha256="00000000")
     (note,) = fetch(choose("local:x", entries=(entry,)), weight_cache, local=gives).notes
     assert note == f"the file is not the published one of IMAGENET1K_V1: sha256 is {DIGEST[:16]}, not 00000000"
+
+
+@pytest.mark.parametrize("demanded", ["", DIGEST])
+@pytest.mark.parametrize(
+    ("published", "use", "name"),
+    [
+        ("00000000", "local:x", "own weights"),
+        ("", "local:x", "own weights"),
+        (DIGEST[:8], "local:x", "IMAGENET1K_V1"),
+        (DIGEST[:8], "default", "IMAGENET1K_V1"),
+        ("", "default", "IMAGENET1K_V1"),
+    ],
+)
+def test_a_file_of_ones_own_is_never_called_by_a_published_name(
+    weight_cache: Cache, gives: Callable[..., Path], published: str, use: str, name: str, demanded: str
+) -> None:
+    entry = dataclasses.replace(V1, sha256=published, url="https://publisher.example/net-v1.pth")
+    choice = choose(use, entries=(entry,), **({"sha256": demanded} if demanded else {}))
+    came = fetch(choice, weight_cache, local=gives, official=gives).entry
+    assert came.name == name
+    assert came.url == ("" if name == "own weights" else entry.url)
+
+
+def test_what_came_is_described_by_its_size_and_place(weight_cache: Cache, gives: Callable[..., Path]) -> None:
+    came = fetch(choose("local:x"), weight_cache, local=gives)
+    assert came.describe() == "own weights (0.0 MB) from local:x"
+    weight_cache.folder.mkdir()
+    (weight_cache.folder / "net-v2.pth").write_bytes(CONTENT)
+    cached = fetch(choose("IMAGENET1K_V2"), weight_cache)
+    assert cached.describe() == f"IMAGENET1K_V2, cached: {weight_cache.folder}/net-v2.pth (0.0 MB)"
+
+
+def test_what_a_source_gives_is_judged_by_its_content(weight_cache: Cache, tmp_path: Path) -> None:
+    (tmp_path / "net.pth").write_text("no weights")
+    with pytest.raises(FtError, match=r"local:x: .*net\.pth is no weight file .*: it begins with b'no weights'"):
+        fetch(choose("local:x"), weight_cache, local=lambda *_: tmp_path / "net.pth")
 
 
 def test_a_source_that_returns_no_path_is_a_bug_of_its_plugin(weight_cache: Cache) -> None:

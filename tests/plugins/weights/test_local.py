@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import hashlib
+import zipfile
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from ft import FtError, Settings, WeightEntry
+from ft.weight_bundle import Bundled, write_bundle
 from ft.weight_cache import Cache
 from ft_weights.local import fetch
 
@@ -80,7 +83,37 @@ def test_a_file_that_is_not_there_is_an_error_that_lists_its_neighbours(
         fetch(entry, str(tmp_path / "none" / "b.pth"), Settings(), weight_cache)
 
 
-def test_a_file_of_another_kind_is_an_error(tmp_path: Path, entry: WeightEntry, weight_cache: Cache) -> None:
-    (tmp_path / "net.onnx").write_bytes(b"x")
-    with pytest.raises(FtError, match=r"net.onnx is no weight file; ft reads .pth, .pt, .safetensors"):
-        fetch(entry, str(tmp_path / "net.onnx"), Settings(), weight_cache)
+@pytest.mark.parametrize("name", ["net.ckpt", "checkpoint.pth.tar", "net", "net.zip", "pytorch_model.bin"])
+def test_a_weight_file_may_have_any_name(tmp_path: Path, entry: WeightEntry, weight_cache: Cache, name: str) -> None:
+    mine = save(tmp_path / name, 2)
+    assert fetch(entry, str(mine), Settings(), weight_cache) == mine
+
+
+@pytest.mark.parametrize("name", ["bundle.zip", "bundle.weights"])
+def test_a_bundle_may_have_any_name(tmp_path: Path, entry: WeightEntry, weight_cache: Cache, name: str) -> None:
+    content = save(tmp_path / "net.pth", 1)
+    digest = hashlib.sha256(content.read_bytes()).hexdigest()
+    write_bundle(tmp_path / name, {Bundled("net.pth", content.stat().st_size, digest, "m", "V1"): content})
+    assert fetch(entry, str(tmp_path / name), Settings(), weight_cache) == weight_cache.folder / "net.pth"
+
+
+def test_a_zip_of_other_things_is_told_as_no_bundle(tmp_path: Path, entry: WeightEntry, weight_cache: Cache) -> None:
+    with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
+        archive.writestr("cat.jpg", b"...")
+    with pytest.raises(FtError, match=r"photos\.zip"):
+        fetch(entry, str(tmp_path / "photos.zip"), Settings(), weight_cache)
+
+
+def test_a_run_gives_its_weights(tmp_path: Path, entry: WeightEntry, weight_cache: Cache) -> None:
+    (tmp_path / "config.yaml").write_text("backbone: a:b")
+    with pytest.raises(FtError, match=r"is not finished; finish it with: ft run --resume"):
+        fetch(entry, str(tmp_path), Settings(), weight_cache)
+    save_file({"weight": torch.ones(2)}, tmp_path / "model.safetensors")
+    assert fetch(entry, str(tmp_path), Settings(), weight_cache) == tmp_path / "model.safetensors"
+
+
+def test_neighbours_are_listed_by_all_usual_names(tmp_path: Path, entry: WeightEntry, weight_cache: Cache) -> None:
+    for name in ("a.ckpt", "b.pth.tar", "notes.tar"):
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(FtError, match=r"Weight files there: a\.ckpt, b\.pth\.tar\. Name one"):
+        fetch(entry, str(tmp_path), Settings(), weight_cache)
