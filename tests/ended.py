@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import json
+from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
@@ -14,17 +16,20 @@ from ft.plugins import Plugins
 
 
 class Ended:
-    """What a run left: its weights, its figures, its report."""
+    """What a run left: its weights, its figures, its report, and which images it was measured on."""
 
     def __init__(self, config: Config, plugins: Plugins) -> None:
         self.run, self.report = finetune(config, plugins, Display())
         self.weights = load_file(self.run.path / "model.safetensors")
         lines = (self.run.path / "metrics.jsonl").read_text().splitlines()
+        with (self.run.path / "images.csv").open(encoding="utf-8", newline="") as file:
+            self.validated = [Path(row["path"]) for row in csv.DictReader(file) if row["split"] == "val"]
         self.metrics = [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in lines]
 
 
 def assert_same(one: Ended, other: Ended) -> None:
     assert one.metrics == other.metrics
+    assert one.report.val == other.report.val
     assert one.weights.keys() == other.weights.keys()
     for name, tensor in one.weights.items():
         assert torch.equal(tensor, other.weights[name]), name

@@ -14,26 +14,34 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
 from safetensors.torch import load_file, save
 from torch import nn
 
 from ft.config import Config
 from ft.errors import FtError
 from ft.files import publish, publish_bytes
-from ft.metrics import Evaluation
+from ft.metrics import Figures
 from ft.reading import check_plain, open_plain
 from ft.settings import first_fault
 from ft.state_dict import put_tensors
 
-FORMAT = 2
+FORMAT = 3
+READABLE = (2, 3)
+"""Format 2 held figures by class and the confusion matrix of every epoch, too."""
+
+
+def _figures_alone(val: Any) -> Any:
+    """What format 2 held of an epoch besides its figures is passed over."""
+    return {key: val[key] for key in val if key not in ("classes", "confusion")} if isinstance(val, dict) else val
 
 
 @dataclass(frozen=True)
 class EpochRecord:
     """What one epoch came to. `train_*` are means over the epoch's steps, as the weights were at each step.
 
-    `penalty` is that of a fit by L-BFGS, which is what stands for an epoch there.
+    `val` is as training saw it: from kept features where there are any, in the run's precision. `penalty` is that of a
+    fit by L-BFGS, which is what stands for an epoch there.
     """
 
     epoch: int
@@ -41,7 +49,7 @@ class EpochRecord:
     train_accuracy: float
     lr: float
     seconds: float
-    val: Evaluation
+    val: Annotated[Figures, BeforeValidator(_figures_alone)]
     penalty: float | None = None
 
 
@@ -93,7 +101,7 @@ class Position:
         self.seen += images
         self.seconds += seconds
 
-    def finish_epoch(self, lr: float, val: Evaluation, seconds: float, penalty: float | None = None) -> EpochRecord:
+    def finish_epoch(self, lr: float, val: Figures, seconds: float, penalty: float | None = None) -> EpochRecord:
         """Put the epoch on record and begin the next; `seconds` is what evaluation took."""
         record = EpochRecord(
             epoch=self.epoch + 1,
@@ -179,7 +187,7 @@ class _Content(BaseModel):
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False)
 
-    format: Literal[2]
+    format: Literal[2, 3]
     plan_digest: str
     position: Annotated[Position, AfterValidator(check_position)]
     tensors: dict[str, Annotated[torch.Tensor, AfterValidator(check_tensor)]]
@@ -189,8 +197,9 @@ class _Content(BaseModel):
 def load_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint; nothing in the file is executed. Raises FtError when it is not a whole one that ft wrote."""
     content = _unpickle(path)
-    if isinstance(content, dict) and isinstance(found := content.get("format"), int) and found != FORMAT:
-        raise FtError(f"{path} has checkpoint format {found}; this ft reads {FORMAT}")
+    if isinstance(content, dict) and isinstance(found := content.get("format"), int) and found not in READABLE:
+        known = " and ".join(map(str, READABLE))
+        raise FtError(f"{path} has checkpoint format {found}; this ft reads {known}")
     try:
         read = _Content.model_validate(content)
     except ValidationError as error:

@@ -24,6 +24,10 @@ from ft.reading import read_text
 from ft.settings import Section, validate
 from ft.training_config import TrainingConfig, derived
 
+PREDICT_PRECISION: Literal["fp32"] = "fp32"
+PREDICT_BATCH = 32
+"""How a finished model is used, unless it is told otherwise: by ft predict, ft evaluate, and a run's own report."""
+
 
 class ComponentConfig(BaseModel):
     """A reference, with the settings of the component it names: `mlp`, or `{use: mlp, hidden: [256]}`."""

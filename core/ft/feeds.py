@@ -6,7 +6,7 @@ Between training steps nothing runs in inference mode: a layer may keep what it 
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import replace
 from typing import Any, Protocol
@@ -183,7 +183,7 @@ class ImageFeed:
             return predict_batches(
                 self._module, job.data.val, job.preprocessing, job.config, job.machine, job.display, stop
             )
-        return _predicted(self._module, self._validation_images, job.preprocessing, job.machine, job.display, stop)
+        return predict_loaded(self._module, self._validation_images, job.preprocessing, job.machine, job.display, stop)
 
     def close(self) -> None:
         self._images.close()
@@ -197,23 +197,27 @@ def predict_batches(
     machine: Machine,
     display: Display,
     stop: StopRequest | None = None,
+    digests: Mapping[str, str] | None = None,
 ) -> Generator[tuple[torch.Tensor, torch.Tensor], None, None]:
-    """Yield (logits [N, C] in float32, labels [N]), both on the CPU, for `items` in their order; in eval mode."""
-    dataset = ImageDataset(items, eval_transform(preprocessing), seed=None)
+    """Yield (logits [N, C] in float32, labels [N]), both on the CPU, for `items` in their order; in eval mode.
+
+    Raises FtError for a bad image, and one that has not the digest that is told.
+    """
+    dataset = ImageDataset(items, eval_transform(preprocessing), seed=None, digests=digests)
     stop = stop or StopRequest()
-    loader = _loader(dataset, config, machine, False, stop)
-    with closing(loader):
-        yield from _predicted(module, loader, preprocessing, machine, display, stop)
+    with closing(_loader(dataset, config, machine, False, stop)) as loader:
+        yield from predict_loaded(module, loader, preprocessing, machine, display, stop)
 
 
-def _predicted(
+def predict_loaded(
     module: nn.Module,
     images: Loader | KeptImages,
     preprocessing: Preprocessing,
     machine: Machine,
     display: Display,
     stop: StopRequest,
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+) -> Generator[tuple[torch.Tensor, torch.Tensor], None, None]:
+    """Yield the same for images that something brings in its batches."""
     module.eval()
     with display.progress("evaluating", len(images)) as bar:
         for done, (pixels, labels, _) in enumerate(images.epoch(0), start=1):

@@ -15,12 +15,12 @@ from ft.copies import warn_of_copies
 from ft.data import ImageData, load_data
 from ft.devices import Machine, choose_machine
 from ft.display import Display
-from ft.evaluation import evaluate
 from ft.examples import Examples
-from ft.feeds import open_feed, predict_batches
+from ft.feeds import open_feed
 from ft.freezing import apply_frozen, choose_frozen, frozen_digest, frozen_modules, needs_data
 from ft.image_list import check_same_images, keep_image_list, may_have_moved, write_image_list
 from ft.images import effective_preprocessing
+from ft.inference import measure_saved
 from ft.job import Job
 from ft.loaders import explained_deaths
 from ft.memory import arrange_large_blocks, explained_shortage, give_back_freed_memory
@@ -148,11 +148,10 @@ def finetune(config: Config, plugins: Plugins, display: Display, resume: Run | N
         after = frozen_digest(module, plan.frozen, plan.frozen_modules)
 
         best = run.load_checkpoint("best", module, moving_tensors(module, plan.frozen, plan.frozen_modules))
-        test = None
-        if data.test:
-            batches = predict_batches(module, data.test, ready.built.preprocessing, config, machine, display, stop)
-            test = evaluate(batches, data.classes)
         run.save_model(module, keep_frozen=not best.tensors.keys().isdisjoint(plan.frozen))
-        report = make_report(config, plan, position, test, before, after, feed.cost)
+        module.to("meta")  # so that it takes no memory beside the one that is rebuilt from what was saved
+        val = measure_saved(run, plugins, job, "validation", data.val)
+        test = measure_saved(run, plugins, job, "test", data.test) if data.test else None
+        report = make_report(config, plan, position, best.position.epoch, val, test, before, after, feed.cost)
         run.write_json("report.json", asdict(report))
     return run, report

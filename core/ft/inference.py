@@ -1,10 +1,10 @@
-"""Using a finished run: rebuild its model, classify images with the training preprocessing, measure it on new data."""
+"""Using a finished run: rebuild its model, classify images with the training preprocessing, measure it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +12,19 @@ from torch import Tensor, nn
 
 from ft.backbone import build_backbone
 from ft.checking import check_images, digest_of
-from ft.config import Config
+from ft.config import PREDICT_BATCH, PREDICT_PRECISION, Config
 from ft.data import ImageData, Item, number_classes, read_samples
 from ft.devices import Machine, choose_machine
 from ft.display import Display
 from ft.errors import FtError
 from ft.evaluation import evaluate
 from ft.extensions import Preprocessing, Sample
-from ft.feeds import predict_batches
+from ft.feature_store import FeatureStore
+from ft.feeds import predict_batches, predict_loaded
 from ft.image_files import is_image
 from ft.image_list import known_splits
+from ft.job import Job
+from ft.kept_images import KeptImages, find_images, kept_batches, measured_part
 from ft.loaders import explained_deaths
 from ft.memory import explained_shortage
 from ft.metrics import Evaluation
@@ -30,6 +33,7 @@ from ft.pictures import Picture, picture_of
 from ft.plugins import Plugins
 from ft.runs import Run
 from ft.settings import validate
+from ft.signals import StopRequest
 from ft.splits import choose_splits
 from ft.unpackaged import refuse_unpackaged
 
@@ -83,6 +87,27 @@ def load_trained(run: Run, plugins: Plugins, machine: dict[str, Any], batch_size
     run.load_model(model.module)
     module = chosen.place(model.module).eval()
     return Trained(module, about.classes, about.preprocessing, config, chosen, run.path / "images.csv")
+
+
+def measure_saved(run: Run, plugins: Plugins, job: Job, name: str, items: Sequence[Item]) -> Evaluation:
+    """Measure what a run just saved on `items`, its images called `name`.
+
+    The model is rebuilt from the run's files and computes as in `ft evaluate`, so these are the figures that anybody
+    will get who uses it; features that were kept, and the run's precision, play no part. Decoded images that were kept
+    do, being the same. Raises FtError for an image that changed since the run began, and StopAsked when a signal asks
+    to stop.
+    """
+    asked = job.config.machine
+    machine = {"device": asked.device, "precision": PREDICT_PRECISION, "workers": asked.workers}
+    trained = load_trained(run, plugins, machine, PREDICT_BATCH, trust_code=True)
+    job.display.say(f"measuring the saved model on {len(items)} {name} images, in {PREDICT_PRECISION} as ft evaluate")
+    own = replace(job, config=trained.config, preprocessing=trained.preprocessing, machine=trained.machine)
+    part = measured_part(name, items, own)
+    store = FeatureStore(int(job.config.cache.disk_gb * 1e9))
+    pixels = find_images(store, part, own) if job.config.cache.promise != "off" else None
+    kept = kept_batches(pixels, part, own, shuffle=False) if pixels is not None else None
+    with _batches(trained, items, job.display, job.stop, job.data.digests, kept) as batches:
+        return evaluate(batches, trained.classes)
 
 
 def predict(trained: Trained, paths: Sequence[Path], top: int, display: Display) -> list[Prediction]:
@@ -151,12 +176,26 @@ def image_paths(given: Sequence[Path]) -> list[Path]:
 
 
 @contextmanager
-def _batches(trained: Trained, items: Sequence[Item], display: Display) -> Iterator[Iterator[tuple[Tensor, Tensor]]]:
-    """Give the block (logits, labels) of `items`. Loader processes end with it; raises FtError for one that died."""
-    args = (trained.preprocessing, trained.config, trained.machine, display)
+def _batches(
+    trained: Trained,
+    items: Sequence[Item],
+    display: Display,
+    stop: StopRequest | None = None,
+    digests: Mapping[str, str] | None = None,
+    kept: KeptImages | None = None,
+) -> Iterator[Iterator[tuple[Tensor, Tensor]]]:
+    """Give the block (logits, labels) of `items`, whose decoded images may be `kept`.
+
+    Loader processes end with it; raises FtError for one that died.
+    """
+    module, machine, preprocessing = trained.module, trained.machine, trained.preprocessing
     with (
         explained_deaths("With --workers 0 there are none"),
         explained_shortage("Try a smaller --batch-size"),
-        closing(predict_batches(trained.module, items, *args)) as batches,
+        closing(
+            predict_batches(module, items, preprocessing, trained.config, machine, display, stop, digests)
+            if kept is None
+            else predict_loaded(module, kept, preprocessing, machine, display, stop or StopRequest())
+        ) as batches,
     ):
         yield batches

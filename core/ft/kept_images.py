@@ -71,8 +71,13 @@ def image_parts(job: Job) -> tuple[Part, Part]:
     """Return the training images, in all views that a run shows, and the validation images."""
     return (
         Part("training", job.data.train, *_training_views(job)),
-        Part("validation", job.data.val, eval_transform(job.preprocessing), 1, {}),
+        measured_part("validation", job.data.val, job),
     )
+
+
+def measured_part(name: str, items: Sequence[Item], job: Job) -> Part:
+    """Return images as a model is measured on them: without augmentation, each once."""
+    return Part(name, items, eval_transform(job.preprocessing), 1, {})
 
 
 def _training_views(job: Job) -> tuple[Transform, int, Mapping[str, Any]]:

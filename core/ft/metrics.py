@@ -1,4 +1,4 @@
-"""Figures of merit from a confusion matrix."""
+"""Figures of merit from what was answered. What they take grows with images and classes, never with classes squared."""
 
 from __future__ import annotations
 
@@ -6,6 +6,31 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What a model answered: the class of each image, the class it was taken for [N], and the mean loss."""
+
+    labels: torch.Tensor
+    predicted: torch.Tensor
+    loss: float
+
+
+@dataclass(frozen=True)
+class Figures:
+    """How a model did on one split, in three numbers.
+
+    `macro_f1` is the mean of F1 over the classes that the split has images of, every class weighing the same.
+    """
+
+    loss: float
+    accuracy: float
+    macro_f1: float
+
+    def merit(self, name: str) -> tuple[float, float]:
+        """What to compare epochs by, larger being better: accuracy, macro_f1 or the loss; of equals, the lower loss."""
+        return {"accuracy": self.accuracy, "macro_f1": self.macro_f1, "loss": -self.loss}[name], -self.loss
 
 
 @dataclass(frozen=True)
@@ -20,43 +45,82 @@ class ClassMetrics:
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """How a model did on one split. `confusion[i][j]` counts images of class i that were taken for class j.
+class Taken:
+    """How many images of the class `label` were taken for the class `predicted`, which may be the same."""
 
-    `macro_f1` is the mean of F1 over the classes that the split has images of, every class weighing the same.
+    label: str
+    predicted: str
+    images: int
+
+
+@dataclass(frozen=True)
+class Evaluation(Figures):
+    """How a model did on one split, and on each class of it.
+
+    `confusion` is the confusion matrix row by row, without its zeros.
     """
 
-    loss: float
-    accuracy: float
-    macro_f1: float
     classes: tuple[ClassMetrics, ...]
-    confusion: tuple[tuple[int, ...], ...]
+    confusion: tuple[Taken, ...]
 
-    def figure(self, name: str) -> float:
-        """The figure to compare runs by, larger being better: accuracy, macro_f1, or the loss's negative."""
-        return {"accuracy": self.accuracy, "macro_f1": self.macro_f1, "loss": -self.loss}[name]
+    @property
+    def mistakes(self) -> list[Taken]:
+        """The classes that were taken for another one, the most often mistaken first."""
+        return sorted((each for each in self.confusion if each.label != each.predicted), key=lambda each: -each.images)
+
+    def costliest(self) -> list[ClassMetrics]:
+        """The classes by how many of their images were taken for another class, the most first."""
+        return sorted(self.classes, key=lambda each: each.support * (each.recall - 1))
+
+    def matrix(self) -> list[list[int]]:
+        """The whole confusion matrix: a row for each class of images, a column for each that they were taken for."""
+        place = {each.name: index for index, each in enumerate(self.classes)}
+        rows = [[0] * len(place) for _ in place]
+        for each in self.confusion:
+            rows[place[each.label]][place[each.predicted]] = each.images
+        return rows
 
 
-def count_confusion(predicted: torch.Tensor, labels: torch.Tensor, num_classes: int) -> torch.Tensor:
-    """Count [num_classes, num_classes] pairs (label, predicted) from two integer tensors [N]."""
-    return torch.bincount(labels * num_classes + predicted, minlength=num_classes**2).view(num_classes, num_classes)
+def figures(answers: Answers, num_classes: int) -> Figures:
+    """The three numbers of answers about so many classes."""
+    return _Counts(answers, num_classes).figures(answers.loss)
 
 
-def summarise(confusion: torch.Tensor, mean_loss: float, class_names: Sequence[str]) -> Evaluation:
-    """Turn a confusion matrix (rows: labels, columns: predictions) and a mean loss into figures."""
-    matrix = confusion.double()
-    hits, support, predicted = matrix.diagonal(), matrix.sum(1), matrix.sum(0)
-    precision = hits / predicted.clamp(min=1)
-    recall = hits / support.clamp(min=1)
-    f1 = 2 * hits / (support + predicted).clamp(min=1)
-    present = support > 0
+def summarise(answers: Answers, class_names: Sequence[str]) -> Evaluation:
+    """Everything that is to be said about answers: in all, for each class, and for each pair of classes."""
+    counts = _Counts(answers, len(class_names))
+    pairs, images = torch.unique(answers.labels * len(class_names) + answers.predicted, return_counts=True)
+    labels, predicted = (pairs // len(class_names)).tolist(), (pairs % len(class_names)).tolist()
     return Evaluation(
-        loss=mean_loss,
-        accuracy=float(hits.sum() / support.sum().clamp(min=1)),
-        macro_f1=float(f1[present].mean()) if present.any() else 0.0,
+        **vars(counts.figures(answers.loss)),
         classes=tuple(
-            ClassMetrics(name, float(precision[i]), float(recall[i]), float(f1[i]), int(support[i]))
-            for i, name in enumerate(class_names)
+            map(
+                ClassMetrics,
+                class_names,
+                (counts.hits / counts.predicted.clamp(min=1)).tolist(),
+                (counts.hits / counts.support.clamp(min=1)).tolist(),
+                counts.f1.tolist(),
+                counts.support.long().tolist(),
+            )
         ),
-        confusion=tuple(tuple(int(n) for n in row) for row in confusion),
+        confusion=tuple(
+            Taken(class_names[label], class_names[taken], number)
+            for label, taken, number in zip(labels, predicted, images.tolist(), strict=True)
+        ),
     )
+
+
+class _Counts:
+    """Images of each class, those taken for it, and those rightly so [C], in float64; and each class's F1."""
+
+    def __init__(self, answers: Answers, num_classes: int) -> None:
+        right = answers.labels[answers.labels == answers.predicted]
+        self.hits, self.support, self.predicted = (
+            torch.bincount(each, minlength=num_classes).double() for each in (right, answers.labels, answers.predicted)
+        )
+        self.f1 = 2 * self.hits / (self.support + self.predicted).clamp(min=1)
+
+    def figures(self, loss: float) -> Figures:
+        present = self.support > 0
+        accuracy = float(self.hits.sum() / self.support.sum().clamp(min=1))
+        return Figures(loss, accuracy, float(self.f1[present].mean()) if present.any() else 0.0)

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
 
 from ft.caching import CacheCost
 from ft.checkpoints import EpochRecord, Phase, Position
-from ft.config import Config
-from ft.metrics import Evaluation
+from ft.config import PREDICT_PRECISION, Config
+from ft.metrics import Evaluation, Figures
 from ft.plan import Plan
-from ft.training import best_epoch
 
 
 @dataclass(frozen=True)
 class Report:
-    """The best epoch's figures, and the proof that what was frozen did not move.
+    """What the saved model does, and the proof that what was frozen did not move.
 
-    `speedup` is how many times longer an epoch would have taken had it computed what was computed once, by the time
-    that took; None where that was not measured. `frozen_digest_before` and `..._after` are sha256 over every frozen
-    parameter and every buffer of frozen modules. `phases` are what the run was asked for, one after the other.
+    `val` and `test` are measured on the saved model as `ft evaluate` measures it. `chosen_by` are the figures by which
+    the best epoch was chosen: on the validation images, as training saw them. `penalty` is that of the best fit by
+    L-BFGS. `speedup` is how many times longer an epoch would have taken had it computed what was computed once, by the
+    time that took; None where that was not measured. `frozen_digest_before` and `..._after` are sha256 over every
+    frozen parameter and every buffer of frozen modules. `phases` are what the run was asked for, one after the other.
     """
 
     backbone: str
@@ -32,6 +35,9 @@ class Report:
     epochs: int
     best_epoch: int
     monitor: str
+    penalty: float | None
+    chosen_by: Figures
+    precision: str
     val: Evaluation
     test: Evaluation | None
     seconds: float
@@ -50,6 +56,8 @@ def make_report(
     config: Config,
     plan: Plan,
     position: Position,
+    best_epoch: int,
+    val: Evaluation,
     test: Evaluation | None,
     before: str,
     after: str,
@@ -58,7 +66,7 @@ def make_report(
     """Sum up a run. `before` and `after` are digests of what is frozen; that they differ is a bug, never a result."""
     assert before == after, f"frozen tensors moved: digest {before} became {after}"
     history = position.history
-    best = best_epoch(history, config.training.monitor)
+    best = history[best_epoch - 1]
     return Report(
         backbone=plan.backbone,
         weights=plan.weights,
@@ -67,9 +75,12 @@ def make_report(
         train=tuple(each.use for each in config.train),
         classes=plan.classes,
         epochs=len(history),
-        best_epoch=best.epoch,
+        best_epoch=best_epoch,
         monitor=config.training.monitor,
-        val=best.val,
+        penalty=best.penalty,
+        chosen_by=best.val,
+        precision=plan.precision,
+        val=val,
         test=test,
         seconds=sum(record.seconds for record in history),
         trainable_parameters=plan.trainable_numel,
@@ -82,6 +93,44 @@ def make_report(
         warnings=plan.warnings,
         phases=tuple(position.phases),
     )
+
+
+def doubts(report: Report, run: Path) -> Iterator[str]:
+    """Yield what whoever reads the figures of the report may not expect."""
+    images = sum(each.support for each in report.val.classes)
+    more = round(report.chosen_by.accuracy * images) - round(report.val.accuracy * images)
+    if abs(more) > 1:
+        kept = report.cache.promise
+        how = f"on features kept with --cache {kept}" if kept in ("close", "fast") else f"in {report.precision}"
+        yield (
+            f"epoch {report.best_epoch} was chosen by an accuracy of {report.chosen_by.accuracy:.1%} {how}; the saved "
+            f"model, in {PREDICT_PRECISION} as ft predict runs it, gets {report.val.accuracy:.1%}: "
+            f"{abs(more)} of {images} images {'fewer' if more > 0 else 'more'}"
+        )
+    change = _last_change(report.phases)
+    if change is not None and report.best_epoch <= change.epoch < report.epochs:
+        yield (
+            f"the best epoch, {report.best_epoch}, is from before the freeze changed: nothing of the "
+            f"{report.epochs - change.epoch} epochs since then is in the model. Their last state is in last.pt, from "
+            f"which this goes on: ft run --resume {run} --epochs {report.epochs + 5}"
+        )
+
+
+def hints(report: Report, run: Path) -> Iterator[str]:
+    """Yield what may do better still, where the best lies at the end of what was tried."""
+    if report.best_epoch != report.epochs:
+        return
+    if report.penalty is None:
+        yield f"the last epoch was the best; more may be better: ft run --resume {run} --epochs {report.epochs + 5}"
+    else:
+        weaker = f"{report.penalty / 10:g},{report.penalty / 100:g}"
+        yield f"the weakest penalty was the best; weaker ones may be better: --set training.penalties=[{weaker}]"
+
+
+def _last_change(phases: Sequence[Phase]) -> Phase | None:
+    """The phase with which the freeze last became another one."""
+    changed = [now for then, now in pairwise(phases) if (then.freeze, then.train) != (now.freeze, now.train)]
+    return changed[-1] if changed else None
 
 
 def _speedup(plan: Plan, history: Sequence[EpochRecord], cache: CacheCost) -> float | None:

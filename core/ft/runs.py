@@ -253,5 +253,5 @@ def _check_all_there(needed: Iterable[str], tensors: Collection[str], path: Path
 
 
 def _line(record: EpochRecord) -> dict[str, Any]:
-    val = {"loss": record.val.loss, "accuracy": record.val.accuracy, "macro_f1": record.val.macro_f1}
-    return {**{k: v for k, v in vars(record).items() if k != "val"}, **{f"val_{k}": v for k, v in val.items()}}
+    val = {f"val_{name}": value for name, value in vars(record.val).items()}
+    return {**{name: value for name, value in vars(record).items() if name != "val"}, **val}

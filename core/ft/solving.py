@@ -16,7 +16,7 @@ from torch.nn.utils import parameters_to_vector
 from ft.checkpoints import Checkpoint, Position, moving_tensors, phase_from
 from ft.config import Config
 from ft.errors import FtError
-from ft.evaluation import evaluate
+from ft.evaluation import figures_of
 from ft.feature_feed import FeatureFeed
 from ft.feeds import Feed
 from ft.job import Job
@@ -59,7 +59,7 @@ def solve(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
                 job.display.warn(_not_converged(penalty, fit))
             position.finish_step(fit.loss, fit.hits, len(regression.labels), time.perf_counter() - started)
             started = time.perf_counter()
-            val = evaluate(feed.validation(job.stop), job.data.classes)
+            val = figures_of(feed.validation(job.stop), len(job.data.classes))
             bar.advance(position.epoch + 1)
         if not math.isfinite(val.loss):  # the weights are finite, so their penalty is not to blame
             raise FtError(

@@ -18,7 +18,7 @@ from ft.config import Config
 from ft.data import ImageData
 from ft.devices import Machine
 from ft.errors import FtError
-from ft.evaluation import evaluate
+from ft.evaluation import figures_of
 from ft.feeds import Feed
 from ft.freezing import set_train_mode
 from ft.job import Job
@@ -93,7 +93,7 @@ def train(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
                     job.stop.check()
             started = time.perf_counter()
             module.eval()
-            val = evaluate(feed.validation(job.stop), job.data.classes)
+            val = figures_of(feed.validation(job.stop), len(job.data.classes))
             _check_finite(val.loss, "validation loss", position, run)
             set_rate((position.epoch + 1) * plan.steps_per_epoch - 1)  # a run that stopped here had no step left
             record = position.finish_epoch(optimizer.param_groups[0]["lr"], val, time.perf_counter() - started)
@@ -205,8 +205,8 @@ def total_loss(
 
 
 def best_epoch(history: Sequence[EpochRecord], monitor: str) -> EpochRecord:
-    """The epoch with the best validation figure, the earliest of equals."""
-    return max(history, key=lambda record: record.val.figure(monitor))
+    """The epoch with the best validation figure; of equals that with the lowest loss, which has learnt the most."""
+    return max(history, key=lambda record: record.val.merit(monitor))
 
 
 def make_criterion(training: TrainingConfig, data: ImageData, machine: Machine) -> Criterion:
@@ -226,10 +226,11 @@ def _resume(run: Run, config: Config, module: nn.Module, optimizer: torch.optim.
 
 
 def _out_of_patience(position: Position, training: TrainingConfig) -> bool:
-    """Whether the best epoch, and the last change of the freeze, are too long ago."""
-    if training.patience is None or not position.history:
+    """Whether it is too long ago that the monitored figure or the loss was better than in all of the phase before."""
+    history = position.history[position.phases[-1].epoch :]
+    if training.patience is None or not history:
         return False
-    since = max(best_epoch(position.history, training.monitor).epoch, position.phases[-1].epoch)
+    since = max(best_epoch(history, monitor).epoch for monitor in (training.monitor, "loss"))
     return position.epoch - since >= training.patience
 
 

@@ -61,8 +61,14 @@ class TrainingConfig(Section):
     class_weights: Literal["none", "balanced"] = Field("none", description="balanced: rare classes weigh more")
     clip_norm: float | None = Field(None, gt=0, description="largest norm of all gradients together")
     auto_batch: bool = Field(False, description="when memory runs out, compute a batch in parts and add up gradients")
-    patience: int | None = Field(None, ge=1, description="stop after so many epochs without a better validation")
-    monitor: Literal["accuracy", "macro_f1", "loss"] = Field("accuracy", description="what 'best' means")
+    patience: int | None = Field(
+        None,
+        ge=1,
+        description="stop after so many epochs in which neither that figure nor the loss got better",
+    )
+    monitor: Literal["accuracy", "macro_f1", "loss"] = Field(
+        "accuracy", description="what 'best' means; of equals, the lower loss"
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -17,15 +17,13 @@ from ft.checkpoints import (
     save_tensors,
 )
 from ft.errors import FtError
-from ft.metrics import count_confusion, summarise
+from ft.metrics import Figures
 
 
 def a_checkpoint() -> Checkpoint:
-    labels = torch.tensor([0, 1])
-    val = summarise(count_confusion(labels, labels, 2), 0.25, ("a", "b"))
     position = Position(phases=[Phase(0, 0, ["all"], [], 3, 1e-4, 1e-3, 1.0, 0.01)])
     position.finish_step(2.0, 3, 4, 0.5)
-    position.finish_epoch(0.1, val, 1.0)
+    position.finish_epoch(0.1, Figures(loss=0.25, accuracy=0.5, macro_f1=0.4), 1.0)
     position.finish_step(1.0, 1, 4, 0.25)
     return Checkpoint(position, {"w": torch.tensor([1.5])}, {"w": {"momentum_buffer": torch.tensor([0.5])}}, "abc")
 
@@ -38,6 +36,25 @@ def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
     assert loaded.plan_digest == "abc"
     assert torch.equal(loaded.tensors["w"], saved.tensors["w"])
     assert torch.equal(loaded.optimizer["w"]["momentum_buffer"], saved.optimizer["w"]["momentum_buffer"])
+
+
+def test_a_checkpoint_of_before_loads_without_the_matrices_that_it_held(tmp_path: Path) -> None:
+    saved = a_checkpoint()
+    save_checkpoint(tmp_path / "new.pt", saved)
+    content = torch.load(tmp_path / "new.pt", weights_only=True)
+    (epoch,) = content["position"]["history"]
+    epoch["val"] |= {
+        "classes": ({"name": "a", "precision": 1.0, "recall": 0.5, "f1": 0.6, "support": 2},),
+        "confusion": ((1, 1), (0, 0)),
+    }
+    torch.save({**content, "format": 2}, tmp_path / "last.pt")
+    assert load_checkpoint(tmp_path / "last.pt").position == saved.position
+
+
+def test_a_checkpoint_of_another_format_is_named_with_those_that_can_be_read(tmp_path: Path) -> None:
+    torch.save({"format": 4}, tmp_path / "last.pt")
+    with pytest.raises(FtError, match=r"last\.pt has checkpoint format 4; this ft reads 2 and 3"):
+        load_checkpoint(tmp_path / "last.pt")
 
 
 def test_an_epoch_on_record_is_the_mean_over_its_images() -> None:

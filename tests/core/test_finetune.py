@@ -18,8 +18,9 @@ from faults.slow_images import make_images
 from ft.config import Config
 from ft.display import Display
 from ft.errors import FtError
-from ft.evaluation import evaluate
+from ft.evaluation import figures_of
 from ft.finetune import finetune, prepare
+from ft.metrics import Figures
 from ft.plugins import Plugins
 from ft.runs import Run
 from ft.signals import StopAsked
@@ -105,13 +106,48 @@ def test_resuming_a_finished_run_reports_again_and_trains_nothing(tiny_config: M
 def test_the_best_epoch_is_what_is_kept(tiny_config: MakeConfig, plugins: Plugins) -> None:
     run, report = finetune(tiny_config(training__epochs=4, training__lr=0.05), plugins, Display())
     rows = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
-    assert report.val.accuracy == max(row["val_accuracy"] for row in rows)
-    assert report.best_epoch == next(r["epoch"] for r in rows if r["val_accuracy"] == report.val.accuracy)
+    best = max(rows, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
+    assert (report.val.accuracy, report.best_epoch) == (best["val_accuracy"], best["epoch"])
+    assert report.val.loss == pytest.approx(best["val_loss"])
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> list[Figures]:
+    """What the epochs to come are measured to be on validation images."""
+    values: list[Figures] = []
+    monkeypatch.setattr("ft.training.figures_of", lambda *args: values.pop(0))
+    return values
+
+
+def test_of_epochs_of_equal_accuracy_the_one_with_the_lowest_loss_is_kept(
+    measured: list[Figures], tiny_config: MakeConfig, plugins: Plugins
+) -> None:
+    losses = [0.56, 0.50, 0.45, 0.41, 0.38, 0.36, 0.34, 0.35]
+    measured += [Figures(loss, 0.75, 0.7) for loss in losses]
+    run, report = finetune(tiny_config(training__epochs=8), plugins, Display())
+    assert report.best_epoch == 7
+    assert run.read_checkpoint("best").position.epoch == 7
+
+
+def test_training_goes_on_while_the_loss_still_falls_at_equal_accuracy(
+    measured: list[Figures], tiny_config: MakeConfig, plugins: Plugins
+) -> None:
+    measured += [Figures(loss, 0.5, 0.4) for loss in (0.97, 0.55, 0.34, 0.36, 0.37, 0.30)]
+    _, report = finetune(tiny_config(training__epochs=6, training__patience=2), plugins, Display())
+    assert (report.epochs, report.best_epoch) == (5, 3)
+
+
+def test_training_goes_on_while_the_accuracy_still_rises_at_a_rising_loss(
+    measured: list[Figures], tiny_config: MakeConfig, plugins: Plugins
+) -> None:
+    measured += [Figures(0.3 + i / 10, accuracy, 0.4) for i, accuracy in enumerate((0.5, 0.6, 0.7, 0.8, 0.7, 0.7, 0.9))]
+    _, report = finetune(tiny_config(training__epochs=7, training__patience=2), plugins, Display())
+    assert (report.epochs, report.best_epoch) == (6, 4)
 
 
 def test_training_stops_early_when_it_no_longer_gets_better(tiny_config: MakeConfig, plugins: Plugins) -> None:
     # with a learning rate this small nothing gets better than the first epoch
-    config = tiny_config(freeze=["all"], training__lr=1e-12, training__epochs=9, training__patience=2)
+    config = tiny_config(freeze=["all"], training__head_lr=1e-12, training__epochs=9, training__patience=2)
     _, report = finetune(config, plugins, Display())
     assert (report.epochs, report.best_epoch) == (3, 1)
 
@@ -264,10 +300,10 @@ def test_a_validation_loss_that_is_no_number_keeps_the_last_finite_checkpoint(
     calls = iter([False, True])
 
     def broken(batches: Any, classes: Any) -> Any:
-        measured = evaluate(batches, classes)
+        measured = figures_of(batches, classes)
         return replace(measured, loss=float("nan")) if next(calls) else measured
 
-    monkeypatch.setattr("ft.training.evaluate", broken)
+    monkeypatch.setattr("ft.training.figures_of", broken)
     with pytest.raises(FtError, match=r"validation loss became nan in epoch 2, step 4.*last whole epoch is in"):
         finetune(tiny_config(), plugins, Display())
     for name in ("last.pt", "best.pt"):

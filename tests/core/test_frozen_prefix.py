@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,10 @@ from ended import Ended, assert_same
 from ft.config import Config, load_config
 from ft.display import Display
 from ft.errors import FtError
-from ft.evaluation import evaluate
+from ft.evaluation import figures_of
 from ft.feature_store import FeatureStore
 from ft.finetune import finetune, prepare
-from ft.metrics import Evaluation
+from ft.metrics import Figures
 from ft.plugins import Plugins
 from ft.proof import NotProved
 from ft.report import Report
@@ -134,7 +134,7 @@ def test_replayed_views_are_the_same_cached_and_uncached(
     assert_same(plain, cached)
 
 
-def test_a_second_run_with_another_rate_and_head_decodes_no_image(
+def test_a_second_run_with_another_rate_and_head_decodes_only_what_its_model_is_measured_on(
     tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path, decoded: list[Path]
 ) -> None:
     first = Ended(tiny_config(run_dir=tmp_path / "a", freeze=["all"], cache__promise="exact"), plugins)
@@ -144,7 +144,7 @@ def test_a_second_run_with_another_rate_and_head_decodes_no_image(
     keys = {"training__lr": 0.03, "head": {"use": "mlp", "hidden": [6]}, "cache__promise": "exact"}
     second = Ended(tiny_config(run_dir=tmp_path / "b", freeze=["all"], **keys), plugins)
     assert second.report.cache.computed == 0
-    assert (second.report.cache.decoded, decoded) == (0, [])
+    assert (second.report.cache.decoded, decoded) == (0, second.validated)
 
 
 @pytest.mark.parametrize("promise", ["exact", "close"])
@@ -160,7 +160,7 @@ def test_a_deeper_freeze_starts_from_the_features_of_a_shallower_one(
     decoded.clear()
     deep = run("deep", "all", promise)
     assert deep.report.cache.computed == 0
-    assert (deep.report.cache.decoded, decoded) == (0, [])
+    assert (deep.report.cache.decoded, decoded) == (0, deep.validated)
     if promise == "exact":
         assert_same(run("plain", "all", "off"), deep)
 
@@ -297,12 +297,12 @@ def test_a_last_image_that_joins_the_batch_before_it_changes_no_bit(
     """20 images in batches of 19, and 4 in batches of 3: the plain loop has one batch of 20, and one of 4."""
     sizes: list[int] = []
 
-    def recorded(batches: Iterable[tuple[torch.Tensor, torch.Tensor]], classes: Sequence[str]) -> Evaluation:
+    def recorded(batches: Iterable[tuple[torch.Tensor, torch.Tensor]], num_classes: int) -> Figures:
         listed = list(batches)
         sizes.extend(len(labels) for _, labels in listed)
-        return evaluate(listed, classes)
+        return figures_of(listed, num_classes)
 
-    monkeypatch.setattr("ft.training.evaluate", recorded)
+    monkeypatch.setattr("ft.training.figures_of", recorded)
     for size in (19, 3):
         keys = {"training__batch_size": size, "freeze": ["all"], "training__optimizer": "sgd"}
         if kept:
@@ -333,7 +333,7 @@ def test_a_short_batch_that_is_computed_anew_decodes_only_where_there_is_no_room
     second = Ended(tiny_config(run_dir=tmp_path / "second", cache__promise="exact", **keys), plugins)
     assert_same(plain, first)
     assert_same(plain, second)
-    assert len(decoded) - second.report.cache.decoded == again
+    assert len(decoded) - second.report.cache.decoded - len(second.validated) == again
 
 
 def test_views_without_augmentation_are_kept_apart_from_no_views(

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from ft.config import Config
 from ft.display import Display
 from ft.errors import FtError
-from ft.evaluation import evaluate
+from ft.evaluation import figures_of
 from ft.finetune import finetune
 from ft.plugins import Plugins
 from ft.report import Report
@@ -82,7 +82,7 @@ def stopped(config: Config, plugins: Plugins, title: str, done: int) -> Run:
 def losses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Validation losses of the epochs to come."""
     values: list[float] = []
-    monkeypatch.setattr("ft.training.evaluate", lambda *args: replace(evaluate(*args), loss=values.pop(0)))
+    monkeypatch.setattr("ft.training.figures_of", lambda *args: replace(figures_of(*args), loss=values.pop(0)))
     return values
 
 
@@ -246,12 +246,23 @@ def test_the_best_epoch_of_a_later_phase_is_that_phases_last_state(
     assert differing(model_of(run), last_state(run)) == set()
 
 
-def test_patience_counts_from_the_change(tiny_config: MakeConfig, plugins: Plugins) -> None:
-    keys: dict[str, Any] = {"training__lr": 1e-12, "training__epochs": 9, "training__patience": 2}
-    run, report = finetune(tiny_config(freeze=["all"], **keys), plugins, Display())
+def test_patience_begins_anew_with_the_change(tiny_config: MakeConfig, plugins: Plugins) -> None:
+    keys: dict[str, Any] = {"training__lr": 1e-12, "training__head_lr": 1e-12, "training__epochs": 9}
+    run, report = finetune(tiny_config(freeze=["all"], training__patience=2, **keys), plugins, Display())
     assert (report.epochs, report.best_epoch) == (3, 1)
     report = go_on(run, plugins, freeze=["until:layer1"])
-    assert (report.epochs, report.best_epoch) == (5, 1)
+    assert (report.epochs, report.best_epoch) == (6, 1)
+
+
+def test_patience_lasts_while_the_loss_falls_again_after_the_change(
+    losses: list[float], tiny_config: MakeConfig, plugins: Plugins
+) -> None:
+    """The change of the freeze brought the loss up, and it is still above what it was before."""
+    losses += [0.9, 0.5, 1.1, 1.0, 0.9, 0.8, 0.9, 1.0, 1.0]
+    keys: dict[str, Any] = {"training__lr": 1e-12, "training__patience": 2}
+    run, _ = finetune(tiny_config(freeze=["all"], **keys), plugins, Display())
+    report = go_on(run, plugins, freeze=["until:layer1"], **{"training.epochs": 20})
+    assert (report.epochs, report.best_epoch) == (8, 2)
 
 
 def test_a_config_that_was_edited_changes_the_freeze_too(tiny_config: MakeConfig, plugins: Plugins) -> None:

@@ -19,7 +19,7 @@ from ft.checkpoints import load_checkpoint
 from ft.config import Config, load_config
 from ft.display import Display
 from ft.errors import FtError
-from ft.evaluation import evaluate
+from ft.evaluation import figures_of
 from ft.feature_feed import FeatureFeed
 from ft.finetune import finetune, prepare
 from ft.logistic import Fit, fit_head
@@ -190,7 +190,7 @@ def test_a_fit_that_is_not_finite_is_refused_and_not_kept(
             return fit
         with torch.no_grad():
             head.weight.fill_(weight)
-        monkeypatch.setattr("ft.solving.evaluate", lambda *args: replace(evaluate(*args), loss=val_loss))
+        monkeypatch.setattr("ft.solving.figures_of", lambda *args: replace(figures_of(*args), loss=val_loss))
         return replace(fit, loss=loss)
 
     monkeypatch.setattr("ft.solving.fit_head", broken)

@@ -11,6 +11,7 @@ import click
 
 from ft.cli.common import load_and_report
 from ft.cli.printing import tell_json
+from ft.config import PREDICT_BATCH, PREDICT_PRECISION
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -20,8 +21,10 @@ def using_a_run(command: F) -> F:
     for option in (
         click.option("--trust-code", is_flag=True, help="import components that the run names by file or module"),
         click.option("--workers", default="auto", metavar="N", help="loader processes; default: auto"),
-        click.option("--batch-size", default=32, show_default=True, type=click.IntRange(1)),
-        click.option("--precision", default="fp32", type=click.Choice(["auto", "fp32", "bf16"]), show_default=True),
+        click.option("--batch-size", default=PREDICT_BATCH, show_default=True, type=click.IntRange(1)),
+        click.option(
+            "--precision", default=PREDICT_PRECISION, type=click.Choice(["auto", "fp32", "bf16"]), show_default=True
+        ),
         click.option("--device", default="auto", metavar="DEVICE", help="auto, cpu, cuda, mps"),
         click.option("--json", "as_json", is_flag=True, help="print JSON"),
     ):
@@ -66,7 +69,7 @@ def evaluate(run: Path, data: str, split: str, as_json: bool, **machine: Any) ->
     if as_json:
         tell_json({"images": count, **asdict(evaluation)})
     else:
-        print_evaluation(evaluation, f"{count} images of {data}", display)
+        print_evaluation(evaluation, f"{count} images of {data}", "what --json prints", display)
 
 
 def _load(run: Path, machine: dict[str, Any]) -> Any:

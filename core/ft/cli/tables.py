@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Any
 from ft.cli.layout import count, flops, print_matrix, print_pairs, print_table, size, times
 
 MOST_CONFUSED = 12
-"""A confusion matrix of more classes than this does not fit on a screen; report.json has it."""
+"""A confusion matrix of more classes than this does not fit on a screen; the pairs that are confused most do."""
+MANY_CLASSES = 40
+"""A table of more classes than this is read by nobody; of them the worst are shown."""
+WORST = 12
+"""How many classes, and pairs of classes, are shown where there are more than fit."""
 
 if TYPE_CHECKING:
     from ft.display import Display
@@ -125,11 +129,17 @@ def print_predictions(found: Sequence[Prediction], display: Display) -> None:
 
 
 def print_report(report: Report, run: Run, display: Display) -> None:
-    """The best epoch, a row for every class, the proof of the freeze, and where the model lies."""
+    """The saved model's figures, a row for every class, the proof of the freeze, and where the model lies.
+
+    Then what may be unexpected about the figures, and what may be better still.
+    """
+    from ft.report import doubts, hints
+
+    where = str(run.path / "report.json")
     display.tell("")
-    print_evaluation(report.val, f"best epoch {report.best_epoch} of {report.epochs}, validation", display)
+    print_evaluation(report.val, f"best epoch {report.best_epoch} of {report.epochs}, validation", where, display)
     if report.test is not None:
-        print_evaluation(report.test, "test", display)
+        print_evaluation(report.test, "test", where, display)
     proof = f"sha256 {report.frozen_digest_after[:12]} before and after"
     print_pairs(
         [
@@ -143,20 +153,40 @@ def print_report(report: Report, run: Run, display: Display) -> None:
         ],
         display.out,
     )
+    for doubt in doubts(report, run.path):
+        display.warn(doubt)
+    for hint in hints(report, run.path):
+        display.say(hint)
 
 
-def print_evaluation(evaluation: Evaluation, title: str, display: Display) -> None:
-    """Loss, accuracy and macro F1, a row for every class, and the confusion matrix where it fits."""
+def print_evaluation(evaluation: Evaluation, title: str, where: str, display: Display) -> None:
+    """Loss, accuracy and macro F1, then the classes and what they were taken for.
+
+    All of it where it fits on a screen; of many classes those that cost most, the rest being `where` it says.
+    """
     display.tell(
         f"{title}: accuracy {evaluation.accuracy:.1%}, macro F1 {evaluation.macro_f1:.3f}, loss {evaluation.loss:.4f}"
     )
     display.tell("")
-    rows = [(c.name, f"{c.precision:.1%}", f"{c.recall:.1%}", f"{c.f1:.3f}", c.support) for c in evaluation.classes]
+    few = len(evaluation.classes) <= MANY_CLASSES
+    classes = evaluation.classes if few else evaluation.costliest()[:WORST]
+    rows = [(c.name, f"{c.precision:.1%}", f"{c.recall:.1%}", f"{c.f1:.3f}", c.support) for c in classes]
     headers = ("class", "precision", "recall", "F1", "images")
     print_table(headers, rows, right=headers[1:], squeeze="class", console=display.out)
+    mistakes = evaluation.mistakes
     if len(evaluation.classes) <= MOST_CONFUSED:
-        names = [each.name for each in evaluation.classes]
-        print_matrix(names, evaluation.confusion, display.out)
+        print_matrix([each.name for each in evaluation.classes], evaluation.matrix(), display.out)
+        return
+    pairs = [(each.label, each.predicted, each.images) for each in mistakes[:WORST]]
+    if pairs:
+        print_table(("images of", "taken for", "times"), pairs, right=("times",), console=display.out)
+    if left := _left_out(len(evaluation.classes) - len(classes), len(mistakes) - len(pairs)):
+        display.tell(f"The worst come first; {left} are in {where}.")
+
+
+def _left_out(classes: int, pairs: int) -> str:
+    counted = ((classes, "classes"), (pairs, "pairs of classes"))
+    return " and ".join(f"{number:,} more {what}" for number, what in counted if number > 0)
 
 
 def _steps(ready: Prepared) -> str:
