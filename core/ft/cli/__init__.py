@@ -74,7 +74,7 @@ def main() -> None:
     traceback. Signals end it with one line and 128 + the signal's number.
     """
     if "_FT_COMPLETE" in os.environ:
-        import_module("ft.cli.completion")  # it teaches click to complete after a colon in bash
+        import_module("ft.cli.shells")  # it teaches click to complete paths, and after a colon in bash
     prepare_streams()
     sys.excepthook = tell_traceback
     with end_on_signals():

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
+import ast
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal, get_args, get_origin
 
 import click
-from click.shell_completion import BashComplete, CompletionItem, add_completion_class, split_arg_string
+from click.shell_completion import CompletionItem
 
+from ft.cli.shells import paths
 from ft.errors import FtError
 from ft.extensions import KINDS
 from ft.plugins import Plugins, load_plugins, settings_class
@@ -17,17 +18,59 @@ from ft.references import parse_reference
 Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem[str]]]
 Offer = tuple[str, str]
 """What may be typed, and what it means."""
+ByPath = Callable[[Plugins, str], Iterable[str]]
+"""The paths that may follow what was typed."""
 
 
-def _completing(offers: Callable[[click.Context, Plugins], Iterable[Offer]]) -> Complete:
+def _completing(offers: Callable[[click.Context, Plugins], Iterable[Offer]], by_path: ByPath | None = None) -> Complete:
     def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
+        plugins = load_plugins()
         try:
-            found = list(offers(ctx, load_plugins()))
+            found = list(offers(ctx, plugins))
         except FtError:  # while somebody is typing is no time to explain
-            return []
-        return [CompletionItem(text, help=about) for text, about in found if text.startswith(incomplete)]
+            found = []
+        made = [CompletionItem(text, help=about) for text, about in found if text.startswith(incomplete)]
+        return made + [CompletionItem(path) for path in (by_path(plugins, incomplete) if by_path else ())]
 
     return complete
+
+
+def _code(plugins: Plugins, typed: str) -> Iterator[str]:
+    """Components where they lie: `./my_freeze.py:MyFreeze`. The file is read, and not run."""
+    file, colon, begun = typed.partition(".py:")
+    if colon:
+        yield from (f"{file}.py:{name}" for name in _defined(f"{file}.py") if name.startswith(begun))
+    elif typed.startswith((".", "/", "~")):
+        yield from (path if path.endswith("/") else f"{path}:" for path in paths(typed, (".py",)))
+
+
+def _defined(file: str) -> list[str]:
+    try:
+        with open(file, "rb") as source:
+            tree = ast.parse(source.read(2**20))
+    except (OSError, SyntaxError, ValueError):
+        return []
+    kinds = (ast.ClassDef, ast.FunctionDef)
+    return [node.name for node in tree.body if isinstance(node, kinds) and not node.name.startswith("_")]
+
+
+def _after(kind: str) -> ByPath:
+    """Paths after the name of a component that takes one, as its example shows: `local:./resnet50.pth`."""
+
+    def by_path(plugins: Plugins, typed: str) -> Iterator[str]:
+        name, colon, path = typed.partition(":")
+        for component in plugins.components(kind):
+            if colon and component.name == name and ":./" in getattr(component.record, "example", ""):
+                yield from (f"{name}:{each}" for each in paths(path))
+        yield from _code(plugins, typed)
+
+    return by_path
+
+
+def _data(plugins: Plugins, typed: str) -> Iterator[str]:
+    """Paths, with or without the name of what reads them."""
+    code = list(_code(plugins, typed))
+    yield from dict.fromkeys([*code, *paths(typed, ("",)), *_after("data")(plugins, typed)])
 
 
 def _backbones(ctx: click.Context, plugins: Plugins) -> Iterator[Offer]:
@@ -99,40 +142,14 @@ complete_described = _completing(_described)
 complete_distribution = _completing(_distributions)
 complete_set = _completing(_sets)
 COMPLETE: dict[str, Complete] = {
-    "--backbone": _completing(_backbones),
-    "--freeze": _completing(_references("freeze")),
-    "--train": _completing(_references("freeze")),
-    "--head": _completing(_heads),
-    "--weights": _completing(_weights),
-    "--weight-source": _completing(_references("weights")),
-    "--data": _completing(_references("data")),
+    "--backbone": _completing(_backbones, _code),
+    "--freeze": _completing(_references("freeze"), _code),
+    "--train": _completing(_references("freeze"), _code),
+    "--head": _completing(_heads, _code),
+    "--weights": _completing(_weights, _after("weights")),
+    "--weight-source": _completing(_references("weights"), _after("weights")),
+    "--data": _completing(_references("data"), _data),
 }
 """By flag."""
-
-
-class _Bash(BashComplete):
-    """bash hands over `torchvision:vg` as three words, and replaces only what stands after the colon."""
-
-    def get_completion_args(self) -> tuple[list[str], str]:
-        words = split_arg_string(os.environ["COMP_WORDS"])
-        place = int(os.environ["COMP_CWORD"])
-        *before, self.typed = _glued([*words[1:place], words[place] if place < len(words) else ""])
-        return before, self.typed
-
-    def format_completion(self, item: CompletionItem[str]) -> str:
-        typed = self.typed.partition("=")[2] if self.typed.startswith("--") else self.typed
-        done = max(typed.rfind(mark) for mark in ":=") + 1
-        return f"{item.type},{item.value[done:]}"
-
-
-def _glued(words: list[str]) -> list[str]:
-    """Put together what bash cut at ":" and "="."""
-    made = [""]
-    for number, word in enumerate(words):
-        if number and word not in (":", "=") and words[number - 1] not in (":", "="):
-            made.append("")
-        made[-1] += word
-    return made
-
-
-add_completion_class(_Bash)
+complete_data = COMPLETE["--data"]
+complete_backbone = COMPLETE["--backbone"]

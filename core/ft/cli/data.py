@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ft.cli.common import load_and_report
+from ft.cli.completion import complete_data
 from ft.cli.printing import tell, tell_json
 from ft.errors import FtError
 
@@ -20,7 +21,7 @@ def data() -> None:
 
 
 @data.command()
-@click.argument("source", metavar="PATH")
+@click.argument("source", metavar="PATH", shell_complete=complete_data)
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="as for ft run, as in data.layout=classes")
 @click.option("--json", "as_json", is_flag=True, help="print JSON, with every file")
 def check(source: str, sets: tuple[str, ...], as_json: bool) -> None:

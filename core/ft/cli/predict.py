@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from ft.cli.common import load_and_report
+from ft.cli.completion import complete_data
 from ft.cli.printing import tell_json
 from ft.config import PREDICT_BATCH, PREDICT_PRECISION
 
@@ -54,7 +55,7 @@ def predict(run: Path, images: tuple[Path, ...], top: int, as_json: bool, **mach
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
-@click.argument("data")
+@click.argument("data", shell_complete=complete_data)
 @click.option("--split", default="all", show_default=True, type=click.Choice(["all", "train", "val", "test"]))
 @using_a_run
 def evaluate(run: Path, data: str, split: str, as_json: bool, **machine: Any) -> None:

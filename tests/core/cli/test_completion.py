@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 from click.shell_completion import ShellComplete
 
 from ft.cli import cli
-from ft.cli.completion import _glued
+from ft.cli.shells import Bash, Fish, Zsh, glued
 
 
 def offered(*words: str) -> list[str]:
@@ -58,7 +59,7 @@ def test_half_a_line_that_is_wrong_offers_nothing_and_says_nothing(capsys: pytes
 
 
 @pytest.mark.parametrize(
-    ("words", "glued"),
+    ("words", "whole"),
     [
         (["run", "--freeze", ""], ["run", "--freeze", ""]),
         (["--backbone", "torchvision", ":", "vg"], ["--backbone", "torchvision:vg"]),
@@ -67,21 +68,83 @@ def test_half_a_line_that_is_wrong_offers_nothing_and_says_nothing(capsys: pytes
         (["--backbone", "=", "torchvision", ":", "vg", "--head", "m"], ["--backbone=torchvision:vg", "--head", "m"]),
     ],
 )
-def test_what_bash_cuts_at_colons_is_put_together(words: list[str], glued: list[str]) -> None:
-    assert _glued(words) == glued
+def test_what_bash_cuts_at_colons_is_put_together(words: list[str], whole: list[str]) -> None:
+    assert glued(words) == whole
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
-def test_bash_completes_after_a_colon(tmp_path: Path) -> None:
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("photos", "my photos [1]", "runs/first", ".hidden"):
+        (tmp_path / name).mkdir(parents=True)
+    for name in ("labels.csv", "weights.pth", "ft.yaml", "photos/cat.jpg"):
+        (tmp_path / name).touch()
+    (tmp_path / "my_freeze.py").write_text("class MyFreeze:\n    pass\n\n\ndef _own(): ...\n\n\nraise SystemExit\n")
+    (tmp_path / "broken.py").write_text("class (")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path
+
+
+PATHS = [
+    (("run", "--data", "./ph"), ["./photos/"]),
+    (("run", "--data", "ph"), ["photos/"]),
+    (("plan", "--data", "~/photos/"), ["~/photos/cat.jpg"]),
+    (("run", "--data", "csv:./l"), ["csv:./labels.csv"]),
+    (("run", "--data", "folder:my "), ["folder:my photos [1]/"]),
+    (("run", "--weights", "local:./w"), ["local:./weights.pth"]),
+    (("run", "--weight-source", "local:w"), ["local:weights.pth"]),
+    (("run", "--freeze", "./my_f"), ["./my_freeze.py:"]),
+    (("run", "--freeze", "./my_freeze.py:"), ["./my_freeze.py:MyFreeze"]),
+    (("run", "--head", "./broken.py:"), []),
+    (("run", "--freeze", "regex:./w"), []),
+    (("run", "--config", "./f"), ["./ft.yaml"]),
+    (("run", "--resume", "ru"), ["runs/"]),
+    (("run", "--locked", "runs/"), ["runs/first/"]),
+    (("run", "--data", "./."), ["./.hidden/"]),
+    (("run", "--data", "./nowhere/"), []),
+    (("predict", "ru"), ["runs/"]),
+    (("predict", "runs/first", "./ph"), ["./photos/"]),
+    (("evaluate", "runs/first", "./ph"), ["./photos/"]),
+    (("data", "check", "csv:l"), ["csv:labels.csv"]),
+]
+
+
+@pytest.mark.parametrize(("line", "paths"), PATHS, ids=lambda value: " ".join(value))
+@pytest.mark.parametrize("shell", [Bash, Zsh, Fish])
+def test_paths_are_completed(folder: Path, shell: type[ShellComplete], line: tuple[str, ...], paths: list[str]) -> None:
+    *args, incomplete = line
+    found = [item.value for item in shell(cli, {}, "ft", "_FT_COMPLETE").get_completions(args, incomplete)]
+    assert [value for value in found if not value.endswith(":") or ".py:" in value] == paths
+
+
+@pytest.mark.parametrize("flag", ["--config", "--data"])
+def test_a_shell_that_replaces_the_whole_word_gets_the_flag_back(folder: Path, flag: str) -> None:
+    for shell in (Zsh, Fish):
+        found = shell(cli, {}, "ft", "_FT_COMPLETE").get_completions(["run"], f"{flag}=./f")
+        assert [item.value for item in found] == [f"{flag}=./ft.yaml"]
+
+
+def typed_in_bash(tmp_path: Path, *words: str) -> list[str]:
+    """What bash would put in place of the last word."""
     command = tmp_path / "ft"
-    command.write_text(f"#!/bin/sh\nexec '{sys.executable}' -c 'from ft.cli import main; main()' \"$@\"\n")
+    command.write_text(f"#!/bin/sh\nexec '{sys.executable}' -m ft \"$@\"\n")
     command.chmod(0o755)
-    script = """
+    script = f"""
 eval "$(_FT_COMPLETE=bash_source ft)"
-COMP_WORDS=(ft run --backbone torchvision : vgg1); COMP_CWORD=5
+COMP_WORDS=({shlex.join(words)}); COMP_CWORD={len(words) - 1}
 _ft_completion ft
-echo "${COMPREPLY[*]}"
+printf '%s\\n' "${{COMPREPLY[@]}}"
 """
     environ = {**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run(["bash", "--norc", "-c", script], env=environ, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["vgg11", "vgg11_bn", "vgg13", "vgg13_bn", "vgg16", "vgg16_bn", "vgg19", "vgg19_bn"]
+    return done.stdout.splitlines()
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_bash_completes_after_a_colon_and_quotes_names(folder: Path) -> None:
+    models = ["vgg11", "vgg11_bn", "vgg13", "vgg13_bn", "vgg16", "vgg16_bn", "vgg19", "vgg19_bn"]
+    assert typed_in_bash(folder, "ft", "run", "--backbone", "torchvision", ":", "vgg1") == models
+    assert typed_in_bash(folder, "ft", "run", "--data", "folder", ":", "./my") == [
+        r"./my\ photos\ \[1\]/",
+        "./my_freeze.py",
+    ]
