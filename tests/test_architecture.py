@@ -88,7 +88,7 @@ LAYERS = (
     },
     {"backbone", "head_check", "model", "evaluation", "caching", "precision"},
     {"backbone", "head_check", "model", "evaluation", "caching", "precision"},
-    {"advice", "decay", "plan", "inspection", "checkpoints", "locking", "provenance", "run_files"},
+    {"advice", "decay", "plan", "inspection", "checkpoints", "locking", "provenance", "settings_check", "run_files"},
     {"job", "kept_images", "features", "feature_reuse", "proof", "feature_feed", "feeds"},
     {"optim", "runs", "resuming", "training", "logistic", "solving"},
     {"report"},

@@ -34,6 +34,7 @@ from ft.randomness import one_run_at_a_time, seed_all
 from ft.report import Report, make_report
 from ft.resuming import can_go_on, go_on, selected_before
 from ft.runs import Run, start_run
+from ft.settings_check import check_settings
 from ft.signals import stop_on_signals
 from ft.solving import check_linear, solve
 from ft.training import train
@@ -67,6 +68,7 @@ def prepare(
     with which it `stopped`, and what was selected in it stands until its freeze is changed.
     """
     seed_all(config.seed)  # for whatever plugins draw while they decide
+    check_settings(config, plugins)
     machine = choose_machine(config.machine, fp32=config.cache.promise in ("exact", "close"))
     if stopped is not None and config.machine.precision == "auto":  # as the run began, also with another --cache
         machine = replace(machine, precision=stopped.plan_file().precision)

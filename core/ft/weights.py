@@ -102,6 +102,7 @@ def choose_weights(
     entry = next(iter(entries), None) if config.use == "default" else named.get(config.use)
     sha256 = config.sha256 or ""
     if entry is None and config.use != "default" and _is_source(config.use, plugins):
+        read_settings(plugins.get("weights", parse_reference(config.use)), config.settings, "weights")
         default = (
             entries[0]
             if entries
