@@ -27,41 +27,45 @@ class Facts:
     frames: int = 1
 
 
+LARGE = 4_000_000
+"""Pixels from which a JPEG is decoded at a smaller size, where a smaller size will do."""
+
 NOTHING = Facts()
 """Nothing is unusual."""
 
 
-def decode_image(content: Content, value_range: Range | None = None) -> Image.Image:
+def decode_image(content: Content, value_range: Range | None = None, least: int | None = None) -> Image.Image:
     """Decode all of an image and return it upright, as RGB with 8 bits.
 
-    Of more than 8 bits, the values in `value_range` become 0 to 255. Raises whatever Pillow does, and ValueError for
-    pixels that have no range.
+    Of more than 8 bits, the values in `value_range` become 0 to 255. A large JPEG is decoded at a half, a quarter or an
+    eighth of its size while both sides keep `least` pixels. Raises whatever Pillow does, and ValueError for pixels that
+    have no range.
     """
-    return _to_rgb(load_image(content), value_range)
+    return _to_rgb(load_image(content, least), value_range)
 
 
-def load_image(content: Content) -> Image.Image:
-    """Decode all of an image and return it upright. Raises whatever Pillow does.
+def load_image(content: Content, least: int | None = None) -> Image.Image:
+    """Decode all of an image and return it upright, smaller where `decode_image` says so. Raises whatever Pillow does.
 
     A PNG that Pillow refuses is tried without its text and other chunks that say nothing of its pixels.
     """
     if isinstance(content, Image.Image):
         return content
     try:
-        return _load(content)
+        return _load(content, least)
     except Exception:
         bare = bare_png(content)
         if bare == content:
             raise
         with suppress(Exception):  # else it is the first failure that tells what is wrong with the file as it is
-            return _load(bare)
+            return _load(bare, least)
         raise
 
 
 def examine(content: Content) -> Facts:
     """Decode all of an image and say what is unusual about it. Raises whatever Pillow does."""
     rawmode, frames = ("", 1) if isinstance(content, Image.Image) else _header(content)
-    image = load_image(content)
+    image = load_image(content, least=1)  # which reads the whole file all the same
     values = values_of(image, rawmode)
     if values is None:
         _to_rgb(image, None)
@@ -95,8 +99,10 @@ def describe_failure(error: Exception) -> str:
     return f"{error}" or type(error).__name__
 
 
-def _load(content: bytes) -> Image.Image:
+def _load(content: bytes, least: int | None) -> Image.Image:
     with Image.open(BytesIO(content), formats=FORMATS) as image:
+        if least is not None and image.format in ("JPEG", "MPO") and image.width * image.height >= LARGE:
+            image.draft(None, (least, least))  # libjpeg's reduced inverse cosine transform
         image.load()
         return upright(image)
 

@@ -41,6 +41,8 @@ class Transform:
 
     steps: tuple[Step, ...]
     value_range: Range | None = None
+    least: int | None = None
+    """Pixels of the shorter side that an image is to keep if it is decoded at a smaller size."""
 
     def __call__(self, image: Tensor) -> Tensor:
         for step in self.steps:
@@ -51,25 +53,40 @@ class Transform:
 Augment = Literal["auto", "none", "flip", "standard", "strong"]
 
 # Pillow is what backbones were pretrained with. On tensors, nearest chooses other pixels, and lanczos is recent.
-_BY_PILLOW = {"nearest": Image.Resampling.NEAREST, "lanczos": Image.Resampling.LANCZOS}
+_BY_PILLOW = ("nearest", "lanczos")
+_FILTERS: dict[Interpolation, Image.Resampling] = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
 _MODES: dict[Interpolation, InterpolationMode] = {
     "nearest": InterpolationMode.NEAREST_EXACT,
     "bilinear": InterpolationMode.BILINEAR,
     "bicubic": InterpolationMode.BICUBIC,
     "lanczos": InterpolationMode.BICUBIC,
 }
+_SPARE = (
+    2  # decoded pixels, along either side, for each one that an image is resized to, where a JPEG is decoded smaller
+)
+_MOST_SIDES = 64  # how many times as long as wide an image may be before only its middle is resized
+_LONGEST_PADDED = (
+    4096  # pixels of the longer side from which an image that is padded to a square is made smaller before
+)
 _SMALLEST_CROP = 0.35  # share of the image's area; 0.08, usual for ImageNet, often misses the object in small data sets
 
 
-def read_image(picture: Picture, digest: str | None = None, value_range: Range | None = None) -> Tensor:
-    """Return an image as a uint8 tensor [3, H, W]; of more than 8 bits, the values of `value_range` become 0 to 255.
+def read_image(
+    picture: Picture, digest: str | None = None, value_range: Range | None = None, least: int | None = None
+) -> Tensor:
+    """Return an image as a uint8 tensor [3, H, W], with `value_range` and `least` as in `decode_image`.
 
     Raises FtError naming it, also when its content has not the sha256 `digest` (any more).
     """
     try:
         content = picture.read()
         if digest is None or content_digest(content) == digest:
-            return image_to_tensor(decode_image(content, value_range))
+            return image_to_tensor(decode_image(content, value_range, least))
     except Exception as error:
         raise FtError(f"cannot read the image {picture.name}: {describe_failure(error)}") from error
     raise FtError(f"{picture.name} changed since the run began; run the same command again")
@@ -86,7 +103,7 @@ def effective_preprocessing(published: Preprocessing, images: ImagesConfig) -> P
 
 def eval_transform(preprocessing: Preprocessing) -> Transform:
     """The published resize and crop, without any randomness."""
-    return Transform((partial(_square, preprocessing),), preprocessing.value_range)
+    return Transform((partial(_square, preprocessing),), preprocessing.value_range, _least(preprocessing))
 
 
 def train_transform(preprocessing: Preprocessing, augment: Augment) -> Transform:
@@ -102,15 +119,16 @@ def train_transform(preprocessing: Preprocessing, augment: Augment) -> Transform
     if augment == "none":
         return eval_transform(preprocessing)
     if augment == "flip":
-        return Transform((partial(_square, preprocessing), flip), preprocessing.value_range)
+        return Transform((partial(_square, preprocessing), flip), preprocessing.value_range, _least(preprocessing))
     mode = _MODES[preprocessing.interpolation]
     section = v2.RandomResizedCrop(preprocessing.crop_size, scale=(_SMALLEST_CROP, 1.0), interpolation=mode)
+    least = round(_least(preprocessing) / _SMALLEST_CROP**0.5)
     geometry = (partial(_fitted, preprocessing), section, flip)
     if augment == "standard":
-        return Transform(geometry, preprocessing.value_range)
+        return Transform(geometry, preprocessing.value_range, least)
     trivial = v2.TrivialAugmentWide(interpolation=InterpolationMode.BILINEAR)
     erased = v2.RandomErasing(p=0.25, value=_mean_colour(preprocessing))
-    return Transform((*geometry, trivial, erased), preprocessing.value_range)
+    return Transform((*geometry, trivial, erased), preprocessing.value_range, least)
 
 
 def network_input(pixels: Tensor, preprocessing: Preprocessing, machine: Machine) -> Tensor:
@@ -151,7 +169,9 @@ class ImageDataset(Dataset[tuple[Tensor, int, int]]):
     def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, int, int]:
         epoch, index = key
         item = self.items[index]
-        image = read_image(item.picture, self.digests.get(item.picture.name), self.transform.value_range)
+        image = read_image(
+            item.picture, self.digests.get(item.picture.name), self.transform.value_range, self.transform.least
+        )
         if self.seed is None:
             return self.transform(image), item.label, index
         with seeded(_seed(self.seed, epoch % self.views if self.views else epoch, index)):
@@ -162,6 +182,12 @@ def _seed(*parts: int) -> int:
     return int.from_bytes(hashlib.blake2b(struct.pack(f"<{len(parts)}Q", *parts), digest_size=8).digest(), "little")
 
 
+def _least(preprocessing: Preprocessing) -> int:
+    """Twice what the shorter side is resized to: from there on a smaller decoded image is hardly another one."""
+    resized = preprocessing.resize_size if preprocessing.fit == "crop" else preprocessing.crop_size
+    return _SPARE * max(resized, preprocessing.crop_size)
+
+
 def _square(preprocessing: Preprocessing, image: Tensor) -> Tensor:
     """Resize, and cut or fill, to [3, S, S] in uint8."""
     side = preprocessing.crop_size
@@ -169,7 +195,8 @@ def _square(preprocessing: Preprocessing, image: Tensor) -> Tensor:
     if preprocessing.fit == "crop":
         shorter = preprocessing.resize_size
         size = (max(shorter, int(shorter * height / width)), max(shorter, int(shorter * width / height)))
-        cut: Tensor = F.center_crop(_resize(preprocessing, image, size), [side, side])
+        whole = _resize if max(size) <= _MOST_SIDES * shorter else _resize_centre
+        cut: Tensor = F.center_crop(whole(preprocessing, image, size), [side, side])
         return cut
     if preprocessing.fit == "squash":
         return _resize(preprocessing, image, (side, side))
@@ -183,7 +210,16 @@ def _fitted(preprocessing: Preprocessing, image: Tensor) -> Tensor:
     if preprocessing.fit == "squash":  # large enough that the smallest section has a pixel for every one it becomes
         side = round(preprocessing.crop_size / _SMALLEST_CROP**0.5)
         return _resize(preprocessing, image, (side, side))
-    return _pad(preprocessing, image) if preprocessing.fit == "pad" else image
+    return _pad(preprocessing, _not_too_long(preprocessing, image)) if preprocessing.fit == "pad" else image
+
+
+def _not_too_long(preprocessing: Preprocessing, image: Tensor) -> Tensor:
+    """Make what would be a very large square smaller, with two pixels for each that the smallest section becomes."""
+    height, width = image.shape[-2:]
+    longer, most = max(height, width), round(_SPARE * preprocessing.crop_size / _SMALLEST_CROP**0.5)
+    if longer <= max(most, _LONGEST_PADDED):
+        return image
+    return _resize(preprocessing, image, (max(1, round(height * most / longer)), max(1, round(width * most / longer))))
 
 
 def _pad(preprocessing: Preprocessing, image: Tensor) -> Tensor:
@@ -199,9 +235,28 @@ def _mean_colour(preprocessing: Preprocessing) -> list[float]:
     return [float(round(255 * mean)) for mean in preprocessing.mean]
 
 
+def _resize_centre(preprocessing: Preprocessing, image: Tensor, size: tuple[int, int]) -> Tensor:
+    """The middle of what `_resize` makes of a long strip, as large as the crop, without making the rest of it.
+
+    Pixels differ by one or two levels of grey, as Pillow rounds otherwise than torch; with "lanczos" they may differ by
+    more at hard edges, and "nearest" may take a neighbour.
+    """
+    height, width = image.shape[-2:]
+    rows, columns = (min(length, preprocessing.crop_size) for length in size)
+    top, left = (
+        round((length - part) / 2) for length, part in zip(size, (rows, columns), strict=True)
+    )  # as center_crop
+    filter_, whole = _FILTERS[preprocessing.interpolation], F.to_pil_image(image)
+    # One direction after the other, since Pillow otherwise begins with the one that suits it, and rounds between them.
+    from_, to = left * width / size[1], (left + columns) * width / size[1]
+    strip = whole.resize((columns, height), filter_, (from_, 0, to, height))
+    from_, to = top * height / size[0], (top + rows) * height / size[0]
+    return image_to_tensor(strip.resize((columns, rows), filter_, (0, from_, columns, to)))
+
+
 def _resize(preprocessing: Preprocessing, image: Tensor, size: tuple[int, int]) -> Tensor:
     if preprocessing.interpolation in _BY_PILLOW:
-        filter_ = _BY_PILLOW[preprocessing.interpolation]
+        filter_ = _FILTERS[preprocessing.interpolation]
         return image_to_tensor(F.to_pil_image(image).resize((size[1], size[0]), filter_))
     resized: Tensor = F.resize(image, list(size), interpolation=_MODES[preprocessing.interpolation], antialias=True)
     return resized

@@ -24,7 +24,7 @@ from ft.job import Job
 from ft.loaders import Batch, epoch_batches, make_loader, spans
 from ft.rows import Rows, Shape
 
-STORE_FORMAT = 6
+STORE_FORMAT = 8
 _WRITTEN_AT_ONCE = 32
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,11 +15,12 @@ import torch
 from PIL import Image
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms._presets import ImageClassification
+from torchvision.transforms.v2 import functional
 
-from ft import FtError, Preprocessing
+from ft import FtError, Preprocessing, images
 from ft.config import ImagesConfig
 from ft.data import Item
-from ft.decoding import decode_image
+from ft.decoding import decode_image, image_to_tensor
 from ft.devices import Machine
 from ft.images import (
     Augment,
@@ -32,6 +35,7 @@ from ft.images import (
 from ft.pictures import Picture
 
 PRESETS: list[Augment] = ["none", "flip", "standard", "strong"]
+JPEGS: list[dict[str, Any]] = [{}, {"progressive": True}, {"subsampling": 0}]
 SMALL = Preprocessing(crop_size=32, resize_size=36)
 
 
@@ -260,3 +264,143 @@ def test_a_dataset_can_be_sent_to_another_process(items: list[Item], preset: Aug
     dataset = ImageDataset(items, train_transform(SMALL, preset), 1)
     there = pickle.loads(pickle.dumps(dataset))
     assert torch.equal(there[2, 1][0], dataset[2, 1][0])
+
+
+# What is too long, and what is too large
+
+
+def noise(height: int, width: int) -> torch.Tensor:
+    return torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, height, width), dtype=np.uint8))
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("shape", [(20, 801), (801, 20), (37, 999), (2, 600), (600, 2), (1, 500)])
+@pytest.mark.parametrize("sizes", [(32, 36), (33, 36), (32, 32)])
+def test_the_middle_of_a_strip_is_what_it_is_in_the_whole(
+    interpolation: Any, shape: tuple[int, int], sizes: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transform = eval_transform(Preprocessing(*sizes, interpolation))
+    monkeypatch.setattr("ft.images._MOST_SIDES", 8)
+    middle = transform(noise(*shape))
+    monkeypatch.setattr("ft.images._MOST_SIDES", 10**6)
+    difference = (middle.int() - transform(noise(*shape)).int()).abs()
+    assert difference.max() <= 2
+    assert (difference > 1).float().mean() < 0.001
+
+
+@pytest.mark.parametrize("interpolation", ["nearest", "lanczos"])
+def test_the_middle_of_a_smooth_strip_is_what_it_is_in_the_whole(
+    interpolation: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strip = image_to_tensor(picture(900, 40))
+    transform = eval_transform(Preprocessing(32, 36, interpolation))
+    monkeypatch.setattr("ft.images._MOST_SIDES", 8)
+    middle = transform(strip)
+    monkeypatch.setattr("ft.images._MOST_SIDES", 10**6)
+    assert (middle.int() - transform(strip).int()).abs().float().mean() < 2
+
+
+@pytest.mark.parametrize("shape", [(2, 20_000), (20_000, 2), (1, 50_000), (50_000, 1)])
+@pytest.mark.parametrize("fit", ["crop", "pad", "squash"])
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_long_strip_makes_nothing_large(
+    shape: tuple[int, int], fit: Any, preset: Augment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    largest = [0]
+    resize, pad, to_tensor = functional.resize, functional.pad, images.image_to_tensor
+
+    def measured(made: torch.Tensor) -> torch.Tensor:
+        largest.append(made.numel())
+        return made
+
+    monkeypatch.setattr(functional, "resize", lambda *args, **rest: measured(resize(*args, **rest)))
+    monkeypatch.setattr(functional, "pad", lambda *args, **rest: measured(pad(*args, **rest)))
+    monkeypatch.setattr(images, "image_to_tensor", lambda image: measured(to_tensor(image)))
+    made = train_transform(Preprocessing(fit=fit), preset)(torch.full((3, *shape), 7, dtype=torch.uint8))
+    assert made.shape == (3, 224, 224)
+    assert max(largest) < 3 * 5_000_000
+
+
+@pytest.fixture
+def all_are_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ft.decoding.LARGE", 0)
+
+
+def photograph(**options: Any) -> bytes:
+    buffer = io.BytesIO()
+    picture(480, 360).save(buffer, "JPEG", quality=90, **options)
+    return buffer.getvalue()
+
+
+@pytest.mark.usefixtures("all_are_large")
+@pytest.mark.parametrize("options", JPEGS, ids=["usual", "progressive", "444"])
+def test_a_large_jpeg_is_decoded_smaller_and_hardly_differs(options: dict[str, Any]) -> None:
+    content = photograph(**options)
+    transform = eval_transform(Preprocessing(44, 50))
+    assert decode_image(content, least=transform.least).size == (240, 180)
+    small = transform(read_image(Picture("a", open=lambda: content), None, None, transform.least))
+    whole = transform(read_image(Picture("a", open=lambda: content)))
+    difference = (small.int() - whole.int()).abs().float()
+    assert difference.max() <= 6
+    assert difference.mean() < 1
+
+
+@pytest.mark.usefixtures("all_are_large")
+@pytest.mark.parametrize(
+    ("preprocessing", "preset", "size"),
+    [
+        (Preprocessing(44, 50), "none", (240, 180)),
+        (Preprocessing(44, 50, fit="squash"), "flip", (120, 90)),
+        (Preprocessing(20, 22), "none", (60, 45)),
+        (Preprocessing(80, 80), "none", (240, 180)),
+        (Preprocessing(100, 100), "none", (480, 360)),
+        (Preprocessing(44, 50), "standard", (240, 180)),
+        (Preprocessing(80, 80), "strong", (480, 360)),
+    ],
+)
+def test_a_large_jpeg_keeps_two_pixels_for_each_it_is_resized_to(
+    preprocessing: Preprocessing, preset: Augment, size: tuple[int, int]
+) -> None:
+    least = train_transform(preprocessing, preset).least
+    assert decode_image(photograph(), least=least).size == size
+
+
+@pytest.mark.usefixtures("all_are_large")
+def test_a_turned_large_jpeg_is_upright() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    assert decode_image(photograph(exif=exif), least=80).size == (90, 120)
+
+
+@pytest.mark.parametrize(("kind", "size"), [("JPEG", (2000, 1999)), ("PNG", (2000, 2000)), ("JPEG", (2000, 2000))])
+def test_only_jpegs_of_four_megapixels_are_decoded_smaller(kind: str, size: tuple[int, int]) -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", size, "teal").save(buffer, kind)
+    smaller = decode_image(buffer.getvalue(), least=200).size
+    assert smaller == ((250, 250) if (kind, size) == ("JPEG", (2000, 2000)) else size)
+
+
+@pytest.mark.usefixtures("all_are_large")
+@pytest.mark.parametrize("options", JPEGS, ids=["usual", "progressive", "444"])
+def test_a_damaged_jpeg_is_refused_also_where_it_is_decoded_smaller(options: dict[str, Any]) -> None:
+    buffer = io.BytesIO()
+    picture(90, 60).save(buffer, "JPEG", **options)
+    rng, refused = np.random.default_rng(0), 0
+    for number in range(150):
+        content = bytearray(buffer.getvalue())
+        place = int(rng.integers(2, len(content)))
+        if number % 2:
+            content[place] ^= int(rng.integers(1, 256))
+        else:
+            del content[place:]
+
+        def fails(least: int | None, content: bytes = bytes(content)) -> bool:
+            try:
+                decode_image(content, least=least)
+            except Exception:
+                return True
+            return False
+
+        assert fails(None) == fails(1) == fails(30)
+        refused += fails(None)
+    assert 50 < refused < 150
