@@ -24,9 +24,7 @@ Row = tuple[str, ...]
 
 def write_image_list(path: Path, data: ImageData) -> None:
     """Publish a table with a line for each image, in the order in which they are numbered; `csv:` data reads it."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([COLUMNS, *_rows(data)])
-    publish_text(path, text.getvalue())
+    publish_text(path, "".join(map(_line, [COLUMNS, *_rows(data)])))
 
 
 def known_splits(path: Path) -> Mapping[str, set[str]]:
@@ -87,6 +85,12 @@ def _read(path: Path) -> list[Row]:
     if rows[:1] != [COLUMNS] or any(len(row) != len(COLUMNS) for row in rows):
         raise FtError(f"cannot tell whether the images are those of {path}: it has no columns {', '.join(COLUMNS)}")
     return rows[1:]
+
+
+def _line(row: Row) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\r\n").writerow(row)  # it quotes only those line ends that it writes itself
+    return text.getvalue().removesuffix("\r\n") + "\n"
 
 
 def _rows(data: ImageData) -> list[Row]:

@@ -45,6 +45,7 @@ def _ways(folder: Path, text: str) -> Iterator[Path]:
     yield folder / os.path.expanduser(plain)
     if "\\" in plain:
         yield folder / _slashed(plain)
+        yield folder / _as_bytes(text)
         yield folder / _as_bytes(plain)
 
 

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import csv
 import os
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings, strategies as st
 
 from ft.config import load_config
 from ft.data import ImageData, Item, load_data
@@ -104,3 +106,27 @@ def test_the_list_is_data_for_another_run_with_the_same_splits(
     write_image_list(tmp_path / "run.csv", data)
     again = load_data(load_config(flags={"backbone": "x", "data": str(tmp_path / "run.csv")}), plugins)
     assert (again.classes, again.train, again.val, again.test) == (data.classes, data.train, data.val, data.test)
+
+
+file_names = (
+    st.binary(min_size=1, max_size=8).map(os.fsdecode)
+    | st.text("ab \\\r\n\t\"',;|~x\u00e9\udce9", min_size=1, max_size=8)
+).filter(lambda name: not set(name) & set("/\0") and name.strip(".") and not name.startswith("~"))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.sets(file_names, min_size=4, max_size=6))
+def test_files_of_any_name_are_found_again_by_the_list_and_in_the_same_splits(
+    plugins: Plugins, names: set[str]
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder, name) for name in sorted(names)]
+        for path in paths:
+            path.touch()
+        val, *train = (Item(Picture.at(path), number % 2) for number, path in enumerate(paths))
+        data = ImageData(("a", "b c"), tuple(train), (val,), (), "x", digests=dict.fromkeys(map(str, paths), "digest"))
+        write_image_list(Path(folder, "images.csv"), data)
+        check_same_images(Path(folder, "images.csv"), data)
+        again = load_data(load_config(flags={"backbone": "x", "data": f"{folder}/images.csv"}), plugins)
+        assert {*again.train} == {*train}
+        assert {*again.val} == {val}
