@@ -18,6 +18,7 @@ from ft.plugin_calls import through_the_door
 from ft.plugins import Component, Plugins, implementation, read_settings
 from ft.randomness import random_state_kept, seeded
 from ft.redaction import shown
+from ft.sizes import within_memory
 from ft.state_dict import load_into, read_tensors
 from ft.weights import FetchedWeights, WeightChoice, choose_weights, fetch_weights
 
@@ -85,7 +86,7 @@ def _build_empty(component: Component, model_name: str, settings: Any, seed: int
 
 
 def _build(component: Component, model_name: str, settings: Any, seed: int, device: str) -> Backbone:
-    with seeded(seed), torch.device(device):
+    with seeded(seed), torch.device(device), within_memory(f"{model_name} of backbone provider '{component.name}'"):
         backbone = implementation(component, "build")(model_name, settings)
     if not isinstance(backbone, Backbone):
         owner = f"backbone provider '{component.name}' of {component.distribution} {component.version}"

@@ -141,15 +141,22 @@ class CacheConfig(Section):
     promise: Literal["auto", "off", "exact", "close", "fast"] = Field(
         "auto", description="compute what is frozen once: exact, bit for bit; close, folded; fast, also in bf16; or off"
     )
-    memory_gb: float = Field(0.25, ge=0, description="features up to this size are kept in memory, others on disk")
+    memory_gb: float = Field(
+        0.25, ge=0, le=1e6, description="features up to this size are kept in memory, others on disk"
+    )
     disk_gb: float = Field(
         20.0, ge=0, le=1e6, description="size of the folder of features; what was used longest ago goes"
     )
 
 
-def _not_negative(workers: int | str) -> int | str:
+_MOST_WORKERS = 512
+
+
+def _possible(workers: int | str) -> int | str:
     if isinstance(workers, int) and workers < 0:
         raise ValueError("it is 0 or more; with 0, images are decoded between the steps")
+    if isinstance(workers, int) and workers > _MOST_WORKERS:
+        raise ValueError(f"it is {_MOST_WORKERS} or less; each is a process")
     return workers
 
 
@@ -157,9 +164,7 @@ class MachineConfig(Section):
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     channels_last: bool = True
-    workers: Annotated[int | Literal["auto"], AfterValidator(_not_negative)] = Field(
-        "auto", description="loader processes"
-    )
+    workers: Annotated[int | Literal["auto"], AfterValidator(_possible)] = Field("auto", description="loader processes")
 
 
 class Config(Section):

@@ -163,16 +163,31 @@ def image_paths(given: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for path in given:
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if is_image(p))
-            visible = [p for p in inside if not any(part.startswith(".") for part in p.relative_to(path).parts)]
-            if not visible:
+            inside = sorted(_images_in(path))
+            if not inside:
                 raise FtError(f"there are no images in {path}")
-            found += visible
+            found += inside
         elif path.exists():
             found.append(path)
         else:
             raise FtError(f"there is no image {path}")
     return found
+
+
+def _images_in(folder: Path) -> Iterator[Path]:
+    waiting = [folder]  # not rglob, which calls itself for each level
+    while waiting:
+        try:
+            entries = list(waiting.pop().iterdir())
+        except OSError as error:
+            raise FtError(f"cannot read the folder {error.filename}: {error.strerror}") from error
+        for path in entries:
+            if path.name.startswith("."):
+                continue
+            if path.is_dir() and not path.is_symlink():
+                waiting.append(path)
+            elif is_image(path):
+                yield path
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from ft.plugins import Component, Plugins, implementation, read_settings
 from ft.randomness import seeded
 from ft.references import parse_reference
 from ft.settings import Settings, validate
+from ft.sizes import within_memory
 
 KEEP = "keep"
 """The one head that no plugin builds: the pretrained classifier stays."""
@@ -52,7 +53,7 @@ def build_model(backbone: Backbone, head: ComponentConfig, num_classes: int, plu
         return Model(module, backbone.head_paths, kept, new_head=False)
     component, settings = _find_builder(head, plugins)
     build = _builder(component, settings, num_classes, device)
-    with seeded(seed):
+    with seeded(seed), within_memory(_label(component)):
         heads = {path: build(dim, form) for path, dim, form in _slots(backbone)}
         if component.record.build_pool is not None:
             heads[backbone.pool_path] = _pool(component, settings, backbone, device)

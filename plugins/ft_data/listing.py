@@ -31,13 +31,18 @@ def files_in(folder: Path) -> Files:
     images: list[Path] = []
     others: list[Path] = []
     seen: set[str] = set()
-    for place, inner, names in os.walk(folder, onerror=_refuse, followlinks=True):
+    waiting = [str(folder)]  # not os.walk, which calls itself for each level
+    while waiting:
+        place = waiting.pop()
         real = os.path.realpath(place)
-        inner[:] = [] if real in seen else [name for name in inner if not _is_hidden(name)]
-        if real not in seen:
-            seen.add(real)
-            for path in (Path(place, name) for name in names if not _is_hidden(name)):
-                (images if is_image(path) else others).append(path)
+        if real in seen:
+            continue
+        seen.add(real)
+        for entry in _scanned(place):
+            if entry.is_dir():
+                waiting.append(entry.path)
+            else:
+                (images if is_image(Path(entry.path)) else others).append(Path(entry.path))
     return Files(sorted(images), sorted(others))
 
 
@@ -78,8 +83,12 @@ def _entries(folder: Path) -> list[Path]:
         raise _unreadable(error) from error
 
 
-def _refuse(error: OSError) -> None:
-    raise _unreadable(error) from error
+def _scanned(folder: str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return [entry for entry in entries if not _is_hidden(entry.name)]
+    except OSError as error:
+        raise _unreadable(error) from error
 
 
 def _unreadable(error: OSError) -> FtError:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from ft.finetune import finetune, prepare
 from ft.inference import image_paths, load_trained, measure, predict
 from ft.plugins import Plugins
 from ft.runs import Run
+from ft_data.listing import files_in
 
 MakeConfig = Callable[..., Config]
 MACHINE = {"device": "cpu", "precision": "fp32", "workers": 0}
@@ -125,3 +128,17 @@ def test_image_paths_are_files_and_what_folders_hold(tmp_path: Path) -> None:
     assert image_paths([tmp_path]) == [tmp_path / "a.jpg", tmp_path / "b.png", tmp_path / "deep" / "d.webp"]
     with pytest.raises(FtError, match="there is no image"):
         image_paths([tmp_path / "nope.png"])
+
+
+def test_folders_in_folders_without_end_are_looked_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for _ in range(1200):
+        os.mkdir("d")
+        os.chdir("d")
+    Image.new("RGB", (4, 4)).save("deepest.png")
+    os.chdir(tmp_path)
+    try:
+        assert [path.name for path in image_paths([tmp_path])] == ["deepest.png"]
+        assert [path.name for path in files_in(tmp_path).images] == ["deepest.png"]
+    finally:
+        subprocess.run(["rm", "-rf", "d"], cwd=tmp_path, check=True)  # pytest's own removal calls itself, too
