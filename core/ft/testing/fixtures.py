@@ -46,8 +46,8 @@ def ft_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call
     """`ft_install("my-plugin", {"my_plugin.py": source})`: a distribution on the search path, without pip.
 
     Its entry point is the first file's module, or `entry_points`, a mapping of names to modules. Subprocesses find it
-    too. `requires` are lines of Requires-Dist. Returns the folder. It is gone, and its modules are forgotten, after the
-    test.
+    too. `requires` are lines of Requires-Dist, `group` another entry-point group. Returns the folder. It is gone, and
+    its modules are forgotten, after the test.
     """
     made: set[str] = set()
 

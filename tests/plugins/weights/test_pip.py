@@ -91,3 +91,11 @@ def test_a_published_weight_package_works(weight_cache: Cache) -> None:
     assert fetch(entry, package, Settings(), weight_cache).stat().st_size == 18_826_032
     with pytest.raises(FtError, match="damaged or not LITE0"):
         fetch(dataclasses.replace(entry, sha256="00000000"), package, Settings(), weight_cache)
+
+
+def test_files_of_other_kinds_do_not_make_it_ambiguous(install: Callable[..., Path], weight_cache: Cache) -> None:
+    site = install("some_weights/net.ckpt", "some_weights/table.bin")
+    path = site / "some_weights" / "net.ckpt"
+    assert fetch(entry_of(path, "published.pth"), "some-weights", Settings(), weight_cache) == path
+    table = site / "some_weights" / "table.bin"
+    assert fetch(entry_of(table, "table.bin"), "some-weights", Settings(), weight_cache) == table
