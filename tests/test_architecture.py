@@ -86,6 +86,7 @@ LAYERS = (
         "weight_inventory",
         "prefix",
         "feature_store",
+        "named_rows",
     },
     {"backbone", "head_check", "model", "evaluation", "caching", "precision"},
     {"advice", "decay", "plan", "inspection", "checkpoints", "locking", "provenance", "settings_check", "run_files"},

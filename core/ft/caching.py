@@ -16,6 +16,7 @@ from ft.data import ImageData
 from ft.devices import Machine, has_fast_bf16
 from ft.errors import FtError
 from ft.feature_store import FeatureStore
+from ft.named_rows import NAME
 from ft.prefix.find import FrozenPrefix, find_prefix
 from ft.prefix.records import Cut, NoCut, Price
 
@@ -242,7 +243,7 @@ def _too_much(each: int, images: int, config: Config, what: str) -> str:
     store = FeatureStore(int(config.cache.disk_gb * GB))
     # Of training and validation one has half of the images or more; what is there already may be all that is needed.
     alike = (entry for entry in store.entries() if 2 * entry.rows >= images)
-    kept = any(sum(shape.row_bytes for shape in entry.shapes) == each for entry in alike)
+    kept = any(sum(shape.row_bytes for shape in entry.shapes if shape != NAME) == each for entry in alike)
     obstacle = "" if kept else store.obstacle(size)
     return f"nothing can be kept: {obstacle}" if obstacle else ""
 

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import fx
 
-from ft.feature_store import Entry, FeatureStore
+from ft.feature_store import FeatureStore
 from ft.images import network_input
 from ft.job import Job
+from ft.named_rows import Found, find_rows, made_alike
 from ft.prefix.digest import computed_digest, prefix_digest
 from ft.prefix.fold import Promise, prepare_prefix
 from ft.prefix.records import Cut, CutTensor
 from ft.prefix.split import bridge, prefix_of
 from ft.proof import Proved
-from ft.rows import Rows, Tensors
+from ft.rows import Tensors
 
-BESIDE = ("prefix", "computes", "cut", "backbone", "seconds")
-"""What entries of one set of images, made in one way, may differ in."""
+BESIDE = ("prefix", "computes", "kept")
+"""What features that are otherwise made in one way may differ in."""
 _LOOKED_AT = 4
 
 
@@ -33,36 +34,40 @@ def made_of_noise(prefix: fx.GraphModule, promise: Promise, job: Job) -> str:
 
 
 def find_shallower(
-    store: FeatureStore, about: Mapping[str, Any], proved: Proved, promise: Promise, job: Job
-) -> tuple[Entry, Callable[[Tensors], Tensors]] | None:
-    """Return an entry of the same images whose cut lies before ours, and what computes our features from its rows.
+    store: FeatureStore,
+    about: Mapping[str, Any],
+    names: Sequence[bytes],
+    wanted: Sequence[int],
+    proved: Proved,
+    promise: Promise,
+    job: Job,
+) -> tuple[Found, Callable[[Tensors], Tensors]] | None:
+    """Return where the features of all `wanted` rows are for a cut that lies before ours, and what computes ours from
+    them.
 
-    Of several the deepest, since least is left to compute. The entry's prefix must be a part of ours to the byte, and
-    compute the same.
+    Of several the deepest, since least is left to compute. Their prefix must be a part of ours to the byte, and compute
+    the same.
     """
-    fitting = [entry for entry in store.entries() if _made_alike(entry.about, about)]
-    for entry in sorted(fitting, key=lambda entry: -len(entry.about["cut"]["prefix_nodes"])):
-        cut = _cut(entry.about["cut"])
+    alike = {key: value for key, value in about.items() if key not in BESIDE}
+    fitting = [entry.about for entry in store.entries() if "cut" in entry.about and made_alike(entry.about, alike)]
+    prefixes = {str([made[key] for key in BESIDE]): made for made in fitting}
+    for made in sorted(prefixes.values(), key=lambda made: -len(made["cut"]["prefix_nodes"])):
+        cut = _cut(made["cut"])
         if not set(cut.prefix_nodes) < set(proved.cut.prefix_nodes):
             continue
         prefix = prefix_of(proved.observed, cut)
-        if prefix_digest(prefix) != entry.about["prefix"]:
+        if prefix_digest(prefix) != made["prefix"]:
             continue
-        if made_of_noise(prefix, promise, job) != entry.about["computes"]:
+        if made_of_noise(prefix, promise, job) != made["computes"]:
             continue
         module = bridge(proved.observed, cut, proved.cut)
-        if module is not None:
-            return entry, prepare_prefix(module, promise)
+        if module is None:
+            continue
+        shallower = {**alike, **{key: made[key] for key in BESIDE}}
+        found = find_rows(store, shallower, names, wanted=wanted)
+        if set(wanted).isdisjoint(found.missing):
+            return found, prepare_prefix(module, promise)
     return None
-
-
-def padded_rows(kept: Rows, start: int, end: int, size: int) -> Tensors:
-    """Rows `start` to `end`, the last one repeated until there are `size`."""
-    return kept.take(torch.arange(start, start + size).clamp(max=end - 1))
-
-
-def _made_alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    return {k: v for k, v in one.items() if k not in BESIDE} == {k: v for k, v in other.items() if k not in BESIDE}
 
 
 def _cut(saved: Mapping[str, Any]) -> Cut:

@@ -2,36 +2,38 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
 
-from ft.feature_reuse import find_shallower, made_of_noise, padded_rows
+from ft.feature_reuse import find_shallower, made_of_noise
 from ft.feature_store import FeatureStore, NotKept
 from ft.images import network_input
 from ft.job import Job
 from ft.kept_images import (
     Part,
     about_images,
-    decoded_batches,
+    batches_of,
+    bring_images,
     find_images,
     get_images,
     image_parts,
-    kept_pixels,
-    key_of,
+    row_names,
 )
 from ft.loaders import full_batch, spans
+from ft.named_rows import Found, add_rows, find_rows, made_alike, nothing_found, places_of
 from ft.prefix.digest import prefix_digest
 from ft.prefix.fold import Promise, as_kept, prepare_prefix
 from ft.prefix.probe import run_padded
 from ft.prefix.records import CutTensor
-from ft.proof import NotProved, Proved
+from ft.proof import NotProved, Proved, Trial
 from ft.redaction import shown
-from ft.rows import Rows, Shape, Tensors
+from ft.rows import Joined, Rows, Shape, Tensors
 
 PASS_BATCH = 32
 """Images a batch of the feature pass where the promise does not fix it."""
@@ -46,9 +48,9 @@ class Features:
     took, `pass_seconds` how long, now or earlier.
     """
 
-    train: Rows
-    val: Rows
-    pixels: Rows | None
+    train: Joined | Rows
+    val: Joined | Rows
+    pixels: Joined | Rows | None
     computed: int
     decoded: int
     pass_seconds: float
@@ -56,23 +58,24 @@ class Features:
 
 @dataclass(frozen=True, eq=False)
 class _Pass:
-    """How the features of one part are computed.
+    """How the features of a part are computed: in batches of `size`, the last of which is filled up.
 
-    Training batches are always full (`padded`), since another epoch's short batch has other images; the plain loop's
-    validation batches are the same every time, the short one, too.
+    So it is proved that an image's features are the same beside whatever others. Where that is not so of all batches of
+    the plain loop, `odd` are those that are computed as they are: the short one of its validation.
     """
 
+    part: Part
     proved: Proved
     promise: Promise
-    batch_size: int
-    padded: bool
+    size: int
+    odd: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
 class _Had:
     """The features of one part, how many seconds their pass took, and for how many images it ran just now."""
 
-    rows: Rows
+    rows: Joined | Rows
     seconds: float
     computed: int = 0
     decoded: int = 0
@@ -86,45 +89,68 @@ def get_features(proved: Proved, promise: Promise, job: Job) -> Features:
     """
     config, machine = job.config, job.machine
     store = FeatureStore(int(config.cache.disk_gb * 1e9))
-    made_with = {
+    passes = [_pass_over(part, proved, promise, job) for part in image_parts(job)]
+    about = {
+        **about_images(job.preprocessing),
         "prefix": prefix_digest(proved.halves.prefix),
         "computes": made_of_noise(proved.halves.prefix, promise, job),
         "promise": promise,
+        "kept": [tensor.dtype for tensor in proved.cut.tensors],
         "channels_last": machine.channels_last,
         "device": torch.device(machine.device).type,
         "threads": torch.get_num_threads(),
         "processor": _processor(machine.device),
+        "batch_size": passes[0].size,
     }
-    parts = image_parts(job)
-    pixels, decoded = (None, 0) if proved.any_size else _pixels(store, proved, parts, job)
-    in_memory = proved.cut.bytes * sum(part.rows for part in parts) <= config.cache.memory_gb * 1e9
-    found, doubtful = [], False
-    for part in parts:
-        one = _pass_over(part, proved, promise, config.training.batch_size)
-        about = {**about_images(part, job), **made_with, "batch_size": one.batch_size, "padded": one.padded}
-        trial = proved.trial if part.name == "training" else None
-        had = None if doubtful else _kept(store, key_of(about), in_memory, job)
-        if had is not None and trial is not None and not trial.agrees(had.rows):
-            # Something decides the values that the key does not know of; what has no trial is not to be believed then.
-            had, doubtful = None, True
+    pixels, decoded = (None, 0) if proved.any_size else _pixels(store, passes, job)
+    in_memory = proved.cut.bytes * sum(one.part.rows for one in passes) <= config.cache.memory_gb * 1e9
+    got, doubtful = [], False
+    for one in passes:
+        trial = proved.trial if one.part.name == "training" else None
+        found = _kept(store, about, one, job)
+        if trial is not None and found.parts and not _those_found(trial, found).agrees(found.rows):
+            # Something decides the values that nothing here knows of; what has no trial is not to be believed then.
             job.display.warn("kept features are not what the network computes, and are computed anew")
-        if had is None:
-            had = _compute(store, about, in_memory, doubtful, part, one, job)
-            if trial is not None and not trial.agrees(had.rows):
-                store.remove(store.path(key_of(about)))
-                raise NotProved("what an image gives differs from one pass to another")
-        found.append(had)
-    computed, decoded = sum(had.computed for had in found), decoded + sum(had.decoded for had in found)
-    train, val = (had.rows for had in found)
-    return Features(train, val, pixels, computed, decoded, sum(had.seconds for had in found))
+            _forget(store, about)
+            found, doubtful = nothing_found(one.part.rows), True
+        had = _completed(store, about, found, doubtful, one, job)
+        if trial is not None and not trial.agrees(had.rows):
+            _forget(store, about)
+            raise NotProved("what an image gives differs from one pass to another")
+        got.append(replace(had, rows=had.rows.in_memory()) if in_memory else had)
+    computed, decoded = sum(had.computed for had in got), decoded + sum(had.decoded for had in got)
+    train, val = (had.rows for had in got)
+    return Features(train, val, pixels, computed, decoded, sum(had.seconds for had in got))
 
 
-def _pass_over(part: Part, proved: Proved, promise: Promise, asked: int) -> _Pass:
+def _pass_over(part: Part, proved: Proved, promise: Promise, job: Job) -> _Pass:
     if promise != "exact":
-        return _Pass(proved, promise, PASS_BATCH, padded=True)
-    if part.name == "training":
-        return _Pass(proved, promise, full_batch(len(part.items), asked), padded=True)
-    return _Pass(proved, promise, asked, padded=False)
+        return _Pass(part, proved, promise, PASS_BATCH)
+    asked = job.config.training.batch_size
+    size = full_batch(len(job.data.train), asked)
+    # Training batches are always full, since another epoch's short batch has other images.
+    batches = spans(len(part.items), asked) if part.name == "validation" else []
+    return _Pass(part, proved, promise, size, tuple(span for span in batches if span[1] - span[0] != size))
+
+
+def _names(one: _Pass, job: Job) -> list[bytes]:
+    """What each row of features is known by: as its image is, or in an odd batch by its place and all images of it."""
+    names = row_names(one.part, job)
+    for start, end in one.odd:
+        batch = hashlib.sha256(b"".join(names[start:end])).digest()
+        names[start:end] = [hashlib.sha256(batch + f"{place}".encode()).digest() for place in range(end - start)]
+    return names
+
+
+def _batches(one: _Pass, missing: Sequence[int]) -> list[tuple[list[int], int]]:
+    """The rows to compute, in batches, and how many images each batch is filled up to."""
+    odd = [range(start, end) for start, end in one.odd]
+    apart, wanted = {row for batch in odd for row in batch}, set(missing)
+    full = batches_of([row for row in missing if row not in apart], one.part, one.size)
+    return [
+        *((batch, one.size) for batch in full),
+        *((list(batch), len(batch)) for batch in odd if not wanted.isdisjoint(batch)),
+    ]
 
 
 def _processor(device: str) -> str:
@@ -134,81 +160,92 @@ def _processor(device: str) -> str:
     return torch.backends.cpu.get_cpu_capability() if kind == "cpu" else platform.machine()
 
 
-def _pixels(store: FeatureStore, proved: Proved, parts: tuple[Part, Part], job: Job) -> tuple[Rows | None, int]:
+def _pixels(store: FeatureStore, passes: Sequence[_Pass], job: Job) -> tuple[Joined | Rows | None, int]:
     """The training images, for short batches, and how many had to be decoded; None where there is no room for both."""
-    size = 3 * job.preprocessing.crop_size**2 * parts[0].rows
-    if size + proved.cut.bytes * sum(part.rows for part in parts) > job.config.cache.disk_gb * 1e9:
+    part, features = passes[0].part, passes[0].proved.cut.bytes * sum(one.part.rows for one in passes)
+    if 3 * job.preprocessing.crop_size**2 * part.rows + features > job.config.cache.disk_gb * 1e9:
         return None, 0
     try:
-        return get_images(store, parts[0], job, in_memory=False)  # few of them are read, and memory is for features
+        return get_images(store, part, job, in_memory=False)  # few of them are read, and memory is for features
     except NotKept:
         return None, 0
 
 
-def _kept(store: FeatureStore, key: str, in_memory: bool, job: Job) -> _Had | None:
-    """What the store has of a part, if it has it whole."""
-    entry = store.find(key)
-    if entry is None:
-        return None
-    rows = store.read(entry, in_memory)
-    if rows is not None:
-        return _Had(rows, entry.about["seconds"])
-    job.display.warn(f"features in {entry.path} were damaged or are gone, and are computed anew")
-    return None
+def _kept(store: FeatureStore, about: Mapping[str, Any], one: _Pass, job: Job) -> Found:
+    """What the store has of a part."""
+
+    def damaged(path: Path) -> None:
+        job.display.warn(f"features in {path} were damaged or are gone, and are computed anew")
+
+    return find_rows(store, about, _names(one, job), damaged)
 
 
-def _compute(
-    store: FeatureStore, about: dict[str, Any], in_memory: bool, doubtful: bool, part: Part, one: _Pass, job: Job
+def _those_found(trial: Trial, found: Found) -> Trial:
+    """The trial of the rows that are there."""
+    there = [number for number, row in enumerate(trial.rows) if found.part[row] >= 0]
+    features = tuple(tensor[there] for tensor in trial.features)
+    return replace(trial, rows=[trial.rows[number] for number in there], features=features)
+
+
+def _forget(store: FeatureStore, about: Mapping[str, Any]) -> None:
+    for entry in store.entries():
+        if made_alike(entry.about, about):
+            store.remove(entry.path)
+
+
+def _completed(
+    store: FeatureStore, about: Mapping[str, Any], found: Found, doubtful: bool, one: _Pass, job: Job
 ) -> _Had:
-    """Compute a part's features, writing them into the store: from images where other features are `doubtful`."""
-    shapes = [Shape(_row_shape(tensor), tensor.dtype) for tensor in one.proved.cut.tensors]
-    note = {**about, "cut": asdict(one.proved.cut), "backbone": shown(job.config.backbone.use), "seconds": 0.0}
-    started, title = time.perf_counter(), f"{part.name} features"
-    shallower = None if doubtful else find_shallower(store, about, one.proved, one.promise, job)
-    kept = store.read(shallower[0], in_memory=False) if shallower is not None else None
-    if shallower is not None and kept is not None:  # read already: writing may make room by removing it
-        rows = _continued(kept, shallower[1], part, one, job)
-        note["seconds"] = shallower[0].about["seconds"]
-        counts = 0, 0
-    elif (images := find_images(store, part, job)) is not None:
-        rows = _computed(kept_pixels(images, part, one.batch_size, job, title), one, job)
-        counts = part.rows, 0
+    """Compute the features that are not found, and add them to the store: from images where others are `doubtful`."""
+    if not found.missing:
+        return _Had(found.rows, found.seconds)
+    batches, names, title = _batches(one, found.missing), _names(one, job), f"{one.part.name} features"
+    rows = [row for batch, _ in batches for row in batch]
+    note = {"cut": asdict(one.proved.cut), "backbone": shown(job.config.backbone.use), "seconds": 0.0}
+    shallower = None if doubtful else find_shallower(store, about, names, rows, one.proved, one.promise, job)
+    if shallower is not None:  # mapped already: writing may make room by removing its entries
+        kept, bridge = shallower
+        features, computed, decoded = _continued(kept.rows, bridge, batches, title, job), 0, 0
+        note["seconds"] = kept.seconds
     else:
-        rows = _computed(decoded_batches(part, one.batch_size, job, title), one, job)
-        counts = part.rows, part.rows
-    with store.write(key_of(about), shapes, part.rows, note) as writer, torch.inference_mode():
-        for row, tensors in rows:
-            writer.put(row, as_kept(tensors, one.proved.cut))
-        note["seconds"] += time.perf_counter() - started
-    return _Had(writer.written.in_memory() if in_memory else writer.written, note["seconds"], *counts)
+        images = find_images(store, one.part, job, rows)
+        pixels = bring_images(images, one.part, [batch for batch, _ in batches], job, title)
+        features = _computed(pixels, [size for _, size in batches], one, job)
+        computed, decoded = len(rows), len(set(rows).intersection(images.missing))
+    shapes = [Shape(_row_shape(tensor), tensor.dtype) for tensor in one.proved.cut.tensors]
+    kept_features = (as_kept(tensors, one.proved.cut) for tensors in features)
+    with torch.inference_mode():
+        written, seconds = add_rows(store, about, shapes, [names[row] for row in rows], kept_features, note)
+    whole = found.plus(written, places_of(rows), seconds)
+    return _Had(whole.rows, whole.seconds, computed, decoded)
 
 
-def _computed(batches: Iterator[tuple[int, torch.Tensor]], one: _Pass, job: Job) -> Iterator[tuple[int, Tensors]]:
-    """Yield (first row, features) of batches of images."""
+def _computed(
+    batches: Iterator[tuple[Sequence[int], torch.Tensor]], sizes: Sequence[int], one: _Pass, job: Job
+) -> Iterator[Tensors]:
+    """Yield the features of batches of images, each filled up to its size."""
     prefix = prepare_prefix(one.proved.halves.prefix, one.promise).to(job.machine.device)
-    for row, pixels in batches:
-        images = network_input(pixels, job.preprocessing, job.machine)
-        if not one.padded:
-            yield row, prefix(images)
-            continue
-        for start in range(0, len(images), one.batch_size):  # the last batch may have one image more
-            yield row + start, run_padded(prefix, images[start : start + one.batch_size], one.batch_size)
+    for (_, pixels), size in zip(batches, sizes, strict=True):
+        yield run_padded(prefix, network_input(pixels, job.preprocessing, job.machine), size)
 
 
 def _continued(
-    kept: Rows, bridge: Callable[[Tensors], Tensors], part: Part, one: _Pass, job: Job
-) -> Iterator[tuple[int, Tensors]]:
-    """Yield (first row, features) from those that were kept for a shallower freeze, in the same batches."""
-    count, size = len(part.items), one.batch_size
-    batches = [(row, min(row + size, count)) for row in range(0, count, size)] if one.padded else spans(count, size)
-    with job.display.progress(f"{part.name} features", part.rows) as bar:
-        for first in range(0, part.rows, count):
-            for row, end in ((first + start, first + end) for start, end in batches):
-                given = padded_rows(kept, row, end, size if one.padded else end - row)
-                got = bridge(tuple(tensor.to(job.machine.device) for tensor in given))
-                yield row, tuple(tensor[: end - row] for tensor in got)
-                bar.advance(end)
-                job.stop.check()
+    kept: Joined | Rows,
+    bridge: Callable[[Tensors], Tensors],
+    batches: Sequence[tuple[list[int], int]],
+    title: str,
+    job: Job,
+) -> Iterator[Tensors]:
+    """Yield the features of batches from those that were kept for a shallower freeze."""
+    with job.display.progress(title, sum(len(batch) for batch, _ in batches)) as bar:
+        done = 0
+        for batch, size in batches:
+            given = kept.take([*batch, *batch[-1:] * (size - len(batch))])
+            got = bridge(tuple(tensor.to(job.machine.device) for tensor in given))
+            yield tuple(tensor[: len(batch)] for tensor in got)
+            done += len(batch)
+            bar.advance(done)
+            job.stop.check()
 
 
 def _row_shape(tensor: CutTensor) -> tuple[int, ...]:

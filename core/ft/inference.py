@@ -29,6 +29,7 @@ from ft.loaders import explained_deaths
 from ft.memory import explained_shortage
 from ft.metrics import Evaluation
 from ft.model import build_model
+from ft.named_rows import nothing_found
 from ft.pictures import Picture, picture_of
 from ft.plugins import Plugins
 from ft.runs import Run
@@ -104,8 +105,8 @@ def measure_saved(run: Run, plugins: Plugins, job: Job, name: str, items: Sequen
     own = replace(job, config=trained.config, preprocessing=trained.preprocessing, machine=trained.machine)
     part = measured_part(name, items, own)
     store = FeatureStore(int(job.config.cache.disk_gb * 1e9))
-    pixels = find_images(store, part, own) if job.config.cache.promise != "off" else None
-    kept = kept_batches(pixels, part, own, shuffle=False) if pixels is not None else None
+    found = find_images(store, part, own) if job.config.cache.promise != "off" else nothing_found(part.rows)
+    kept = None if found.missing else kept_batches(found.rows, part, own, shuffle=False)
     with _batches(trained, items, job.display, job.stop, job.data.digests, kept) as batches:
         return evaluate(batches, trained.classes)
 

@@ -9,7 +9,7 @@ import re
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
 from typing import Any, Literal
@@ -147,13 +147,26 @@ def make_loader(
 
     A request to `stop` ends waiting for a batch.
     """
-    if workers == "auto":
-        workers = auto_workers(device, batches=-(-len(dataset) // batch_size), cores=_cores(), world=world)
 
     def batches(epoch: int) -> list[list[int]]:
         return epoch_batches(len(dataset), batch_size, dataset.seed or 0, epoch, shuffle, rank, world)
 
+    if workers == "auto":
+        workers = auto_workers(device, batches=-(-len(dataset) // batch_size), cores=_cores(), world=world)
     return Loader(dataset, batches, workers, device, stop)
+
+
+def load_batches(
+    dataset: ImageDataset,
+    epochs: Mapping[int, list[list[int]]],
+    workers: int | Literal["auto"],
+    device: str,
+    stop: StopRequest | None = None,
+) -> Loader:
+    """Return a loader of the batches that are listed for each of some `epochs`."""
+    if workers == "auto":
+        workers = auto_workers(device, batches=max(map(len, epochs.values())), cores=_cores())
+    return Loader(dataset, epochs.__getitem__, workers, device, stop)
 
 
 @contextmanager

@@ -34,7 +34,7 @@ from ft.prefix.probe import (
 from ft.prefix.records import Cut
 from ft.prefix.split import Halves
 from ft.prefix.state import attributes_kept
-from ft.rows import Rows, Tensors
+from ft.rows import Joined, Rows, Tensors
 
 NEAR = {"fast": NEAR_IN_BF16, "close": NEAR_IN_FP32}
 TRIED = 32
@@ -56,7 +56,7 @@ class Trial:
     features: Tensors
     limit: Nearness | None
 
-    def agrees(self, kept: Rows) -> bool:
+    def agrees(self, kept: Joined | Rows) -> bool:
         """Whether what is kept of all training images is what the proof computed of these."""
         rows = tuple(tensor.to(self.features[0].device) for tensor in kept.take(self.rows))
         if self.limit is None:

@@ -47,6 +47,9 @@ class Rows:
     tensors: Tensors
     file: mmap.mmap | None = None
 
+    def __len__(self) -> int:
+        return len(self.tensors[0])
+
     def take(self, rows: torch.Tensor | Sequence[int]) -> Tensors:
         """Copy the rows of these numbers. What was read from the file for that is the system's to keep or to drop."""
         taken = tuple(tensor[rows] for tensor in self.tensors)
@@ -61,6 +64,37 @@ class Rows:
     def in_memory(self) -> Rows:
         """A copy that is not mapped."""
         return Rows(tuple(tensor.clone() for tensor in self.tensors))
+
+
+@dataclass(frozen=True, eq=False)
+class Joined:
+    """Rows of several files as if they lay in one: row i is row `row[i]` of `parts[part[i]]`."""
+
+    parts: tuple[Rows, ...]
+    part: torch.Tensor
+    row: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    def take(self, rows: torch.Tensor | Sequence[int]) -> Tensors:
+        """Copy the rows of these numbers."""
+        numbers = torch.as_tensor(rows)
+        part, row = self.part[numbers], self.row[numbers]
+        used: list[int] = torch.unique(part).tolist()
+        if len(used) == 1:
+            (only,) = used
+            return self.parts[only].take(row)
+        taken: Tensors = tuple(tensor.new_empty(len(row), *tensor.shape[1:]) for tensor in self.parts[0].tensors)
+        for number in used:
+            places = part == number
+            for whole, some in zip(taken, self.parts[number].take(row[places]), strict=True):
+                whole[places] = some
+        return taken
+
+    def in_memory(self) -> Rows:
+        """A copy that is not mapped."""
+        return Rows(self.take(torch.arange(len(self))))
 
 
 def header(shapes: Sequence[Shape], rows: int) -> bytes:
