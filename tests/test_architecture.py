@@ -62,6 +62,7 @@ LAYERS = (
         "signals",
         "devices",
         "memory",
+        "ownership",
         "sizes",
         "randomness",
         "splits",

@@ -20,6 +20,7 @@ from typing import Any, BinaryIO
 from ft.documents import read_json
 from ft.errors import FtError
 from ft.files import CannotWrite, cache_folder, left_behind, megabytes, publish, publish_json, sha256_of
+from ft.ownership import others_can_change
 from ft.prefix.digest import tensor_bytes
 from ft.reading import open_plain
 from ft.rows import DTYPES, Rows, Shape, Tensors, header, map_rows, whole_size
@@ -93,6 +94,10 @@ class FeatureStore:
     def find(self, key: str) -> Entry | None:
         """Return the entry of `key`, which thereby counts as used just now; None when there is no whole one."""
         entry = _entry(self.folder / f"{key}.json")
+        if entry is not None and any(
+            map(others_can_change, (self.folder, entry.path, entry.path.with_suffix(".json")))
+        ):
+            return None  # computed anew, which replaces it unless that is refused
         if entry is not None:
             try:
                 os.utime(self.folder / f"{key}.json")
@@ -112,6 +117,8 @@ class FeatureStore:
         folder = next(parent for parent in (self.folder, *self.folder.parents) if os.path.exists(parent))
         if not (os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK)):
             return f"{folder} is no folder that can be written to; set FT_CACHE to one"
+        if said := others_can_change(self.folder):
+            return f"{said}; or set FT_CACHE to another folder"
         try:
             free = shutil.disk_usage(folder).free + sum(entry.size for entry in self.entries())
         except OSError as error:

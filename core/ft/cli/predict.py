@@ -74,8 +74,12 @@ def evaluate(run: Path, data: str, split: str, as_json: bool, **machine: Any) ->
 
 
 def _load(run: Path, machine: dict[str, Any]) -> Any:
+    from ft.display import Display
     from ft.inference import load_trained
+    from ft.ownership import strange_run
     from ft.runs import Run
 
+    for warning in strange_run(run):
+        Display().warn(warning)
     keys = {name: machine[name] for name in ("device", "precision", "workers")}
     return load_trained(Run(run), load_and_report(), keys, machine["batch_size"], machine["trust_code"])

@@ -47,12 +47,15 @@ def run(
     from ft.display import Display
     from ft.finetune import finetune
     from ft.locking import check_locked
+    from ft.ownership import strange_run
     from ft.runs import Run
     from ft.signals import StopAsked
 
     display = Display()
     plugins = load_and_report()
     old = Run(resume.absolute()) if resume is not None else None
+    for warning in strange_run(used) if (used := resume or locked) else ():
+        display.warn(warning)
     if locked is not None and old is None:
         Run(locked).config(trust_code)  # it may name code, which would be run
         file = file or locked / "config.yaml"
