@@ -79,6 +79,15 @@ def as_json(tree: Any, encoding: str | None = "utf-8") -> str:
     return re.sub(f"(?!\n)[{_UNSEEN}]", lambda match: json.dumps(match[0])[1:-1], text)
 
 
+def plainer(text: str) -> str:
+    r"""Return a text in ASCII: an arrow is `->`, what has nothing like it is written as its escape.
+
+    >>> print(plainer("4096 → 4, café"))
+    4096 -> 4, caf\xe9
+    """
+    return "".join(_PLAINER.get(c) or c.encode("ascii", "backslashreplace").decode() for c in text)
+
+
 def complain(text: str) -> None:
     """Write a line to stderr, where nothing better is loaded."""
     print(told(text), file=sys.stderr)
@@ -98,8 +107,7 @@ def _escaped(match: re.Match[str]) -> str:
 
 def _plainer(error: UnicodeError) -> tuple[str, int]:
     assert isinstance(error, UnicodeEncodeError)
-    unknown = error.object[error.start : error.end]
-    return "".join(_PLAINER.get(c) or c.encode("ascii", "backslashreplace").decode() for c in unknown), error.end
+    return plainer(error.object[error.start : error.end]), error.end
 
 
 def _finite(tree: Any) -> Any:

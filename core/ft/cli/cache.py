@@ -43,7 +43,8 @@ def list_entries(as_json: bool) -> None:
         for entry in entries
     ]
     if rows:
-        print_table(("entry", "backbone", "promise", "rows", "size", "last used"), rows)
+        headers = ("entry", "backbone", "promise", "rows", "size", "last used")
+        print_table(headers, rows, right=("rows", "size"), squeeze="backbone", spare=("rows",))
     tell(f"{len(rows)} entries, {size(sum(entry.size for entry in entries))} in {store.folder}")
 
 

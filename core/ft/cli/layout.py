@@ -13,7 +13,7 @@ from rich.segment import Segment, Segments
 from rich.table import Table
 from rich.text import Text
 
-from ft.terminal import told, visible
+from ft.terminal import plainer, told, visible
 
 LEAST, LEAST_NAME = 24, 12
 """Cells to which a column of descriptions, and one of names, is shortened at most."""
@@ -54,9 +54,14 @@ class Grid:
         return replace(self, rows=rows)
 
 
-def grid(headers: Sequence[str], rows: Sequence[Sequence[Any]], gap: int = 3) -> Grid:
+def grid(headers: Sequence[str], rows: Sequence[Sequence[Any]], ascii_only: bool = False) -> Grid:
     """A table of anything, as text that may be printed."""
-    return Grid(tuple(map(visible, headers)), tuple(tuple(visible(str(cell)) for cell in row) for row in rows), gap)
+
+    def printable(cell: Any) -> str:
+        text = visible(str(cell))
+        return plainer(text) if ascii_only else text
+
+    return Grid(tuple(map(printable, headers)), tuple(tuple(map(printable, row)) for row in rows))
 
 
 def print_table(
@@ -77,7 +82,8 @@ def print_table(
     out one by one, then the column `prose` is folded between words, `cut` loses its end, `squeeze` its middle. Any
     other table keeps its width, so that paths and URLs stay whole.
     """
-    console, made = console or Console(), grid(headers, rows)
+    console = console or Console()
+    made = grid(headers, rows, console.options.ascii_only)
     if console.is_terminal:
         made = _into(made, console.width, cut, squeeze, spare)
     _print_grid(made, right, console, prose if console.is_terminal else "")
@@ -89,6 +95,7 @@ def print_matrix(names: Sequence[str], counts: Sequence[Sequence[int]], console:
     Where a terminal is too narrow for the names, columns have the numbers of the rows, and those that do not fit follow
     below.
     """
+    names = [plainer(visible(name)) if console.options.ascii_only else name for name in names]
     for made in matrix(names, counts, console.width if console.is_terminal else None):
         _print_grid(made, made.headers[1:], console)
 

@@ -52,6 +52,8 @@ def print_plan(ready: Prepared, display: Display) -> None:
         ("stage", "parameters", "state", "BatchNorm", "learning rate", "decided by"),
         rows,
         right=("parameters", "learning rate"),
+        squeeze="decided by",
+        spare=() if any(stage.batchnorm_fixed or stage.batchnorm_moving for stage in plan.stages) else ("BatchNorm",),
         console=console,
     )
     if not fitted:

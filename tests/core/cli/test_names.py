@@ -127,3 +127,17 @@ def test_a_reference_of_a_million_characters_is_not_echoed(
         said = "".join(capsys.readouterr())
         assert " characters ...]" in said
         assert len(said) < 5000
+
+
+def test_the_traceback_of_a_bug_quotes_what_was_handed_over_as_text(capsys: pytest.CaptureFixture[str]) -> None:
+    from ft.cli.printing import tell_traceback
+
+    try:
+        raise ValueError(f"not \x1b[2J this\n\u202e {'x' * 1_000_000}")
+    except ValueError as error:
+        tell_traceback(type(error), error, error.__traceback__)
+    said = capsys.readouterr().err
+    assert said.startswith("Traceback (most recent call last):\n")
+    assert r"ValueError: not \x1b[2J this" in said
+    assert "\x1b" not in said
+    assert len(said) < 6000
