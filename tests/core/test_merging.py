@@ -9,7 +9,8 @@ from hypothesis import example, given, settings, strategies as st
 from pydantic import BaseModel
 
 from ft import FtError
-from ft.config import ComponentConfig, Config, as_yaml, load_config
+from ft.config import ComponentConfig, Config, load_config
+from ft.documents import as_yaml
 from ft.merging import Typed, merge
 from ft.settings import validate
 
