@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import Any
@@ -139,15 +140,19 @@ def data_reference(text: str, plugins: Plugins) -> Reference:
     if plugins.has("data", name):
         return parse_reference(text)
     path = Path(os.path.expanduser(text))
-    if path.is_dir():
+    if os.path.isdir(path):  # unlike Path's, it takes any text, and raises for no folder that may not be looked into
         return Reference("folder", text)
-    if path.is_file() and path.suffix.lower() in TABLES:
+    if os.path.isfile(path) and path.suffix.lower() in TABLES:
         return Reference("csv", text)
-    if path.is_file():
+    if os.path.isfile(path):
         raise FtError(f"{text} is neither a folder of images nor a table ({', '.join(TABLES)})")
     if colon:
         return parse_reference(text)
-    beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+    if os.path.islink(path):
+        raise FtError(f"{text} is a link that leads nowhere (to {os.readlink(path)})")
+    beside: list[str] = []
+    with suppress(OSError, ValueError):
+        beside = os.listdir(path.parent)
     nowhere = f"there is no folder or file {path.absolute()}.{did_you_mean(path.name, beside)}"
     if path.name != text:
         raise FtError(nowhere)

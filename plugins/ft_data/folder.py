@@ -30,7 +30,7 @@ def load(argument: str | None, settings: Settings) -> Iterator[Sample | Remark]:
     if not argument:
         raise FtError("which folder? Write folder:PATH, as in folder:./photos")
     root = Path(os.path.expanduser(argument))
-    if not root.is_dir():
+    if not os.path.isdir(root):
         raise FtError(_no_folder(root))
     layout = find_layout(root, settings.layout)
     yield from layout.remarks
@@ -113,9 +113,9 @@ def _what(path: Path) -> str:
 
 
 def _no_folder(root: Path) -> str:
-    if root.is_file():
+    if os.path.isfile(root):
         return f"{root} is a file, not a folder" + (f"; did you mean csv:{root}?" if root.suffix == ".csv" else "")
-    above = next(parent for parent in root.absolute().parents if parent.is_dir())
+    above = next(parent for parent in root.absolute().parents if os.path.isdir(parent))
     wanted = root.absolute().relative_to(above).parts[0]
     near = difflib.get_close_matches(wanted, [folder.name for folder in folders_in(above)], n=3, cutoff=0.5)
     hint = f"nearest: {', '.join(near)}" if near else f"it has {listing(above)}"

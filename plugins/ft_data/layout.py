@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ft import FtError, Remark
@@ -50,7 +50,7 @@ def find_layout(root: Path, wanted: str) -> Layout:
                     f"{root} has {splits['train'].name}/ and beside it {folder.name}/, which holds images but is none "
                     f"of train, val and test; rename it or move it away{_IF_CLASSES}"
                 )
-            layout.remarks.append(_without_classes(folder))
+            layout.remarks.append(replace(_without_classes(folder), warns=True))
     return layout
 
 

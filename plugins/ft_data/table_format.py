@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -78,7 +79,7 @@ def _decoded(path: Path) -> tuple[str, str]:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+        beside = os.listdir(path.parent) if os.path.isdir(path.parent) else []
         near = nearest(path.name, beside, most=1)
         raise FtError(f"there is no file {path}{f'; did you mean {near[0]!r}?' if near else ''}") from None
     except OSError as error:

@@ -25,7 +25,7 @@ def find_files(table: Path, folder: Path, texts: Sequence[tuple[int, str]]) -> F
     for line, text in texts:
         if not text.strip():
             raise FtError(f"{table}, line {line}: the path is empty")
-        path = next((path for path in _ways(folder, text) if path.is_file()), None)
+        path = next((path for path in _ways(folder, text) if os.path.isfile(path)), None)
         if path is None:
             missing.append(text.strip())
         else:
@@ -71,12 +71,12 @@ def _where(folder: Path, text: str) -> str:
     """Where a missing image may be: in a folder beside the table, or under a name with a suffix."""
     if re.match(r"[a-z0-9]+://", text, re.IGNORECASE):
         return "ft reads files on this machine; fetch those of addresses first. "
-    inner = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    inner = sorted(path for path in folder.iterdir() if path.is_dir()) if os.path.isdir(folder) else []
     for place in (folder, *inner):
         wanted = place / text
-        if place != folder and wanted.is_file():
+        if place != folder and os.path.isfile(wanted):
             return f"{wanted} is there: --set data.root={place.name} if all are. "
-        beside = wanted.parent.iterdir() if wanted.parent.is_dir() else ()
+        beside = wanted.parent.iterdir() if os.path.isdir(wanted.parent) else ()
         if with_suffix := sorted(path for path in beside if path.stem == wanted.name and path.is_file()):
             return f"{with_suffix[0]} is there: paths need their suffix. "
     return ""

@@ -233,6 +233,18 @@ def test_a_name_that_is_nothing_is_told_as_source_and_as_path(tmp_path: Path, mo
         data_reference("./phots", plugins_with())
 
 
+@pytest.mark.parametrize("text", ["x" * 5000, "no\0thing", "a/" * 3000, "~nobody-here/photos", "\udce9/x"])
+def test_text_that_can_be_no_path_is_no_data(text: str) -> None:
+    with pytest.raises(FtError):
+        data_reference(text, plugins_with())
+
+
+def test_a_link_that_leads_nowhere_is_said_to_be_one(tmp_path: Path) -> None:
+    (tmp_path / "photos").symlink_to("/nowhere/photos")
+    with pytest.raises(FtError, match=r"photos is a link that leads nowhere \(to /nowhere/photos\)"):
+        data_reference(str(tmp_path / "photos"), plugins_with())
+
+
 def test_a_file_of_another_kind_is_no_data(tmp_path: Path) -> None:
     (tmp_path / "photos.zip").touch()
     with pytest.raises(FtError, match=r"photos\.zip is neither a folder of images nor a table \(\.csv, \.tsv\)"):

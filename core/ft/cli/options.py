@@ -114,7 +114,7 @@ def _from_here(data: str, plugins: Plugins) -> str:
     name, colon, argument = data.partition(":")
     prefix, path = (name + colon, argument) if plugins.has("data", name) else ("", data)
     there = Path(os.path.expanduser(path))
-    return f"{prefix}{os.path.abspath(there)}" if path and there.exists() else data
+    return f"{prefix}{os.path.abspath(there)}" if path and os.path.exists(there) else data
 
 
 def _chosen(given: dict[str, Any]) -> dict[str, Any]:

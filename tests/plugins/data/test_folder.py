@@ -111,7 +111,8 @@ def test_the_only_class_of_a_split_is_not_entered(tmp_path: Path) -> None:
 def test_images_without_classes_beside_train_are_left_out_and_said(tmp_path: Path, place: str) -> None:
     root = make(tmp_path, "train/a/1.png", "train/b/1.png", place, place.replace("1.png", "2.png"))
     assert Counter(s.split for s in read(root)) == Counter({"train": 2})
-    assert said(root) == [f"{place.split('/')[0]} is left out: its 2 images are in no class folders"]
+    warns = "warning: " if place.startswith("pred") else ""
+    assert said(root) == [f"{warns}{place.split('/')[0]} is left out: its 2 images are in no class folders"]
 
 
 @pytest.mark.parametrize("inner", ["a", "train/a"])
@@ -235,6 +236,11 @@ def test_a_path_that_is_missing_is_told_with_its_neighbours(tmp_path: Path) -> N
     assert error(tmp_path / "fotos").endswith(f"{tmp_path} has no 'fotos'; nearest: photos")
     assert f"{tmp_path} has no 'fotos'; nearest: photos" in error(tmp_path / "fotos/train")
     assert error(tmp_path / "xyz").endswith("it has music, photos")
+
+
+def test_text_that_can_be_no_path_is_no_folder(tmp_path: Path) -> None:
+    assert "there is no folder" in error(tmp_path / ("x" * 5000))
+    assert "there is no folder" in error(tmp_path / "no\0thing")
 
 
 def test_a_file_is_no_folder(tmp_path: Path) -> None:

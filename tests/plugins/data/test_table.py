@@ -219,6 +219,7 @@ def test_a_name_that_is_no_utf8_is_found_as_ft_spells_it(folder: Path) -> None:
     [
         ("3.png", "images/3.png is there: --set data.root=images"),
         ("1", "1.png is there: paths need their suffix"),
+        ("x" * 5000, "do not exist"),
         ("https://example.org/1.png", "ft reads files on this machine"),
     ],
 )
