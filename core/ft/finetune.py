@@ -32,7 +32,7 @@ from ft.prefix.find import FrozenPrefix
 from ft.provenance import describe_model, versions_used
 from ft.randomness import one_run_at_a_time, seed_all
 from ft.report import Report, make_report
-from ft.resuming import can_go_on, go_on, selected_before
+from ft.resuming import can_go_on, go_on, selected_before, statistics_set_free
 from ft.runs import Run, start_run
 from ft.settings_check import check_settings
 from ft.signals import stop_on_signals
@@ -105,6 +105,8 @@ def prepare(
         model.module.eval()  # so the head is fitted: dropout plays no part in it
     with display.progress("finding what can be computed once"):
         cache, prefix = plan_cache(model.module, frozen.names, config, machine, built.preprocessing.crop_size, data)
+    if stopped is not None:
+        data = replace(data, warnings=(*data.warnings, *statistics_set_free(stopped, model.module)))
     plan = make_plan(model, built, frozen, cache, data, config, machine, plugins)
     if prefix is not None and config.training.optimizer == "lbfgs":
         check_linear(prefix, plan.head)

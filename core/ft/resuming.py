@@ -46,6 +46,25 @@ def selected_before(run: Run, config: Config) -> Mapping[str, Sequence[str]] | N
     return planned.selected if (then.freeze, then.train) == (now.freeze, now.train) else None
 
 
+def statistics_set_free(run: Run, module: nn.Module) -> list[str]:
+    """Say which BatchNorm layers of `module`, in the modes it goes on in, follow the images and did not in the run."""
+    stood = run.plan_file().frozen_modules
+    freed = [
+        path
+        for path, layer in module.named_modules()
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm)
+        and layer.training
+        and layer.track_running_stats
+        and any(path == kept or path.startswith(f"{kept}.") for kept in stood)
+    ]
+    if not freed:
+        return []
+    return [
+        f"the statistics of {len(freed)} BatchNorm layers stood still until now ({freed[0]} first) and follow your "
+        "images from here on, so the loss may jump at first; add --freeze type:norm to keep them as they are"
+    ]
+
+
 def go_on(
     run: Run, module: nn.Module, plan: Plan, config: Config, versions: Mapping[str, Any], display: Display
 ) -> None:

@@ -69,6 +69,7 @@ class PlanFile(RunFile, extra="allow"):
     """plan.json: the plan that is obeyed, and the phases that led to it."""
 
     precision: Literal["fp32", "bf16"]
+    frozen_modules: tuple[str, ...]
     selected: dict[str, tuple[str, ...]]
     recipe: dict[str, Any]
     phases: Annotated[tuple[Phase, ...], Field(min_length=1)]

@@ -37,6 +37,10 @@ class Listening(Display):
     def __init__(self) -> None:
         super().__init__()
         self.said: list[str] = []
+        self.warned: list[str] = []
+
+    def warn(self, text: str) -> None:
+        self.warned.append(text)
 
     def say(self, text: str) -> None:
         self.said.append(text)
@@ -124,6 +128,29 @@ def test_a_finished_run_goes_on_with_its_last_stage_unfrozen(tiny_config: MakeCo
         assert run.read_json(name)["phases"] == [asdict(phase) for phase in report.phases]
     assert run.config(True).train[0].use == "regex:layer2.*"
     assert ("freeze", "regex") in {(c["kind"], c["name"]) for c in run.read_json("versions.json")["components"]}
+
+
+@pytest.mark.parametrize(
+    ("freeze", "freed"),
+    [
+        (["until:stem"], "2 BatchNorm layers stood still until now (layer1.1 first)"),
+        (["until:stem", "type:norm"], "1 BatchNorm layers stood still until now (layer2.1 first)"),  # it has no weights
+        (["until:layer2"], ""),
+    ],
+)
+def test_statistics_that_begin_to_move_are_said_with_the_way_to_keep_them(
+    freeze: list[str], freed: str, tiny_config: MakeConfig, plugins: Plugins
+) -> None:
+    run, _ = finetune(tiny_config(freeze=["all"], training__epochs=1), plugins, Display())
+    display = Listening()
+    report = go_on(run, plugins, display, freeze=freeze, **{"training.epochs": 2})
+    said = [text for text in display.warned if "BatchNorm" in text]
+    assert len(said) == bool(freed)
+    assert all(freed in text and text.endswith("add --freeze type:norm to keep them as they are") for text in said)
+    assert set(said) <= set(report.warnings)
+    again = Listening()
+    go_on(run, plugins, again, **{"training.epochs": 3})
+    assert not any("BatchNorm" in text for text in again.warned)  # they move already
 
 
 def test_a_run_that_was_stopped_in_an_epoch_goes_on_in_it_with_another_freeze(
@@ -259,7 +286,7 @@ def test_patience_lasts_while_the_loss_falls_again_after_the_change(
 ) -> None:
     """The change of the freeze brought the loss up, and it is still above what it was before."""
     losses += [0.9, 0.5, 1.1, 1.0, 0.9, 0.8, 0.9, 1.0, 1.0]
-    keys: dict[str, Any] = {"training__lr": 1e-12, "training__patience": 2}
+    keys: dict[str, Any] = {"training__lr": 1e-12, "training__monitor": "loss", "training__patience": 2}
     run, _ = finetune(tiny_config(freeze=["all"], **keys), plugins, Display())
     report = go_on(run, plugins, freeze=["until:layer1"], **{"training.epochs": 20})
     assert (report.epochs, report.best_epoch) == (8, 2)
