@@ -214,4 +214,16 @@ def _batches(
             else predict_loaded(module, kept, preprocessing, machine, display, stop or StopRequest())
         ) as batches,
     ):
-        yield batches
+        yield _finite(batches, items)
+
+
+def _finite(batches: Iterator[tuple[Tensor, Tensor]], items: Sequence[Item]) -> Iterator[tuple[Tensor, Tensor]]:
+    """The same batches. Raises FtError for an image of which the model makes no numbers: NaN has no likeliest class."""
+    seen = 0
+    for logits, labels in batches:
+        fine = logits.isfinite().all(1).tolist()
+        if not all(fine):
+            image = items[seen + fine.index(False)].picture.name
+            raise FtError(f"the model makes no number (NaN or infinite) of {image}; are its files those of the run?")
+        seen += len(fine)
+        yield logits, labels

@@ -265,3 +265,16 @@ def test_a_model_file_that_would_answer_wrongly_is_refused(
     assert code == 2, answer
     assert said in answer
     assert "\n" not in answer.strip()
+
+
+def test_a_model_that_makes_no_numbers_gives_no_answer(folder: Path) -> None:
+    path = folder / "r" / "model.safetensors"
+    tensors = load_file(path)
+    name = next(name for name in tensors if name.endswith("running_var"))
+    tensors[name] = torch.full_like(tensors[name], -1.0)  # a number, whose root is none
+    save_file(tensors, path)
+    for each in ("predict", "evaluate"):
+        code, said = COMMANDS[each](folder)
+        assert code == 2
+        assert "the model makes no number" in said
+        assert ".png" in said
