@@ -39,10 +39,11 @@ class FeatureFeed:
         n, size = len(self._labels), self._job.config.training.batch_size
         full = full_batch(n, size)
         first, pixels = epoch % self._views * n, self._features.pixels
-        for batch in epoch_batches(n, size, self._job.config.seed, epoch, shuffle=True)[skip:]:
-            rows = torch.tensor(batch)
+        batches = epoch_batches(n, size, self._job.config.seed, epoch, shuffle=True)[skip:]
+        order = torch.tensor([index for batch in batches for index in batch])
+        for batch, rows in zip(batches, torch.split(order, [len(batch) for batch in batches]), strict=True):
             if len(batch) == full or self._proved.any_size:
-                yield self._features.train.take(first + rows), self._labels[rows]
+                yield self._features.train.take(rows + first if first else rows), self._labels.index_select(0, rows)
             elif pixels is not None:
                 yield self._compute(*pixels.take(first + rows)), self._labels[rows]
             else:
@@ -80,7 +81,8 @@ class FeatureFeed:
 
     def forward(self, inputs: Any, share: float = 1.0) -> Any:
         assert share == 1.0, "the plan keeps no features of images that are blended"
-        return self._proved.halves.suffix(tuple(self._ready(tensor) for tensor in inputs))
+        # Not called: what torch.fx puts around a call explains errors in graphs, and takes time in every step.
+        return self._proved.halves.suffix.forward(tuple(map(self._ready, inputs)))
 
     def validation(self, stop: StopRequest) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         n, size = len(self._val_labels), self._job.config.training.batch_size
@@ -95,6 +97,6 @@ class FeatureFeed:
         """Nothing runs beside the loop."""
 
     def _ready(self, tensor: torch.Tensor) -> torch.Tensor:
-        """On the device, in the type that the suffix computes in; a copy, since the suffix may write to it."""
+        """Rows on the device, in the type that the suffix computes in; where it writes to them, it makes a copy."""
         kept_in_bf16 = tensor.dtype == torch.bfloat16 and self._machine.precision == "fp32"
-        return tensor.to(self._machine.device, torch.float32 if kept_in_bf16 else tensor.dtype, copy=True)
+        return tensor.to(self._machine.device, torch.float32 if kept_in_bf16 else tensor.dtype)

@@ -48,6 +48,13 @@ def set_lr(optimizer: torch.optim.Optimizer, factor: float) -> None:
         group["lr"] = group["peak_lr"] * factor
 
 
+def forget_gradients(optimizer: torch.optim.Optimizer) -> None:
+    """Let go of all gradients; `zero_grad`, which also notes that for a profiler, takes longer."""
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            parameter.grad = None
+
+
 def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, dict[str, Any]]:
     """Return the optimizer's state by parameter name, which stays true when groups or the freeze change."""
     return {

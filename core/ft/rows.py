@@ -52,7 +52,8 @@ class Rows:
 
     def take(self, rows: torch.Tensor | Sequence[int]) -> Tensors:
         """Copy the rows of these numbers. What was read from the file for that is the system's to keep or to drop."""
-        taken = tuple(tensor[rows] for tensor in self.tensors)
+        rows = torch.as_tensor(rows)
+        taken = tuple(tensor.index_select(0, rows) for tensor in self.tensors)
         self.let_go()
         return taken
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ from ft.feeds import Feed
 from ft.freezing import set_train_mode
 from ft.job import Job
 from ft.memory import fit_in_memory
-from ft.optim import lr_factor, make_optimizer, optimizer_state, restore_optimizer, set_lr
+from ft.optim import forget_gradients, lr_factor, make_optimizer, optimizer_state, restore_optimizer, set_lr
 from ft.plan import Plan
 from ft.randomness import drawing_from, step_seed
 from ft.runs import Run
@@ -58,6 +58,8 @@ def train(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
     optimizer = make_optimizer(module, plan, training)
     criterion = make_criterion(training, job.data, machine)
     position = _resume(run, job.config, module, optimizer)
+    moving = moving_buffers(module, plan.frozen_modules)
+    module.zero_grad(set_to_none=True)
 
     def save(name: str) -> None:
         tensors = moving_tensors(module, plan.frozen, plan.frozen_modules)
@@ -77,7 +79,9 @@ def train(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
                     step = before + position.step
                     set_rate(step)
                     batch = Batch(inputs, labels.to(machine.device), step_seed(job.config.seed, step))
-                    loss, hits, parts = learn(batch, position.parts, module, plan, feed, criterion, training, machine)
+                    loss, hits, parts = learn(
+                        batch, position.parts, module, plan, feed, criterion, training, machine, moving
+                    )
                     if parts > position.parts:
                         job.display.warn(_now_in_parts(len(labels), parts))
                         position.parts = parts
@@ -85,7 +89,7 @@ def train(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
                         nn.utils.clip_grad_norm_(module.parameters(), training.clip_norm)
                     _check_finite(loss, "loss", position, run)
                     optimizer.step()
-                    optimizer.zero_grad(set_to_none=True)
+                    forget_gradients(optimizer)
                     now = time.perf_counter()
                     position.finish_step(loss, hits, len(labels), now - started)
                     started = now
@@ -147,32 +151,34 @@ def learn(
     criterion: Criterion,
     training: TrainingConfig,
     machine: Machine,
+    moving: Sequence[tuple[nn.Module, str]],
 ) -> tuple[float, int, int]:
-    """Leave a batch's gradients in `module`; return its loss, how many answers are right, and the number of parts.
+    """Leave a batch's gradients in `module`, which has none, and whose buffers `moving` a step may change; return its
+    loss, how many answers are right, and the number of parts.
 
     The batch is computed in `parts`, and in twice as many when memory runs out. The gradients of the parts add up to
     the batch's, but BatchNorm that trains sees one part at a time. With mixup (Zhang et al. 2018, section 2) one share
     is drawn for the step, and a right answer is one that names the image with that share. Raises FtError, with the
     size that fits, when memory runs out and the config does not allow parts.
     """
-    moved = {name: buffer.clone() for name, buffer in module.named_buffers()} if training.auto_batch else {}
+    before = [(layer, name, layer.get_buffer(name).clone()) for layer, name in moving] if training.auto_batch else []
 
     @drawing_from(batch.seed, machine.device)  # anew in each attempt
-    def attempt(parts: int) -> tuple[float, int]:
-        module.zero_grad(set_to_none=True)
-        for name, buffer in module.named_buffers():
-            if name in moved:
-                buffer.copy_(moved[name])  # an attempt that failed moved the statistics
+    def attempt(now: int) -> tuple[float, int]:
+        if now > parts:  # an attempt that failed left gradients, and moved the statistics
+            module.zero_grad(set_to_none=True)
+            for layer, name, value in before:
+                layer.get_buffer(name).copy_(value)
         share = float(Beta(training.mixup, training.mixup).sample()) if training.mixup else 1.0
         total, hits = 0.0, 0
-        for inputs, labels in batch.split(parts):
+        for inputs, labels in batch.split(now):
             with machine.autocast():
                 outputs = feed.forward(inputs, share)
             loss, logits = total_loss(outputs, labels, criterion, plan.aux_loss_weight)
             if share < 1.0:
                 blended, _ = total_loss(outputs, labels.flip(0), criterion, plan.aux_loss_weight)
                 loss = share * loss + (1 - share) * blended
-            if parts > 1:
+            if now > 1:
                 loss = loss * (criterion.weight(labels) / criterion.weight(batch.labels))
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.item()
@@ -187,6 +193,17 @@ def learn(
             f"--auto-batch, which keeps steps of {training.batch_size} and computes them in parts"
         )
     return loss, hits, needed
+
+
+def moving_buffers(module: nn.Module, frozen_modules: Collection[str]) -> list[tuple[nn.Module, str]]:
+    """The buffers of layers outside `frozen_modules`: each one's layer, and its name there."""
+    still = tuple(f"{path}." for path in frozen_modules)
+    return [
+        (layer, name)
+        for path, layer in module.named_modules()
+        if not f"{path}.".startswith(still)
+        for name, _ in layer.named_buffers(recurse=False)
+    ]
 
 
 def total_loss(

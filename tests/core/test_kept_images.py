@@ -138,7 +138,7 @@ def test_a_blended_image_counts_for_both_of_its_labels() -> None:
 
     feed, plan = cast(Any, SimpleNamespace(forward=forward)), cast(Any, SimpleNamespace(aux_loss_weight=0.0))
     machine, training = Machine("cpu", "fp32", False), TrainingConfig(mixup=0.4)
-    loss, _, _ = learn(Batch(images, labels, 7), 1, module, plan, feed, Criterion(None, 0.0), training, machine)
+    loss, _, _ = learn(Batch(images, labels, 7), 1, module, plan, feed, Criterion(None, 0.0), training, machine, [])
     (share,) = shares
     logits = module(share * images + (1 - share) * images.flip(0))
     targets = share * one_hot(labels, 3) + (1 - share) * one_hot(labels.flip(0), 3)

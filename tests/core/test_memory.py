@@ -22,7 +22,7 @@ from ft.errors import FtError
 from ft.finetune import finetune
 from ft.memory import arrange_large_blocks, explained_shortage, give_back_freed_memory, is_out_of_memory
 from ft.plugins import Plugins
-from ft.training import Batch, Criterion, learn
+from ft.training import Batch, Criterion, learn, moving_buffers
 from ft.training_config import TrainingConfig
 
 MOST = 3
@@ -66,7 +66,9 @@ def gradients(
     feed, plan = cast(Any, SimpleNamespace(forward=forward)), cast(Any, SimpleNamespace(aux_loss_weight=0.0))
     training = TrainingConfig(batch_size=13, auto_batch=auto, mixup=mixup)
     machine = Machine("cpu", "fp32", channels_last=False)
-    learnt = learn(Batch(inputs, labels, 1), parts, module, plan, feed, criterion, training, machine)
+    learnt = learn(
+        Batch(inputs, labels, 1), parts, module, plan, feed, criterion, training, machine, moving_buffers(module, ())
+    )
     return (*learnt, [parameter.grad for parameter in module.parameters()])
 
 

@@ -55,7 +55,7 @@ def from_storage(kept: torch.Tensor, order: tuple[int, ...], stride: tuple[int, 
     back = tuple(order.index(dimension) for dimension in range(len(order)))
     if order[0] != 0:
         return kept.permute(order).contiguous().permute(back)
-    tensor = kept.permute(back)
+    tensor = kept if back == tuple(range(len(back))) else kept.permute(back)
     if stride is None:
         return tensor
     return torch.empty_strided(tensor.shape, stride, dtype=kept.dtype, device=kept.device).copy_(tensor)

@@ -1,0 +1,152 @@
+"""How long an epoch on kept features takes, beside a bare loop over the same tensors.
+
+    python benchmarks/cached_epoch.py [--images 2624] [--epochs 30] [--precision fp32]
+
+Peer: the loop that one writes by hand. Features lie in one tensor; a permutation gives the batches; a linear layer goes
+forward and backward, AdamW (fused) takes a step; then validation in batches of the same size, its loss and accuracy. It
+reads no loss, checks nothing, and keeps nothing. Ceiling: none lower than 1.0 with equal arithmetic.
+
+Both run in one process and take turns epoch by epoch, with the same head, the same number of threads and the same
+features: those of ResNet-18 with random weights, of ft's own demo images. Seconds are the process's CPU time, so that
+it matters little what else runs. An epoch of ft's is training and validation; what it writes after each, two
+checkpoints and a line, is told beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from ft.config import load_config
+from ft.display import Display
+from ft.feature_feed import FeatureFeed
+from ft.feeds import open_feed
+from ft.finetune import prepare
+from ft.job import Job
+from ft.plugins import load_plugins
+from ft.runs import start_run
+from ft.signals import StopRequest
+from ft.training import train
+
+BATCH_SIZES = (32, 256)
+SETTLED = 3  # epochs that are not counted
+
+
+class Peer:
+    """The bare loop: a linear layer on the features that `feed` has."""
+
+    def __init__(self, feed: FeatureFeed, head: nn.Linear, batch_size: int, job: Job) -> None:
+        (self.x,), (self.val_x,) = feed._features.train.tensors, feed._features.val.tensors
+        self.y, self.val_y = feed._labels, feed._val_labels
+        self.head, self.batch_size, self.job = copy.deepcopy(head), batch_size, job
+        self.optimizer = torch.optim.AdamW(self.head.parameters(), lr=1e-3, fused=True)
+        self.seconds: list[float] = []
+
+    def epoch(self) -> None:
+        started = time.process_time()
+        order = torch.randperm(len(self.x))
+        for start in range(0, len(order), self.batch_size):
+            rows = order[start : start + self.batch_size]
+            with self.job.machine.autocast():
+                logits = self.head(self.x[rows])
+            loss = cross_entropy(logits.float(), self.y[rows])
+            self.optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            self.optimizer.step()
+        loss_sum, hits = 0.0, 0
+        with torch.no_grad():
+            for start in range(0, len(self.val_x), self.batch_size):
+                x, y = self.val_x[start : start + self.batch_size], self.val_y[start : start + self.batch_size]
+                with self.job.machine.autocast():
+                    logits = self.head(x).float()
+                loss_sum += float(cross_entropy(logits, y, reduction="sum"))
+                hits += int((logits.argmax(1) == y).sum())
+        self.seconds.append(time.process_time() - started)
+
+
+class InTurns:
+    """A feed before each of whose epochs the peer has one."""
+
+    def __init__(self, feed: FeatureFeed, peer: Peer) -> None:
+        self.feed, self.peer = feed, peer
+        self.began: list[float] = []
+        self.validated: list[float] = []
+        self.ended: list[float] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.feed, name)
+
+    def batches(self, epoch: int, skip: int) -> Iterator[Any]:
+        self.ended.append(time.process_time())
+        self.peer.epoch()
+        self.began.append(time.process_time())
+        yield from self.feed.batches(epoch, skip)
+
+    def validation(self, stop: StopRequest) -> Iterator[Any]:
+        yield from self.feed.validation(stop)
+        self.validated.append(time.process_time())
+
+
+def compare(batch_size: int, images: int, epochs: int, precision: str, folder: Path) -> tuple[float, float, float]:
+    """CPU seconds of an epoch: the peer's, ft's, and what ft writes after each; medians."""
+    config = load_config(
+        flags={
+            "backbone": "torchvision:resnet18",
+            "weights": "none",
+            "data": {"use": "demo", "images_per_class": images // 4, "size": 32},
+            "images.size": 32,
+            "freeze": ["all"],
+            "machine.precision": precision,
+            "machine.device": "cpu",
+            "machine.workers": 0,
+            "training.epochs": epochs + SETTLED,
+            "training.batch_size": batch_size,
+            "split.val": 0.25,
+            "run_dir": folder / str(batch_size),
+        }
+    )
+    plugins = load_plugins()
+    ready = prepare(config, plugins, Display(), "pretrained")
+    job = Job(ready.data, ready.built.preprocessing, ready.config, ready.machine, Display(), StopRequest())
+    feed = open_feed(ready.model.module, ready.plan, ready.prefix, job)
+    assert isinstance(feed, FeatureFeed), feed.cost.reason
+    head = ready.model.module.get_submodule("fc")
+    assert isinstance(head, nn.Linear)
+    turns = InTurns(feed, Peer(feed, head, batch_size, job))
+    train(ready.model.module, ready.plan, turns, job, start_run(ready.config, {}))
+    ours = [end - began for began, end in zip(turns.began, turns.validated, strict=True)]
+    written = [end - began for began, end in zip(turns.validated, turns.ended[1:], strict=False)]
+    peer, ours, written = (statistics.median(each[SETTLED:]) for each in (turns.peer.seconds, ours, written))
+    return peer, ours, written
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="An epoch on kept features beside a bare loop over the same tensors.")
+    parser.add_argument("--images", type=int, default=2624, help="a quarter validates")
+    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--precision", default="fp32", choices=["fp32", "bf16"])
+    args = parser.parse_args()
+    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads")
+    print("batch size   bare loop          ft   times   written after each")
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["FT_CACHE"] = f"{folder}/cache"
+        for size in BATCH_SIZES:
+            figures = compare(size, args.images, args.epochs, args.precision, Path(folder))
+            peer, ours, written = (1e3 * each for each in figures)
+            print(f"{size:10}   {peer:6.1f} ms   {ours:6.1f} ms   {ours / peer:5.2f}   {written:6.1f} ms")
+
+
+if __name__ == "__main__":
+    main()
