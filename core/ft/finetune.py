@@ -68,7 +68,8 @@ def prepare(
     with which it `stopped`, and what was selected in it stands until its freeze is changed.
     """
     seed_all(config.seed)  # for whatever plugins draw while they decide
-    check_settings(config, plugins)
+    with may_have_moved(stopped is not None):
+        check_settings(config, plugins)
     machine = choose_machine(config.machine, fp32=config.cache.promise in ("exact", "close"))
     if stopped is not None and config.machine.precision == "auto":  # as the run began, also with another --cache
         machine = replace(machine, precision=stopped.plan_file().precision)
