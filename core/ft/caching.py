@@ -146,7 +146,7 @@ def describe_cut(
     if instead:
         reason += f"; {instead}"
     elif config.cache.promise == "auto":
-        reason += f"; chosen because the run is in {'bf16' if promise == 'fast' else 'fp32'}"
+        reason += "; chosen because this processor computes bf16" if promise == "fast" else "; chosen for a run in fp32"
     elif config.cache.promise != promise:
         reason += f"; not {config.cache.promise}, because bf16 is emulated on this processor, which is slower"
     return CachePlan(
@@ -204,7 +204,8 @@ def _find(
 def _promise(config: Config, machine: Machine) -> Literal["exact", "close", "fast"]:
     wanted = config.cache.promise
     if wanted == "auto":
-        return "fast" if machine.precision == "bf16" else "exact"
+        open_choice = config.machine.precision == "auto" and has_fast_bf16(machine.device)
+        return "fast" if open_choice or machine.precision == "bf16" else "exact"
     assert wanted != "off"
     if wanted == "fast" and not has_fast_bf16(machine.device):
         return "close"  # bf16 is emulated here, and slower than fp32

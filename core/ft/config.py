@@ -162,7 +162,13 @@ def _possible(workers: int | str) -> int | str:
 
 class MachineConfig(Section):
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="auto: bf16 where a training step of the very network is clearly faster with it, else fp32"
+    )
+    resolved: Literal["fp32", "bf16"] | None = Field(
+        None,
+        description="what auto came to, in a run's config, so that it stays when the run goes on or is repeated",
+    )
     channels_last: bool = True
     workers: Annotated[int | Literal["auto"], AfterValidator(_possible)] = Field("auto", description="loader processes")
 

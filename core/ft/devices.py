@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -37,22 +38,29 @@ class Machine:
             module.to(self.device)
         return module.to(memory_format=torch.channels_last if self.channels_last else torch.contiguous_format)
 
+    def describe(self) -> str:
+        """The arithmetic, and the memory layout where that is not the usual one."""
+        return self.precision + ("" if self.channels_last else ", channels first")
+
+    def wait(self) -> None:
+        """Return once the device has done what it was told to do."""
+        kind = torch.device(self.device).type
+        if kind != "cpu":
+            getattr(torch, kind).synchronize()
+
     def send(self, images: torch.Tensor) -> torch.Tensor:
         """Move a batch of images [N, 3, S, S] to the device, in the module's layout."""
         layout = torch.channels_last if self.channels_last else torch.contiguous_format
         return images.to(device=self.device, memory_format=layout, non_blocking=True)
 
 
-def choose_machine(config: MachineConfig, fp32: bool = False) -> Machine:
-    """Resolve `auto` and check what was asked for. With `fp32` that is the precision, unless the config says another.
+def choose_machine(config: MachineConfig) -> Machine:
+    """The machine that the config asks for; in fp32 where it leaves the precision open and nothing was measured yet.
 
     Raises FtError for what this machine lacks.
     """
-    device = _device(config.device)
-    if config.precision == "auto":
-        bf16 = has_fast_bf16(device) and not fp32
-        return Machine(device, "bf16" if bf16 else "fp32", config.channels_last)
-    return Machine(device, config.precision, config.channels_last)
+    precision = config.precision if config.precision != "auto" else config.resolved or "fp32"
+    return Machine(_device(config.device), precision, config.channels_last)
 
 
 def has_fast_bf16(device: str) -> bool:
@@ -64,6 +72,14 @@ def has_fast_bf16(device: str) -> bool:
         capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
         return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
     return False
+
+
+def processor(device: str) -> str:
+    """What computes there: the GPU's name, or the instructions that torch uses on the CPU."""
+    kind = torch.device(device).type
+    if kind == "cuda":
+        return torch.cuda.get_device_name(device)
+    return torch.backends.cpu.get_cpu_capability() if kind == "cpu" else platform.machine()
 
 
 def _device(wanted: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import torch
 
+from ft.devices import processor
 from ft.feature_reuse import find_shallower, made_of_noise
 from ft.feature_store import FeatureStore, NotKept
 from ft.images import network_input
@@ -99,7 +99,7 @@ def get_features(proved: Proved, promise: Promise, job: Job) -> Features:
         "channels_last": machine.channels_last,
         "device": torch.device(machine.device).type,
         "threads": torch.get_num_threads(),
-        "processor": _processor(machine.device),
+        "processor": processor(machine.device),
         "batch_size": passes[0].size,
     }
     pixels, decoded = (None, 0) if proved.any_size else _pixels(store, passes, job)
@@ -151,13 +151,6 @@ def _batches(one: _Pass, missing: Sequence[int]) -> list[tuple[list[int], int]]:
         *((batch, one.size) for batch in full),
         *((list(batch), len(batch)) for batch in odd if not wanted.isdisjoint(batch)),
     ]
-
-
-def _processor(device: str) -> str:
-    kind = torch.device(device).type
-    if kind == "cuda":
-        return torch.cuda.get_device_name(device)
-    return torch.backends.cpu.get_cpu_capability() if kind == "cpu" else platform.machine()
 
 
 def _pixels(store: FeatureStore, passes: Sequence[_Pass], job: Job) -> tuple[Joined | Rows | None, int]:

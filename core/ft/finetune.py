@@ -25,6 +25,7 @@ from ft.job import Job
 from ft.loaders import explained_deaths
 from ft.memory import arrange_large_blocks, explained_shortage, give_back_freed_memory
 from ft.model import Model, build_model
+from ft.pace import fastest, is_open, measured_paces, resolve_machine
 from ft.plan import Plan, make_plan
 from ft.plugins import Plugins
 from ft.precision import without_loss
@@ -32,7 +33,7 @@ from ft.prefix.find import FrozenPrefix
 from ft.provenance import describe_model, versions_used
 from ft.randomness import one_run_at_a_time, seed_all
 from ft.report import Report, make_report
-from ft.resuming import can_go_on, go_on, selected_before, statistics_set_free
+from ft.resuming import as_begun, can_go_on, go_on, selected_before, statistics_set_free
 from ft.runs import Run, start_run
 from ft.settings_check import check_settings
 from ft.signals import stop_on_signals
@@ -70,15 +71,17 @@ def prepare(
     seed_all(config.seed)  # for whatever plugins draw while they decide
     with may_have_moved(stopped is not None):
         check_settings(config, plugins)
-    machine = choose_machine(config.machine, fp32=config.cache.promise in ("exact", "close"))
-    if stopped is not None and config.machine.precision == "auto":  # as the run began, also with another --cache
-        machine = replace(machine, precision=stopped.plan_file().precision)
+    if stopped is not None:
+        config = as_begun(config, stopped)
+    machine = usual = choose_machine(config.machine)
     with may_have_moved(stopped is not None), display.progress("looking for images"):
         data = load_data(config, plugins)
     if stopped is not None:
         tensors = "random"
     elif tensors == "empty" and any(needs_data(rule, plugins) for rule in (*config.freeze, *config.train)):
         tensors = "pretrained"
+    elif tensors == "empty" and is_open(config, machine):
+        tensors = "random"  # a step is measured
     built = build_backbone(config, plugins, display, tensors)
     with display.progress("reading images", len(data.items)) as bar:
         data = check_images(data, config.images.bad, bar.advance, ranged=config.images.range is not None)
@@ -89,10 +92,6 @@ def prepare(
         check_same_images(stopped.path / "images.csv", data)
     model = build_model(built.backbone, config.head, len(data.classes), plugins, config.seed)
     machine.place(model.module)
-    if tensors == "pretrained":
-        demanded = config.machine.precision == "bf16"
-        machine, loss = without_loss(machine, model, data, built.preprocessing, demanded)
-        data = replace(data, warnings=(*data.warnings, *filter(None, [loss])))
     selected = None
     if stopped is not None:
         stopped.restore(model.module)
@@ -104,11 +103,23 @@ def prepare(
     apply_frozen(model.module, frozen.names, frozen_modules(model.module, frozen.names, model.head_paths))
     if config.training.optimizer == "lbfgs":
         model.module.eval()  # so the head is fitted: dropout plays no part in it
+    size = built.preprocessing.crop_size
     with display.progress("finding what can be computed once"):
-        cache, prefix = plan_cache(model.module, frozen.names, config, machine, built.preprocessing.crop_size, data)
+        cache, prefix = plan_cache(model.module, frozen.names, config, machine, size, data)
+    with display.progress("measuring a step"):
+        paces = measured_paces(model.module, prefix, config, machine, size)
+    machine = fastest(paces, machine)
+    if tensors == "pretrained":
+        demanded = config.machine.precision == "bf16"
+        machine, loss = without_loss(machine, model, data, built.preprocessing, demanded)
+        data = replace(data, warnings=(*data.warnings, *filter(None, [loss])))
+    if machine != usual:
+        machine.place(model.module)
+        cache, prefix = plan_cache(model.module, frozen.names, config, machine, size, data)
     if stopped is not None:
         data = replace(data, warnings=(*data.warnings, *statistics_set_free(stopped, model.module)))
-    plan = make_plan(model, built, frozen, cache, data, config, machine, plugins)
+    config = resolve_machine(config, machine)
+    plan = make_plan(model, built, frozen, cache, data, config, machine, paces, plugins)
     if prefix is not None and config.training.optimizer == "lbfgs":
         check_linear(prefix, plan.head)
     return Prepared(config, data, built, model, machine, plan, prefix)

@@ -14,7 +14,7 @@ from ft.backbone import build_backbone
 from ft.checking import check_images, digest_of
 from ft.config import PREDICT_BATCH, PREDICT_PRECISION, Config
 from ft.data import ImageData, Item, number_classes, read_samples
-from ft.devices import Machine, choose_machine
+from ft.devices import Machine, choose_machine, has_fast_bf16
 from ft.display import Display
 from ft.errors import FtError
 from ft.evaluation import evaluate
@@ -83,6 +83,8 @@ def load_trained(run: Run, plugins: Plugins, machine: dict[str, Any], batch_size
     if not trust_code:
         refuse_unpackaged([config.backbone.use, config.head.use], f"{run.path}/model.json")
     chosen = choose_machine(config.machine)
+    if config.machine.precision == "auto" and has_fast_bf16(chosen.device):  # faster where nothing trains
+        chosen = replace(chosen, precision="bf16")
     built = build_backbone(config, plugins, Display(), tensors="random")
     model = build_model(built.backbone, config.head, len(about.classes), plugins, config.seed)
     run.load_model(model.module)

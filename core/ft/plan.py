@@ -28,7 +28,7 @@ from ft.plugins import Plugins
 from ft.redaction import without_secrets
 from ft.training_config import TrainingConfig
 
-NOT_DECISIVE = ("weights", "data", "notes", "warnings", "cache", "selected")
+NOT_DECISIVE = ("weights", "data", "notes", "warnings", "cache", "selected", "paces")
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,8 @@ class Plan:
     """Exactly what will happen. `frozen` names parameters, `frozen_modules` the modules that stay in eval mode.
 
     `selected` is what freezing strategies that looked at images selected, `recipe` the settings that decide which
-    numbers come out and that nothing else here tells, by their place in the config.
+    numbers come out and that nothing else here tells, by their place in the config. `paces` are the images a second of
+    a training step in each arithmetic and layout that was tried, so that the fastest could be taken.
     """
 
     backbone: str
@@ -91,6 +92,7 @@ class Plan:
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
     selected: Mapping[str, tuple[str, ...]]
+    paces: Mapping[str, float]
 
     @property
     def total_steps(self) -> int:
@@ -114,6 +116,7 @@ def make_plan(
     data: ImageData,
     config: Config,
     machine: Machine,
+    paces: Mapping[Machine, float],
     plugins: Plugins,
 ) -> Plan:
     """Decide everything that training needs to know. Raises FtError when nothing would train, or could not."""
@@ -157,6 +160,7 @@ def make_plan(
         notes=data.notes,
         warnings=(*frozen.warnings, *data.warnings, *advice(config, built, model, frozen, trainable)),
         selected=frozen.selected,
+        paces={tried.describe(): round(pace, 1) for tried, pace in paces.items()},
     )
 
 

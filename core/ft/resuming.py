@@ -39,6 +39,14 @@ def can_go_on(run: Run) -> bool:
     return True
 
 
+def as_begun(config: Config, run: Run) -> Config:
+    """The config with the precision that `run` began with, also where it was `auto` and an older ft did not say."""
+    if config.machine.precision != "auto" or config.machine.resolved is not None:
+        return config
+    machine = config.machine.model_copy(update={"resolved": run.plan_file().precision})
+    return config.model_copy(update={"machine": machine})
+
+
 def selected_before(run: Run, config: Config) -> Mapping[str, Sequence[str]] | None:
     """What freezing strategies that look at images selected for `run`; None when `config` has another freeze."""
     planned = run.plan_file()

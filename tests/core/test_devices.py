@@ -4,13 +4,14 @@ import pytest
 import torch
 
 from ft.config import MachineConfig
-from ft.devices import choose_machine, has_fast_bf16
+from ft.devices import Machine, choose_machine
 from ft.errors import FtError
 
 
-def test_auto_takes_bf16_only_where_it_is_computed_in_hardware() -> None:
-    machine = choose_machine(MachineConfig(device="cpu"))
-    assert machine.precision == ("bf16" if has_fast_bf16("cpu") else "fp32")
+def test_auto_is_fp32_until_something_else_was_found_to_be_faster() -> None:
+    assert choose_machine(MachineConfig(device="cpu")).precision == "fp32"
+    assert choose_machine(MachineConfig(device="cpu", resolved="bf16")).precision == "bf16"
+    assert choose_machine(MachineConfig(device="cpu", precision="fp32", resolved="bf16")).precision == "fp32"
 
 
 @pytest.mark.parametrize(("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
@@ -18,6 +19,11 @@ def test_precision_decides_the_type_of_matrix_products(precision: str, dtype: to
     machine = choose_machine(MachineConfig.model_validate({"device": "cpu", "precision": precision}))
     with machine.autocast():
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == dtype
+
+
+def test_a_machine_is_called_by_its_arithmetic_and_an_unusual_layout() -> None:
+    assert Machine("cpu", "bf16", channels_last=True).describe() == "bf16"
+    assert Machine("cpu", "fp32", channels_last=False).describe() == "fp32, channels first"
 
 
 @pytest.mark.parametrize("channels_last", [True, False])

@@ -50,7 +50,7 @@ FLAGS: tuple[tuple[str, str, str, bool], ...] = (
     ("--test-fraction", "split.test", "", False),
     ("--seed", "seed", "everything random follows from it", False),
     ("--device", "machine.device", "", False),
-    ("--precision", "machine.precision", "auto: bf16 where the processor or GPU computes it", False),
+    ("--precision", "machine.precision", "", False),
     ("--workers", "machine.workers", "", False),
     ("--channels-last/--no-channels-last", "machine.channels_last", "memory layout of images", False),
     ("--run-dir", "run_dir", "", False),

@@ -70,7 +70,7 @@ def print_plan(ready: Prepared, display: Display) -> None:
             ),
             ("steps", _steps(ready)),
             ("images", f"augmentation {plan.augment}"),
-            ("machine", f"{plan.device}, {plan.precision}"),
+            ("machine", f"{plan.device}, {plan.precision}{_paces(plan)}"),
             *_cache_lines(plan),
             ("memory", _memory(ready)),
         ],
@@ -197,6 +197,11 @@ def _steps(ready: Prepared) -> str:
         penalties = ", ".join(f"{each:g}" for each in sorted(ready.config.training.penalties, reverse=True))
         return f"the head is fitted by L-BFGS with penalties {penalties}; the best on validation images stays"
     return f"{plan.epochs} epochs x {plan.steps_per_epoch} steps, warm-up over {plan.warmup_steps} steps"
+
+
+def _paces(plan: Plan) -> str:
+    tried = ", ".join(f"{pace:.3g} in {name}" for name, pace in plan.paces.items())
+    return f" (images a second in a training step: {tried})" if tried else ""
 
 
 def _cache_lines(plan: Plan) -> list[tuple[str, str]]:

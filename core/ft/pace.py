@@ -1,0 +1,156 @@
+"""How fast a network trains in each arithmetic and memory layout: tried on the network itself, and remembered.
+
+Which is fastest depends on processor and network: matrix products gain from bfloat16, depthwise convolutions do not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ft.config import Config
+from ft.devices import Machine, has_fast_bf16, processor
+from ft.documents import read_json
+from ft.errors import FtError
+from ft.files import cache_folder, publish_json
+from ft.prefix.find import FrozenPrefix, split_module
+from ft.prefix.state import state_kept
+
+CLEARLY = 1.15
+"""How many times as fast something has to be to be taken instead of fp32, channels last."""
+SECONDS = 0.25
+"""What a step that is timed should take, or two images, where those take longer."""
+LONG = 10.0
+"""Seconds of measuring after which nothing more is tried."""
+
+
+def fastest(paces: Mapping[Machine, float], usual: Machine) -> Machine:
+    """The machine to train on: the usual one, unless another is clearly faster."""
+    best = max(paces, key=lambda machine: paces[machine], default=usual)
+    return best if best != usual and paces[best] >= CLEARLY * paces[usual] else usual
+
+
+def is_open(config: Config, machine: Machine) -> bool:
+    """Whether precision and layout are to be measured: the config leaves them open, and there are steps to measure."""
+    undecided = config.machine.precision == "auto" and config.machine.resolved is None
+    promised = config.cache.promise in ("exact", "close") or config.training.optimizer == "lbfgs"
+    return undecided and not promised and has_fast_bf16(machine.device)
+
+
+def resolve_machine(config: Config, machine: Machine) -> Config:
+    """Say in the config what was found, for when the run goes on or is repeated."""
+    said = {"resolved": machine.precision} if config.machine.precision == "auto" else {}
+    section = config.machine.model_copy(update={**said, "channels_last": machine.channels_last})
+    return config.model_copy(update={"machine": section})
+
+
+def measured_paces(
+    module: nn.Module, prefix: FrozenPrefix | None, config: Config, machine: Machine, image_size: int
+) -> dict[Machine, float]:
+    """Images a second of a training step in fp32 and in bf16 and, for whichever is faster, in the other memory layout.
+
+    `module` is as it will train, in fp32 and in the layout of `machine`; only what follows `prefix` is tried, where
+    there is one, and then in one layout. It is left as it was. What was measured before, of a network of the same
+    layers on the same processor, stands, unless other programs kept the processor busy. Empty where nothing is to be
+    measured.
+    """
+    if not is_open(config, machine):
+        return {}
+    batch_size = config.training.batch_size
+    file = _file(module, prefix, machine, image_size, batch_size)
+    if (kept := _read(file)) is not None:
+        return kept
+    paces: dict[Machine, float] = {}
+    started, computed = time.perf_counter(), time.process_time()
+    with state_kept(module):
+        for precision in ("fp32", "bf16"):
+            paces |= _pace(module, prefix, replace(machine, precision=precision), image_size, batch_size)
+        if prefix is None and time.perf_counter() - started < LONG:
+            other = replace(fastest(paces, machine), channels_last=not machine.channels_last)
+            paces |= _pace(module, None, other, image_size, batch_size)
+            machine.place(module)
+    busy = time.process_time() - computed < 0.7 * (time.perf_counter() - started)
+    if not busy or machine.device != "cpu":
+        with suppress(FtError):  # it can be measured again
+            publish_json(file, {"paces": [{**asdict(machine), "pace": pace} for machine, pace in paces.items()]})
+    return paces
+
+
+def _pace(
+    module: nn.Module, prefix: FrozenPrefix | None, machine: Machine, image_size: int, batch_size: int
+) -> dict[Machine, float]:
+    count = min(2, batch_size)
+    _step(module, prefix, machine, image_size, count)()  # what happens the first time only
+    seconds = _seconds(_step(module, prefix, machine, image_size, count), machine)
+    count = max(count, min(batch_size, int(count * SECONDS / max(seconds, 1e-6))))
+    step = _step(module, prefix, machine, image_size, count)
+    return {machine: count / min(_seconds(step, machine) for _ in range(2))}
+
+
+def _step(
+    module: nn.Module, prefix: FrozenPrefix | None, machine: Machine, image_size: int, count: int
+) -> Callable[[], None]:
+    """What one training step computes, without the optimizer, for images of noise."""
+    generator = torch.Generator().manual_seed(0)
+    images = machine.send(torch.rand(count, 3, image_size, image_size, generator=generator))
+    run: Callable[[], Any]
+    if prefix is None:
+        machine.place(module)
+        run = lambda: module(images)  # noqa: E731
+    else:
+        halves = split_module(prefix)
+        with torch.no_grad():
+            features = halves.prefix(images)
+        run = lambda: halves.suffix(tuple(each.clone() for each in features))  # noqa: E731
+
+    def step() -> None:
+        with machine.autocast():
+            outputs = run()
+        every = outputs if isinstance(outputs, tuple) else (outputs,)
+        sum(each.float().square().mean() for each in every).backward()
+        module.zero_grad(set_to_none=True)
+
+    return step
+
+
+def _seconds(step: Callable[[], None], machine: Machine) -> float:
+    machine.wait()
+    started = time.perf_counter()
+    step()
+    machine.wait()
+    return time.perf_counter() - started
+
+
+def _file(module: nn.Module, prefix: FrozenPrefix | None, machine: Machine, image_size: int, batch_size: int) -> Path:
+    key = {
+        "layers": [(path, str(type(part)), part.training) for path, part in module.named_modules()],
+        "parameters": [(name, tuple(p.shape), p.requires_grad) for name, p in module.named_parameters()],
+        "cut": None if prefix is None else [(tensor.path, tensor.shape) for tensor in prefix.cut.tensors],
+        "images": [image_size, batch_size],
+        "device": [machine.device, machine.channels_last, processor(machine.device)],
+        "threads": [torch.get_num_threads(), os.cpu_count()],
+        "torch": torch.__version__,
+    }
+    text = json.dumps(key, sort_keys=True, default=str)
+    return cache_folder() / "paces" / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.json"
+
+
+def _read(file: Path) -> dict[Machine, float] | None:
+    try:
+        found = {
+            Machine(each["device"], each["precision"], each["channels_last"]): float(each["pace"])
+            for each in read_json(file)["paces"]
+        }
+    except (FtError, OSError, ValueError, KeyError, TypeError):
+        return None  # not there, or not ours
+    return found or None
