@@ -15,7 +15,7 @@ from ft.prefix.cut import choose_cut
 from ft.prefix.graph import Autocast, NotTraceable, arithmetic, first_line, random_images, refuse_hooks, to_graph
 from ft.prefix.legality import mark
 from ft.prefix.observe import BATCH, Observed, observe
-from ft.prefix.probe import batch_sensitive, probe_batch_invariance
+from ft.prefix.probe import batch_sensitive, of_their_kind, probe_batch_invariance
 from ft.prefix.records import Cut, NoCut, Price
 from ft.prefix.sections import graph_of_sections
 from ft.prefix.split import Halves, split
@@ -76,7 +76,7 @@ def steady(
         more = batch_sensitive(observed, images, batch_sizes)
         if more.keys() <= sensitive.keys():
             break
-        sensitive |= more
+        sensitive |= of_their_kind(observed, more) | more
         found = FrozenPrefix(choose_cut(observed, mark(observed, frozen, sensitive), price or Price()), observed)
     return found
 

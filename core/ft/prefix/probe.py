@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -20,7 +20,7 @@ from ft.prefix.digest import tensor_bytes
 from ft.prefix.graph import first_line
 from ft.prefix.layout import layout_of
 from ft.prefix.nearness import Nearness, apart, nearness
-from ft.prefix.observe import Observed
+from ft.prefix.observe import Observed, TensorFact
 from ft.prefix.split import Halves
 from ft.prefix.state import attributes_kept, evaluating, noted, state_kept
 from ft.rows import Tensors
@@ -165,6 +165,28 @@ def batch_sensitive(observed: Observed, images: torch.Tensor, batch_sizes: Seque
             if any(found[place] != expected[node][int(rows[place])] for place in places):
                 sensitive.setdefault(node, name)
     return sensitive
+
+
+def of_their_kind(observed: Observed, sensitive: Mapping[str, str]) -> dict[str, str]:
+    """Return the nodes that do what the first of the `sensitive` ones do, to tensors of as many places; and how.
+
+    Whether a layer of such a kind shows it depends on the values that reach it: some round alike either way.
+    """
+    first = [
+        node
+        for node in observed.graph.nodes
+        if node.name in sensitive and not any(each.name in sensitive for each in node.all_input_nodes)
+    ]
+    kinds = {_kind(observed, node): sensitive[node.name] for node in reversed(first)}
+    return {node.name: kinds[kind] for node in observed.graph.nodes if (kind := _kind(observed, node)) in kinds}
+
+
+def _kind(observed: Observed, node: fx.Node) -> tuple[Any, ...]:
+    """What a node does, and the dimensions of what it gives after images and channels."""
+    module = observed.graph.module
+    does = type(module.get_submodule(str(node.target))) if node.op == "call_module" else node.target
+    value = observed.facts[node.name].value
+    return does, value.shape[2:] if isinstance(value, TensorFact) else None
 
 
 def probe_equality(module: nn.Module, halves: Halves, images: torch.Tensor, tolerance: float = 0) -> str | None:

@@ -70,6 +70,24 @@ def test_a_layer_that_looks_across_the_batch_moves_the_cut() -> None:
     assert probe_batch_invariance(split_module(moved).prefix, images, (8,)) is None
 
 
+class Sometimes(nn.Module):
+    """Rounds images according to their place, where their values are large: as vectorized loops and their ends do."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.where(x > 1, x * torch.arange(1, x.shape[0] + 1)[:, None, None, None], x)
+
+
+def test_where_one_layer_depends_on_the_batch_another_of_its_kind_is_not_trusted() -> None:
+    net = nn.Sequential(Sometimes(), nn.Conv2d(3, 4, 1), Sometimes(), nn.Flatten(), nn.Linear(4 * 8 * 8, 2))
+    net[1].requires_grad_(False)
+    net[1].bias.data.fill_(5.0)
+    images = torch.rand(8, 3, 8, 8)  # none of them shows it in the first of the two
+    found = find_prefix(net, {"1.weight", "1.bias"}, (3, 8, 8), FREE_STORE)
+    assert isinstance(found, FrozenPrefix)
+    moved = steady(found, {"1.weight", "1.bias"}, images, (8,), FREE_STORE)
+    assert [tensor.path for tensor in moved.cut.tensors] == ["input"]
+
+
 def test_a_layer_that_knows_places_is_noticed() -> None:
     images = torch.randn(8, 3, 8, 8)
     numbered = Numbered()
