@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -107,20 +108,28 @@ def add_rows(
     note: Mapping[str, Any],
 ) -> tuple[Rows, float]:
     """Write rows of these names, which come in `batches`, as an entry made as `about` says. Return them, mapped from
-    its file, and the seconds that it took; those in `note`, which is kept beside it, count, too.
+    its file, and the seconds that so many batches take once the first is done, without what writing them takes; those
+    in `note`, which is kept beside it, count, too.
 
     Raises NotKept where that is not possible, and what `batches` raises; nothing is then kept.
     """
-    started, done = time.perf_counter(), 0
+    done, took = 0, list[float]()
     kept = {**about, **note}
     key = hashlib.sha256(json.dumps(about, sort_keys=True).encode() + b"".join(names)).hexdigest()[:32]
     with store.write(key, [*shapes, NAME], len(names), kept) as writer:
+        started = time.perf_counter()
         for tensors in batches:
+            took.append(time.perf_counter() - started)
             end = done + len(tensors[0])
             writer.put(done, (*tensors, named(names[done:end])))
-            done = end
-        kept["seconds"] = note.get("seconds", 0.0) + time.perf_counter() - started
+            done, started = end, time.perf_counter()
+        kept["seconds"] = note.get("seconds", 0.0) + _steady_seconds(took)
     return _unnamed(writer.written), kept["seconds"]
+
+
+def _steady_seconds(took: Sequence[float]) -> float:
+    """What batches that took so long take without what happens once: processes that start, memory that is found."""
+    return len(took) * statistics.median(took[1:] or took) if took else 0.0
 
 
 def made_alike(one: Mapping[str, Any], about: Mapping[str, Any]) -> bool:
