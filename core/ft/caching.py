@@ -62,8 +62,8 @@ class CacheCost:
     """What became of the plan: the promise kept, why, and how many images (and views) were computed and decoded.
 
     Both are 0 when the store had all that was needed. `seconds` passed until it was there, `proof_seconds` of them
-    with the proof that it is what was promised. `pass_seconds` is what its batches took to compute, now or in an earlier
-    run, without start and writing: what an epoch would take for it.
+    with the proof that it is what was promised. `pass_seconds` is what its batches took to compute, now or in an
+    earlier run, without start and writing: what an epoch would take for it.
     """
 
     promise: str

@@ -21,9 +21,10 @@ class Report:
 
     `val` and `test` are measured on the saved model as `ft evaluate` measures it. `chosen_by` are the figures by which
     the best epoch was chosen: on the validation images, as training saw them. `penalty` is that of the best fit by
-    L-BFGS. `speedup` is how many times longer an epoch would have taken had it computed what was computed once, batch by
-    batch as the pass did once it was under way; None where that was not measured. `frozen_digest_before` and `..._after` are sha256 over every
-    frozen parameter and every buffer of frozen modules. `phases` are what the run was asked for, one after the other.
+    L-BFGS. `speedup` is how many times longer an epoch would have taken had it computed what was computed once, batch
+    by batch as the pass did once it was under way; None where that was not measured. `frozen_digest_before` and
+    `..._after` are sha256 over every frozen parameter and every buffer of frozen modules. `phases` are what the run was
+    asked for, one after the other.
     """
 
     backbone: str

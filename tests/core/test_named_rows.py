@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ft.feature_store import Writer
+from ft.feature_store import FeatureStore, Writer
 from ft.named_rows import add_rows
 from ft.rows import Shape, Tensors
 
@@ -29,7 +29,7 @@ def test_the_time_of_a_pass_is_that_of_batches_once_it_is_under_way(
             yield (torch.zeros(1, 3),)
 
     names = [bytes([number]) * 32 for number in range(4)]
-    store = Slow(10**9, tmp_path)
+    store = FeatureStore(10**9, tmp_path)
     rows, seconds = add_rows(store, {"made": "so"}, [Shape((3,), "float32")], names, batches(), {"seconds": 1.0})
     assert seconds == 1.0 + 4 * 2.0
     assert store.entries()[0].about["seconds"] == seconds
