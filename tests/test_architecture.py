@@ -77,6 +77,7 @@ LAYERS = (
         "copies",
         "data_check",
         "examples",
+        "image_failures",
         "image_list",
         "loaders",
         "freezing",

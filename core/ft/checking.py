@@ -13,8 +13,9 @@ from typing import Literal, TypeVar
 import PIL
 
 from ft.data import ImageData, Item, first_lines, some_names, unmeasured
-from ft.decoding import FORMATS, NOTHING, Facts, describe_failure, examine
+from ft.decoding import FORMATS, NOTHING, Facts, examine
 from ft.errors import FtError
+from ft.image_failures import failure_of
 from ft.known_files import Known, recall, remember, settled_state, state_of
 from ft.pictures import Content, Picture, content_digest
 from ft.values import Values, objection_to_values
@@ -50,7 +51,7 @@ def check_images(
     A file that has not changed since it was found readable is not opened, and a content that was found readable is not
     decoded again. `progress` is told how many of `data.items` are done. Unless a range of values is stated (`ranged`),
     pixels that need one cannot be read. Raises FtError listing the unreadable images when `bad` is "fail", and when
-    leaving them out ("skip") would empty a class or the validation.
+    leaving them out ("skip") would empty a class or the validation; and where the machine failed, not an image.
     """
     looked = _look_at([item.picture for item in data.items], data.source, progress)
     digests = {name: one.digest for name, one in looked.items()}
@@ -82,11 +83,11 @@ def check_images(
 
 
 def digest_of(picture: Picture) -> str:
-    """The sha256 of an image's content, or why it cannot be read."""
+    """The sha256 of an image's content, or why it cannot be read. Raises FtError where the machine failed."""
     try:
         return picture.digest()
     except Exception as error:  # also what a data source raises that opens it
-        return f"unreadable: {describe_failure(error)}"
+        return f"unreadable: {failure_of(error, picture.name)}"
 
 
 def _look_at(pictures: Sequence[Picture], source: str, progress: Callable[[int], object] | None) -> dict[str, _Looked]:
@@ -134,17 +135,21 @@ def _look(picture: Picture, readable: Mapping[str, Facts]) -> _Looked:
         content = picture.read()
         digest = content_digest(content)
     except Exception as error:  # also what a data source raises that opens it
-        return _Looked(f"unreadable: {describe_failure(error)}", describe_failure(error))
+        fault = failure_of(error, picture.name)
+        return _Looked(f"unreadable: {fault}", fault)
     reason, facts = (None, readable[digest]) if digest in readable else facts_of(picture, content)
     return _Looked(digest, reason, state if state == state_of(file) else "", facts)
 
 
 def facts_of(picture: Picture, content: Content) -> tuple[str | None, Facts]:
-    """Why `content`, which is that of the picture, cannot be decoded, or None, and what is unusual about it."""
+    """Why `content`, which is that of the picture, cannot be decoded, or None, and what is unusual about it.
+
+    Raises FtError where the machine failed, as for want of memory.
+    """
     try:
         return None, examine(content)
     except Exception as error:  # whatever a decoder raises, the image is what is wrong
-        return describe_failure(error), NOTHING
+        return failure_of(error, picture.name), NOTHING
 
 
 def _reader() -> str:

@@ -17,10 +17,11 @@ from PIL import Image, UnidentifiedImageError
 
 from ft.config import load_config
 from ft.data import load_data, read_samples, some_names
-from ft.decoding import NOTHING, Facts, describe_failure, examine, open_image
+from ft.decoding import NOTHING, Facts, examine, open_image
 from ft.display import Display
 from ft.errors import FtError
 from ft.extensions import Sample
+from ft.image_failures import failure_of
 from ft.pictures import Content, Picture, content_digest, picture_of, turn_of
 from ft.plugins import Plugins
 from ft.splits import Split, choose_splits
@@ -125,9 +126,9 @@ def _examine(picture: Picture, ranged: bool) -> tuple[str, Facts, list[Finding]]
     try:
         content = picture.read()
     except Exception as error:  # also what a data source raises that opens it
-        return "", NOTHING, [Finding("unreadable", (picture.name,), describe_failure(error))]
+        return "", NOTHING, [Finding("unreadable", (picture.name,), failure_of(error, picture.name))]
     facts, odd = NOTHING, []
-    for each in _oddities(picture.path, content, ranged):
+    for each in _oddities(picture, content, ranged):
         if isinstance(each, Facts):
             facts = each
         else:
@@ -135,11 +136,11 @@ def _examine(picture: Picture, ranged: bool) -> tuple[str, Facts, list[Finding]]
     return content_digest(content), facts, odd
 
 
-def _oddities(path: Path | None, content: Content, ranged: bool) -> Iterator[tuple[str, str] | Facts]:
+def _oddities(picture: Picture, content: Content, ranged: bool) -> Iterator[tuple[str, str] | Facts]:
     try:
         with nullcontext(content) if isinstance(content, Image.Image) else open_image(content) as image:
-            if path is not None:
-                yield from _misnaming(path, image)
+            if picture.path is not None:
+                yield from _misnaming(picture.path, image)
             yield from _header_oddities(image)
         facts = examine(content)
         yield facts
@@ -147,9 +148,9 @@ def _oddities(path: Path | None, content: Content, ranged: bool) -> Iterator[tup
     except Image.DecompressionBombError as error:
         yield "too large", str(error)
     except UnidentifiedImageError as error:
-        yield "unreadable", "the file is empty" if not content else describe_failure(error)
+        yield "unreadable", "the file is empty" if not content else failure_of(error, picture.name)
     except Exception as error:  # whatever a decoder raises, the image is what is wrong
-        reason = describe_failure(error)
+        reason = failure_of(error, picture.name)
         yield ("truncated" if "truncated" in reason.lower() else "unreadable"), reason
 
 

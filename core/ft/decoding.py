@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
@@ -90,15 +90,6 @@ def image_to_tensor(image: Image.Image) -> Tensor:
     return tensor
 
 
-def describe_failure(error: Exception) -> str:
-    """Say in a few words why an image could not be decoded."""
-    if isinstance(error, UnidentifiedImageError):
-        return f"not an image, or not one of {', '.join(FORMATS)}"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return f"{error}" or type(error).__name__
-
-
 def _load(content: bytes, least: int | None) -> Image.Image:
     with Image.open(BytesIO(content), formats=FORMATS) as image:
         if least is not None and image.format in ("JPEG", "MPO") and image.width * image.height >= LARGE:
@@ -113,6 +104,8 @@ def _header(content: bytes) -> tuple[str, int]:
         rawmode = str([tile[3] for tile in getattr(image, "tile", ())])
         try:
             frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)  # a photograph's preview is no page
+        except MemoryError:
+            raise
         except Exception:  # whatever damaged later frames raise, the first one is what is used
             frames = 1
         return rawmode, frames

@@ -21,10 +21,11 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import InterpolationMode, functional as F
 
 from ft.config import ImagesConfig
-from ft.decoding import decode_image, describe_failure, image_to_tensor
+from ft.decoding import decode_image, image_to_tensor
 from ft.devices import Machine
 from ft.errors import FtError
 from ft.extensions import Interpolation, Preprocessing
+from ft.image_failures import failure_of
 from ft.pictures import Picture, content_digest
 from ft.randomness import seeded
 from ft.values import Range
@@ -88,7 +89,7 @@ def read_image(
         if digest is None or content_digest(content) == digest:
             return image_to_tensor(decode_image(content, value_range, least))
     except Exception as error:
-        raise FtError(f"cannot read the image {picture.name}: {describe_failure(error)}") from error
+        raise FtError(f"cannot read the image {picture.name}: {failure_of(error, picture.name)}") from error
     raise FtError(f"{picture.name} changed since the run began; run the same command again")
 
 

@@ -66,7 +66,7 @@ class Picture:
         assert self.open is not None
         try:
             return self.open()
-        except (OSError, FtError):
+        except (OSError, FtError, MemoryError):
             raise
         except Exception as error:  # a stranger's code, for this one image: told like a file that is broken
             raise ValueError(f"opening it raised {type(error).__name__}: {error}") from error
@@ -97,6 +97,8 @@ def turn_of(image: Image.Image) -> Image.Transpose | None:
     """How an image is to be turned, as its EXIF data say; None where it is upright, and where they are damaged."""
     try:
         said = image.getexif().get(_ORIENTATION, 1)
+    except MemoryError:
+        raise
     except Exception:  # whatever reading damaged EXIF data raises, the pixels are whole
         return None
     return _TURNS.get(said) if isinstance(said, int) else None
