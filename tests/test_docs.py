@@ -113,13 +113,18 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def type_(workspace: Path, monkeypatch: pytest.MonkeyPatch, cache_folder: Path) -> Callable[[str], Result]:
-    """Type a command in the workspace. A run is only planned, unless it resumes; what is LONG is only parsed."""
+    """Type a command in the workspace. A run is only planned, or resumed for an epoch; what is LONG is only parsed."""
     monkeypatch.chdir(workspace)
     monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.setenv("FT_CACHE", str(cache_folder))
 
     def type_(command: str) -> Result:
         args = shlex.split(command)[1:]
+        if "--resume" in args:  # from where it stood, whichever commands came before
+            shutil.rmtree("runs/mine")
+            shutil.copytree("runs/first", "runs/mine")
+            if "--epochs" in args:
+                args[args.index("--epochs") + 1] = "2"
         if args[:2] in LONG or "--locked" in args:
             args.append("--help")
         elif args[0] == "run" and "--resume" not in args:
@@ -131,7 +136,7 @@ def type_(workspace: Path, monkeypatch: pytest.MonkeyPatch, cache_folder: Path) 
         return result
 
     if not (workspace / "runs").exists():
-        flags = "--backbone torchvision:squeezenet1_1 --weights none --freeze all --data ./photos"
+        flags = "--backbone torchvision:shufflenet_v2_x0_5 --weights none --freeze all --cache off --data ./photos"
         args = shlex.split(f"run {flags} --image-size 32 --epochs 1 --workers 0 --run-dir runs/first")
         assert CliRunner().invoke(cli, args, catch_exceptions=False).exit_code == 0
         shutil.copytree("runs/first", "runs/mine")
