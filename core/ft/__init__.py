@@ -28,6 +28,7 @@ from ft.image_files import (
     readable_formats as readable_formats,
     what_reads as what_reads,
 )
+from ft.reading import read_bytes as read_bytes
 
 if TYPE_CHECKING:
     from ft.settings import Settings as Settings

@@ -44,8 +44,12 @@ def check_plain(path: Path) -> None:
     open_plain(path).close()
 
 
-def read_bytes(path: Path, most: int) -> bytes:
-    """Return the content of a plain file. Raises OSError, also for a file of more than `most` bytes."""
+def read_bytes(path: Path, most: int = MOST_TABLE) -> bytes:
+    """Return the content of a plain file; whatever a user names is read so.
+
+    Raises OSError, also for a file of more than `most` bytes, and for what is no plain file: a pipe would be waited for
+    without end, and a device has none.
+    """
     with open_plain(path) as file:
         content = b"" if os.fstat(file.fileno()).st_size > most else file.read(most + 1)
         if len(content) > most or (not content and file.read(1)):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from ft import FtError, nearest
+from ft import FtError, nearest, read_bytes
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _MARKS = (
@@ -77,7 +77,7 @@ def _rows(text: str, delimiter: str) -> Iterator[Row]:
 def _decoded(path: Path) -> tuple[str, str]:
     """The text of a file, and its encoding where that is not UTF-8."""
     try:
-        content = path.read_bytes()
+        content = read_bytes(path)
     except FileNotFoundError:
         beside = os.listdir(path.parent) if os.path.isdir(path.parent) else []
         near = nearest(path.name, beside, most=1)

@@ -256,3 +256,18 @@ def test_labels_that_may_be_meant_for_another_task_are_doubted(labels: list[str]
 def test_doubts_are_warnings(folder: Path) -> None:
     (warning,) = said(folder, "path,label\n1.png,cat\n2.png,dog\nimages/3.png,cat|dog\n")
     assert warning.startswith("warning: labels as 'cat|dog' look like several in one; ft classifies with one label")
+
+
+def test_a_pipe_or_a_device_in_place_of_a_table_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "labels.csv")
+    with pytest.raises(FtError, match=r"cannot read .*labels.csv: it is a pipe, not a plain file"):
+        everything(tmp_path / "labels.csv")
+    with pytest.raises(FtError, match=r"cannot read /dev/zero: it is a device, not a plain file"):
+        everything(Path("/dev/zero"))
+
+
+def test_a_table_that_would_fill_memory_is_refused(tmp_path: Path) -> None:
+    with (tmp_path / "labels.csv").open("wb") as file:
+        file.truncate(10**9 + 1)
+    with pytest.raises(FtError, match="it is larger than 1000 MB, the most that is read of it"):
+        everything(tmp_path / "labels.csv")
