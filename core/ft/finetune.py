@@ -25,6 +25,7 @@ from ft.job import Job
 from ft.loaders import explained_deaths
 from ft.memory import arrange_large_blocks, explained_shortage, give_back_freed_memory
 from ft.model import Model, build_model
+from ft.ownership import strange_cache
 from ft.pace import fastest, is_open, measured_paces, resolve_machine
 from ft.plan import Plan, make_plan
 from ft.plugins import Plugins
@@ -40,6 +41,7 @@ from ft.signals import stop_on_signals
 from ft.solving import check_linear, solve
 from ft.training import train
 from ft.value_range import resolve_range, warn_of_values
+from ft.weights import unverified
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +89,7 @@ def prepare(
         data = check_images(data, config.images.bad, bar.advance, ranged=config.images.range is not None)
     asked, config = config.images.range, resolve_range(config, data)
     data = warn_of_values(warn_of_copies(data), asked, config.images.value_range)
+    data = replace(data, warnings=(*data.warnings, *strange_cache(unverified(built.choice))))
     built = replace(built, preprocessing=effective_preprocessing(built.preprocessing, config.images))
     if stopped is not None:
         check_same_images(stopped.path / "images.csv", data)

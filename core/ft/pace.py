@@ -23,6 +23,7 @@ from ft.devices import Machine, has_fast_bf16, processor
 from ft.documents import read_json
 from ft.errors import FtError
 from ft.files import cache_folder, publish_json
+from ft.ownership import doubtful
 from ft.prefix.find import FrozenPrefix, split_module
 from ft.prefix.state import state_kept
 
@@ -146,6 +147,8 @@ def _file(module: nn.Module, prefix: FrozenPrefix | None, machine: Machine, imag
 
 
 def _read(file: Path) -> dict[Machine, float] | None:
+    if doubtful(file.parent, file):
+        return None
     try:
         found = {
             Machine(each["device"], each["precision"], each["channels_last"]): float(each["pace"])

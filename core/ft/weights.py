@@ -133,6 +133,13 @@ def choose_weights(
     return WeightChoice(model, _demand(entry, sha256), tuple(chain), sha256=sha256, known=known, notes=tuple(notes))
 
 
+def unverified(choice: WeightChoice | None, cache: Cache | None = None) -> Path | None:
+    """Where in the cache the weights are, or will be, if no digest tells what they have to be."""
+    if choice is None or not choice.cache_first or expected_digest(choice.entry):
+        return None
+    return (cache or open_cache()).path(choice.entry)
+
+
 def fetch_weights(
     choice: WeightChoice, plugins: Plugins, progress: Progress | None = None, cache: Cache | None = None
 ) -> FetchedWeights:

@@ -10,7 +10,8 @@ import torch
 from click.testing import Result
 
 from ft.feature_store import FeatureStore
-from ft.ownership import others_can_change
+from ft.known_files import Known, recall, remember
+from ft.ownership import others_can_change, strange_cache
 from ft.rows import Shape
 
 SHAPES = (Shape((2,), "float32"),)
@@ -75,3 +76,66 @@ def test_a_run_that_others_can_change_is_said(ft: Callable[..., Result], tmp_pat
     for args in (("predict", "r", "a.png"), ("run", "--resume", "r"), ("run", "--locked", "r")):
         said = ft(*args, fails=True).output
         assert said.count("everybody on this machine can write to") == 1, args
+
+
+@pytest.mark.parametrize("kind", ["features", "known", "paces"])
+@pytest.mark.parametrize("which", ["", "one.json"])
+def test_what_others_could_have_kept_is_said_in_one_line(
+    kind: str, which: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FT_CACHE", str(tmp_path))
+    for name in ("features", "known", "paces"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "one.json").touch()
+    assert strange_cache() == []
+    (tmp_path / kind / which).chmod(0o777)
+    (said,) = strange_cache()
+    assert said.startswith("what is kept is not believed, and made anew: ")
+    assert said.endswith(f"chmod o-w {tmp_path / kind / which}")
+
+
+@pytest.mark.parametrize("which", ["", "net.pth"])
+def test_weights_without_a_digest_that_others_can_change_are_said(
+    which: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FT_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "hub").mkdir()
+    (tmp_path / "hub" / "net.pth").touch()
+    assert strange_cache(tmp_path / "hub" / "net.pth") == []
+    (tmp_path / "hub" / which).chmod(0o777)
+    (said,) = strange_cache(tmp_path / "hub" / "net.pth")
+    assert "no digest is published for net.pth" in said
+    assert f"chmod o-w {tmp_path / 'hub' / which}" in said
+    assert strange_cache() == []
+
+
+@pytest.mark.parametrize("which", ["", "owner", "owner/source"])
+def test_what_data_sources_keep_is_said_where_others_can_change_it(
+    which: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FT_CACHE", str(tmp_path))
+    (tmp_path / "data" / "owner" / "source").mkdir(parents=True)
+    assert strange_cache() == []
+    (tmp_path / "data" / which).chmod(0o777)
+    (said,) = strange_cache()
+    assert said.endswith(f"chmod o-w {tmp_path / 'data' / which}")
+
+
+def test_digests_that_others_could_have_written_are_not_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FT_CACHE", str(tmp_path))
+    remember("photos", "reader", Known({"a.png": "00"}, {"a.png": "1 2 3 4"}), 1)
+    assert recall("photos", "reader").digests == {"a.png": "00"}
+    (tmp_path / "known").chmod(0o777)
+    assert recall("photos", "reader") == Known()
+
+
+def test_a_plan_says_once_that_others_can_change_the_cache(
+    ft: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FT_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "cache" / "known").mkdir(parents=True)
+    (tmp_path / "cache" / "known").chmod(0o777)
+    said = ft("plan", "--backbone", "torchvision:squeezenet1_1", "--weights", "none", "--image-size", "32").output
+    assert said.count(f"chmod o-w {tmp_path / 'cache' / 'known'}") == 1

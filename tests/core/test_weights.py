@@ -16,7 +16,7 @@ from ft.extensions import KINDS, WeightEntry, WeightSource
 from ft.plugins import Component, Plugin, Plugins
 from ft.settings import Settings
 from ft.weight_cache import Cache
-from ft.weights import FetchedWeights, WeightChoice, choose_weights, fetch_weights
+from ft.weights import FetchedWeights, WeightChoice, choose_weights, fetch_weights, unverified
 
 V1 = WeightEntry("IMAGENET1K_V1", "net-v1.pth", size=44_700_000)
 V2 = WeightEntry("IMAGENET1K_V2", "net-v2.pth", source="pip:some-package")
@@ -78,6 +78,13 @@ def fetch(choice: WeightChoice, cache: Cache, **sources: Any) -> FetchedWeights:
 
 
 # Choosing
+
+
+def test_what_no_digest_tells_lies_in_the_cache_and_is_pinned_by_one(weight_cache: Cache) -> None:
+    assert unverified(choose(), weight_cache) == weight_cache.folder / "net-v1.pth"
+    assert unverified(choose(sha256="12345678"), weight_cache) is None
+    assert unverified(choose("local:x.pth"), weight_cache) is None
+    assert unverified(None, weight_cache) is None
 
 
 def test_none_means_random_weights() -> None:
