@@ -13,7 +13,7 @@ from typing import Any
 
 from ft.config import WeightsConfig
 from ft.download import Progress, ignore
-from ft.errors import FtError, nearest
+from ft.errors import FtError, did_you_mean, nearest
 from ft.extensions import WeightEntry
 from ft.files import megabytes
 from ft.granted import WeightCache
@@ -28,6 +28,8 @@ MIRROR_VARIABLE = "FT_WEIGHT_MIRROR"
 OWN_WEIGHTS = "own weights"
 """What a file is called that is no published one."""
 _CACHE = "cache"
+_OWN_KEYS = ("sources", "key", "sha256")
+"""What `weights` takes beside the settings of a weight source."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def choose_weights(
     entry = next(iter(entries), None) if config.use == "default" else named.get(config.use)
     sha256 = config.sha256 or ""
     if entry is None and config.use != "default" and _is_source(config.use, plugins):
-        read_settings(plugins.get("weights", parse_reference(config.use)), config.settings, "weights")
+        _check_settings(config, plugins)
         default = (
             entries[0]
             if entries
@@ -123,7 +125,8 @@ def choose_weights(
     if entry is None:
         raise FtError(_unknown(config.use, list(named), model, plugins))
     for name in config.settings:
-        raise FtError(f"unknown setting 'weights.{name}'; beside an entry it takes: sources, key, sha256")
+        hint = did_you_mean(name, _OWN_KEYS)
+        raise FtError(f"unknown setting 'weights.{name}'.{hint} Beside an entry it takes: {', '.join(_OWN_KEYS)}")
     for source in config.sources:
         plugins.get("weights", parse_reference(source))
     mirrors = [f"mirror:{base}" for base in re.split(r"[\s,]+", environ.get(MIRROR_VARIABLE, "")) if base]
@@ -184,6 +187,16 @@ def _places(choice: WeightChoice, plugins: Plugins, cache: Cache) -> Iterator[tu
         yield _CACHE, partial(cache.find, choice.entry)
     for source in choice.sources:
         yield source, partial(ask_source, source, choice, plugins, cache)
+
+
+def _check_settings(config: WeightsConfig, plugins: Plugins) -> None:
+    """Raise FtError for what neither the weight source that is named nor ft takes."""
+    component = plugins.get("weights", parse_reference(config.use))
+    try:
+        read_settings(component, config.settings, "weights")
+    except FtError as error:
+        slips = [hint for name in config.settings if (hint := did_you_mean(name, _OWN_KEYS))]
+        raise FtError(f"{error}\nweights itself takes: {', '.join(_OWN_KEYS)}.{''.join(slips)}") from None
 
 
 def _is_source(use: str, plugins: Plugins) -> bool:

@@ -176,8 +176,15 @@ def test_settings_beside_an_entry_are_unknown_and_beside_a_source_are_its_own(
         return gives(entry, argument, settings, cache)
 
     lab = WeightSource("lab", "x", fetch_from, settings=Lab)
-    with pytest.raises(FtError, match=r"unknown setting 'weights.shelf'"):
+    with pytest.raises(
+        FtError, match=r"unknown setting 'weights.shelf'. Beside an entry it takes: sources, key, sha256"
+    ):
         choose("default", shelf=3)
+    with pytest.raises(FtError, match=r"unknown setting 'weights.source'. Did you mean 'sources'"):
+        choose("default", source="x")
+    slip = r"(?s)'weights.sha'.*weights itself takes: sources, key, sha256\. Did you mean 'sha256'\?"
+    with pytest.raises(FtError, match=slip):
+        choose("lab:x", plugins=plugins_with(lab=lab), shelf=3, sha="12345678")
     choice = choose("lab", shelf=3, plugins=plugins_with(lab=lab))
     assert fetch(choice, weight_cache, lab=lab).source == "lab"
 

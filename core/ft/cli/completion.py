@@ -120,9 +120,18 @@ def _sets(ctx: click.Context, plugins: Plugins) -> Iterator[Offer]:
     for kind in KINDS:
         use = ctx.params.get(kind) or getattr(Config.model_fields[kind].default, "use", None)
         if use and kind != "freeze":
-            reference = parse_reference(use)
-            if plugins.has(kind, reference.name):
-                yield from _keys(settings_class(plugins.get(kind, reference)), f"{kind}.")
+            yield from _settings_of(kind, use, kind, plugins)
+    for key in ("freeze", "train"):
+        rules = ctx.params.get(key) or ()
+        for number, use in enumerate(rules):
+            yield from _settings_of("freeze", use, key if len(rules) == 1 else f"{key}.{number}", plugins)
+
+
+def _settings_of(kind: str, use: str, key: str, plugins: Plugins) -> Iterator[Offer]:
+    """Every setting of the component that is named, below the `key` under which it stands."""
+    reference = parse_reference(use)
+    if reference.place == "plugin" and plugins.has(kind, reference.name):
+        yield from _keys(settings_class(plugins.get(kind, reference)), f"{key}.")
 
 
 def _keys(model: Any, prefix: str) -> Iterator[Offer]:
