@@ -31,7 +31,7 @@ from ft.plan import Plan, make_plan
 from ft.plugins import Plugins
 from ft.precision import without_loss
 from ft.prefix.find import FrozenPrefix
-from ft.provenance import describe_model, versions_used
+from ft.provenance import describe_model, seen_otherwise, versions_used
 from ft.randomness import one_run_at_a_time, seed_all
 from ft.report import Report, make_report
 from ft.resuming import as_begun, can_go_on, go_on, selected_before, statistics_set_free
@@ -91,6 +91,7 @@ def prepare(
     data = warn_of_values(warn_of_copies(data), asked, config.images.value_range)
     data = replace(data, warnings=(*data.warnings, *strange_cache(unverified(built.choice))))
     built = replace(built, preprocessing=effective_preprocessing(built.preprocessing, config.images))
+    built = replace(built, notes=(*built.notes, *seen_otherwise(built)))
     if stopped is not None:
         check_same_images(stopped.path / "images.csv", data)
     model = build_model(built.backbone, config.head, len(data.classes), plugins, config.seed)

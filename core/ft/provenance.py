@@ -12,11 +12,12 @@ from ft import __version__
 from ft.backbone import BuiltBackbone
 from ft.config import Config
 from ft.data import ImageData
+from ft.errors import FtError
 from ft.locking import components_of, describe_component
 from ft.model import Model
 from ft.plugins import Plugins
 from ft.references import parse_reference
-from ft.run_files import ModelFile
+from ft.run_files import ModelFile, read_record
 
 
 def describe_model(
@@ -33,6 +34,28 @@ def describe_model(
         prefer=_preferred(config, versions),
         provenance={"weights": _weights(built), "data": str(data.source), "versions": versions},
     )
+
+
+def seen_otherwise(built: BuiltBackbone) -> list[str]:
+    """Say so where the weights are those of a run that gave its network images of another size or fit; a line or none.
+
+    Nothing is said of a file beside which there is no model.json as a run writes it.
+    """
+    if built.fetched is None:
+        return []
+    try:
+        before = read_record(built.fetched.path.with_name("model.json"), ModelFile).preprocessing
+    except FtError:
+        return []
+    now = built.preprocessing
+    if (before.crop_size, before.fit) == (now.crop_size, now.fit):
+        return []
+    place = built.fetched.path.parent
+    return [
+        f"the weights were trained in {place} on images of {before.crop_size} px, fit {before.fit}; "
+        f"now they are given {now.crop_size} px, fit {now.fit}. As there: --image-size {before.crop_size} "
+        f"--fit {before.fit}"
+    ]
 
 
 def versions_used(config: Config, built: BuiltBackbone, plugins: Plugins) -> dict[str, Any]:

@@ -325,3 +325,18 @@ def test_a_run_without_a_checkpoint_begins_again_from_the_pretrained_weights(
     again, _ = finetune(run.config(trust_code=True), plugins, Display(), run)
     whole, _ = finetune(tiny_config(run_dir=tmp_path / "whole", **keys), plugins, Display())
     assert same(model_of(again), model_of(whole))
+
+
+def test_weights_of_a_run_that_saw_images_otherwise_are_said(
+    tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    finetune(tiny_config(training__epochs=1), plugins, Display())
+    keys: dict[str, Any] = {"weights": f"local:{tmp_path}/run", "training__epochs": 1}
+    capsys.readouterr()
+    finetune(tiny_config(run_dir=tmp_path / "alike", **keys), plugins, Display())
+    assert "the weights were trained in" not in capsys.readouterr().err
+    finetune(tiny_config(run_dir=tmp_path / "other", images__size=24, images__fit="pad", **keys), plugins, Display())
+    said = capsys.readouterr().err
+    assert (
+        "on images of 16 px, fit crop; now they are given 24 px, fit pad. As there: --image-size 16 --fit crop" in said
+    )
