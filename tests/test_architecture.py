@@ -90,7 +90,7 @@ LAYERS = (
         "feature_store",
         "named_rows",
     },
-    {"backbone", "head_check", "model", "evaluation", "caching", "precision"},
+    {"backbone", "head_check", "layer_notes", "model", "evaluation", "caching", "precision"},
     {
         "advice",
         "decay",

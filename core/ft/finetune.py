@@ -22,6 +22,7 @@ from ft.image_list import check_same_images, keep_image_list, may_have_moved, wr
 from ft.images import effective_preprocessing
 from ft.inference import measure_saved
 from ft.job import Job
+from ft.layer_notes import layers_of, noted_layers
 from ft.loaders import explained_deaths
 from ft.memory import arrange_large_blocks, explained_shortage, give_back_freed_memory
 from ft.model import Model, build_model
@@ -108,14 +109,16 @@ def prepare(
     if config.training.optimizer == "lbfgs":
         model.module.eval()  # so the head is fitted: dropout plays no part in it
     size = built.preprocessing.crop_size
-    with display.progress("finding what can be computed once"):
+    layers = layers_of(built, model)
+    with noted_layers(layers), display.progress("finding what can be computed once"):
         cache, prefix = plan_cache(model.module, frozen.names, config, machine, size, data)
-    with display.progress("measuring a step"):
+    with noted_layers(layers), display.progress("measuring a step"):
         paces = measured_paces(model.module, prefix, config, machine, size)
     machine = fastest(paces, machine)
     if tensors == "pretrained":
         demanded = config.machine.precision == "bf16"
-        machine, loss = without_loss(machine, model, data, built.preprocessing, demanded)
+        with noted_layers(layers):
+            machine, loss = without_loss(machine, model, data, built.preprocessing, demanded)
         data = replace(data, warnings=(*data.warnings, *filter(None, [loss])))
     if machine != usual:
         machine.place(model.module)
@@ -159,8 +162,10 @@ def finetune(config: Config, plugins: Plugins, display: Display, resume: Run | N
 
         before = frozen_digest(module, plan.frozen, plan.frozen_modules)
         job = Job(data, ready.built.preprocessing, config, machine, display, stop)
-        feed = open_feed(module, plan, ready.prefix, job)
-        with closing(feed), run.paged_out(module, feed.idle):
+        layers = layers_of(ready.built, ready.model)
+        with noted_layers(layers):
+            feed = open_feed(module, plan, ready.prefix, job)
+        with closing(feed), run.paged_out(module, feed.idle), noted_layers(layers):
             give_back_freed_memory()
             fit = solve if config.training.optimizer == "lbfgs" else train
             position = fit(module, plan, feed, job, run)

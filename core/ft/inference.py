@@ -25,6 +25,7 @@ from ft.image_files import is_image
 from ft.image_list import known_splits
 from ft.job import Job
 from ft.kept_images import KeptImages, find_images, kept_batches, measured_part
+from ft.layer_notes import Layers, layers_of, noted_layers
 from ft.loaders import explained_deaths
 from ft.memory import explained_shortage
 from ft.metrics import Evaluation
@@ -50,6 +51,8 @@ class Trained:
     machine: Machine
     image_list: Path
     """The table of the images of the run, which says in what splits they were."""
+    layers: Layers
+    """Whose the layers of the network are."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,9 @@ def load_trained(run: Run, plugins: Plugins, machine: dict[str, Any], batch_size
     model = build_model(built.backbone, config.head, len(about.classes), plugins, config.seed)
     run.load_model(model.module)
     module = chosen.place(model.module).eval()
-    return Trained(module, about.classes, about.preprocessing, config, chosen, run.path / "images.csv")
+    return Trained(
+        module, about.classes, about.preprocessing, config, chosen, run.path / "images.csv", layers_of(built, model)
+    )
 
 
 def measure_saved(run: Run, plugins: Plugins, job: Job, name: str, items: Sequence[Item]) -> Evaluation:
@@ -208,6 +213,7 @@ def _batches(
     """
     module, machine, preprocessing = trained.module, trained.machine, trained.preprocessing
     with (
+        noted_layers(trained.layers),
         explained_deaths("With --workers 0 there are none"),
         explained_shortage("Try a smaller --batch-size"),
         closing(

@@ -34,6 +34,8 @@ class Model:
     head_paths: tuple[str, ...]
     description: tuple[str, ...]
     new_head: bool
+    head_builder: str = ""
+    """Which head builder, of which distribution and version, made the head; "" where it is kept."""
 
 
 def build_model(backbone: Backbone, head: ComponentConfig, num_classes: int, plugins: Plugins, seed: int) -> Model:
@@ -60,7 +62,7 @@ def build_model(backbone: Backbone, head: ComponentConfig, num_classes: int, plu
     lines = [f"{path}: {describe(new)} replaces {describe(module.get_submodule(path))}" for path, new in heads.items()]
     for path, new in heads.items():
         module.set_submodule(path, new)
-    return Model(module, tuple(heads), tuple(lines), new_head=True)
+    return Model(module, tuple(heads), tuple(lines), new_head=True, head_builder=_label(component))
 
 
 def describe(module: nn.Module) -> str:
