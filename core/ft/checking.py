@@ -92,16 +92,18 @@ def digest_of(picture: Picture) -> str:
 
 def _look_at(pictures: Sequence[Picture], source: str, progress: Callable[[int], object] | None) -> dict[str, _Looked]:
     """Look at pictures, as far as it is not known what they hold, by their names; what was seen is remembered."""
-    files = {one.name: one.name if one.path is None else os.path.join(os.getcwd(), one.path) for one in pictures}
+    here = os.path.join(os.getcwd(), "")
+    files = {one.name: one.name if one.path is None else _absolute(here, os.fspath(one.path)) for one in pictures}
     folders = {os.path.dirname(files[one.name]) for one in pictures if one.path is not None}
     place = os.path.commonpath(folders) if folders else source  # what is no file has its source in common
     reader = _reader()
     known = recall(place, reader)
-    states = _spread(state_of, list(files.values()), _STATES)
+    seen_before = {name: file for name, file in files.items() if known.states.get(file)}
+    states = _spread(state_of, list(seen_before.values()), _STATES)
     looked = {
         name: _Looked(known.digests[file], facts=_facts(known, known.digests[file]))
-        for (name, file), state in zip(files.items(), states, strict=True)
-        if state and state == known.states.get(file)
+        for (name, file), state in zip(seen_before.items(), states, strict=True)
+        if state == known.states[file]
     }
     changed = [picture for picture in pictures if picture.name not in looked]
     readable = dict.fromkeys(known.digests.values(), NOTHING) if changed else {}
@@ -111,13 +113,17 @@ def _look_at(pictures: Sequence[Picture], source: str, progress: Callable[[int],
         if progress is not None and (len(looked) % CHUNK == 0 or len(looked) == len(files)):
             progress(len(looked))
     seen = {files[one.name]: looked[one.name] for one in changed if looked[one.name].reason is None}
-    now = known.having_seen(
-        {file: (one.digest, one.state) for file, one in seen.items()},
-        {one.digest: asdict(one.facts) for one in seen.values() if one.facts != NOTHING},
-    )
-    if now != known:
+    if seen:
+        now = known.having_seen(
+            {file: (one.digest, one.state) for file, one in seen.items()},
+            {one.digest: asdict(one.facts) for one in seen.values() if one.facts != NOTHING},
+        )
         remember(place, reader, now, len(files))
     return {name: looked[name] for name in files}
+
+
+def _absolute(here: str, path: str) -> str:
+    return path if os.path.isabs(path) else os.path.join(here, path)
 
 
 def _facts(known: Known, digest: str) -> Facts:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 from ft.config import ComponentConfig, Config
@@ -175,7 +175,8 @@ def _named(found: Sequence[Any], who: str) -> tuple[list[Sample], list[str]]:
             raise FtError(f"{who} yielded a sample of '{sample.label}' with {objection}")
         if sample.label not in names:
             names[sample.label] = class_name(sample.label)
-        samples.append(replace(sample, label=names[sample.label]))
+        name = names[sample.label]
+        samples.append(sample if name == sample.label else replace(sample, label=name))
     labels: dict[str, list[str]] = {}
     for label, name in names.items():
         labels.setdefault(name, []).append(label)
@@ -199,9 +200,10 @@ def _keyed(samples: Sequence[Sample], who: str, source: str) -> tuple[dict[str, 
     keyed: dict[str, Sample] = {}
     repeated = 0
     for key, sample in _with_keys(samples):
-        other = keyed.setdefault(key, sample)
-        if other is sample:
+        if key not in keyed:
+            keyed[key] = sample
             continue
+        other = keyed[key]
         if sample.open is not None or other.open is not None:
             raise FtError(f"{who} yielded two images with the key '{key}'; a key is of one image")
         if (other.label, other.split) != (sample.label, sample.split):
@@ -216,10 +218,10 @@ def _keyed(samples: Sequence[Sample], who: str, source: str) -> tuple[dict[str, 
 
 def _with_keys(samples: Sequence[Sample]) -> Iterator[tuple[str, Sample]]:
     paths = [None if sample.path is None else os.path.abspath(sample.path) for sample in samples]
-    folders = [os.path.dirname(path) for path in paths if path is not None]
-    root = os.path.commonpath(folders) if folders else ""
-    for path, sample in zip(paths, samples, strict=True):
-        yield sample.key if path is None else PurePath(path).relative_to(root).as_posix(), sample
+    folders = {os.path.dirname(path) for path in paths if path is not None}
+    root = os.path.join(os.path.commonpath(folders), "") if folders else ""
+    for path, sample in zip(paths, samples, strict=True):  # not pathlib, which takes ten times as long
+        yield sample.key if path is None else path[len(root) :].replace(os.sep, "/"), sample
 
 
 def _role(sample: Sample) -> str:

@@ -64,12 +64,16 @@ def load_image(content: Content, least: int | None = None) -> Image.Image:
 
 def examine(content: Content) -> Facts:
     """Decode all of an image and say what is unusual about it. Raises whatever Pillow does."""
-    rawmode, frames = ("", 1) if isinstance(content, Image.Image) else _header(content)
-    image = load_image(content, least=1)  # which reads the whole file all the same
-    values = values_of(image, rawmode)
-    if values is None:
-        _to_rgb(image, None)
-    return Facts(values, frames)
+    if isinstance(content, Image.Image):
+        return Facts(_values(content, ""))
+    with open_image(content) as image:
+        rawmode = str([tile[3] for tile in getattr(image, "tile", ())])  # how pixels lie in the file, in Pillow's words
+        frames = _frames(image, content)
+        try:
+            _load_pixels(image, least=1)  # which reads the whole file all the same
+        except Exception:
+            return Facts(_values(load_image(content, least=1), rawmode), frames)
+        return Facts(_values(image, rawmode), frames)
 
 
 def open_image(content: bytes) -> Image.Image:
@@ -92,23 +96,36 @@ def image_to_tensor(image: Image.Image) -> Tensor:
 
 def _load(content: bytes, least: int | None) -> Image.Image:
     with Image.open(BytesIO(content), formats=FORMATS) as image:
-        if least is not None and image.format in ("JPEG", "MPO") and image.width * image.height >= LARGE:
-            image.draft(None, (least, least))  # libjpeg's reduced inverse cosine transform
-        image.load()
+        _load_pixels(image, least)
         return upright(image)
 
 
-def _header(content: bytes) -> tuple[str, int]:
-    """How pixels lie in a file, in Pillow's words, and how many pages or frames there are."""
-    with open_image(content) as image:
-        rawmode = str([tile[3] for tile in getattr(image, "tile", ())])
-        try:
-            frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)  # a photograph's preview is no page
-        except MemoryError:
-            raise
-        except Exception:  # whatever damaged later frames raise, the first one is what is used
-            frames = 1
-        return rawmode, frames
+def _load_pixels(image: Image.Image, least: int | None) -> None:
+    if least is not None and image.format in ("JPEG", "MPO") and image.width * image.height >= LARGE:
+        image.draft(None, (least, least))  # libjpeg's reduced inverse cosine transform
+    image.load()
+
+
+def _frames(image: Image.Image, content: bytes) -> int:
+    """How many pages or frames there are in a file that was opened just now."""
+    if image.format == "MPO":
+        return 1  # a photograph's preview is no page
+    try:
+        if not isinstance(getattr(type(image), "n_frames", None), property):
+            return getattr(image, "n_frames", 1)
+        with open_image(content) as another:  # they are counted by going through them
+            return getattr(another, "n_frames", 1)
+    except MemoryError:
+        raise
+    except Exception:  # whatever damaged later frames raise, the first one is what is used
+        return 1
+
+
+def _values(image: Image.Image, rawmode: str) -> Values | None:
+    values = values_of(image, rawmode)
+    if values is None:
+        _to_rgb(image, None)
+    return values
 
 
 def _to_rgb(image: Image.Image, value_range: Range | None) -> Image.Image:

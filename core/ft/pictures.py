@@ -74,7 +74,9 @@ class Picture:
 
 def picture_of(sample: Sample) -> Picture:
     """The image of a sample."""
-    return Picture.at(Path(sample.path)) if sample.path is not None else Picture(sample.key, open=sample.open)
+    if sample.path is None:
+        return Picture(sample.key, open=sample.open)
+    return Picture.at(sample.path if isinstance(sample.path, Path) else Path(sample.path))
 
 
 def content_digest(content: Content) -> str:
@@ -122,7 +124,7 @@ def objection_to(sample: Sample) -> str:
 
 def _content(given: object) -> Content:
     if isinstance(given, str | os.PathLike):
-        return read_bytes(Path(given), MOST_IMAGE)
+        return read_bytes(given, MOST_IMAGE)
     if isinstance(given, bytes | bytearray | memoryview):
         return bytes(given)
     if isinstance(given, np.ndarray):

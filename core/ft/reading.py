@@ -23,7 +23,7 @@ MOST_IMAGE = 2_000_000_000
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 
-def open_plain(path: Path) -> BufferedReader:
+def open_plain(path: str | os.PathLike[str]) -> BufferedReader:
     """Open a file for reading. Raises OSError, also for what is no plain file: a pipe, a device, a folder."""
     descriptor = os.open(path, _FLAGS)  # without waiting for somebody to write into what may be a pipe
     try:
@@ -44,14 +44,17 @@ def check_plain(path: Path) -> None:
     open_plain(path).close()
 
 
-def read_bytes(path: Path, most: int = MOST_TABLE) -> bytes:
+def read_bytes(path: str | os.PathLike[str], most: int = MOST_TABLE) -> bytes:
     """Return the content of a plain file; whatever a user names is read so.
 
     Raises OSError, also for a file of more than `most` bytes, and for what is no plain file: a pipe would be waited for
     without end, and a device has none.
     """
     with open_plain(path) as file:
-        content = b"" if os.fstat(file.fileno()).st_size > most else file.read(most + 1)
+        size = os.fstat(file.fileno()).st_size
+        content = b"" if size > most else file.read(size + 1)  # room for all that is asked for is made beforehand
+        if len(content) > size:  # it grows, or its size is not known before it is read, as in /proc
+            content += file.read(most + 1 - len(content))
         if len(content) > most or (not content and file.read(1)):
             raise OSError(errno.EFBIG, f"it is larger than {most / 1e6:g} MB, the most that is read of it", str(path))
         return content

@@ -69,7 +69,7 @@ def _check_filled(files: Mapping[Path, Files], split: Split | None) -> None:
 
 def _same_inside(files: Mapping[Path, Files], root: Path) -> Iterator[Remark]:
     """Warn where all class folders hold folders of the same names: the classes may lie one level deeper."""
-    inner = [{p.relative_to(folder).parts[0] for p in f.images if p.parent != folder} for folder, f in files.items()]
+    inner = [_inner_folders(folder, found.images) for folder, found in files.items()]
     common = sorted(set.intersection(*inner)) if len(inner) > 1 else []
     if len(common) > 1:
         yield Remark(
@@ -77,6 +77,12 @@ def _same_inside(files: Mapping[Path, Files], root: Path) -> Iterator[Remark]:
             f"{some([folder.name for folder in files])}. Are the inner ones the classes, or splits, or masks?",
             warns=True,
         )
+
+
+def _inner_folders(folder: Path, images: Sequence[Path]) -> set[str]:
+    """The names of the folders in `folder` that hold images, however deep."""
+    around = {os.path.dirname(image) for image in images}
+    return {Path(each).relative_to(folder).parts[0] for each in around if Path(each) != folder}
 
 
 def _left_out(others: Sequence[Path]) -> Iterator[Remark]:

@@ -28,8 +28,8 @@ def files_in(folder: Path) -> Files:
 
     Raises FtError for a folder that cannot be read.
     """
-    images: list[Path] = []
-    others: list[Path] = []
+    images: list[str] = []
+    others: list[str] = []
     seen: set[str] = set()
     waiting = [str(folder)]  # not os.walk, which calls itself for each level
     while waiting:
@@ -42,8 +42,8 @@ def files_in(folder: Path) -> Files:
             if entry.is_dir():
                 waiting.append(entry.path)
             else:
-                (images if is_image(Path(entry.path)) else others).append(Path(entry.path))
-    return Files(sorted(images), sorted(others))
+                (images if is_image(entry.path) else others).append(entry.path)
+    return Files(_in_order(images), _in_order(others))
 
 
 def folders_in(folder: Path) -> list[Path]:
@@ -64,6 +64,11 @@ def some(names: Sequence[str], most: int = 8) -> str:
 def listing(folder: Path) -> str:
     """Say what there is in `folder`."""
     return some([path.name for path in _entries(folder)]) or "nothing in it"
+
+
+def _in_order(files: list[str]) -> list[Path]:
+    """Files by the names of their folders, and then by their own, as paths compare."""
+    return [Path(file) for file in sorted(files, key=lambda file: file.split(os.sep))]
 
 
 def _visible(folder: Path) -> list[Path]:

@@ -109,6 +109,8 @@ def test_an_image_that_is_listed_twice_alike_counts_once_and_is_told() -> None:
     data = load(samples + samples[:2])
     assert len(data.items) == 10
     assert data.warnings == ("2 images are listed more than once and count once",)
+    again = [Sample(sample.path, sample.label) for sample in samples[:2]]
+    assert load(samples + again) == data
 
 
 # Splits

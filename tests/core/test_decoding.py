@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from ft import FtError
-from ft.decoding import decode_image
+from ft.decoding import Facts, decode_image, examine
 from ft.images import read_image
 from ft.pictures import Picture
 from ft.png import bare_png
@@ -96,3 +96,26 @@ def test_large_profiles_and_damaged_exif_do_not_matter_in_other_formats(name: st
     assert np.array_equal(np.asarray(decode_image(encoded(name, icc_profile=bytes(3_000_000)))), plain)
     if name != "TIFF":
         assert np.array_equal(np.asarray(decode_image(encoded(name, exif=b"Exif\0\0nonsense"))), plain)
+
+
+@pytest.mark.parametrize(("name", "opened"), [("PNG", 1), ("JPEG", 1), ("BMP", 1), ("TIFF", 2)])
+def test_an_image_is_opened_once_to_be_examined_unless_its_pages_are_counted(
+    name: str, opened: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opens: list[object] = []
+    plain = Image.open
+
+    def counted(*given: Any, **options: Any) -> Any:
+        opens.append(given)
+        return plain(*given, **options)
+
+    content = encoded(name)
+    monkeypatch.setattr(Image, "open", counted)
+    assert examine(content) == Facts()
+    assert len(opens) == opened
+
+
+@pytest.mark.parametrize("name", ["GIF", "TIFF", "PNG", "WEBP"])
+def test_pages_and_frames_are_counted(name: str) -> None:
+    others = [Image.fromarray(255 - PIXELS), Image.fromarray(PIXELS[::-1].copy())]
+    assert examine(encoded(name, save_all=True, append_images=others)) == Facts(frames=3)
