@@ -40,6 +40,7 @@ LAYERS = (
     },
     {"config", "training_config", "catalogue"},
     {
+        "asked_images",
         "files",
         "pictures",
         "png",
@@ -79,6 +80,7 @@ LAYERS = (
         "examples",
         "image_failures",
         "image_list",
+        "batches",
         "loaders",
         "freezing",
         "state_dict",

@@ -56,6 +56,15 @@ class Display:
             finally:
                 progress.remove_task(task)
 
+    def tell_ready(self, text: str, end: str = "\n") -> None:
+        """Lines of a result, each made printable already. Bars that a terminal shows beside it make room for them."""
+        drawn = self._bars if self.out.is_terminal and self._bars and not self._bars.disable else None
+        if drawn is not None:
+            drawn.stop()
+        self.out.print(Text(text), end=end, soft_wrap=True)
+        if drawn is not None:
+            drawn.start()
+
     @contextmanager
     def download(self) -> Iterator[Callable[[Transfer], None]]:
         """Show how much of the files that are fetched meanwhile is here; before and after it they are checked."""

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
+from ft.batches import Unread
 from ft.caching import CacheCost, CachePlan, keep_images, plan_stricter
 from ft.config import Config
 from ft.data import Item
@@ -198,14 +199,16 @@ def predict_batches(
     display: Display,
     stop: StopRequest | None = None,
     digests: Mapping[str, str] | None = None,
+    unread: Unread | None = None,
 ) -> Generator[tuple[torch.Tensor, torch.Tensor], None, None]:
     """Yield (logits [N, C] in float32, labels [N]), both on the CPU, for `items` in their order; in eval mode.
 
-    Raises FtError for a bad image, and one that has not the digest that is told.
+    Raises FtError for a bad image, and one that has not the digest that is told; where somebody is told of those that
+    are `unread`, they are left out.
     """
     dataset = ImageDataset(items, eval_transform(preprocessing), seed=None, digests=digests)
     stop = stop or StopRequest()
-    with closing(_loader(dataset, config, machine, False, stop)) as loader:
+    with closing(_loader(dataset, config, machine, False, stop, unread)) as loader:
         yield from predict_loaded(module, loader, preprocessing, machine, display, stop)
 
 
@@ -228,7 +231,13 @@ def predict_loaded(
             stop.check()
 
 
-def _loader(dataset: ImageDataset, config: Config, machine: Machine, shuffle: bool, stop: StopRequest) -> Loader:
-    return make_loader(
-        dataset, config.training.batch_size, config.machine.workers, machine.device, shuffle=shuffle, stop=stop
-    )
+def _loader(
+    dataset: ImageDataset,
+    config: Config,
+    machine: Machine,
+    shuffle: bool,
+    stop: StopRequest,
+    unread: Unread | None = None,
+) -> Loader:
+    size, workers = config.training.batch_size, config.machine.workers
+    return make_loader(dataset, size, workers, machine.device, shuffle=shuffle, stop=stop, unread=unread)

@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ft.backbone import build_backbone
+from ft.batches import Unread
 from ft.checking import check_images, digest_of
 from ft.config import PREDICT_BATCH, PREDICT_PRECISION, Config
 from ft.data import ImageData, Item, number_classes, read_samples
@@ -21,7 +22,6 @@ from ft.evaluation import evaluate
 from ft.extensions import Preprocessing, Sample
 from ft.feature_store import FeatureStore
 from ft.feeds import predict_batches, predict_loaded
-from ft.image_files import is_image
 from ft.image_list import known_splits
 from ft.job import Job
 from ft.kept_images import KeptImages, find_images, kept_batches, measured_part
@@ -57,11 +57,12 @@ class Trained:
 
 @dataclass(frozen=True)
 class Prediction:
-    """The most likely classes of one image, with their probabilities, the likeliest first."""
+    """The most likely classes of one image, with their probabilities, the likeliest first; or none, and why."""
 
     path: Path
     classes: tuple[str, ...]
     probabilities: tuple[float, ...]
+    error: str = ""
 
 
 def load_trained(run: Run, plugins: Plugins, machine: dict[str, Any], batch_size: int, trust_code: bool) -> Trained:
@@ -115,20 +116,37 @@ def measure_saved(run: Run, plugins: Plugins, job: Job, name: str, items: Sequen
     found = find_images(store, part, own) if job.config.cache.promise != "off" else nothing_found(part.rows)
     kept = None if found.missing else kept_batches(found.rows, part, own, shuffle=False)
     with _batches(trained, items, job.display, job.stop, job.data.digests, kept) as batches:
-        return evaluate(batches, trained.classes)
+        return evaluate(_finite(batches, items), trained.classes)
 
 
-def predict(trained: Trained, paths: Sequence[Path], top: int, display: Display) -> list[Prediction]:
-    """Classify images; the `top` likeliest classes of each, in the order of `paths`. Raises FtError for a bad image."""
-    items = [Item(Picture.at(path), 0) for path in paths]
-    predictions: list[Prediction] = []
-    with _batches(trained, items, display) as batches:
-        for logits, _ in batches:
-            best = logits.softmax(1).topk(min(top, len(trained.classes)), dim=1)
-            for probabilities, indices in zip(best.values.tolist(), best.indices.tolist(), strict=True):
-                names = tuple(trained.classes[i] for i in indices)
-                predictions.append(Prediction(paths[len(predictions)], names, tuple(probabilities)))
-    return predictions
+def predict(trained: Trained, paths: Sequence[Path], top: int, display: Display) -> Iterator[list[Prediction]]:
+    """Yield the answers for images, in the order of `paths`, as soon as each batch is done: the `top` likeliest classes
+    of each image, or why there is no answer. Raises FtError for what is wrong with more than one image."""
+    items = [Item(Picture.at(path), number) for number, path in enumerate(paths)]
+    unread: dict[int, str] = {}
+    answered = 0
+    with _batches(trained, items, display, unread=unread.__setitem__) as batches:
+        for logits, numbers in batches:
+            there = dict(zip(numbers.tolist(), logits, strict=True))
+            until = max(there) + 1
+            yield [
+                _answer(paths[n], there[n], trained.classes, top) if n in there else _none(paths[n], unread.pop(n))
+                for n in range(answered, until)
+            ]
+            answered = until
+    if unread:  # those behind the last that could be read
+        yield [_none(paths[n], unread[n]) for n in range(answered, len(paths))]
+
+
+def _answer(path: Path, logits: Tensor, classes: Sequence[str], top: int) -> Prediction:
+    if not logits.isfinite().all():
+        return _none(path, _no_number(str(path)))
+    best = logits.softmax(0).topk(min(top, len(classes)))
+    return Prediction(path, tuple(classes[i] for i in best.indices.tolist()), tuple(best.values.tolist()))
+
+
+def _none(path: Path, reason: str) -> Prediction:
+    return Prediction(path, (), (), reason)
 
 
 def measure(trained: Trained, data: str, split: str, plugins: Plugins, display: Display) -> tuple[Evaluation, int]:
@@ -153,7 +171,7 @@ def measure(trained: Trained, data: str, split: str, plugins: Plugins, display: 
         ranged = trained.preprocessing.value_range is not None
         check_images(measured, "fail", bar.advance, "Mend or remove them", ranged)
     with _batches(trained, items, display) as batches:
-        return evaluate(batches, trained.classes), len(items)
+        return evaluate(_finite(batches, items), trained.classes), len(items)
 
 
 def _splits(samples: Mapping[str, Sample], trained: Trained) -> dict[str, str]:
@@ -166,38 +184,6 @@ def _splits(samples: Mapping[str, Sample], trained: Trained) -> dict[str, str]:
     return splits
 
 
-def image_paths(given: Sequence[Path]) -> list[Path]:
-    """Files as given, and the images inside folders, hidden ones left out. Raises FtError for what is not there."""
-    found: list[Path] = []
-    for path in given:
-        if path.is_dir():
-            inside = sorted(_images_in(path))
-            if not inside:
-                raise FtError(f"there are no images in {path}")
-            found += inside
-        elif path.exists():
-            found.append(path)
-        else:
-            raise FtError(f"there is no image {path}")
-    return found
-
-
-def _images_in(folder: Path) -> Iterator[Path]:
-    waiting = [folder]  # not rglob, which calls itself for each level
-    while waiting:
-        try:
-            entries = list(waiting.pop().iterdir())
-        except OSError as error:
-            raise FtError(f"cannot read the folder {error.filename}: {error.strerror}") from error
-        for path in entries:
-            if path.name.startswith("."):
-                continue
-            if path.is_dir() and not path.is_symlink():
-                waiting.append(path)
-            elif is_image(path):
-                yield path
-
-
 @contextmanager
 def _batches(
     trained: Trained,
@@ -206,8 +192,10 @@ def _batches(
     stop: StopRequest | None = None,
     digests: Mapping[str, str] | None = None,
     kept: KeptImages | None = None,
+    unread: Unread | None = None,
 ) -> Iterator[Iterator[tuple[Tensor, Tensor]]]:
-    """Give the block (logits, labels) of `items`, whose decoded images may be `kept`.
+    """Give the block (logits, labels) of `items`, whose decoded images may be `kept`; without those that are `unread`,
+    where somebody is told of them.
 
     Loader processes end with it; raises FtError for one that died.
     """
@@ -217,12 +205,12 @@ def _batches(
         explained_deaths("With --workers 0 there are none"),
         explained_shortage("Try a smaller --batch-size"),
         closing(
-            predict_batches(module, items, preprocessing, trained.config, machine, display, stop, digests)
+            predict_batches(module, items, preprocessing, trained.config, machine, display, stop, digests, unread)
             if kept is None
             else predict_loaded(module, kept, preprocessing, machine, display, stop or StopRequest())
         ) as batches,
     ):
-        yield _finite(batches, items)
+        yield batches
 
 
 def _finite(batches: Iterator[tuple[Tensor, Tensor]], items: Sequence[Item]) -> Iterator[tuple[Tensor, Tensor]]:
@@ -232,6 +220,10 @@ def _finite(batches: Iterator[tuple[Tensor, Tensor]], items: Sequence[Item]) -> 
         fine = logits.isfinite().all(1).tolist()
         if not all(fine):
             image = items[seen + fine.index(False)].picture.name
-            raise FtError(f"the model makes no number (NaN or infinite) of {image}; are its files those of the run?")
+            raise FtError(_no_number(image))
         seen += len(fine)
         yield logits, labels
+
+
+def _no_number(image: str) -> str:
+    return f"the model makes no number (NaN or infinite) of {image}; are its files those of the run?"

@@ -19,12 +19,13 @@ import PIL
 import torch
 import torchvision
 
+from ft.batches import Batch
 from ft.data import Item
 from ft.extensions import Preprocessing
 from ft.feature_store import FeatureStore, NotKept
 from ft.images import ImageDataset, Transform, eval_transform, train_transform
 from ft.job import Job
-from ft.loaders import Batch, epoch_batches, load_batches
+from ft.loaders import epoch_batches, load_batches
 from ft.named_rows import Found, add_rows, find_rows, places_of
 from ft.rows import Joined, Rows, Shape
 

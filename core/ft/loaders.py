@@ -9,25 +9,19 @@ import re
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, default_collate
+from torch.utils.data import DataLoader
 
+from ft.batches import Batch, Batches, Unread
 from ft.errors import FtError
 from ft.images import ImageDataset
 from ft.signals import STOPPING, StopRequest
-
-Batch = tuple[Tensor, Tensor, Tensor]
-"""Images [N, 3, S, S] in uint8, labels [N], indices into the dataset [N]."""
-
-Arrays = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]]
-"""The same as arrays."""
 
 # Workers end at once on this one. SIGTERM, which torch would send, they have to ignore.
 _END = getattr(signal, "SIGUSR1", None)
@@ -74,11 +68,13 @@ class Loader:
         workers: int,
         device: str,
         stop: StopRequest | None = None,
+        unread: Unread | None = None,
     ) -> None:
         self._batches = batches
         self._stop = stop or StopRequest()
         self._order: list[tuple[int, list[int]]] = []
-        self._loader = _data_loader(dataset, self._order, workers, device)
+        self._unread = unread
+        self._loader = _data_loader(dataset, self._order, workers, device, leave_out=unread is not None)
         self._running: Any = None
         atexit.register(self.close)
 
@@ -89,8 +85,9 @@ class Loader:
     def epoch(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
         """Yield the batches of `epoch` after the first `skip`, which are not decoded.
 
-        Raises FtError for a bad image, and StopAsked when a signal asks to stop while a batch is waited for. An epoch
-        that is left early costs nothing but what was decoded ahead; one epoch runs at a time.
+        Raises FtError for a bad image unless somebody is told of those that are `unread`, which their batch then lacks;
+        and StopAsked when a signal asks to stop while a batch is waited for. An epoch that is left early costs nothing
+        but what was decoded ahead; one epoch runs at a time.
         """
         self._order[:] = [(epoch, batch) for batch in self._batches(epoch)[skip:]]
         # The first time, processes start; later, those that are there are waited for.
@@ -116,8 +113,13 @@ class Loader:
                 return
             if isinstance(batch, FtError):
                 raise batch
-            images, labels, indices = map(torch.as_tensor, batch)
-            yield images, labels, indices
+            some, reasons = batch
+            for index, reason in reasons.items():
+                assert self._unread is not None
+                self._unread(index, reason)
+            if some is not None:
+                images, labels, indices = map(torch.as_tensor, some)
+                yield images, labels, indices
 
     def close(self) -> None:
         """End the worker processes; no epoch can run afterwards."""
@@ -142,10 +144,11 @@ def make_loader(
     rank: int = 0,
     world: int = 1,
     stop: StopRequest | None = None,
+    unread: Unread | None = None,
 ) -> Loader:
     """Return a loader of `dataset` in the order of `epoch_batches`; the same batches for any number of workers.
 
-    A request to `stop` ends waiting for a batch.
+    A request to `stop` ends waiting for a batch. `unread` is told of each image that cannot be read.
     """
 
     def batches(epoch: int) -> list[list[int]]:
@@ -153,7 +156,7 @@ def make_loader(
 
     if workers == "auto":
         workers = auto_workers(device, batches=-(-len(dataset) // batch_size), cores=_cores(), world=world)
-    return Loader(dataset, batches, workers, device, stop)
+    return Loader(dataset, batches, workers, device, stop, unread)
 
 
 def load_batches(
@@ -191,37 +194,13 @@ def auto_workers(device: str, batches: int, cores: int, world: int = 1) -> int:
     return max(0, min(most, batches - 1))
 
 
-class _Batches(Dataset[Batch | Arrays | FtError]):
-    """Whole batches by (epoch, indices); an FtError is handed over, because torch would add a traceback.
-
-    A process hands tensors over in shared memory. Where that is full (Docker gives 64 MB), it hands over arrays.
-    """
-
-    def __init__(self, dataset: ImageDataset) -> None:
-        self.dataset = dataset
-
-    def __getitem__(self, key: tuple[int, list[int]]) -> Batch | Arrays | FtError:
-        epoch, indices = key
-        try:
-            samples = [self.dataset[epoch, index] for index in indices]
-        except FtError as error:
-            return FtError(str(error))
-        try:
-            images, labels, indices = default_collate(samples)
-        except RuntimeError as error:
-            if "shared memory" not in str(error):
-                raise
-            return _through_a_pipe(samples)
-        return images, labels, indices
-
-
 def _data_loader(
-    dataset: ImageDataset, order: list[tuple[int, list[int]]], workers: int, device: str
+    dataset: ImageDataset, order: list[tuple[int, list[int]]], workers: int, device: str, leave_out: bool
 ) -> DataLoader[Any]:
     with warnings.catch_warnings():
         _allow_any_worker_count()
         return DataLoader(
-            _Batches(dataset),
+            Batches(dataset, leave_out),
             batch_size=None,  # an element of `order` is a batch already
             sampler=order,
             num_workers=workers,
@@ -273,11 +252,6 @@ def _held_back_signals() -> Iterator[None]:
 
 def _held_back() -> set[int]:
     return set[int](STOPPING) | ({_END} if _END is not None else set())
-
-
-def _through_a_pipe(samples: Sequence[tuple[Tensor, int, int]]) -> Arrays:
-    images, labels, indices = zip(*samples, strict=True)
-    return np.stack([image.numpy() for image in images]), np.array(labels), np.array(indices)
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -65,8 +65,9 @@ def shortened(text: str, most: int = MOST) -> str:
     return f"{text[:half]}[... {len(text) - 2 * half:,} characters ...]{text[-half:]}"
 
 
-def as_json(tree: Any, encoding: str | None = "utf-8") -> str:
-    r"""Return JSON for a terminal of this encoding: strict (a number that is none is null), and with nothing invisible.
+def as_json(tree: Any, encoding: str | None = "utf-8", indent: int | None = 2) -> str:
+    r"""Return JSON for a terminal of this encoding: strict (a number that is none is null), and with nothing invisible;
+    on one line where nothing is to be indented.
 
     >>> print(as_json({"loss": float("nan"), "name": "\x9b\udc80é"}, "ascii"))
     {
@@ -75,7 +76,7 @@ def as_json(tree: Any, encoding: str | None = "utf-8") -> str:
     }
     """
     plain = not (encoding or "").lower().replace("-", "").startswith("utf")
-    text = json.dumps(_finite(tree), indent=2, ensure_ascii=plain, allow_nan=False, default=str)
+    text = json.dumps(_finite(tree), indent=indent, ensure_ascii=plain, allow_nan=False, default=str)
     return re.sub(f"(?!\n)[{_UNSEEN}]", lambda match: json.dumps(match[0])[1:-1], text)
 
 

@@ -10,12 +10,13 @@ import pytest
 import torch
 from PIL import Image
 
+from ft.asked_images import image_paths
 from ft.config import Config
 from ft.display import Display
 from ft.errors import FtError
 from ft.feeds import predict_batches
 from ft.finetune import finetune, prepare
-from ft.inference import image_paths, load_trained, measure, predict
+from ft.inference import Prediction, Trained, load_trained, measure, predict
 from ft.plugins import Plugins
 from ft.runs import Run
 from ft_data.listing import files_in
@@ -92,11 +93,64 @@ def test_predictions_are_probabilities_in_order(
     for i, path in enumerate(paths):
         Image.new("RGB", (40, 30), (i * 90, 50, 200)).save(path)
     trained = load_trained(finished[0], plugins, MACHINE, 2, trust_code=True)
-    found = predict(trained, paths, 2, Display())
+    found = answers(trained, paths, 2)
     assert [each.path for each in found] == paths
     assert all(len(each.classes) == 2 and each.probabilities[0] >= each.probabilities[1] for each in found)
-    everything = predict(trained, paths, 99, Display())
+    everything = answers(trained, paths, 99)
     assert all(sum(each.probabilities) == pytest.approx(1) and len(each.classes) == 4 for each in everything)
+
+
+def answers(trained: Trained, paths: list[Path], top: int) -> list[Prediction]:
+    return [each for some in predict(trained, paths, top, Display()) for each in some]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_image_that_cannot_be_read_costs_no_other_its_answer(
+    finished: tuple[Run, Any, Config], plugins: Plugins, tmp_path: Path, workers: int
+) -> None:
+    paths = [tmp_path / f"{i}.png" for i in range(9)]
+    bad = {0, 3, 4, 5, 8}  # the first, a whole batch and the last ones
+    for i, path in enumerate(paths):
+        Image.new("RGB", (20, 20), (i * 20, 90, 0)).save(path)
+    trained = load_trained(finished[0], plugins, {**MACHINE, "workers": workers}, 3, trust_code=True)
+    fine = answers(trained, [path for i, path in enumerate(paths) if i not in bad], 4)
+    for i in bad - {8}:
+        paths[i].write_bytes(b"nothing")
+    paths[8].unlink()
+    found = answers(trained, paths, 4)
+    assert [each.path for each in found] == paths
+    assert {i for i, each in enumerate(found) if each.error} == bad
+    assert all(f"cannot read the image {found[i].path}: " in found[i].error and not found[i].classes for i in bad)
+    for one, other in zip([each for each in found if not each.error], fine, strict=True):
+        assert (one.path, one.classes) == (other.path, other.classes)
+        assert one.probabilities == pytest.approx(other.probabilities)
+    assert all(each.error for each in answers(trained, paths[3:6], 4))
+
+
+def test_answers_come_batch_by_batch(
+    finished: tuple[Run, Any, Config], plugins: Plugins, tmp_path: Path, decoded: list[Path]
+) -> None:
+    paths = [tmp_path / f"{i}.png" for i in range(6)]
+    for path in paths:
+        Image.new("RGB", (20, 20)).save(path)
+    trained = load_trained(finished[0], plugins, MACHINE, 2, trust_code=True)
+    found = predict(trained, paths, 1, Display())
+    for number in range(1, 4):
+        assert len(next(found)) == 2
+        assert decoded == paths[: 2 * number]
+
+
+def test_an_image_of_which_the_model_makes_no_number_has_no_answer(
+    finished: tuple[Run, Any, Config], plugins: Plugins, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.png"
+    Image.new("RGB", (20, 20)).save(path)
+    trained = load_trained(finished[0], plugins, MACHINE, 2, trust_code=True)
+    for tensor in trained.module.parameters():
+        tensor.data.fill_(torch.nan)
+    (found,) = answers(trained, [path], 1)
+    assert f"the model makes no number (NaN or infinite) of {path}" in found.error
+    assert found.classes == ()
 
 
 def test_code_named_in_a_model_file_is_not_run_unless_trusted(
@@ -121,15 +175,6 @@ def test_an_unfinished_run_is_said_to_be_one(tmp_path: Path, plugins: Plugins) -
         load_trained(Run(tmp_path), plugins, MACHINE, 8, trust_code=False)
 
 
-def test_image_paths_are_files_and_what_folders_hold(tmp_path: Path) -> None:
-    for name in ("b.png", "a.jpg", "notes.txt", ".hidden/c.png", "deep/d.webp"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    assert image_paths([tmp_path]) == [tmp_path / "a.jpg", tmp_path / "b.png", tmp_path / "deep" / "d.webp"]
-    with pytest.raises(FtError, match="there is no image"):
-        image_paths([tmp_path / "nope.png"])
-
-
 def test_folders_in_folders_without_end_are_looked_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for _ in range(1200):
@@ -138,7 +183,7 @@ def test_folders_in_folders_without_end_are_looked_through(tmp_path: Path, monke
     Image.new("RGB", (4, 4)).save("deepest.png")
     os.chdir(tmp_path)
     try:
-        assert [path.name for path in image_paths([tmp_path])] == ["deepest.png"]
+        assert [path.name for path in image_paths([str(tmp_path)])] == ["deepest.png"]
         assert [path.name for path in files_in(tmp_path).images] == ["deepest.png"]
     finally:
         subprocess.run(["rm", "-rf", "d"], cwd=tmp_path, check=True)  # pytest's own removal calls itself, too

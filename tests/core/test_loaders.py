@@ -20,9 +20,10 @@ from hypothesis import given, strategies as st
 from PIL import Image
 
 from ft import FtError, Preprocessing
+from ft.batches import Batch
 from ft.data import Item
 from ft.images import ImageDataset, train_transform
-from ft.loaders import Batch, Loader, auto_workers, epoch_batches, make_loader
+from ft.loaders import Loader, auto_workers, epoch_batches, make_loader
 from ft.pictures import Picture
 from ft.signals import StopAsked
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -13,6 +15,9 @@ from ft.cli.common import load_and_report
 from ft.cli.completion import complete_data
 from ft.cli.printing import tell_json
 from ft.config import PREDICT_BATCH, PREDICT_PRECISION
+
+if TYPE_CHECKING:
+    from ft.cli.answers import Show
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -35,22 +40,57 @@ def using_a_run(command: F) -> F:
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
-@click.argument("images", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.argument("images", type=click.Path(allow_dash=True), nargs=-1, required=True)
 @click.option("--top", default=3, show_default=True, type=click.IntRange(1), help="classes to show for each image")
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="write the answers to a .csv or .jsonl file",
+)
+@click.option(
+    "--bad-images",
+    "bad",
+    default="fail",
+    show_default=True,
+    type=click.Choice(["fail", "skip"]),
+    help="what images without an answer are, once all others have one: an error (exit code 2), or a warning",
+)
 @using_a_run
-def predict(run: Path, images: tuple[Path, ...], top: int, as_json: bool, **machine: Any) -> None:
-    """Classify IMAGES (files or folders) with the model of RUN, preprocessed as in training."""
-    from ft.cli.tables import print_predictions
-    from ft.display import Display
-    from ft.inference import image_paths, predict as classify
+def predict(
+    run: Path, images: tuple[str, ...], top: int, out: Path | None, bad: str, as_json: bool, **machine: Any
+) -> None:
+    """Classify IMAGES with the model of RUN, preprocessed as in training.
 
+    IMAGES are files, folders, patterns as 'photos/**/*.jpg', or - for paths on standard input, one a line.
+    """
+    from ft.asked_images import image_paths
+    from ft.cli.answers import answer_file, complaint, json_list, table
+    from ft.display import Display
+    from ft.errors import FtError
+    from ft.inference import predict as classify
+
+    if out is not None and as_json:
+        raise FtError("--json prints, and --out writes to a file; give one of them (--out FILE.jsonl is JSON, too)")
     display = Display()
-    paths = image_paths(images)
-    found = classify(_load(run, machine), paths, top, display)
-    if as_json:
-        tell_json([asdict(each) for each in found])
-    else:
-        print_predictions(found, display)
+    paths = image_paths(images, lambda: sys.stdin.buffer.read())
+    failed = []
+    with ExitStack() as stack:
+        written = stack.enter_context(answer_file(out, top)) if out is not None else None
+        trained = _load(run, machine)
+        shown = min(top, len(trained.classes))
+        forms = json_list(display) if as_json else table(paths, trained.classes, shown, display)
+        show: Show = stack.enter_context(forms) if written is None else written
+        for some in classify(trained, paths, top, display):
+            show(some)
+            failed += [each for each in some if each.error]
+    if failed:
+        said = complaint(failed, len(paths))
+        if bad == "fail":
+            raise FtError(f"{said}\nMend them, or take this for a warning with --bad-images skip")
+        display.warn(said)
+    if out is not None:
+        display.say(f"{len(paths) - len(failed)} answers are in {out}")
 
 
 @click.command()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ft.cli.layout import count, flops, print_matrix, print_pairs, print_table, size, times
@@ -17,7 +16,6 @@ WORST = 12
 if TYPE_CHECKING:
     from ft.display import Display
     from ft.finetune import Prepared
-    from ft.inference import Prediction
     from ft.metrics import Evaluation
     from ft.plan import Plan
     from ft.report import Report
@@ -118,16 +116,6 @@ def print_model(about: dict[str, Any], parameters: bool, display: Display) -> No
         for e in about["weights"]
     ]
     print_table(("weights", "file", "size", "sha256", "from"), weights, right=("size",), console=console)
-
-
-def print_predictions(found: Sequence[Prediction], display: Display) -> None:
-    """An image a row: its likeliest classes with their probabilities."""
-    shown = max(len(each.classes) for each in found)
-    headers = ["image", *(f"{i}." for i in range(1, shown + 1))]
-    rows = [
-        [each.path, *(f"{n} {p:.1%}" for n, p in zip(each.classes, each.probabilities, strict=True))] for each in found
-    ]
-    print_table(headers, rows, console=display.out)
 
 
 def print_report(report: Report, run: Run, display: Display) -> None:

@@ -1,0 +1,131 @@
+"""The forms in which `ft predict` gives its answers."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from conftest import TINY
+from ft.cli import cli
+from ft.config import Config
+from ft.display import Display
+from ft.errors import FtError
+from ft.files import temporary_beside
+from ft.finetune import finetune
+from ft.plugins import Plugins
+
+Ft = Callable[..., Result]
+NAMES = ("[red]a.png", "b\n.png", os.fsdecode(b"caf\xe9.png"), "猫.png")
+USING = ("r", "photos", "--trust-code", "--workers", "0", "--batch-size", "2", "--device", "cpu")
+
+
+@pytest.fixture
+def ready(ft: Ft, tiny_config: Callable[..., Config], plugins: Plugins, tmp_path: Path) -> Ft:
+    """`ft` in a folder with a finished run `r` and `photos`, of which one cannot be read."""
+    finetune(tiny_config(training__epochs=1, run_dir=tmp_path / "r"), plugins, Display())
+    (tmp_path / "photos").mkdir()
+    for number, name in enumerate(NAMES):
+        with (tmp_path / "photos" / name).open("wb") as file:
+            Image.new("RGB", (20, 20), (number * 60, 0, 0)).save(file, "PNG")
+    (tmp_path / "photos" / "bad.png").write_bytes(b"nothing")
+    return ft
+
+
+def test_all_other_images_have_an_answer_before_a_bad_one_is_an_error(ready: Ft) -> None:
+    failed = ready("predict", *USING, fails=True)
+    assert "1 of 5 images have no answer:\n  cannot read the image photos/bad.png" in str(failed.exception)
+    assert "--bad-images skip" in str(failed.exception)
+    skipped = ready("predict", *USING, "--bad-images", "skip")
+    assert skipped.stdout == failed.stdout
+    assert re.search(r"^warning: 1 of 5 images .*\n.*photos/bad\.png", skipped.stderr)
+    header, rule, *rows = failed.stdout.splitlines()
+    assert header.split() == ["image", "1.", "2.", "3."]
+    assert len(rule) == max(map(len, failed.stdout.splitlines()))
+    shown = [r"photos/[red]a.png", r"photos/b\n.png", r"photos/caf\udce9.png", "photos/猫.png"]
+    assert [row.split()[0] for row in rows] == shown
+
+
+def test_json_is_a_list_of_every_image(ready: Ft) -> None:
+    found = json.loads(ready("predict", *USING, "--json", "--top", "2", "--bad-images", "skip").stdout)
+    paths = sorted(f"photos/{name}" for name in (*NAMES, "bad.png"))
+    assert [each["path"] for each in found] == paths
+    for each in found:
+        assert bool(each["error"]) == each["path"].endswith("bad.png") == (not each["classes"])
+        assert len(each["classes"]) == len(each["probabilities"])
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_a_file_of_answers_has_a_line_for_every_image(ready: Ft, tmp_path: Path, suffix: str) -> None:
+    out = tmp_path / "new" / f"answers.{suffix}"
+    result = ready("predict", *USING, "--top", "99", "--out", str(out), "--bad-images", "skip")
+    assert (result.stdout, f"4 answers are in {out}" in result.stderr) == ("", True)
+    content = out.read_bytes().decode("utf-8")
+    if suffix == "jsonl":
+        rows = [json.loads(line) for line in content.splitlines()]
+        assert [each["path"] for each in rows] == sorted(f"photos/{name}" for name in (*NAMES, "bad.png"))
+        assert sum(rows[0]["probabilities"]) == pytest.approx(1)
+        return
+    rows = list(csv.DictReader(io.StringIO(content, newline="")))
+    names = ["[red]a.png", "b\n.png", "bad.png", r"caf\xe9.png", "猫.png"]
+    assert sorted(each["image"] for each in rows) == sorted(f"photos/{name}" for name in names)
+    bad = next(each for each in rows if each["image"] == "photos/bad.png")
+    assert "cannot read the image" in bad["error"]
+    assert (bad["class_1"], bad["probability_4"]) == ("", "")
+    assert sum(float(rows[0][f"probability_{place}"]) for place in range(1, 5)) == pytest.approx(1)
+
+
+def test_a_file_of_answers_is_whole_or_as_before(ready: Ft, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "answers.csv"
+    out.write_text("before")
+    killed = temporary_beside(out, pid=0)
+    killed.touch()
+
+    def stopped(*_: object) -> object:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ft.inference._answer", stopped)
+        assert CliRunner().invoke(cli, ["predict", *USING, "--out", str(out)]).exit_code == 1
+    assert out.read_text() == "before"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["answers.csv", "photos", "r"]
+    ready("predict", *USING, "--out", str(out), fails=True)
+    assert len(out.read_bytes().split(b"\r\n")) == 7
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (("--out", "x.txt"), r"--out writes \.csv or \.jsonl, by its name; x\.txt is neither"),
+        (("--out", "x.csv", "--json"), "give one of them"),
+    ],
+)
+def test_a_form_that_does_not_fit_is_refused_at_once(ft: Ft, flags: tuple[str, ...], said: str, tmp_path: Path) -> None:
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+    with pytest.raises(FtError, match=said):
+        ft("predict", "r", "a.png", *flags)
+
+
+def test_whoever_reads_may_have_read_enough(ready: Ft, tmp_path: Path) -> None:
+    for form in ([], ["--json"]):
+        words = [sys.executable, "-m", "ft", "predict", *USING, *form]
+        environ = {**os.environ, "PYTHONPATH": str(Path(TINY.rpartition(":")[0]).parent)}
+        process = subprocess.Popen(
+            words, cwd=tmp_path, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.wait(60) == 1
+        assert process.stderr.read() == ""
+        process.stderr.close()
