@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
 from ft.errors import FtError
+from ft.image_failures import MachineFailed
 from ft.images import ImageDataset
 
 Batch = tuple[Tensor, Tensor, Tensor]
@@ -40,7 +41,7 @@ class Batches(Dataset[Made | FtError]):
             try:
                 samples.append(self.dataset[epoch, index])
             except FtError as error:
-                if not self.leave_out:
+                if not self.leave_out or isinstance(error, MachineFailed):
                     return FtError(str(error))
                 reasons[index] = str(error)
         return (_together(samples) if samples else None), reasons

@@ -27,20 +27,24 @@ _PILLOW = re.compile(r"^out of memory error")
 """How Pillow's decoders say it."""
 
 
+class MachineFailed(FtError):
+    """An image could not be read, which tells nothing of the image."""
+
+
 def failure_of(error: Exception, name: str) -> str:
     """Say in a few words what is wrong with the image `name`, whose reading raised `error`.
 
-    Raises FtError where that tells nothing of the image, which may be a good one: memory ran out, the system opens no
-    more files, or the disk does not answer.
+    Raises MachineFailed where that tells nothing of the image, which may be a good one: memory ran out, the system
+    opens no more files, or the disk does not answer.
     """
     if is_out_of_memory(error) or (isinstance(error, OSError) and _PILLOW.match(str(error))):
-        raise FtError(
+        raise MachineFailed(
             f"memory ran out while the image {name} was read, which may be a good one. Close other programs, or use "
             "fewer --workers; if it is always this image, make it smaller or move it away"
         ) from error
     if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
         what_next = _NO_FILES if _OF_THE_MACHINE[error.errno] in ("EMFILE", "ENFILE") else _TRY_AGAIN
-        raise FtError(
+        raise MachineFailed(
             f"the image {name} could not be read ({error.strerror or error}), which may be a good one. {what_next}"
         ) from error
     return describe_failure(error)

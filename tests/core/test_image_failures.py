@@ -9,11 +9,12 @@ from typing import NoReturn
 import pytest
 from PIL import Image, ImageFile
 
+from ft.batches import Batches
 from ft.checking import check_images, digest_of
 from ft.data import ImageData, Item
 from ft.errors import FtError
 from ft.image_failures import failure_of
-from ft.images import read_image
+from ft.images import ImageDataset, Transform, read_image
 from ft.pictures import Picture
 
 OF_THE_MACHINE = [
@@ -85,3 +86,15 @@ def test_exif_data_for_which_there_is_no_memory_do_not_turn_an_image(
     monkeypatch.setattr(Image.Image, "getexif", raises(MemoryError()))
     with pytest.raises(FtError, match="memory ran out"):
         read_image(data.train[0].picture)
+
+
+def test_a_prediction_that_finds_no_memory_leaves_no_image_out(
+    data: ImageData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches = Batches(ImageDataset(data.train, Transform(()), seed=None), leave_out=True)
+    monkeypatch.setattr("ft.pictures.read_bytes", raises(ValueError("damaged")))
+    assert batches[0, [0]] == (None, {0: f"cannot read the image {data.train[0].picture.name}: damaged"})
+    monkeypatch.setattr("ft.pictures.read_bytes", raises(MemoryError()))
+    found = batches[0, [0]]
+    assert isinstance(found, FtError)
+    assert "memory ran out" in str(found)
