@@ -26,6 +26,7 @@ from ft.files import cache_folder, publish_json
 from ft.ownership import doubtful
 from ft.prefix.find import FrozenPrefix, split_module
 from ft.prefix.state import state_kept
+from ft.rows import Tensors
 
 CLEARLY = 1.15
 """How many times as fast something has to be to be taken instead of fp32, channels last."""
@@ -74,11 +75,15 @@ def measured_paces(
     paces: dict[Machine, float] = {}
     started, computed = time.perf_counter(), time.process_time()
     with state_kept(module):
+        run, two = _what_trains(module, prefix, machine, image_size)
         for precision in ("fp32", "bf16"):
-            paces |= _pace(module, prefix, replace(machine, precision=precision), image_size, batch_size)
+            tried = replace(machine, precision=precision)
+            paces[tried] = _pace(module, run, two, tried, batch_size)
         if prefix is None and time.perf_counter() - started < LONG:
-            other = replace(fastest(paces, machine), channels_last=not machine.channels_last)
-            paces |= _pace(module, None, other, image_size, batch_size)
+            best = fastest(paces, machine)
+            tried = replace(best, channels_last=not best.channels_last)
+            tried.place(module)
+            paces[tried] = _pace(module, run, two, tried, batch_size)
             machine.place(module)
     busy = time.process_time() - computed < 0.7 * (time.perf_counter() - started)
     if not busy or machine.device != "cpu":
@@ -87,49 +92,49 @@ def measured_paces(
     return paces
 
 
-def _pace(
-    module: nn.Module, prefix: FrozenPrefix | None, machine: Machine, image_size: int, batch_size: int
-) -> dict[Machine, float]:
-    count = min(2, batch_size)
-    _step(module, prefix, machine, image_size, count)()  # what happens the first time only
-    seconds = _seconds(_step(module, prefix, machine, image_size, count), machine)
-    count = max(count, min(batch_size, int(count * SECONDS / max(seconds, 1e-6))))
-    step = _step(module, prefix, machine, image_size, count)
-    return {machine: count / min(_seconds(step, machine) for _ in range(2))}
-
-
-def _step(
-    module: nn.Module, prefix: FrozenPrefix | None, machine: Machine, image_size: int, count: int
-) -> Callable[[], None]:
-    """What one training step computes, without the optimizer, for images of noise."""
+def _what_trains(
+    module: nn.Module, prefix: FrozenPrefix | None, machine: Machine, image_size: int
+) -> tuple[Callable[[Tensors], Any], Tensors]:
+    """What a step runs, and what enters it for two images of noise."""
     generator = torch.Generator().manual_seed(0)
-    images = machine.send(torch.rand(count, 3, image_size, image_size, generator=generator))
-    run: Callable[[], Any]
+    images = machine.send(torch.rand(2, 3, image_size, image_size, generator=generator))
     if prefix is None:
-        machine.place(module)
-        run = lambda: module(images)  # noqa: E731
-    else:
-        halves = split_module(prefix)
-        with torch.no_grad():
-            features = halves.prefix(images)
-        run = lambda: halves.suffix(tuple(each.clone() for each in features))  # noqa: E731
-
-    def step() -> None:
-        with machine.autocast():
-            outputs = run()
-        every = outputs if isinstance(outputs, tuple) else (outputs,)
-        sum(each.float().square().mean() for each in every).backward()
-        module.zero_grad(set_to_none=True)
-
-    return step
+        return lambda tensors: module(*tensors), (images,)
+    halves = split_module(prefix)
+    with torch.no_grad():
+        return halves.suffix, halves.prefix(images)
 
 
-def _seconds(step: Callable[[], None], machine: Machine) -> float:
+def _pace(module: nn.Module, run: Callable[[Tensors], Any], two: Tensors, machine: Machine, batch_size: int) -> float:
+    """Images a second of what `run` makes of a batch like `two` images, forward and backward."""
+    count = min(2, batch_size)
+    _seconds(module, run, _repeated(two, count, machine), machine)  # what happens the first time only
+    seconds = _seconds(module, run, _repeated(two, count, machine), machine)
+    count = max(count, min(batch_size, int(count * SECONDS / max(seconds, 1e-6))))
+    batch = _repeated(two, count, machine)
+    return count / min(_seconds(module, run, batch, machine) for _ in range(2))
+
+
+def _repeated(two: Tensors, count: int, machine: Machine) -> Tensors:
+    """A batch of `count` rows, in the machine's layout."""
+    rows = torch.arange(count) % 2
+    layout = torch.channels_last if machine.channels_last else torch.contiguous_format
+    return tuple(t[rows].contiguous(memory_format=layout if t.ndim == 4 else torch.contiguous_format) for t in two)
+
+
+def _seconds(module: nn.Module, run: Callable[[Tensors], Any], batch: Tensors, machine: Machine) -> float:
+    """What a training step takes, without the optimizer."""
+    inputs = tuple(tensor.clone() for tensor in batch)  # a network may write to them
     machine.wait()
     started = time.perf_counter()
-    step()
+    with machine.autocast():
+        outputs = run(inputs)
+    every = outputs if isinstance(outputs, tuple) else (outputs,)
+    torch.stack([each.float().square().mean() for each in every]).sum().backward()  # type: ignore[no-untyped-call]
     machine.wait()
-    return time.perf_counter() - started
+    seconds = time.perf_counter() - started
+    module.zero_grad(set_to_none=True)
+    return seconds
 
 
 def _file(module: nn.Module, prefix: FrozenPrefix | None, machine: Machine, image_size: int, batch_size: int) -> Path:
