@@ -42,10 +42,10 @@ def _likeness(word: str, other: str) -> float:
     """The share of letters that two words have in common, in order; the beginning of a word is near to it."""
     if len(word) > 2 and other.startswith(word):
         return max(NEAR, 1 - (len(other) - len(word)) / 100)
+    if 2 * min(len(word), len(other)) < NEAR * (len(word) + len(other)):
+        return 0.0  # too long or too short, before a word of a million letters is looked at
     matcher = difflib.SequenceMatcher(None, other, word)
-    if min(matcher.real_quick_ratio(), matcher.quick_ratio()) < NEAR:
-        return 0.0
-    return matcher.ratio()
+    return matcher.ratio() if matcher.quick_ratio() >= NEAR else 0.0
 
 
 def _plain(word: str) -> str:
