@@ -92,7 +92,7 @@ LAYERS = (
         "feature_store",
         "named_rows",
     },
-    {"backbone", "head_check", "layer_notes", "model", "evaluation", "caching", "precision"},
+    {"backbone", "head_check", "layer_notes", "model", "evaluation", "caching"},
     {
         "advice",
         "decay",
@@ -108,6 +108,7 @@ LAYERS = (
     {"job", "kept_images", "features", "feature_reuse", "proof", "feature_feed", "feeds"},
     {"optim", "runs", "resuming", "training", "logistic", "solving"},
     {"report"},
+    {"opening", "precision"},
     {"finetune", "inference"},
     {"cli", "testing", "scaffold"},
     {"__main__"},

@@ -1,26 +1,52 @@
-"""Whether a network bears bf16, tried on a few training images before anything is planned."""
+"""In which arithmetic and layout a run trains: what is fastest, if the network bears it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import nn
 
+from ft.config import Config
 from ft.data import ImageData
 from ft.devices import Machine
 from ft.extensions import Preprocessing
 from ft.images import ImageDataset, eval_transform, network_input
 from ft.memory import is_out_of_memory
 from ft.model import Model
+from ft.opening import Opened
+from ft.pace import fastest, measured_paces
+from ft.prefix.find import FrozenPrefix
 from ft.prefix.graph import first_line
 from ft.prefix.nearness import NEAR_IN_BF16, nearness
 from ft.prefix.state import evaluating, state_kept
 
 TRIED = 16
 """Images that are looked at."""
+
+
+@dataclass(frozen=True)
+class Settled:
+    """Where the network is to train, the images a second of each machine that was tried, and what to warn of."""
+
+    machine: Machine
+    paces: Mapping[Machine, float]
+    warnings: tuple[str, ...]
+
+
+def settle(opened: Opened, config: Config, prefix: FrozenPrefix | None) -> Settled:
+    """Choose the machine by the pace of a training step after `prefix`, and try whether the network bears its bf16,
+    where it has its weights."""
+    model, size = opened.model, opened.built.preprocessing.crop_size
+    paces = measured_paces(model.module, prefix, config, opened.machine, size)
+    machine, demanded = fastest(paces, opened.machine), config.machine.precision == "bf16"
+    if not opened.has_weights:
+        return Settled(machine, paces, ())
+    machine, loss = without_loss(machine, model, opened.data, opened.built.preprocessing, demanded)
+    return Settled(machine, paces, (loss,) if loss else ())
 
 
 def without_loss(

@@ -1,0 +1,74 @@
+"""What a run opens once, before anything is decided: its images, read and checked, and its network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from ft.backbone import BuiltBackbone, build_backbone
+from ft.checking import check_images
+from ft.config import Config
+from ft.copies import warn_of_copies
+from ft.data import ImageData, load_data
+from ft.devices import Machine, choose_machine
+from ft.display import Display
+from ft.freezing import needs_data
+from ft.image_list import check_same_images, may_have_moved
+from ft.images import effective_preprocessing
+from ft.model import Model, build_model
+from ft.ownership import strange_cache
+from ft.pace import is_open
+from ft.plugins import Plugins
+from ft.provenance import seen_otherwise
+from ft.runs import Run
+from ft.settings_check import check_settings
+from ft.value_range import resolve_range, warn_of_values
+from ft.weights import unverified
+
+Values = Literal["pretrained", "random", "empty"]
+"""What tensors of a network hold: fetched weights, numbers drawn from the seed, or nothing but their shapes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """`config` is the one given, with what follows from the images filled in. `machine` is where the network lies, in
+    fp32 where the config leaves the precision open. The network has its weights where `has_weights`."""
+
+    config: Config
+    data: ImageData
+    built: BuiltBackbone
+    model: Model
+    machine: Machine
+    has_weights: bool
+
+
+def open_run(config: Config, plugins: Plugins, display: Display, values: Values, stopped: Run | None) -> Opened:
+    """Read the images and build the network of a run.
+
+    Where `values` are "empty" they are what has to be known to plan: weights where what is frozen follows from images,
+    random ones where a step is measured. A run that goes on has the images and the state with which it `stopped`.
+    """
+    machine = choose_machine(config.machine)
+    with may_have_moved(stopped is not None), display.progress("looking for images"):
+        check_settings(config, plugins)
+        data = load_data(config, plugins)
+    if stopped is not None:
+        values = "random"
+    elif values == "empty" and any(needs_data(rule, plugins) for rule in (*config.freeze, *config.train)):
+        values = "pretrained"
+    elif values == "empty" and is_open(config, machine):
+        values = "random"
+    built = build_backbone(config, plugins, display, values)
+    with display.progress("reading images", len(data.items)) as bar:
+        data = check_images(data, config.images.bad, bar.advance, ranged=config.images.range is not None)
+    asked, config = config.images.range, resolve_range(config, data)
+    data = warn_of_values(warn_of_copies(data), asked, config.images.value_range)
+    data = replace(data, warnings=(*data.warnings, *strange_cache(unverified(built.choice))))
+    built = replace(built, preprocessing=effective_preprocessing(built.preprocessing, config.images))
+    built = replace(built, notes=(*built.notes, *seen_otherwise(built)))
+    model = build_model(built.backbone, config.head, len(data.classes), plugins, config.seed)
+    machine.place(model.module)
+    if stopped is not None:
+        check_same_images(stopped.path / "images.csv", data)
+        stopped.restore(model.module)
+    return Opened(config, data, built, model, machine, has_weights=values == "pretrained")
