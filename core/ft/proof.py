@@ -17,7 +17,7 @@ from ft.job import Job
 from ft.kept_images import some_training_images
 from ft.loaders import full_batch, spans
 from ft.plan import Plan
-from ft.prefix.find import FrozenPrefix, split_module, steady
+from ft.prefix.find import FrozenPrefix, earlier, split_module, steady
 from ft.prefix.fold import as_kept, prepare_prefix
 from ft.prefix.nearness import NEAR_IN_BF16, NEAR_IN_FP32, Nearness, nearness
 from ft.prefix.observe import Observed
@@ -41,6 +41,9 @@ TRIED = 32
 """Images that *close* and *fast* are tried with, at most: a batch of the feature pass."""
 STEPPED = 4
 """Those of them that go through a step of training."""
+CUTS = 5
+"""Cuts that *exact* is tried with, at most: where the proof fails, each the cheapest one before what failed, or, where
+nobody can tell what did, before half of what would have been computed once."""
 
 
 class NotProved(Exception):
@@ -143,12 +146,8 @@ def _exactly(
         raise NotProved(f"{every} computes an image differently beside others")
     if moved := unworthy(prefix.cut, config, plan.cache.images):
         raise NotProved(f"before what computes an image differently beside others, {moved}")
-    halves = _halves(prefix)
-    with attributes_kept(module):
-        _refuse(probe_shuffled(halves.prefix, images, size))
-    _refuse(probe_equality(module, halves, batch))
-    _refuse(probe_validation(module, halves, batch, 0))
-    notes = [str(barrier) for barrier in prefix.cut.barriers if barrier.kind == "batch"]
+    halves, prefix, notes = _first_equal(module, prefix, plan, images, job)
+    notes += [str(barrier) for barrier in prefix.cut.barriers if barrier.kind == "batch"]
     start, end = spans(len(job.data.train), config.training.batch_size)[-1]
     last = end - start  # one that would be alone makes a batch one larger
     differs = probe_batch_invariance(halves.prefix, batch, [last]) if last < full else None
@@ -158,6 +157,39 @@ def _exactly(
         notes.append(f"the last batch of each epoch goes through the whole network: {why}")
     trial = _trial(partial(run_padded, halves.prefix, batch_size=full), images[:full], rows[:full], None)
     return Proved(halves, prefix.cut, prefix.observed, trial, any_size, tuple(notes))
+
+
+def _first_equal(
+    module: nn.Module, prefix: FrozenPrefix, plan: Plan, images: torch.Tensor, job: Job
+) -> tuple[Halves, FrozenPrefix, list[str]]:
+    """The halves at the first cut, from that of `prefix` on, where they equal the whole; the cut; what failed before.
+
+    Raises NotProved with what failed last, where no earlier cut is worth it or enough were tried.
+    """
+    config, size, failed = job.config, len(images) // 2, list[str]()
+    while True:
+        try:
+            return _equal(module, prefix, images), prefix, failed
+        except NotProved as error:
+            why = str(error)
+        failed.append(f"cut after {prefix.cut.tensors[0].path}: {why}; an earlier one is tried")
+        with attributes_kept(module):
+            moved = earlier(prefix, plan.frozen, images, size, why, price_of(config))
+            moved = steady(moved, plan.frozen, images[:size], (size,), price_of(config))
+        if len(failed) == CUTS or moved.cut == prefix.cut or unworthy(moved.cut, config, plan.cache.images):
+            tried = f" ({len(failed)} cuts were tried)" if len(failed) > 1 else ""
+            raise NotProved(f"{why}{tried}")
+        prefix = moved
+
+
+def _equal(module: nn.Module, prefix: FrozenPrefix, images: torch.Tensor) -> Halves:
+    """The halves, which compute what the whole network does in every bit. Raises NotProved."""
+    halves, size = _halves(prefix), len(images) // 2
+    with attributes_kept(module):
+        _refuse(probe_shuffled(halves.prefix, images, size))
+    _refuse(probe_equality(module, halves, images[:size]))
+    _refuse(probe_validation(module, halves, images[:size], 0))
+    return halves
 
 
 def _halves(prefix: FrozenPrefix) -> Halves:

@@ -405,6 +405,22 @@ def test_a_network_that_looks_across_the_batch_keeps_no_features_of_other_batche
     assert "computed in every epoch after all" in capsys.readouterr().err
 
 
+def test_where_the_proof_fails_at_one_cut_an_earlier_one_is_proved(
+    plugins: Plugins, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = iter(["depends on the images that share its batch"])
+    monkeypatch.setattr("ft.proof.probe_shuffled", lambda *_: next(found, None))
+    keys = {"freeze": ["all"], "training__epochs": 3}
+    plain = Ended(torchvision_config(tmp_path, "plain", "resnet18", cache__promise="off", **keys), plugins)
+    cached = Ended(torchvision_config(tmp_path, "cached", "resnet18", cache__promise="exact", **keys), plugins)
+    assert_same(plain, cached)
+    assert (cached.report.cache.promise, cached.report.cache.computed) == ("exact", 16), cached.report.cache.reason
+    assert 1 < cached.report.cache.ceiling < 10  # of the cut that is used, not of the planned one
+    said = capsys.readouterr().err
+    assert "cut after flatten: what an image gives depends on the images that share its batch; an earlier one" in said
+    assert "is not proved (what an image gives depends on" in said
+
+
 @pytest.mark.parametrize("promise", ["exact", "close"])
 def test_what_a_layer_keeps_while_features_are_computed_does_not_reach_training(
     promise: str, tiny_config: MakeConfig, plugins: Plugins, capsys: pytest.CaptureFixture[str]

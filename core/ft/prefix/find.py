@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,9 +15,10 @@ from ft.prefix.cut import choose_cut
 from ft.prefix.graph import Autocast, NotTraceable, arithmetic, first_line, random_images, refuse_hooks, to_graph
 from ft.prefix.legality import mark
 from ft.prefix.observe import BATCH, Observed, observe
-from ft.prefix.probe import batch_sensitive, of_their_kind, probe_batch_invariance
+from ft.prefix.probe import probe_batch_invariance
 from ft.prefix.records import Cut, NoCut, Price
 from ft.prefix.sections import graph_of_sections
+from ft.prefix.sensitive import batch_sensitive, of_their_kind, shuffle_sensitive
 from ft.prefix.split import Halves, split
 from ft.prefix.state import evaluating
 
@@ -71,14 +72,47 @@ def steady(
     those of `probe_batch_invariance`, which has the last word: no trial of some images speaks for all.
     """
     observed = found.observed
-    sensitive: dict[str, str] = {}
+    sensitive = _sensitive(found)
     while probe_batch_invariance(split(observed, found.cut).prefix, images, batch_sizes):
         more = batch_sensitive(observed, images, batch_sizes)
         if more.keys() <= sensitive.keys():
             break
         sensitive |= of_their_kind(observed, more) | more
-        found = FrozenPrefix(choose_cut(observed, mark(observed, frozen, sensitive), price or Price()), observed)
+        found = _before(found, frozen, sensitive, price)
     return found
+
+
+def earlier(
+    found: FrozenPrefix,
+    frozen: Collection[str],
+    images: torch.Tensor,
+    size: int,
+    why: str,
+    price: Price | None = None,
+) -> FrozenPrefix:
+    """Return `found`, its cut moved to where its proof, which failed as `why` says, may succeed.
+
+    That is before whatever computes an image differently when `images` are shuffled between batches of `size`, and
+    before all of its kind; where nothing within does, before the second half of what was to be computed once.
+    """
+    inside = found.cut.prefix_nodes
+    seen = shuffle_sensitive(found.observed, images, size)
+    if seen.keys().isdisjoint(inside):
+        return _before(found, frozen, dict.fromkeys(inside[len(inside) // 2 :], f"is not proved ({why})"), price)
+    return _before(found, frozen, of_their_kind(found.observed, seen) | seen, price)
+
+
+def _sensitive(found: FrozenPrefix) -> dict[str, str]:
+    """The nodes before which the cut of `found` was moved by trials, and why: what needs them is out of it anyway."""
+    return {barrier.node: barrier.reason for barrier in found.cut.barriers if barrier.kind == "batch"}
+
+
+def _before(
+    found: FrozenPrefix, frozen: Collection[str], sensitive: Mapping[str, str], price: Price | None
+) -> FrozenPrefix:
+    """`found`, its cut moved before the nodes `sensitive`, too."""
+    legality = mark(found.observed, frozen, _sensitive(found) | dict(sensitive))
+    return FrozenPrefix(choose_cut(found.observed, legality, price or Price()), found.observed)
 
 
 def split_module(found: FrozenPrefix) -> Halves:

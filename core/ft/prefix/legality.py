@@ -35,7 +35,7 @@ class Legality:
 def mark(observed: Observed, frozen: Collection[str], sensitive: Mapping[str, str] | None = None) -> Legality:
     """Judge every node. `frozen` names parameters; all others are trainable.
 
-    `sensitive` gives nodes that were measured to depend on the batch around an image, and how (`ft.prefix.probe`).
+    `sensitive` gives nodes that were measured to depend on the batch around an image, and how (`ft.prefix.sensitive`).
     """
     trainable = _trainable(observed, frozen)
     changed = {

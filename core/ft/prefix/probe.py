@@ -6,21 +6,18 @@ looks across the batch, nor that a trace saw everything; so look.
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import fx, nn
+from torch import nn
 from torch.utils._pytree import tree_flatten
 
 from ft.memory import is_out_of_memory
 from ft.prefix.digest import tensor_bytes
 from ft.prefix.graph import first_line
-from ft.prefix.layout import layout_of
 from ft.prefix.nearness import Nearness, apart, nearness
-from ft.prefix.observe import Observed, TensorFact
 from ft.prefix.split import Halves
 from ft.prefix.state import attributes_kept, evaluating, noted, state_kept
 from ft.rows import Tensors
@@ -28,8 +25,7 @@ from ft.rows import Tensors
 ROUNDING = 0.05
 """How far apart, beside what tells images apart, may be what was computed in fp32 in another sequence, also by a GPU
 that rounds what it multiplies to 10 bits (TF32); on a processor it is a millionth. Of gradients it is their norm."""
-COMPARED = 4
-"""Rows of a batch that `batch_sensitive` hashes at every node; all of them would take long."""
+BESIDE = "depends on the images that share its batch"
 
 
 def same_bits(one: torch.Tensor, other: torch.Tensor) -> bool:
@@ -76,16 +72,14 @@ def probe_batch_invariance(
     """
     with torch.inference_mode():
         expected = prefix(images.clone())  # a network may write to its input
-        for name, rows in _trials(len(images), batch_sizes):
-            found = prefix(_take(images, rows))
+        for name, rows in trials(len(images), batch_sizes):
+            found = prefix(take(images, rows))
             if not all(same_bits(e[rows], f) for e, f in zip(expected, found, strict=True)):
                 return name
     return None
 
 
-def probe_shuffled(
-    prefix: Callable[[torch.Tensor], Tensors], images: torch.Tensor, size: int, shuffles: int = 3
-) -> str | None:
+def probe_shuffled(prefix: Callable[[torch.Tensor], Tensors], images: torch.Tensor, size: int) -> str | None:
     """Return None if shuffling images between batches of `size` changes no bit of their features, else what happened.
 
     `images` [N, 3, S, S] are several batches. What rounds differently does so for some images and neighbours only, so
@@ -93,15 +87,14 @@ def probe_shuffled(
     """
 
     def features(order: torch.Tensor) -> Tensors:
-        batches = [prefix(_take(images, order[start : start + size])) for start in range(0, len(order), size)]
+        batches = [prefix(take(images, order[start : start + size])) for start in range(0, len(order), size)]
         return tuple(torch.cat(tensors) for tensors in zip(*batches, strict=True))
 
     with torch.inference_mode():
         expected = features(torch.arange(len(images)))
-        for seed in range(shuffles):
-            order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
+        for order in shuffles(len(images)):
             if not all(same_bits(e[order], f) for e, f in zip(expected, features(order), strict=True)):
-                return "depends on the images that share its batch"
+                return BESIDE
     return None
 
 
@@ -120,8 +113,8 @@ def probe_loosely(
     rows = torch.tensor([last, last, last - 1])
     with torch.inference_mode():
         expected = prefix(images.clone())  # a network may write to its input
-        if apart(prefix(_take(images, rows)), tuple(tensor[rows] for tensor in expected), expected) > ROUNDING:
-            return "depends on the images that share its batch"
+        if apart(prefix(take(images, rows)), tuple(tensor[rows] for tensor in expected), expected) > ROUNDING:
+            return BESIDE
         try:
             near = nearness(prepared(images.clone()), expected)
         except RuntimeError as error:  # the network's own code fixes a type, which rounding changes
@@ -149,44 +142,6 @@ def probe_validation(module: nn.Module, halves: Halves, images: torch.Tensor, to
             found = suffix(tuple(tensor.clone() for tensor in kept))
     alike = same_bits(whole, found) if tolerance == 0 else apart((found,), (whole,), (whole,)) <= tolerance
     return None if alike else "what validation computes differs between the whole network and its halves"
-
-
-def batch_sensitive(observed: Observed, images: torch.Tensor, batch_sizes: Sequence[int]) -> dict[str, str]:
-    """Return the nodes that fail `probe_batch_invariance`, and how, for `ft.prefix.legality.mark`.
-
-    Only the last rows of each batch are looked at, where vectorized loops end and differences arise.
-    """
-    trials = [(name, rows, range(len(rows))[-COMPARED:]) for name, rows in _trials(len(images), batch_sizes)]
-    wanted = {int(rows[place]) for _, rows, places in trials for place in places}
-    expected = _row_digests(observed, images, wanted)
-    sensitive: dict[str, str] = {}
-    for name, rows, places in trials:
-        for node, found in _row_digests(observed, _take(images, rows), places).items():
-            if any(found[place] != expected[node][int(rows[place])] for place in places):
-                sensitive.setdefault(node, name)
-    return sensitive
-
-
-def of_their_kind(observed: Observed, sensitive: Mapping[str, str]) -> dict[str, str]:
-    """Return the nodes that do what the first of the `sensitive` ones do, to tensors of as many places; and how.
-
-    Whether a layer of such a kind shows it depends on the values that reach it: some round alike either way.
-    """
-    first = [
-        node
-        for node in observed.graph.nodes
-        if node.name in sensitive and not any(each.name in sensitive for each in node.all_input_nodes)
-    ]
-    kinds = {_kind(observed, node): sensitive[node.name] for node in reversed(first)}
-    return {node.name: kinds[kind] for node in observed.graph.nodes if (kind := _kind(observed, node)) in kinds}
-
-
-def _kind(observed: Observed, node: fx.Node) -> tuple[Any, ...]:
-    """What a node does, and the dimensions of what it gives after images and channels."""
-    module = observed.graph.module
-    does = type(module.get_submodule(str(node.target))) if node.op == "call_module" else node.target
-    value = observed.facts[node.name].value
-    return does, value.shape[2:] if isinstance(value, TensorFact) else None
 
 
 def probe_equality(module: nn.Module, halves: Halves, images: torch.Tensor, tolerance: float = 0) -> str | None:
@@ -219,7 +174,12 @@ def probe_equality(module: nn.Module, halves: Halves, images: torch.Tensor, tole
     return None
 
 
-def _trials(size: int, batch_sizes: Sequence[int]) -> list[tuple[str, torch.Tensor]]:
+def shuffles(number: int) -> list[torch.Tensor]:
+    """The orders in which images are computed anew."""
+    return [torch.randperm(number, generator=torch.Generator().manual_seed(seed)) for seed in range(3)]
+
+
+def trials(size: int, batch_sizes: Sequence[int]) -> list[tuple[str, torch.Tensor]]:
     """Batches to compute anew, as rows of the first one, each after what it means if they come out differently."""
     rows = torch.arange(size)
     others = rows.clone()
@@ -233,32 +193,6 @@ def _trials(size: int, batch_sizes: Sequence[int]) -> list[tuple[str, torch.Tens
             for start in (0, size // 3, 2 * size // 3)
         ),
     ]
-
-
-def _row_digests(observed: Observed, images: torch.Tensor, rows: Collection[int]) -> dict[str, dict[int, bytes]]:
-    """For each node whose value has a row an image: digests of `rows`."""
-    with torch.no_grad(), state_kept(observed.graph.module):
-        run = _Digests(observed, rows)
-        run.run(images)
-    return run.digests
-
-
-class _Digests(fx.Interpreter):
-    def __init__(self, observed: Observed, rows: Collection[int]) -> None:
-        super().__init__(observed.graph.module)
-        self.observed, self.rows = observed, rows
-        self.digests: dict[str, dict[int, bytes]] = {}
-
-    def run_node(self, n: fx.Node) -> Any:
-        value = super().run_node(n)
-        facts = self.observed.facts[n.name]
-        if isinstance(value, torch.Tensor) and layout_of(facts.value, facts.other) is not None:
-            self.digests[n.name] = {row: _digest(value[row]) for row in self.rows}
-        return value
-
-
-def _digest(tensor: torch.Tensor) -> bytes:
-    return hashlib.sha1(tensor_bytes(tensor), usedforsecurity=False).digest()
 
 
 def _step(
@@ -291,7 +225,8 @@ def _step(
     return seen, passes
 
 
-def _take(images: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+def take(images: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    """These rows, in the layout of `images`."""
     return images[rows].contiguous(memory_format=_format_of(images))
 
 

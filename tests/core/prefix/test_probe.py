@@ -10,12 +10,13 @@ import pytest
 import torch
 from torch import nn
 
-from ft.prefix.find import FrozenPrefix, find_prefix, split_module, steady
+from ft.prefix.find import FrozenPrefix, earlier, find_prefix, split_module, steady
 from ft.prefix.nearness import Nearness, apart
 from ft.prefix.probe import (
     probe_batch_invariance,
     probe_equality,
     probe_loosely,
+    probe_shuffled,
     probe_validation,
     run_padded,
     same_bits,
@@ -86,6 +87,36 @@ def test_where_one_layer_depends_on_the_batch_another_of_its_kind_is_not_trusted
     assert isinstance(found, FrozenPrefix)
     moved = steady(found, {"1.weight", "1.bias"}, images, (8,), FREE_STORE)
     assert moved.cut.tensors[0].path == "input"
+
+
+def test_what_only_shuffling_shows_moves_the_cut_before_it() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU(), Sometimes(), nn.Flatten(), nn.Linear(4 * 8 * 8, 2))
+    nn.init.ones_(net[0].requires_grad_(False).weight)
+    nn.init.zeros_(net[0].bias)
+    images = torch.rand(8, 3, 8, 8) / 4
+    images[7] = 2.0  # what is tried first are the four before it
+    found = find_prefix(net, {"0.weight", "0.bias"}, (3, 8, 8), FREE_STORE)
+    assert isinstance(found, FrozenPrefix)
+    assert steady(found, {"0.weight", "0.bias"}, images[:4], (4,), FREE_STORE) is found
+    assert probe_shuffled(split_module(found).prefix, images, 4) is not None
+    moved = earlier(found, {"0.weight", "0.bias"}, images, 4, "", FREE_STORE)
+    assert moved.cut.tensors[0].path == "1"
+    reason = "depends on the images that share its batch"
+    assert all(barrier.reason == reason for barrier in moved.cut.barriers if barrier.kind == "batch")
+    assert probe_shuffled(split_module(moved).prefix, images, 4) is None
+
+
+def test_where_nobody_can_tell_what_failed_half_of_what_was_computed_once_is_left() -> None:
+    layers = [layer for _ in range(4) for layer in (nn.Conv2d(3, 3, 1), nn.ReLU())]
+    net = nn.Sequential(*layers, nn.Flatten(), nn.Linear(3 * 8 * 8, 2))
+    frozen = {name for name, _ in net.named_parameters() if not name.startswith("9")}
+    found = find_prefix(net, frozen, (3, 8, 8), FREE_STORE)
+    assert isinstance(found, FrozenPrefix)
+    moved = earlier(found, frozen, torch.rand(8, 3, 8, 8), 4, "it differs", FREE_STORE)
+    assert len(moved.cut.prefix_nodes) == len(found.cut.prefix_nodes) // 2
+    assert [str(barrier) for barrier in moved.cut.barriers] == ["4 is not proved (it differs): cut moved before it"]
+    again = earlier(moved, frozen, torch.rand(8, 3, 8, 8), 4, "it differs", FREE_STORE)
+    assert len(again.cut.prefix_nodes) == len(moved.cut.prefix_nodes) // 2
 
 
 def test_a_layer_that_knows_places_is_noticed() -> None:
