@@ -53,7 +53,7 @@ class Prepared:
 
 
 def prepare(
-    config: Config, plugins: Plugins, display: Display, values: Values = "empty", stopped: Run | None = None
+    config: Config, plugins: Plugins, display: Display, tensors: Values = "empty", stopped: Run | None = None
 ) -> Prepared:
     """Decide what a run will do. `ft plan` stops here, having trained nothing.
 
@@ -61,7 +61,7 @@ def prepare(
     with which it `stopped`, and what was selected in it stands until its freeze is changed.
     """
     seed_all(config.seed)  # for whatever plugins draw while they decide
-    opened = open_run(config if stopped is None else as_begun(config, stopped), plugins, display, values, stopped)
+    opened = open_run(config if stopped is None else as_begun(config, stopped), plugins, display, tensors, stopped)
     config, data, built, model, machine = opened.config, opened.data, opened.built, opened.model, opened.machine
     examples = Examples(data, built.preprocessing, config, machine)
     selected = None if stopped is None else selected_before(stopped, config)
