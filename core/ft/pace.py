@@ -24,7 +24,8 @@ from ft.documents import read_json
 from ft.errors import FtError
 from ft.files import cache_folder, publish_json
 from ft.ownership import doubtful
-from ft.prefix.find import FrozenPrefix, split_module
+from ft.prefix.find import FrozenPrefix
+from ft.prefix.split import split
 from ft.prefix.state import state_kept
 from ft.rows import Tensors
 
@@ -100,7 +101,7 @@ def _what_trains(
     images = machine.send(torch.rand(2, 3, image_size, image_size, generator=generator))
     if prefix is None:
         return lambda tensors: module(*tensors), (images,)
-    halves = split_module(prefix)
+    halves = split(prefix.observed, prefix.cut)
     with torch.no_grad():
         return halves.suffix, halves.prefix(images)
 

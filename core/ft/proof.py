@@ -123,11 +123,12 @@ def _nearly(
         raise NotProved(f"its layers cannot be copied ({error})") from error
     with attributes_kept(module):  # a training step has no use for what layers keep of inference mode
         kept = partial(_kept, prepared, cut)
-        _refuse(probe_loosely(halves.prefix, kept, images, NEAR[promise]))
-        trial = _trial(halves.prefix, images, rows, NEAR[promise])
+        with torch.inference_mode():
+            expected = halves.prefix(images.clone())  # a network may write to its input
+        _refuse(probe_loosely(halves.prefix, kept, images, expected, NEAR[promise]))
     _refuse(probe_equality(module, halves, images[:STEPPED], ROUNDING))
     _refuse(probe_validation(module, halves, images[:STEPPED], ROUNDING))
-    return Proved(halves, cut, prefix.observed, trial)
+    return Proved(halves, cut, prefix.observed, Trial(rows, expected, NEAR[promise]) if rows else None)
 
 
 def _kept(prefix: Callable[[torch.Tensor], Tensors], cut: Cut, images: torch.Tensor) -> Tensors:
@@ -155,7 +156,7 @@ def _exactly(
     if not any_size:
         why = f"the network {differs}" if last <= full else f"it has {last} images"
         notes.append(f"the last batch of each epoch goes through the whole network: {why}")
-    trial = _trial(partial(run_padded, halves.prefix, batch_size=full), images[:full], rows[:full], None)
+    trial = _trial(partial(run_padded, halves.prefix, batch_size=full), images[:full], rows[:full])
     return Proved(halves, prefix.cut, prefix.observed, trial, any_size, tuple(notes))
 
 
@@ -204,10 +205,8 @@ def _refuse(found: str | None) -> None:
         raise NotProved(f"what an image gives {found}" if found.startswith(("depends", "is")) else found)
 
 
-def _trial(
-    prefix: Callable[[torch.Tensor], Tensors], images: torch.Tensor, rows: list[int], limit: Nearness | None
-) -> Trial | None:
+def _trial(prefix: Callable[[torch.Tensor], Tensors], images: torch.Tensor, rows: list[int]) -> Trial | None:
     if not rows:
         return None
     with torch.inference_mode():
-        return Trial(rows, prefix(images.clone()), limit)
+        return Trial(rows, prefix(images.clone()), None)

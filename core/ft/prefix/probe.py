@@ -102,17 +102,17 @@ def probe_loosely(
     prefix: Callable[[torch.Tensor], Tensors],
     prepared: Callable[[torch.Tensor], Tensors],
     images: torch.Tensor,
+    expected: Tensors,
     limit: Nearness,
 ) -> str | None:
-    """Return None if what `prepared` gives is as near to the features of `prefix` as `limit` says, and those are an
-    image's own.
+    """Return None if what `prepared` gives is as near to what `prefix` gives, `expected`, as `limit` says, and that is
+    an image's own.
 
     Otherwise say what differed. `images` [N, 3, S, S] are in the layout of the feature pass, N is 4 or more.
     """
     last = len(images) - 1
     rows = torch.tensor([last, last, last - 1])
     with torch.inference_mode():
-        expected = prefix(images.clone())  # a network may write to its input
         if apart(prefix(take(images, rows)), tuple(tensor[rows] for tensor in expected), expected) > ROUNDING:
             return BESIDE
         try:

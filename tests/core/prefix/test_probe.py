@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -23,10 +24,17 @@ from ft.prefix.probe import (
 )
 from ft.prefix.records import Price
 from ft.prefix.state import state_kept
+from ft.rows import Tensors
 
 FREE_STORE = Price(bytes_per_s=1e15)
 NEAR = Nearness(spread=0.1, answers=0.05)
 ASIDE = "depends on its place in the batch or on the images beside it"
+
+
+def probed_loosely(
+    prefix: Callable[[torch.Tensor], Tensors], prepared: Callable[[torch.Tensor], Tensors], images: torch.Tensor
+) -> str | None:
+    return probe_loosely(prefix, prepared, images, prefix(images.clone()), NEAR)
 
 
 def test_zero_and_minus_zero_are_not_the_same_bits() -> None:
@@ -135,7 +143,7 @@ def test_loose_promises_too_refuse_what_looks_across_the_batch(layer: nn.Module,
     def prefix(images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         return (layer(images),)
 
-    found = probe_loosely(prefix, prefix, torch.randn(4, 3, 8, 8), NEAR)
+    found = probed_loosely(prefix, prefix, torch.randn(4, 3, 8, 8))
     assert (found is not None) == refused
     if refused:
         assert found == "depends on the images that share its batch"
@@ -143,8 +151,8 @@ def test_loose_promises_too_refuse_what_looks_across_the_batch(layer: nn.Module,
 
 def test_a_prepared_prefix_that_computes_something_else_is_noticed() -> None:
     images = torch.randn(4, 3, 8, 8)
-    assert probe_loosely(lambda x: (x,), lambda x: (x.bfloat16(),), images, NEAR) is None
-    found = probe_loosely(lambda x: (x.relu(),), lambda x: (x,), images, NEAR)
+    assert probed_loosely(lambda x: (x,), lambda x: (x.bfloat16(),), images) is None
+    found = probed_loosely(lambda x: (x.relu(),), lambda x: (x,), images)
     assert found is not None
     assert re.fullmatch(
         r"is off by \d+\.\d% of what tells images apart, and changes \d+\.\d% of a random head's answers "
@@ -155,7 +163,7 @@ def test_a_prepared_prefix_that_computes_something_else_is_noticed() -> None:
 
 def test_a_prepared_prefix_whose_code_fixes_a_type_is_noticed() -> None:
     layer = nn.Conv2d(3, 4, 3).bfloat16()
-    found = probe_loosely(lambda x: (x.relu(),), lambda x: (layer(x.float()),), torch.randn(4, 3, 8, 8), NEAR)
+    found = probed_loosely(lambda x: (x.relu(),), lambda x: (layer(x.float()),), torch.randn(4, 3, 8, 8))
     assert found is not None
     assert found.startswith("is not computed in its prepared form (RuntimeError")
 
@@ -164,7 +172,7 @@ def test_a_network_that_writes_to_its_input_is_not_refused_for_it() -> None:
     def prefix(images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         return (images.mul_(2),)
 
-    assert probe_loosely(prefix, prefix, torch.randn(4, 3, 8, 8), NEAR) is None
+    assert probed_loosely(prefix, prefix, torch.randn(4, 3, 8, 8)) is None
 
 
 def test_what_is_not_finite_has_to_be_so_in_both() -> None:
