@@ -33,6 +33,8 @@ CLEARLY = 1.15
 """How many times as fast something has to be to be taken instead of fp32, channels last."""
 SECONDS = 0.25
 """What a step that is timed should take, or two images, where those take longer."""
+MOST_TIMES = 20
+"""How often a step is timed that takes much less than that, as of a head alone: the best counts."""
 LONG = 10.0
 """Seconds of measuring after which nothing more is tried."""
 
@@ -113,7 +115,8 @@ def _pace(module: nn.Module, run: Callable[[Tensors], Any], two: Tensors, machin
     seconds = _seconds(module, run, _repeated(two, count, machine), machine)
     count = max(count, min(batch_size, int(count * SECONDS / max(seconds, 1e-6))))
     batch = _repeated(two, count, machine)
-    return count / min(_seconds(module, run, batch, machine) for _ in range(2))
+    times = max(2, min(MOST_TIMES, int(SECONDS / max(seconds * len(batch[0]) / 2, 1e-6))))
+    return count / min(_seconds(module, run, batch, machine) for _ in range(times))
 
 
 def _repeated(two: Tensors, count: int, machine: Machine) -> Tensors:
