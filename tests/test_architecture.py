@@ -88,6 +88,7 @@ LAYERS = (
         "weights",
         "weight_doctor",
         "weight_inventory",
+        "model_list",
         "prefix",
         "feature_store",
         "named_rows",

@@ -335,6 +335,7 @@ def test_every_built_in_component_is_documented_with_its_settings(component: Com
         ft.Stage,
         ft.Preprocessing,
         ft.WeightEntry,
+        ft.ModelFacts,
         ft.Sample,
         ft.Remark,
     ],

@@ -13,6 +13,7 @@ from ft.extensions import (
     DataSource as DataSource,
     FreezeStrategy as FreezeStrategy,
     HeadBuilder as HeadBuilder,
+    ModelFacts as ModelFacts,
     Preprocessing as Preprocessing,
     Remark as Remark,
     Sample as Sample,

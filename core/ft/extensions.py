@@ -67,6 +67,23 @@ class WeightEntry:
 
 
 @dataclass(frozen=True)
+class ModelFacts:
+    """What is known of a network before it is built, for whoever chooses one; None is what is not published.
+
+    `parameters` are those of the published network, classifier included; `flops` the multiply-adds of one image of the
+    published size; `accuracy` the ImageNet-1k top-1 in percent that is published for the default weight entry.
+    `recommended` says in a sentence why somebody would choose this one, and is for a handful at most. What is there
+    `for_tests` of programs, and is of no use otherwise, is listed last.
+    """
+
+    parameters: int | None = None
+    flops: int | None = None
+    accuracy: float | None = None
+    recommended: str = ""
+    for_tests: bool = False
+
+
+@dataclass(frozen=True)
 class Stage:
     """An ordered section of the backbone: the paths of its modules, or of single parameters outside any of them."""
 
@@ -164,7 +181,8 @@ class BackboneProvider:
     """Builds backbones.
 
     `models(settings) -> Sequence[str]`, `weights(model_name) -> Sequence[WeightEntry]` (the default one first) and
-    `build(model_name, settings) -> Backbone` with random weights. Unless it `lists_all`, `build` takes other names.
+    `build(model_name, settings) -> Backbone` with random weights. `facts(model_name) -> ModelFacts` tells what `ft
+    models` shows beside the names. Unless it `lists_all`, `build` takes other names.
     A name that stands for code is written as ft writes code, FILE.py:NAME or PACKAGE.MODULE:NAME, so that a file from
     elsewhere cannot have it run unasked.
     """
@@ -176,6 +194,7 @@ class BackboneProvider:
     weights: Lazy | None = None
     settings: type[BaseModel] | str | None = None
     lists_all: bool = True
+    facts: Lazy | None = None
 
 
 @dataclass(frozen=True)
@@ -220,13 +239,18 @@ class HeadBuilder:
 
 @dataclass(frozen=True)
 class WeightSource:
-    """Where weights come from: `fetch(entry, argument, settings, cache) -> Path` of a verified local file."""
+    """Where weights come from: `fetch(entry, argument, settings, cache) -> Path` of a verified local file.
+
+    `is_here(entry, argument) -> bool`, where given, says whether the file already is on this machine outside the cache.
+    It reads no file and asks no network.
+    """
 
     name: str
     summary: str
     fetch: Lazy
     settings: type[BaseModel] | str | None = None
     example: str = ""
+    is_here: Lazy | None = None
 
 
 @dataclass(frozen=True)

@@ -16,4 +16,5 @@ def ft_backbone_providers() -> Iterable[BackboneProvider]:
         weights="ft_timm.catalogue:weights",
         build="ft_timm.build:build",
         settings="ft_timm.build:TimmSettings",
+        facts="ft_timm.catalogue:facts",
     )

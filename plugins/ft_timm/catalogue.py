@@ -11,9 +11,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ft import FtError, Preprocessing, WeightEntry, did_you_mean
+from ft import FtError, ModelFacts, Preprocessing, WeightEntry, did_you_mean
 
 FILE = Path(__file__).with_name("catalogue.json")
+PARAMETERS_FILE = Path(__file__).with_name("parameters.json")
 
 
 def models(settings: Any) -> tuple[str, ...]:
@@ -37,6 +38,16 @@ def weights(model_name: str) -> tuple[WeightEntry, ...]:
         _entry(model_name, tag, presets[preset], num_classes, license)
         for tag, (preset, num_classes, license) in tags.items()
     )
+
+
+def facts(model_name: str) -> ModelFacts:
+    """How many parameters a network has. timm's package says nothing of accuracy or multiply-adds."""
+    return ModelFacts(parameters=_parameters().get(model_name), for_tests=model_name.startswith("test_"))
+
+
+@cache
+def _parameters() -> dict[str, int]:
+    return dict(json.loads(PARAMETERS_FILE.read_text(encoding="utf-8")))
 
 
 @cache

@@ -7,10 +7,12 @@ import math
 from dataclasses import asdict
 from typing import Any
 
+import timm
+import torch
 from timm.models._registry import _model_default_cfgs  # the public functions tell names, but not the default's place
 
 from ft import Preprocessing
-from ft_timm.catalogue import FILE
+from ft_timm.catalogue import FILE, PARAMETERS_FILE
 
 
 def catalogue() -> dict[str, Any]:
@@ -27,7 +29,13 @@ def catalogue() -> dict[str, Any]:
                 presets += [preset] if preset not in presets else []
                 row = (presets.index(preset), config.num_classes, config.license or "")
                 models.setdefault(name, {})[tag] = row
-    return {"models": models, "preprocessings": [asdict(preset) for preset in presets]}
+    return {"models": models, "preprocessings": [_said(preset) for preset in presets]}
+
+
+def parameters(name: str) -> int:
+    """How many parameters a model has, its classifier included; built without values."""
+    with torch.device("meta"):
+        return sum(each.numel() for each in timm.create_model(name, pretrained=False).parameters())
 
 
 def _preprocessing(config: Any) -> Preprocessing:
@@ -42,12 +50,18 @@ def _preprocessing(config: Any) -> Preprocessing:
     )
 
 
+def _said(preset: Preprocessing) -> dict[str, Any]:
+    return {key: value for key, value in asdict(preset).items() if value is not None}
+
+
 def _write() -> None:
     made = catalogue()
     rows = [f"  {json.dumps(name)}: {json.dumps(tags)}" for name, tags in made["models"].items()]
     presets = [f"  {json.dumps(preset)}" for preset in made["preprocessings"]]
     text = '{"models": {\n' + ",\n".join(rows) + '\n},\n"preprocessings": [\n' + ",\n".join(presets) + "\n]}\n"
     FILE.write_text(text, encoding="utf-8")
+    counted = [f" {json.dumps(name)}: {parameters(name)}" for name in made["models"]]  # takes minutes
+    PARAMETERS_FILE.write_text("{\n" + ",\n".join(counted) + "\n}\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -16,4 +16,5 @@ def ft_backbone_providers() -> Iterable[BackboneProvider]:
         weights="ft_torchvision.catalogue:weights",
         build="ft_torchvision.build:build",
         settings="ft_torchvision.build:TorchvisionSettings",
+        facts="ft_torchvision.facts:facts",
     )

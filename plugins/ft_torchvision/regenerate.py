@@ -13,12 +13,18 @@ from torchvision.models import get_model_weights, list_models
 
 from ft import Preprocessing
 from ft_torchvision.catalogue import CLASSES_FILE, ENTRIES_FILE
+from ft_torchvision.facts import FACTS_FILE
 from ft_torchvision.families import family_of
 
 
 def entries() -> dict[str, list[dict[str, Any]]]:
     """For every model, the fields of its weight entries, torchvision's default first."""
     return {name: _entries(name) for name in list_models(module=torchvision.models)}
+
+
+def facts() -> dict[str, dict[str, Any]]:
+    """For every model, what torchvision says of it with its default weights."""
+    return {name: _facts(get_model_weights(name).DEFAULT.meta) for name in list_models(module=torchvision.models)}
 
 
 def classes() -> list[str]:
@@ -32,6 +38,14 @@ def _entries(model_name: str) -> list[dict[str, Any]]:
     usable = [weights for weights in published if weights.meta["categories"]]
     usable.sort(key=lambda weights: weights is not published.DEFAULT)
     return [_fields(model_name, weights, usable[0]) for weights in usable]
+
+
+def _facts(meta: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "parameters": meta["num_params"],
+        "flops": round(meta["_ops"] * 10**9),  # torchvision says multiply-adds, in units of 10^9, to three decimals
+        "accuracy": meta["_metrics"]["ImageNet-1K"]["acc@1"],
+    }
 
 
 def _fields(model_name: str, weights: Any, default: Any) -> dict[str, Any]:
@@ -58,7 +72,9 @@ def _fields(model_name: str, weights: Any, default: Any) -> dict[str, Any]:
         "sha256": digest[1] if digest else "",
         "approximate_size": round(weights.meta["_file_size"] * 2**20),  # torchvision says MiB to three decimals
         "note": "; ".join(notes),
-        "preprocessing": {key: value for key, value in asdict(preprocessing).items() if key != "fit"},
+        "preprocessing": {
+            key: value for key, value in asdict(preprocessing).items() if key != "fit" and value is not None
+        },
     }
 
 
@@ -68,6 +84,8 @@ def _write() -> None:
         for name, listed in entries().items()
     ]
     ENTRIES_FILE.write_text("{\n" + ",\n".join(models) + "\n}\n", encoding="utf-8")
+    said = [f" {json.dumps(name)}: {json.dumps(each)}" for name, each in facts().items()]
+    FACTS_FILE.write_text("{\n" + ",\n".join(said) + "\n}\n", encoding="utf-8")
     CLASSES_FILE.write_text("\n".join(classes()) + "\n", encoding="utf-8")
 
 

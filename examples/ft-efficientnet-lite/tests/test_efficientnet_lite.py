@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 from ft_efficientnet_lite.build import build
-from ft_efficientnet_lite.published import models, weights
+from ft_efficientnet_lite.published import facts, models, weights
+from torch.utils.flop_counter import FlopCounterMode
 
 from ft import Backbone, FtError, Settings
 from ft.plugins import implementation, load_plugins
@@ -78,6 +79,17 @@ def test_preprocessing_is_what_the_authors_used(model_name: str, size: int) -> N
     for value in (0, 127, 255):
         mean, std = preprocessing.mean[0], preprocessing.std[0]
         assert (value / 255 - mean) / std == pytest.approx((value - 127) / 128)
+
+
+@pytest.mark.parametrize("model_name", ALL)
+def test_the_facts_are_those_of_the_network(model_name: str) -> None:
+    backbone, known = on_meta(model_name), facts(model_name)
+    side = backbone.preprocessing.crop_size
+    with FlopCounterMode(display=False) as counter:
+        backbone.module.eval()(torch.empty(1, 3, side, side, device="meta"))
+    assert known.parameters == sum(parameter.numel() for parameter in backbone.module.parameters())
+    assert known.flops == counter.get_total_flops() // 2  # a multiply-add is two there
+    assert f"top-1 {known.accuracy} %" in weights(model_name)[0].note
 
 
 @pytest.mark.parametrize("model_name", ALL)

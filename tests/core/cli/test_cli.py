@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -165,9 +166,42 @@ def test_a_mistake_is_one_message_that_says_what_to_type_next(ft: Ft, args: tupl
 
 def test_models_are_listed_by_pattern(ft: Ft, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FT_NO_THIRD_PARTY", "1")
-    assert len(ft("models", "torchvision:").stdout.split()) == 80
-    assert ft("models", "torchvision:vgg1?").stdout.split() == [f"torchvision:vgg1{n}" for n in (1, 3, 6, 9)]
-    assert "torchvision:resnet18" in json.loads(ft("models", "resnet", "--json").stdout)
+    assert len(named(ft("models", "torchvision:").stdout)) == 80
+    assert named(ft("models", "torchvision:vgg1?").stdout) == [f"torchvision:vgg1{n}" for n in (9, 6, 3, 1)]
+    resnet18 = {"name": "torchvision:resnet18", "parameters": 11_689_512, "flops": 1_814_000_000, "accuracy": 69.758}
+    assert any(resnet18.items() <= each.items() for each in json.loads(ft("models", "resnet", "--json").stdout))
+
+
+def named(listed: str) -> list[str]:
+    """The backbones of a table, in its order."""
+    return [line.split()[0] for line in listed.splitlines() if ":" in line]
+
+
+def test_a_model_is_listed_with_what_is_known_of_it(ft: Ft) -> None:
+    (line,) = (line for line in ft("models", "torchvision:mobilenet_v3_s*").stdout.splitlines() if "v3_small" in line)
+    assert line.split() == ["torchvision:mobilenet_v3_small", "2.5", "M", "0.06", "67.7", "10.3", "MB", "-"]
+    assert all(len(line) <= 80 for line in ft("models").stdout.splitlines()[:7])
+
+
+def test_without_a_pattern_models_to_begin_with_come_first_each_with_its_reason_and_others_are_counted(ft: Ft) -> None:
+    text = ft("models").stdout
+    begin, _, rest = text.partition("to begin with")
+    recommended = [each for each in json.loads(ft("models", "--json").stdout) if each["recommended"]]
+    assert named(begin) == [each["name"] for each in recommended]
+    assert 0 < len(recommended) < 10
+    assert all(each["recommended"] in rest for each in recommended)
+    assert re.search(r"torchvision +80 +torchvision's", rest)
+    assert len(text.splitlines()) < 30
+
+
+def test_models_are_sorted_by_what_is_asked(ft: Ft) -> None:
+    def listed(by: str) -> list[str]:
+        return named(ft("models", "torchvision:vgg1?_bn", "--sort", by).stdout)
+
+    rising = [f"torchvision:vgg{n}_bn" for n in (11, 13, 16, 19)]
+    assert listed("name") == listed("parameters") == listed("flops") == listed("size") == rising
+    assert listed("accuracy") == rising[::-1]
+    assert len(named(ft("models", "--sort", "size").stdout)) > 80  # without a pattern, too, it lists
 
 
 def test_a_model_is_shown_with_stages_names_and_weights(ft: Ft) -> None:

@@ -23,6 +23,7 @@ from ft import (
     FreezeStrategy,
     FtError,
     HeadBuilder,
+    ModelFacts,
     Sample,
     Settings,
     Stage,
@@ -294,6 +295,24 @@ def test_weight_entries_that_cannot_be_told_apart(trial: Callable[..., Trial]) -
     entries = [WeightEntry("V1", "a.pth"), WeightEntry("V1", "b.pth")]
     found = findings(trial(provider(lambda b: {}, weights=lambda model: entries), "one"), *backbone.BACKBONE)
     assert found == {"weights_can_be_told_apart": "one has two weight entries of one name: ['V1', 'V1']"}
+
+
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [
+        (ModelFacts(parameters=12), "one: facts tell 12 parameters, it has"),
+        (ModelFacts(accuracy=0.76), "one: accuracy 0.76, not percent"),
+        (ModelFacts(flops=0), "one: 0 multiply-adds"),
+        (ModelFacts(recommended="good\nand cheap"), "recommends in more than a line"),
+        ({"parameters": 1}, "facts returned {'parameters': 1}, not ModelFacts"),
+    ],
+    ids=str,
+)
+def test_facts_that_are_not_the_networks(trial: Callable[..., Trial], facts: Any, message: str) -> None:
+    found = findings(
+        trial(provider(lambda b: {}, facts=lambda model: facts), "one"), backbone.facts_are_those_of_the_network
+    )
+    assert message in found["facts_are_those_of_the_network"]
 
 
 # Weight sources

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from collections.abc import Callable
 from importlib.machinery import ModuleSpec
 
@@ -17,7 +18,7 @@ from ft.display import Display
 from ft.finetune import prepare
 from ft.plugins import Plugins
 from ft_timm.build import TimmSettings, build
-from ft_timm.catalogue import models, weights
+from ft_timm.catalogue import facts, models, weights
 
 needs_timm = pytest.mark.skipif(importlib.util.find_spec("timm") is None, reason="timm is not installed")
 
@@ -48,6 +49,22 @@ def test_preprocessing_is_that_of_the_pretrained_config() -> None:
     assert entries["a1_in1k"].preprocessing.interpolation == "bicubic"
     assert entries["tv_in1k"].preprocessing.interpolation == "bilinear"
     assert weights("vit_base_patch16_224")[0].preprocessing.mean == (0.5, 0.5, 0.5)
+
+
+def test_every_model_tells_how_many_parameters_it_has_and_whether_it_is_only_for_tests() -> None:
+    listed = json.loads(ft_timm.catalogue.FILE.read_text(encoding="utf-8"))["models"]
+    assert json.loads(ft_timm.catalogue.PARAMETERS_FILE.read_text(encoding="utf-8")).keys() == listed.keys()
+    known = facts("resnet18")
+    assert (known.parameters, known.flops, known.accuracy, known.for_tests) == (11_689_512, None, None, False)
+    assert facts("test_vit").for_tests
+
+
+@needs_timm
+@pytest.mark.parametrize("model", ["resnet18", "mobilenetv3_small_050", "vit_tiny_patch16_224", "test_vit"])
+def test_parameters_are_those_that_timm_builds(model: str) -> None:
+    from ft_timm.regenerate import parameters
+
+    assert facts(model).parameters == parameters(model)
 
 
 def test_an_unknown_model_is_told_with_the_nearest() -> None:

@@ -9,7 +9,7 @@ import torchvision
 from torchvision.models import get_model_weights, list_models
 
 from ft import FtError, Settings
-from ft_torchvision import catalogue, regenerate
+from ft_torchvision import catalogue, facts, regenerate
 
 HOW = "torchvision and the catalogue differ; run `python -m ft_torchvision.regenerate` and read the diff"
 
@@ -24,6 +24,24 @@ def test_the_catalogue_says_what_the_installed_torchvision_publishes() -> None:
     assert {name: published.get(name) for name in listed} == listed, HOW
     assert published.keys() == listed.keys(), HOW
     assert catalogue.CLASSES_FILE.read_text(encoding="utf-8").splitlines() == regenerate.classes(), HOW
+
+
+def test_the_facts_are_those_that_the_installed_torchvision_publishes() -> None:
+    assert json.loads(facts.FACTS_FILE.read_text(encoding="utf-8")) == regenerate.facts(), HOW
+    resnet50 = facts.facts("resnet50")
+    assert (resnet50.parameters, resnet50.flops, resnet50.accuracy) == (25_557_032, 4_089_000_000, 80.858)
+
+
+@pytest.mark.parametrize(("name", "gflops"), [("efficientnet_b3", 2), ("efficientnet_v2_s", 10)])
+def test_what_is_said_to_be_most_accurate_is(name: str, gflops: int) -> None:
+    known = {each: facts.facts(each) for each in catalogue.models(Settings())}
+    affordable = [each for each in known if (known[each].flops or 0) < gflops * 10**9]
+    assert max(affordable, key=lambda each: known[each].accuracy or 0) == name
+    assert f"below {gflops} GFLOPs" in known[name].recommended
+
+
+def test_what_is_recommended_is_there() -> None:
+    assert facts.RECOMMENDED.keys() <= set(catalogue.models(Settings()))
 
 
 def test_listing_models_and_weights_imports_neither_torch_nor_torchvision() -> None:

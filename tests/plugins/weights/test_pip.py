@@ -11,7 +11,7 @@ import torch
 
 from ft import FtError, Settings, WeightEntry
 from ft.weight_cache import Cache
-from ft_weights.pip import fetch
+from ft_weights.pip import fetch, is_here
 
 
 @pytest.fixture
@@ -99,3 +99,11 @@ def test_files_of_other_kinds_do_not_make_it_ambiguous(install: Callable[..., Pa
     assert fetch(entry_of(path, "published.pth"), "some-weights", Settings(), weight_cache) == path
     table = site / "some_weights" / "table.bin"
     assert fetch(entry_of(table, "table.bin"), "some-weights", Settings(), weight_cache) == table
+
+
+def test_a_file_is_here_when_its_package_is_installed_and_has_it(install: Callable[..., Path]) -> None:
+    install("some_weights/net.pth")
+    assert is_here(WeightEntry("V1", "net.pth"), "some-weights")
+    assert not is_here(WeightEntry("V1", "other.pth"), "some-weights")
+    assert not is_here(WeightEntry("V1", "net.pth"), "no-such-weights")
+    assert not is_here(WeightEntry("V1", "net.pth"), None)
