@@ -147,7 +147,10 @@ def describe_cut(
     if instead:
         reason += f"; {instead}"
     elif config.cache.promise == "auto":
-        reason += "; chosen because this processor computes bf16" if promise == "fast" else "; chosen for a run in fp32"
+        quickly = promise == "fast" and machine.precision == "fp32"
+        reason += (
+            f"; chosen because {'this processor computes bf16' if quickly else f'the run is in {machine.precision}'}"
+        )
     elif config.cache.promise != promise:
         reason += f"; not {config.cache.promise}, because bf16 is emulated on this processor, which is slower"
     return CachePlan(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -499,12 +500,16 @@ def test_what_bf16_would_lose_is_kept_in_fp32(
 def test_a_run_chooses_fp32_where_bf16_loses_what_tells_images_apart(
     network: str, cache: str, tiny_config: MakeConfig, plugins: Plugins, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ft.devices.has_fast_bf16", lambda _: True)
+    for module in ("caching", "pace"):
+        monkeypatch.setattr(f"ft.{module}.has_fast_bf16", lambda _: True)
+    monkeypatch.setattr(
+        "ft.precision.fastest", lambda paces, usual: replace(usual, precision="bf16") if paces else usual
+    )
     keys = {"freeze": ["all"], "cache__promise": cache, "machine__precision": "auto", "training__epochs": 3}
     fine = prepare(tiny_config(**keys), plugins, Display(), "pretrained").plan
     assert (fine.precision, [each for each in fine.warnings if "bf16" in each]) == ("bf16", [])
     plan = prepare(tiny_config(network, **keys), plugins, Display(), "pretrained").plan
-    assert (plan.precision, plan.cache.promise) == ("fp32", "exact" if cache == "auto" else "off")
+    assert (plan.precision, plan.cache.promise) == ("fp32", "fast" if cache == "auto" else "off")
     (warning,) = (each for each in plan.warnings if "bf16" in each)
     assert warning.startswith("the run is in fp32, since this network does not bear bf16: what an image gives the head")
     demanded = prepare(tiny_config(network, **keys | {"machine__precision": "bf16"}), plugins, Display(), "pretrained")
