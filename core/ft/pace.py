@@ -32,7 +32,9 @@ from ft.rows import Tensors
 CLEARLY = 1.15
 """How many times as fast something has to be to be taken instead of fp32, channels last."""
 SECONDS = 0.25
-"""What a step that is timed should take, or two images, where those take longer."""
+"""What a step that is timed should take."""
+FEWEST = 8
+"""Images of a step that takes longer: in a smaller one, what bf16 costs once a step hides what it saves."""
 MOST_TIMES = 20
 """How often a step is timed that takes much less than that, as of a head alone: the best counts."""
 LONG = 10.0
@@ -112,10 +114,10 @@ def _pace(module: nn.Module, run: Callable[[Tensors], Any], two: Tensors, machin
     """Images a second of what `run` makes of a batch like `two` images, forward and backward."""
     count = min(2, batch_size)
     _seconds(module, run, _repeated(two, count, machine), machine)  # what happens the first time only
-    seconds = _seconds(module, run, _repeated(two, count, machine), machine)
-    count = max(count, min(batch_size, int(count * SECONDS / max(seconds, 1e-6))))
+    each = max(_seconds(module, run, _repeated(two, count, machine), machine) / count, 1e-6)
+    count = min(batch_size, max(FEWEST, int(SECONDS / each)))
     batch = _repeated(two, count, machine)
-    times = max(2, min(MOST_TIMES, int(SECONDS / max(seconds * len(batch[0]) / 2, 1e-6))))
+    times = max(1, min(MOST_TIMES, int(2 * SECONDS / (count * each))))
     return count / min(_seconds(module, run, batch, machine) for _ in range(times))
 
 
