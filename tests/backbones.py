@@ -304,7 +304,7 @@ class CheckedTapped(Tapped):
         return logits
 
 
-class Mapped(nn.Module):
+class OnePixelMap(nn.Module):
     """What trains, and is no head, takes a map of one pixel."""
 
     def __init__(self) -> None:
@@ -318,9 +318,9 @@ class Mapped(nn.Module):
         return self.fc(self.mix(self.pool(self.features(images))).flatten(1))
 
 
-def mapped() -> Backbone:
+def one_pixel_map() -> Backbone:
     stages = (Stage("features", ("features",)), Stage("mix", ("mix",)))
-    return Backbone(Mapped(), head_paths=("fc",), stages=stages, feature_dim=8, name="mapped")
+    return Backbone(OnePixelMap(), head_paths=("fc",), stages=stages, feature_dim=8, name="one-pixel-map")
 
 
 class Checked(WithPooling):
@@ -340,7 +340,7 @@ class Chunked(Checked):
         return torch.cat([super(Chunked, self).forward(part) for part in images.split(8)])
 
 
-class Locked(Checked):
+class Uncopyable(Checked):
     """As Checked, with something inside that cannot be copied."""
 
     def __init__(self) -> None:
@@ -352,8 +352,8 @@ def chunked() -> Backbone:
     return replace(with_pooling(), module=Chunked(), name="chunked")
 
 
-def locked() -> Backbone:
-    return replace(with_pooling(), module=Locked(), name="locked")
+def uncopyable() -> Backbone:
+    return replace(with_pooling(), module=Uncopyable(), name="uncopyable")
 
 
 def checked() -> Backbone:

@@ -20,7 +20,7 @@ from ft.feature_store import FeatureStore, NotKept, Writer
 from ft.files import CannotWrite
 from ft.prefix.cut import KEEPABLE
 from ft.rows import DTYPES, Shape
-from mapped import file_behind, needs_maps
+from memory_maps import mapped_file_at, needs_maps
 
 ROWS = 6
 SHAPES = [Shape((4,), "float32"), Shape((2, 3), "bfloat16")]
@@ -64,7 +64,7 @@ def test_features_are_in_memory_or_in_the_file_as_was_asked(store: FeatureStore,
     assert entry is not None
     found = store.read(entry, in_memory)
     assert found is not None
-    assert {file_behind(tensor.data_ptr()) for tensor in found.tensors} == {"" if in_memory else str(entry.path)}
+    assert {mapped_file_at(tensor.data_ptr()) for tensor in found.tensors} == {"" if in_memory else str(entry.path)}
 
 
 def test_a_cut_has_no_type_that_is_not_kept() -> None:

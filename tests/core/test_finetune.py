@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from backbones import Small
-from faults.slow_images import make_images
+from faults.interrupted_commands import make_images
 from ft.config import Config
 from ft.display import Display
 from ft.errors import FtError
@@ -24,7 +24,7 @@ from ft.metrics import Figures
 from ft.plugins import Plugins
 from ft.runs import Run
 from ft.signals import StopAsked
-from stopping import StopAt
+from signal_at_progress import SignalAtProgress
 
 MakeConfig = Callable[..., Config]
 
@@ -81,7 +81,7 @@ def test_a_run_that_was_stopped_and_resumed_equals_one_that_was_not(
     whole, report = finetune(tiny_config(run_dir=tmp_path / "whole", **keys), plugins, Display())
     config = tiny_config(run_dir=tmp_path / "stopped", **keys)
     with pytest.raises(StopAsked) as asked:
-        finetune(config, plugins, StopAt(title, done))
+        finetune(config, plugins, SignalAtProgress(title, done))
     assert asked.value.folder == tmp_path / "stopped"
     stopped = Run(tmp_path / "stopped")
     resumed, resumed_report = finetune(stopped.config(trust_code=True), plugins, Display(), stopped)
@@ -237,7 +237,7 @@ def test_a_run_whose_plan_changed_does_not_go_on_as_if_nothing_had(
 ) -> None:
     config = tiny_config(run_dir=tmp_path / "run")
     with pytest.raises(StopAsked):
-        finetune(config, plugins, StopAt("epoch 1/2", 2))
+        finetune(config, plugins, SignalAtProgress("epoch 1/2", 2))
     run = Run(tmp_path / "run")
     other = tiny_config(run_dir=tmp_path / "run", training__batch_size=4)
     with pytest.raises(
@@ -254,7 +254,7 @@ def test_an_image_that_was_exchanged_under_its_name_is_noticed(
     keys: dict[str, Any] = {"data": str(tmp_path / "images"), "freeze": ["all"], "cache__promise": promise}
     config = tiny_config(run_dir=tmp_path / "run", **keys)
     with pytest.raises(StopAsked):
-        finetune(config, plugins, StopAt("epoch 1/2", 1))
+        finetune(config, plugins, SignalAtProgress("epoch 1/2", 1))
     content = paths[2].read_bytes()
     Image.new("RGB", (24, 24), "white").save(paths[2])
     run = Run(tmp_path / "run")
@@ -290,7 +290,7 @@ def test_weights_that_are_no_numbers_are_never_saved(tiny_config: MakeConfig, pl
     keys: dict[str, Any] = {"training__optimizer": "sgd", "training__warmup_epochs": 0, "training__batch_size": 20}
     config = tiny_config(training__lr=1e39, training__momentum=0.0, training__epochs=1, **keys)
     with pytest.raises(FtError, match=r"(the validation loss became nan in epoch 1|is no longer finite after)"):
-        finetune(config, plugins, StopAt("epoch 1/1", 1))
+        finetune(config, plugins, SignalAtProgress("epoch 1/1", 1))
     assert not {"last.pt", "best.pt"} & {path.name for path in (tmp_path / "run").iterdir()}
 
 
@@ -319,7 +319,7 @@ def test_a_run_without_a_checkpoint_begins_again_from_the_pretrained_weights(
     keys: dict[str, Any] = {"weights": f"local:{tmp_path}/small.safetensors", "seed": int("features" in phase)}
     keys["freeze"] = ["all"] if "features" in phase else ["until:stem"]
     with pytest.raises(StopAsked):
-        finetune(tiny_config(**keys), plugins, StopAt(phase, 16 if "features" in phase else 1))
+        finetune(tiny_config(**keys), plugins, SignalAtProgress(phase, 16 if "features" in phase else 1))
     (tmp_path / "run" / "last.pt").unlink(missing_ok=True)  # as if the process had been killed
     run = Run(tmp_path / "run")
     again, _ = finetune(run.config(trust_code=True), plugins, Display(), run)

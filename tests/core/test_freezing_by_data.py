@@ -19,7 +19,7 @@ from ft.freezing import choose_frozen, select_parameters
 from ft.plugins import Plugins
 from ft.runs import Run
 from ft.signals import StopAsked
-from stopping import StopAt
+from signal_at_progress import SignalAtProgress
 
 MakeConfig = Callable[..., Config]
 
@@ -79,7 +79,7 @@ def test_a_run_that_goes_on_keeps_the_decision(
     whole, _ = finetune(tiny_config(run_dir=tmp_path / "whole", **keys), plugins, Display())
     config = tiny_config(run_dir=tmp_path / "stopped", **keys)
     with pytest.raises(StopAsked):
-        finetune(config, plugins, StopAt("epoch 1/2", 2))
+        finetune(config, plugins, SignalAtProgress("epoch 1/2", 2))
     stopped = Run(tmp_path / "stopped")
 
     def looks_again(*args: Any) -> Any:

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 import ft.proof
 import ft.training
-from ended import Ended, assert_same
+from finished_runs import FinishedRun, assert_same_outcome
 from ft.config import Config, load_config
 from ft.display import Display
 from ft.errors import FtError
@@ -30,8 +30,8 @@ from ft.proof import NotProved
 from ft.report import Report
 from ft.runs import Run
 from ft.signals import StopAsked
-from mapped import file_behind, needs_maps
-from stopping import StopAt
+from memory_maps import mapped_file_at, needs_maps
+from signal_at_progress import SignalAtProgress
 
 MakeConfig = Callable[..., Config]
 
@@ -82,10 +82,10 @@ def test_a_cached_run_equals_an_uncached_one_in_every_bit(
     model: str, freeze: str, plugins: Plugins, tmp_path: Path
 ) -> None:
     keys = {"freeze": [freeze], "training__optimizer": "sgd"}
-    plain = Ended(torchvision_config(tmp_path, "plain", model, cache__promise="off", **keys), plugins)
-    cached = Ended(torchvision_config(tmp_path, "cached", model, cache__promise="exact", **keys), plugins)
+    plain = FinishedRun(torchvision_config(tmp_path, "plain", model, cache__promise="off", **keys), plugins)
+    cached = FinishedRun(torchvision_config(tmp_path, "cached", model, cache__promise="exact", **keys), plugins)
     assert plain.report.cache.promise == "off"
-    assert_same(plain, cached)
+    assert_same_outcome(plain, cached)
     if model in MAY_DEPEND_ON_THE_BATCH and not cached.report.cache.computed:
         assert "depends" in cached.report.cache.reason or "differently" in cached.report.cache.reason
     else:
@@ -116,11 +116,11 @@ def test_whatever_a_strategy_freezes_a_cached_run_equals_an_uncached_one(
         "images__views": views,
         "training__epochs": 2 * (views or 1),
     }
-    plain = Ended(tiny_config(run_dir=tmp_path / "plain", cache__promise="off", **keys), plugins)
-    cached = Ended(
+    plain = FinishedRun(tiny_config(run_dir=tmp_path / "plain", cache__promise="off", **keys), plugins)
+    cached = FinishedRun(
         tiny_config(run_dir=tmp_path / "cached", cache__promise="exact", cache__memory_gb=0.0, **keys), plugins
     )
-    assert_same(plain, cached)
+    assert_same_outcome(plain, cached)
     assert cached.report.cache.promise == "exact"
 
 
@@ -129,21 +129,21 @@ def test_replayed_views_are_the_same_cached_and_uncached(
     augment: str, tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path
 ) -> None:
     keys = {"freeze": ["all"], "images__augment": augment, "images__views": 2, "training__epochs": 5}
-    plain = Ended(tiny_config(run_dir=tmp_path / "plain", cache__promise="off", **keys), plugins)
-    cached = Ended(tiny_config(run_dir=tmp_path / "cached", cache__promise="exact", **keys), plugins)
+    plain = FinishedRun(tiny_config(run_dir=tmp_path / "plain", cache__promise="off", **keys), plugins)
+    cached = FinishedRun(tiny_config(run_dir=tmp_path / "cached", cache__promise="exact", **keys), plugins)
     assert cached.report.cache.computed == 20 * 2 + 4
-    assert_same(plain, cached)
+    assert_same_outcome(plain, cached)
 
 
 def test_a_second_run_with_another_rate_and_head_decodes_only_what_its_model_is_measured_on(
     tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path, decoded: list[Path]
 ) -> None:
-    first = Ended(tiny_config(run_dir=tmp_path / "a", freeze=["all"], cache__promise="exact"), plugins)
+    first = FinishedRun(tiny_config(run_dir=tmp_path / "a", freeze=["all"], cache__promise="exact"), plugins)
     assert first.report.cache.computed == 24
     assert decoded
     decoded.clear()
     keys = {"training__lr": 0.03, "head": {"use": "mlp", "hidden": [6]}, "cache__promise": "exact"}
-    second = Ended(tiny_config(run_dir=tmp_path / "b", freeze=["all"], **keys), plugins)
+    second = FinishedRun(tiny_config(run_dir=tmp_path / "b", freeze=["all"], **keys), plugins)
     assert second.report.cache.computed == 0
     assert (second.report.cache.decoded, decoded) == (0, second.validated)
 
@@ -152,9 +152,9 @@ def test_a_second_run_with_another_rate_and_head_decodes_only_what_its_model_is_
 def test_a_deeper_freeze_starts_from_the_features_of_a_shallower_one(
     promise: str, plugins: Plugins, tmp_path: Path, decoded: list[Path]
 ) -> None:
-    def run(name: str, freeze: str, cache: str) -> Ended:
+    def run(name: str, freeze: str, cache: str) -> FinishedRun:
         keys = {"freeze": [freeze], "images__size": 64, "training__epochs": 9, "cache__promise": cache}
-        return Ended(torchvision_config(tmp_path, name, "shufflenet_v2_x0_5", **keys), plugins)
+        return FinishedRun(torchvision_config(tmp_path, name, "shufflenet_v2_x0_5", **keys), plugins)
 
     shallow = run("shallow", "until:stage3", promise)
     assert shallow.report.cache.computed == 16
@@ -163,17 +163,17 @@ def test_a_deeper_freeze_starts_from_the_features_of_a_shallower_one(
     assert deep.report.cache.computed == 0
     assert (deep.report.cache.decoded, decoded) == (0, deep.validated)
     if promise == "exact":
-        assert_same(run("plain", "all", "off"), deep)
+        assert_same_outcome(run("plain", "all", "off"), deep)
 
 
 def test_features_of_another_network_are_left_alone(tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path) -> None:
     """Nodes of both have the same names, and the second network needs values that were never kept of the first."""
     keys = {"freeze": ["all"], "cache__promise": "exact"}
-    Ended(tiny_config("small", run_dir=tmp_path / "a", **keys), plugins)
-    cached = Ended(tiny_config("with-aux", run_dir=tmp_path / "b", **keys), plugins)
+    FinishedRun(tiny_config("small", run_dir=tmp_path / "a", **keys), plugins)
+    cached = FinishedRun(tiny_config("with-aux", run_dir=tmp_path / "b", **keys), plugins)
     assert cached.report.cache.computed == 24
-    plain = Ended(tiny_config("with-aux", run_dir=tmp_path / "c", **{**keys, "cache__promise": "off"}), plugins)
-    assert_same(plain, cached)
+    plain = FinishedRun(tiny_config("with-aux", run_dir=tmp_path / "c", **{**keys, "cache__promise": "off"}), plugins)
+    assert_same_outcome(plain, cached)
 
 
 @pytest.mark.parametrize(
@@ -192,8 +192,8 @@ def test_whatever_changes_features_changes_their_key(
     keys: dict[str, Any], tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path
 ) -> None:
     base = {"freeze": ["all"], "cache__promise": "exact"}
-    Ended(tiny_config(run_dir=tmp_path / "a", **base), plugins)
-    second = Ended(tiny_config(run_dir=tmp_path / "b", **{**base, **keys}), plugins)
+    FinishedRun(tiny_config(run_dir=tmp_path / "a", **base), plugins)
+    second = FinishedRun(tiny_config(run_dir=tmp_path / "b", **{**base, **keys}), plugins)
     assert second.report.cache.computed > 0
 
 
@@ -208,7 +208,7 @@ def test_an_image_that_changed_on_disk_is_computed_again(
 
     def computed(name: str) -> int:
         keys = {"data": str(tmp_path / "photos"), "freeze": ["all"], "cache__promise": "exact"}
-        return Ended(tiny_config(run_dir=tmp_path / name, **keys), plugins).report.cache.computed
+        return FinishedRun(tiny_config(run_dir=tmp_path / name, **keys), plugins).report.cache.computed
 
     assert computed("first") == 12
     assert computed("second") == 0
@@ -221,10 +221,10 @@ def test_a_cached_run_that_was_stopped_and_resumed_equals_an_uncached_one(
     title: str, done: int, tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path
 ) -> None:
     keys = {"freeze": ["all"], "head": {"use": "mlp", "hidden": [6]}, "training__epochs": 3, "images__augment": "none"}
-    plain = Ended(tiny_config(run_dir=tmp_path / "plain", cache__promise="off", **keys), plugins)
+    plain = FinishedRun(tiny_config(run_dir=tmp_path / "plain", cache__promise="off", **keys), plugins)
     config = tiny_config(run_dir=tmp_path / "cached", cache__promise="exact", **keys)
     with pytest.raises(StopAsked):
-        finetune(config, plugins, StopAt(title, done))
+        finetune(config, plugins, SignalAtProgress(title, done))
     run = Run(tmp_path / "cached")
     _, report = finetune(run.config(trust_code=True), plugins, Display(), run)
     resumed = load_file(run.path / "model.safetensors")
@@ -238,10 +238,10 @@ def test_looser_promises_come_near(
 ) -> None:
     monkeypatch.setattr("ft.caching.has_fast_bf16", lambda _: True)  # emulated where it is not
     keys = {"freeze": ["all"], "training__epochs": 3}
-    plain = Ended(
+    plain = FinishedRun(
         tiny_config(run_dir=tmp_path / "plain", cache__promise="off", images__augment="none", **keys), plugins
     )
-    loose = Ended(tiny_config(run_dir=tmp_path / "loose", cache__promise=promise, **keys), plugins)
+    loose = FinishedRun(tiny_config(run_dir=tmp_path / "loose", cache__promise=promise, **keys), plugins)
     assert loose.report.cache.promise == promise
     for one, other in zip(plain.metrics, loose.metrics, strict=True):
         assert one["train_loss"] == pytest.approx(other["train_loss"], rel=1e-4 if promise == "close" else 3e-2)
@@ -252,7 +252,7 @@ def test_all_images_in_one_batch_are_computed_in_it(
     batch_size: int, tiny_config: MakeConfig, plugins: Plugins, capsys: pytest.CaptureFixture[str]
 ) -> None:
     plain, cached = plain_and_cached(tiny_config, "small", "exact", plugins, training__batch_size=batch_size)
-    assert_same(plain, cached)
+    assert_same_outcome(plain, cached)
     assert cached.report.cache.computed == 24
     assert cached.report.cache.decoded == 24  # the proof takes two batches, each with all images to train on
     assert "last batch" not in capsys.readouterr().err
@@ -262,10 +262,10 @@ def test_features_too_large_for_memory_are_mapped_from_disk(
     tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path
 ) -> None:
     keys = {"freeze": ["all"], "cache__promise": "exact"}
-    near = Ended(tiny_config(run_dir=tmp_path / "a", **keys), plugins)
-    far = Ended(tiny_config(run_dir=tmp_path / "b", cache__memory_gb=0.0, **keys), plugins)
+    near = FinishedRun(tiny_config(run_dir=tmp_path / "a", **keys), plugins)
+    far = FinishedRun(tiny_config(run_dir=tmp_path / "b", cache__memory_gb=0.0, **keys), plugins)
     assert far.report.cache.computed == 0
-    assert_same(near, far)
+    assert_same_outcome(near, far)
 
 
 def test_where_the_proof_fails_images_are_decoded_once_all_the_same(
@@ -281,10 +281,10 @@ def test_where_the_proof_fails_images_are_decoded_once_all_the_same(
 
     monkeypatch.setattr("ft.feeds.prove", prove)
     keys = {"freeze": ["all"], "training__epochs": 3}
-    plain = Ended(tiny_config(run_dir=tmp_path / "a", cache__promise="off", **keys), plugins)
+    plain = FinishedRun(tiny_config(run_dir=tmp_path / "a", cache__promise="off", **keys), plugins)
     decoded.clear()
-    cached = Ended(tiny_config(run_dir=tmp_path / "b", cache__promise="exact", **keys), plugins)
-    assert_same(plain, cached)
+    cached = FinishedRun(tiny_config(run_dir=tmp_path / "b", cache__promise="exact", **keys), plugins)
+    assert_same_outcome(plain, cached)
     assert set(Counter(decoded).values()) == {1}  # the check remembers them from the plain run
     cost = cached.report.cache
     assert (cost.computed, cost.decoded, cost.reason) == (0, 24, "what an image gives depends on its batch")
@@ -307,16 +307,16 @@ def test_a_last_image_that_joins_the_batch_before_it_changes_no_bit(
     for size in (19, 3):
         keys = {"training__batch_size": size, "freeze": ["all"], "training__optimizer": "sgd"}
         if kept:
-            Ended(
+            FinishedRun(
                 tiny_config(run_dir=tmp_path / f"images{size}", **{**keys, "freeze": []}, images__augment="none"),
                 plugins,
             )
         sizes.clear()
-        plain = Ended(tiny_config(run_dir=tmp_path / f"plain{size}", cache__promise="off", **keys), plugins)
+        plain = FinishedRun(tiny_config(run_dir=tmp_path / f"plain{size}", cache__promise="off", **keys), plugins)
         wanted = sizes.copy()
         sizes.clear()
-        cached = Ended(tiny_config(run_dir=tmp_path / f"cached{size}", cache__promise="exact", **keys), plugins)
-        assert_same(plain, cached)
+        cached = FinishedRun(tiny_config(run_dir=tmp_path / f"cached{size}", cache__promise="exact", **keys), plugins)
+        assert_same_outcome(plain, cached)
         assert (sizes, set(sizes), cached.report.cache.computed) == (wanted, {4}, 24)
 
 
@@ -327,13 +327,13 @@ def test_a_short_batch_that_is_computed_anew_decodes_only_where_there_is_no_room
     """16 images in batches of 5 are two of them and one of 6, in each of two epochs."""
     keys = {"training__batch_size": 5, "freeze": ["all"], "training__optimizer": "sgd", "cache__disk_gb": disk_gb}
     keys["data"] = {"use": "demo", "images_per_class": 5, "size": 32}
-    plain = Ended(tiny_config(run_dir=tmp_path / "plain", cache__promise="off", **keys), plugins)
-    first = Ended(tiny_config(run_dir=tmp_path / "first", cache__promise="exact", **keys), plugins)
+    plain = FinishedRun(tiny_config(run_dir=tmp_path / "plain", cache__promise="off", **keys), plugins)
+    first = FinishedRun(tiny_config(run_dir=tmp_path / "first", cache__promise="exact", **keys), plugins)
     assert first.report.cache.computed == 20
     decoded.clear()
-    second = Ended(tiny_config(run_dir=tmp_path / "second", cache__promise="exact", **keys), plugins)
-    assert_same(plain, first)
-    assert_same(plain, second)
+    second = FinishedRun(tiny_config(run_dir=tmp_path / "second", cache__promise="exact", **keys), plugins)
+    assert_same_outcome(plain, first)
+    assert_same_outcome(plain, second)
     assert len(decoded) - second.report.cache.decoded - len(second.validated) == again
 
 
@@ -341,19 +341,19 @@ def test_views_without_augmentation_are_kept_apart_from_no_views(
     tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path
 ) -> None:
     keys = {"freeze": ["all"], "images__augment": "none", "training__epochs": 4}
-    Ended(tiny_config(run_dir=tmp_path / "one", **keys), plugins)
-    two = Ended(tiny_config(run_dir=tmp_path / "two", images__views=2, **keys), plugins)
-    plain = Ended(tiny_config(run_dir=tmp_path / "plain", images__views=2, cache__promise="off", **keys), plugins)
-    assert_same(plain, two)
+    FinishedRun(tiny_config(run_dir=tmp_path / "one", **keys), plugins)
+    two = FinishedRun(tiny_config(run_dir=tmp_path / "two", images__views=2, **keys), plugins)
+    plain = FinishedRun(tiny_config(run_dir=tmp_path / "plain", images__views=2, cache__promise="off", **keys), plugins)
+    assert_same_outcome(plain, two)
 
 
 def test_proof_images_take_no_room_that_features_need(
     tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path
 ) -> None:
     keys = {"freeze": ["all"], "cache__promise": "exact", "cache__disk_gb": 5e-6}
-    first = Ended(tiny_config(run_dir=tmp_path / "first", **keys), plugins)
-    second = Ended(tiny_config(run_dir=tmp_path / "second", **keys), plugins)
-    assert_same(first, second)
+    first = FinishedRun(tiny_config(run_dir=tmp_path / "first", **keys), plugins)
+    second = FinishedRun(tiny_config(run_dir=tmp_path / "second", **keys), plugins)
+    assert_same_outcome(first, second)
     assert (first.report.cache.computed, second.report.cache.computed) == (24, 0)
     assert first.report.cache.decoded - 24 == second.report.cache.decoded == 16  # two batches of 8, in each run
 
@@ -361,9 +361,11 @@ def test_proof_images_take_no_room_that_features_need(
 def test_features_of_a_shallower_freeze_serve_even_where_they_have_to_make_room(
     plugins: Plugins, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def run(name: str, freeze: str) -> Ended:
+    def run(name: str, freeze: str) -> FinishedRun:
         keys = {"freeze": [freeze], "images__size": 64, "training__epochs": 9, "cache__promise": "exact"}
-        return Ended(torchvision_config(tmp_path, name, "shufflenet_v2_x0_5", cache__memory_gb=0.0, **keys), plugins)
+        return FinishedRun(
+            torchvision_config(tmp_path, name, "shufflenet_v2_x0_5", cache__memory_gb=0.0, **keys), plugins
+        )
 
     run("shallow", "until:stage3")
     whole = FeatureStore.prune
@@ -379,8 +381,8 @@ def test_memory_that_runs_out_in_the_proof_ends_no_run(
         raise torch.OutOfMemoryError("out of memory")
 
     monkeypatch.setattr("ft.feeds.prove", prove)
-    ended = Ended(tiny_config(freeze=["all"], cache__promise="exact"), plugins)
-    assert (ended.report.cache.computed, ended.report.cache.reason) == (
+    finished = FinishedRun(tiny_config(freeze=["all"], cache__promise="exact"), plugins)
+    assert (finished.report.cache.computed, finished.report.cache.reason) == (
         0,
         "memory runs out where it would be computed once",
     )
@@ -388,12 +390,12 @@ def test_memory_that_runs_out_in_the_proof_ends_no_run(
 
 def plain_and_cached(
     make: MakeConfig, network: str, promise: str, plugins: Plugins, **keys: Any
-) -> tuple[Ended, Ended]:
+) -> tuple[FinishedRun, FinishedRun]:
     """A run of `network`, of which only the head trains unless `keys` say more, with and without features kept."""
     keys = {"freeze": ["all"], "images__augment": "none", **keys}
     folder = make().run_dir.parent
-    plain = Ended(make(network, run_dir=folder / "plain", cache__promise="off", **keys), plugins)
-    return plain, Ended(make(network, run_dir=folder / "cached", cache__promise=promise, **keys), plugins)
+    plain = FinishedRun(make(network, run_dir=folder / "plain", cache__promise="off", **keys), plugins)
+    return plain, FinishedRun(make(network, run_dir=folder / "cached", cache__promise=promise, **keys), plugins)
 
 
 @pytest.mark.parametrize("promise", ["exact", "close"])
@@ -401,7 +403,7 @@ def test_a_network_that_looks_across_the_batch_keeps_no_features_of_other_batche
     promise: str, tiny_config: MakeConfig, plugins: Plugins, capsys: pytest.CaptureFixture[str]
 ) -> None:
     plain, cached = plain_and_cached(tiny_config, "centred", promise, plugins)
-    assert_same(plain, cached)
+    assert_same_outcome(plain, cached)
     assert cached.report.cache.computed == 0
     assert "computed in every epoch after all" in capsys.readouterr().err
 
@@ -412,9 +414,9 @@ def test_where_the_proof_fails_at_one_cut_an_earlier_one_is_proved(
     found = iter(["depends on the images that share its batch"])
     monkeypatch.setattr("ft.proof.probe_shuffled", lambda *_: next(found, None))
     keys = {"freeze": ["all"], "training__epochs": 3}
-    plain = Ended(torchvision_config(tmp_path, "plain", "resnet18", cache__promise="off", **keys), plugins)
-    cached = Ended(torchvision_config(tmp_path, "cached", "resnet18", cache__promise="exact", **keys), plugins)
-    assert_same(plain, cached)
+    plain = FinishedRun(torchvision_config(tmp_path, "plain", "resnet18", cache__promise="off", **keys), plugins)
+    cached = FinishedRun(torchvision_config(tmp_path, "cached", "resnet18", cache__promise="exact", **keys), plugins)
+    assert_same_outcome(plain, cached)
     assert (cached.report.cache.promise, cached.report.cache.computed) == ("exact", 16), cached.report.cache.reason
     assert 1 < cached.report.cache.ceiling < 10  # of the cut that is used, not of the planned one
     said = capsys.readouterr().err
@@ -428,7 +430,7 @@ def test_what_a_layer_keeps_while_features_are_computed_does_not_reach_training(
 ) -> None:
     plain, cached = plain_and_cached(tiny_config, "doubled", promise, plugins)
     if promise == "exact":
-        assert_same(plain, cached)
+        assert_same_outcome(plain, cached)
     assert (cached.report.cache.computed, plain.report.cache.computed) == (24, 0)
     assert "after all" not in capsys.readouterr().err
 
@@ -440,7 +442,7 @@ def test_a_network_that_cannot_be_traced_is_computed_once_up_to_a_module_boundar
     precision = "bf16" if promise == "fast" else "fp32"
     plain, cached = plain_and_cached(tiny_config, "checked", promise, plugins, machine__precision=precision)
     if promise == "exact":
-        assert_same(plain, cached)
+        assert_same_outcome(plain, cached)
     assert (cached.report.cache.computed, plain.report.cache.computed) == (24, 0)
     assert "after all" not in capsys.readouterr().err
 
@@ -449,7 +451,7 @@ def test_a_network_that_bears_no_module_boundary_after_all_ends_no_run(
     tiny_config: MakeConfig, plugins: Plugins, capsys: pytest.CaptureFixture[str]
 ) -> None:
     plain, cached = plain_and_cached(tiny_config, "chunked", "close", plugins)
-    assert_same(plain, cached)
+    assert_same_outcome(plain, cached)
     assert "goes through a batch in parts" in capsys.readouterr().err
 
 
@@ -463,8 +465,8 @@ def test_where_the_proof_of_a_promise_fails_a_stricter_one_is_kept(
 ) -> None:
     """Layers that cannot be copied cannot be folded; in bf16 too, what is computed once is what the plain loop does."""
     monkeypatch.setattr("ft.caching.has_fast_bf16", lambda _: True)
-    plain, cached = plain_and_cached(tiny_config, "locked", "fast", plugins, machine__precision=precision)
-    assert_same(plain, cached)
+    plain, cached = plain_and_cached(tiny_config, "uncopyable", "fast", plugins, machine__precision=precision)
+    assert_same_outcome(plain, cached)
     cost = cached.report.cache
     why = "because its layers cannot be copied (cannot pickle '_thread.lock' object)"
     assert (cost.promise, cost.computed) == ("exact", 24)
@@ -521,15 +523,15 @@ def test_features_that_are_not_what_the_network_computes_are_computed_anew(
     tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     keys = {"freeze": ["all"], "cache__promise": "exact"}
-    first = Ended(tiny_config(run_dir=tmp_path / "a", **keys), plugins)
+    first = FinishedRun(tiny_config(run_dir=tmp_path / "a", **keys), plugins)
     store = FeatureStore(10**9)
     (entry,) = (each for each in store.entries() if each.rows == 20 and each.about["promise"] == "exact")
     kept = store.glance(entry)
     assert kept is not None
     with store.write(entry.key, entry.shapes, 20, entry.about) as writer:  # whole, under its names, and wrong
         writer.put(0, (torch.zeros(20, 8), kept.tensors[1]))
-    again = Ended(tiny_config(run_dir=tmp_path / "b", **keys), plugins)
-    assert_same(first, again)
+    again = FinishedRun(tiny_config(run_dir=tmp_path / "b", **keys), plugins)
+    assert_same_outcome(first, again)
     assert again.report.cache.computed == 24  # nor are those of validation images believed
     assert "are not what the network computes, and are computed anew" in capsys.readouterr().err
 
@@ -540,9 +542,11 @@ def test_features_of_a_network_that_differs_where_nobody_can_look_are_left_alone
     views: int | None, first: str, tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path
 ) -> None:
     keys = {"images__views": views, "images__augment": "flip" if views else "none", "training__epochs": 4}
-    Ended(tiny_config("scaled-1", run_dir=tmp_path / "other", freeze=[first], cache__promise="exact", **keys), plugins)
+    FinishedRun(
+        tiny_config("scaled-1", run_dir=tmp_path / "other", freeze=[first], cache__promise="exact", **keys), plugins
+    )
     plain, cached = plain_and_cached(tiny_config, "scaled-3", "exact", plugins, **keys)
-    assert_same(plain, cached)
+    assert_same_outcome(plain, cached)
     assert cached.report.cache.computed == 20 * (views or 1) + 4
 
 
@@ -556,13 +560,13 @@ def test_a_network_whose_layers_leave_something_for_others_trains_as_if_nobody_h
     plain, cached = plain_and_cached(tiny_config, network, promise, plugins)
     assert cached.report.cache.computed == computed
     if promise == "exact" or not computed:
-        assert_same(plain, cached)
+        assert_same_outcome(plain, cached)
 
 
 @pytest.mark.parametrize("channels_last", [True, False])
 def test_a_map_of_one_pixel_crosses_the_cut(channels_last: bool, tiny_config: MakeConfig, plugins: Plugins) -> None:
     keys = {"freeze": ["regex:features.*"], "machine__channels_last": channels_last}
-    plain, cached = plain_and_cached(tiny_config, "mapped", "close", plugins, **keys)
+    plain, cached = plain_and_cached(tiny_config, "one-pixel-map", "close", plugins, **keys)
     assert cached.report.cache.computed == 24
     assert cached.metrics[-1]["train_loss"] == pytest.approx(plain.metrics[-1]["train_loss"], abs=1e-4)
 
@@ -571,7 +575,7 @@ def test_views_that_are_seen_at_all_twice_are_kept(tiny_config: MakeConfig, plug
     keys = {"images__augment": "flip", "images__views": 3, "training__epochs": 5}
     plain, cached = plain_and_cached(tiny_config, "small", "exact", plugins, **keys)
     assert cached.report.cache.computed == 3 * 20 + 4
-    assert_same(plain, cached)
+    assert_same_outcome(plain, cached)
 
 
 def test_an_image_that_changes_between_its_check_and_its_decoding_is_refused(
@@ -600,7 +604,7 @@ def test_a_cache_that_cannot_be_written_ends_no_run_and_the_plan_says_so(
     reason = f"nothing can be kept: {tmp_path}/cache/features is no folder that can be written to; set FT_CACHE to one"
     cache = planned(tiny_config, plugins, freeze=["all"])
     assert (cache.promise, cache.reason) == ("off", reason)
-    assert Ended(tiny_config(freeze=["all"]), plugins).report.cache.reason == reason
+    assert FinishedRun(tiny_config(freeze=["all"]), plugins).report.cache.reason == reason
     with pytest.raises(FtError, match=r"--cache exact is not possible: nothing can be kept"):
         planned(tiny_config, plugins, freeze=["all"], cache__promise="exact")
 
@@ -609,7 +613,7 @@ def test_a_cache_that_is_only_read_is_an_obstacle_unless_it_may_have_what_is_nee
     tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys = {"images__augment": "none", "cache__promise": "exact", "training__batch_size": 4}  # 8 images of the proof
-    Ended(tiny_config(freeze=["all"], **keys), plugins)
+    FinishedRun(tiny_config(freeze=["all"], **keys), plugins)
     monkeypatch.setattr(FeatureStore, "obstacle", lambda store, size: "it is only read")
     assert planned(tiny_config, plugins, freeze=["all"], **keys).keeps == "features"
     with pytest.raises(FtError, match="nothing can be kept: it is only read"):
@@ -621,13 +625,13 @@ def test_a_cache_that_becomes_unwritable_ends_only_runs_that_demand_it(
     freeze: list[str], tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys = {"freeze": freeze, "images__augment": "none"}
-    plain = Ended(tiny_config(run_dir=tmp_path / "plain", cache__promise="off", **keys), plugins)
+    plain = FinishedRun(tiny_config(run_dir=tmp_path / "plain", cache__promise="off", **keys), plugins)
     full = "1.0 GB are needed, and none is free"
     monkeypatch.setattr(FeatureStore, "obstacle", lambda store, size: full if store.folder.exists() else "")
     (tmp_path / "cache" / "features").mkdir(parents=True)
     monkeypatch.setattr("ft.caching._too_much", lambda *_: "")
-    without = Ended(tiny_config(run_dir=tmp_path / "auto", **keys), plugins)
-    assert_same(plain, without)
+    without = FinishedRun(tiny_config(run_dir=tmp_path / "auto", **keys), plugins)
+    assert_same_outcome(plain, without)
     assert (without.report.cache.promise, without.report.cache.reason) == ("off", full)
     with pytest.raises(FtError, match=full):
         finetune(tiny_config(run_dir=tmp_path / "exact", cache__promise="exact", **keys), plugins, Display())
@@ -729,10 +733,10 @@ def test_dropout_in_the_classifier_moves_the_cut_before_it_and_the_plan_says_so(
 
 
 def test_where_features_came_from_is_in_the_report(tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path) -> None:
-    report: Report = Ended(tiny_config(freeze=["all"]), plugins).report
+    report: Report = FinishedRun(tiny_config(freeze=["all"]), plugins).report
     assert report.speedup is not None
     assert report.speedup > 1
-    again: Report = Ended(tiny_config(freeze=["all"], run_dir=tmp_path / "again"), plugins).report
+    again: Report = FinishedRun(tiny_config(freeze=["all"], run_dir=tmp_path / "again"), plugins).report
     assert again.cache.pass_seconds == report.cache.pass_seconds > 0  # what the first run's pass took
     assert again.speedup is not None
     assert (report.cache.promise, report.cache.computed) == ("exact", 24)
@@ -749,15 +753,15 @@ def test_what_is_computed_once_leaves_memory_while_the_rest_trains(
 
     def looking(*args: Any) -> Any:
         module: torch.nn.Module = args[2]
-        seen.update({name: file_behind(parameter.data_ptr()) for name, parameter in module.named_parameters()})
+        seen.update({name: mapped_file_at(parameter.data_ptr()) for name, parameter in module.named_parameters()})
         return real(*args)
 
     keys = {"freeze": ["all"], "split__test": 0.2}
-    plain = Ended(tiny_config(run_dir=tmp_path / "plain", cache__promise="off", **keys), plugins)
+    plain = FinishedRun(tiny_config(run_dir=tmp_path / "plain", cache__promise="off", **keys), plugins)
     monkeypatch.setattr(ft.training, "learn", looking)
-    cached = Ended(tiny_config(run_dir=tmp_path / "cached", cache__promise="exact", **keys), plugins)
+    cached = FinishedRun(tiny_config(run_dir=tmp_path / "cached", cache__promise="exact", **keys), plugins)
     assert {name for name, file in seen.items() if file.endswith("frozen.safetensors")} == {
         name for name in seen if not name.startswith("fc")
     }
     assert cached.report.test == plain.report.test
-    assert_same(plain, cached)
+    assert_same_outcome(plain, cached)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from ended import Ended, assert_same
+from finished_runs import FinishedRun, assert_same_outcome
 from ft.config import Config
 from ft.plugins import Plugins
 
@@ -38,12 +38,12 @@ def photos(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def run(tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path, photos: Path) -> Callable[..., Ended]:
-    def ended(name: str, promise: str = "exact", **keys: Any) -> Ended:
+def run(tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path, photos: Path) -> Callable[..., FinishedRun]:
+    def run_named(name: str, promise: str = "exact", **keys: Any) -> FinishedRun:
         common = {"data": str(photos), "freeze": ["all"], "training__batch_size": 4, **keys}
-        return Ended(tiny_config(run_dir=tmp_path / name, cache__promise=promise, **common), plugins)
+        return FinishedRun(tiny_config(run_dir=tmp_path / name, cache__promise=promise, **common), plugins)
 
-    return ended
+    return run_named
 
 
 def add(photos: Path) -> None:
@@ -82,7 +82,7 @@ def test_only_what_is_new_is_decoded_and_computed(
     happens: Callable[[Path], None],
     new: int,
     promise: str,
-    run: Callable[..., Ended],
+    run: Callable[..., FinishedRun],
     photos: Path,
 ) -> None:
     assert run("first", promise).report.cache.computed == 26
@@ -91,19 +91,19 @@ def test_only_what_is_new_is_decoded_and_computed(
     assert second.report.cache.computed == new
     assert second.report.cache.decoded <= new + 1  # the proof may have to look at another one
     if promise == "exact":
-        assert_same(run("plain", "off"), second)
+        assert_same_outcome(run("plain", "off"), second)
 
 
-def test_a_batch_that_is_odd_is_computed_whole(run: Callable[..., Ended], photos: Path) -> None:
+def test_a_batch_that_is_odd_is_computed_whole(run: Callable[..., FinishedRun], photos: Path) -> None:
     """Six validation images in batches of four are four and two, then four and three."""
     run("first")
     draw(photos / "val" / "b" / "9.png", 31)
     second = run("second")
     assert second.report.cache.computed == 3
-    assert_same(run("plain", "off"), second)
+    assert_same_outcome(run("plain", "off"), second)
 
 
-def test_an_image_in_another_place_has_other_random_views(run: Callable[..., Ended], photos: Path) -> None:
+def test_an_image_in_another_place_has_other_random_views(run: Callable[..., FinishedRun], photos: Path) -> None:
     """What a view is drawn from is the image's number in the training set."""
     keys = {"images__augment": "standard", "images__views": 2, "training__epochs": 3}
     assert run("first", **keys).report.cache.computed == 2 * 20 + 6
@@ -112,22 +112,24 @@ def test_an_image_in_another_place_has_other_random_views(run: Callable[..., End
     assert second.report.cache.computed == 2
     more = run("more", **{**keys, "images__views": 3, "training__epochs": 4})
     assert more.report.cache.computed == 21
-    assert_same(run("plain", "off", **keys), second)
+    assert_same_outcome(run("plain", "off", **keys), second)
 
 
-def test_decoded_images_are_kept_by_image_too(run: Callable[..., Ended], photos: Path, decoded: list[Path]) -> None:
+def test_decoded_images_are_kept_by_image_too(
+    run: Callable[..., FinishedRun], photos: Path, decoded: list[Path]
+) -> None:
     keys = {"freeze": [], "images__augment": "none"}
     assert run("first", "auto", **keys).report.cache.decoded == 26
     add(photos)
     decoded.clear()
     second = run("second", "auto", **keys)
     assert (second.report.cache.decoded, len(set(decoded))) == (2, 2)
-    assert_same(run("plain", "off", **keys), second)
+    assert_same_outcome(run("plain", "off", **keys), second)
 
 
 def test_features_of_a_set_that_grew_are_mapped_from_all_of_their_files(
-    run: Callable[..., Ended], photos: Path
+    run: Callable[..., FinishedRun], photos: Path
 ) -> None:
     run("first", cache__memory_gb=0.0)
     add(photos)
-    assert_same(run("plain", "off"), run("second", cache__memory_gb=0.0))
+    assert_same_outcome(run("plain", "off"), run("second", cache__memory_gb=0.0))

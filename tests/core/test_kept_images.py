@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.nn.functional import cross_entropy, one_hot
 
-from ended import Ended, assert_same
+from finished_runs import FinishedRun, assert_same_outcome
 from ft.config import Config
 from ft.devices import Machine
 from ft.display import Display
@@ -24,7 +24,7 @@ from ft.runs import Run
 from ft.signals import StopAsked
 from ft.training import Batch, Criterion, learn
 from ft.training_config import TrainingConfig
-from stopping import StopAt
+from signal_at_progress import SignalAtProgress
 
 MakeConfig = Callable[..., Config]
 WHOLE = {"images__augment": "none"}
@@ -47,42 +47,44 @@ def _own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_run_on_kept_images_equals_one_that_decodes_them_anew(
     keys: dict[str, Any], tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path
 ) -> None:
-    plain = Ended(tiny_config(run_dir=tmp_path / "plain", cache__promise="off", **keys), plugins)
-    kept = Ended(tiny_config(run_dir=tmp_path / "kept", **keys), plugins)
+    plain = FinishedRun(tiny_config(run_dir=tmp_path / "plain", cache__promise="off", **keys), plugins)
+    kept = FinishedRun(tiny_config(run_dir=tmp_path / "kept", **keys), plugins)
     assert (kept.report.cache.promise, kept.report.cache.computed) == ("exact", 0)
     assert kept.report.cache.decoded == 20 * keys.get("images__views", 1) + 4
-    assert_same(plain, kept)
+    assert_same_outcome(plain, kept)
 
 
 def test_a_second_run_on_kept_images_decodes_none(
     tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path, decoded: list[Path]
 ) -> None:
-    Ended(tiny_config(run_dir=tmp_path / "a", **WHOLE), plugins)
+    FinishedRun(tiny_config(run_dir=tmp_path / "a", **WHOLE), plugins)
     assert decoded
     decoded.clear()
-    again = Ended(tiny_config("with-aux", run_dir=tmp_path / "b", training__lr=0.03, **WHOLE), plugins)
+    again = FinishedRun(tiny_config("with-aux", run_dir=tmp_path / "b", training__lr=0.03, **WHOLE), plugins)
     assert (again.report.cache.decoded, decoded) == (0, [])
 
 
 def test_features_are_computed_from_images_that_were_kept(
     tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path, decoded: list[Path]
 ) -> None:
-    Ended(tiny_config(run_dir=tmp_path / "whole", **WHOLE), plugins)
+    FinishedRun(tiny_config(run_dir=tmp_path / "whole", **WHOLE), plugins)
     decoded.clear()
     keys = {**WHOLE, "freeze": ["all"]}
-    frozen = Ended(tiny_config(run_dir=tmp_path / "frozen", cache__promise="close", **keys), plugins)
+    frozen = FinishedRun(tiny_config(run_dir=tmp_path / "frozen", cache__promise="close", **keys), plugins)
     assert (frozen.report.cache.computed, frozen.report.cache.decoded, decoded) == (24, 0, [])
-    exact = Ended(tiny_config(run_dir=tmp_path / "exact", cache__promise="exact", **keys), plugins)
-    assert_same(Ended(tiny_config(run_dir=tmp_path / "plain", cache__promise="off", **keys), plugins), exact)
+    exact = FinishedRun(tiny_config(run_dir=tmp_path / "exact", cache__promise="exact", **keys), plugins)
+    assert_same_outcome(
+        FinishedRun(tiny_config(run_dir=tmp_path / "plain", cache__promise="off", **keys), plugins), exact
+    )
 
 
 @pytest.mark.parametrize("where", [("training images", 20), ("epoch 2/2", 5)], ids=str)
 def test_a_run_on_kept_images_goes_on_where_it_was_stopped(
     where: tuple[str, int], tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path
 ) -> None:
-    plain = Ended(tiny_config(run_dir=tmp_path / "plain", cache__promise="off", **WHOLE), plugins)
+    plain = FinishedRun(tiny_config(run_dir=tmp_path / "plain", cache__promise="off", **WHOLE), plugins)
     with pytest.raises(StopAsked):
-        finetune(tiny_config(run_dir=tmp_path / "kept", **WHOLE), plugins, StopAt(*where))
+        finetune(tiny_config(run_dir=tmp_path / "kept", **WHOLE), plugins, SignalAtProgress(*where))
     run = Run(tmp_path / "kept")
     finetune(run.config(trust_code=True), plugins, Display(), run)
     resumed = load_file(run.path / "model.safetensors")
@@ -94,8 +96,8 @@ def test_images_too_large_for_memory_are_mapped_from_disk(
 ) -> None:
     far = tiny_config(run_dir=tmp_path / "far", cache__memory_gb=0.0, **WHOLE)
     assert prepare(far, plugins, Display()).plan.cache.kept == "disk"
-    plain = Ended(tiny_config(run_dir=tmp_path / "plain", cache__promise="off", **WHOLE), plugins)
-    assert_same(plain, Ended(far, plugins))
+    plain = FinishedRun(tiny_config(run_dir=tmp_path / "plain", cache__promise="off", **WHOLE), plugins)
+    assert_same_outcome(plain, FinishedRun(far, plugins))
 
 
 def test_images_too_large_for_the_disk_are_not_kept(tiny_config: MakeConfig, plugins: Plugins) -> None:
@@ -110,13 +112,13 @@ def test_images_too_large_for_the_disk_are_not_kept(tiny_config: MakeConfig, plu
 def test_a_damaged_image_store_is_said_and_made_anew(
     tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    plain = Ended(tiny_config(run_dir=tmp_path / "a", **WHOLE), plugins)
+    plain = FinishedRun(tiny_config(run_dir=tmp_path / "a", **WHOLE), plugins)
     for path in (tmp_path / "cache" / "features").glob("*.safetensors"):
         content = bytearray(path.read_bytes())
         content[-100] ^= 1
         path.write_bytes(content)
-    again = Ended(tiny_config(run_dir=tmp_path / "b", **WHOLE), plugins)
-    assert_same(plain, again)
+    again = FinishedRun(tiny_config(run_dir=tmp_path / "b", **WHOLE), plugins)
+    assert_same_outcome(plain, again)
     assert again.report.cache.decoded == 24
     assert capsys.readouterr().err.count("were damaged or are gone, and are decoded anew") == 2
 
@@ -147,6 +149,6 @@ def test_a_blended_image_counts_for_both_of_its_labels() -> None:
 
 
 def test_mixup_changes_what_is_learned(tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path) -> None:
-    plain = Ended(tiny_config(run_dir=tmp_path / "a", **WHOLE), plugins)
-    mixed = Ended(tiny_config(run_dir=tmp_path / "b", training__mixup=0.4, **WHOLE), plugins)
+    plain = FinishedRun(tiny_config(run_dir=tmp_path / "a", **WHOLE), plugins)
+    mixed = FinishedRun(tiny_config(run_dir=tmp_path / "b", training__mixup=0.4, **WHOLE), plugins)
     assert plain.metrics != mixed.metrics

@@ -31,7 +31,7 @@ from ft.testing import DataConformance
 
 TINY = f"{Path(__file__).parents[1] / 'tiny_provider.py'}:Tiny"
 
-ZIPPED = Path(__file__).parents[1] / "zipped.py"
+ZIPPED = Path(__file__).parents[1] / "zip_source.py"
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (12, 10, 3), dtype=np.uint8)
 

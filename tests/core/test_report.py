@@ -22,7 +22,7 @@ from ft.plugins import Plugins
 from ft.report import Report, doubts, hints
 from ft.runs import Run
 from ft.signals import StopAsked
-from stopping import StopAt
+from signal_at_progress import SignalAtProgress
 
 MakeConfig = Callable[..., Config]
 Ft = Callable[..., Result]
@@ -73,7 +73,7 @@ def test_so_are_those_of_a_run_that_was_stopped_and_goes_on_with_another_freeze(
     tiny_config: MakeConfig, plugins: Plugins, ft: Ft
 ) -> None:
     with pytest.raises(StopAsked) as asked:
-        finetune(tiny_config(split__test=0.2, machine__precision="bf16"), plugins, StopAt("epoch 2/2", 3))
+        finetune(tiny_config(split__test=0.2, machine__precision="bf16"), plugins, SignalAtProgress("epoch 2/2", 3))
     run = Run(asked.value.folder)
     for flags in ({}, {"freeze": ["all"], "training.epochs": 4}):
         finetune(run.config(True, flags), plugins, Display(), run)
@@ -83,7 +83,7 @@ def test_so_are_those_of_a_run_that_was_stopped_and_goes_on_with_another_freeze(
 def test_a_stop_while_the_saved_model_is_measured_loses_nothing(tiny_config: MakeConfig, plugins: Plugins) -> None:
     config = tiny_config(freeze=["all"], cache__promise="exact")  # so nothing else is called evaluating
     with pytest.raises(StopAsked) as asked:
-        finetune(config, plugins, StopAt("evaluating", 1))
+        finetune(config, plugins, SignalAtProgress("evaluating", 1))
     run = Run(asked.value.folder)
     assert {path.name for path in run.path.iterdir()} & {"report.json", "model.safetensors"} == {"model.safetensors"}
     _, report = finetune(run.config(True), plugins, Display(), run)

@@ -22,7 +22,7 @@ from ft.plugins import Plugins
 from ft.report import Report
 from ft.runs import Run
 from ft.signals import StopAsked
-from stopping import StopAt
+from signal_at_progress import SignalAtProgress
 
 MakeConfig = Callable[..., Config]
 Tensors = Mapping[str, torch.Tensor]
@@ -78,7 +78,7 @@ def copy_of(run: Run, name: str) -> Run:
 
 def stopped(config: Config, plugins: Plugins, title: str, done: int) -> Run:
     with pytest.raises(StopAsked) as asked:
-        finetune(config, plugins, StopAt(title, done))
+        finetune(config, plugins, SignalAtProgress(title, done))
     return Run(asked.value.folder)
 
 
@@ -222,7 +222,7 @@ def test_a_stop_after_the_change_does_not_change_the_result(
     run = copy_of(whole, "stopped")
     report = go_on(whole, plugins, **UNFREEZE)
     with pytest.raises(StopAsked):
-        go_on(run, plugins, StopAt("epoch 4/4", 11), **UNFREEZE)
+        go_on(run, plugins, SignalAtProgress("epoch 4/4", 11), **UNFREEZE)
     display = Listening()
     again = go_on(run, plugins, display, **(UNFREEZE if repeated else {}))
     assert not any("changed" in line for line in display.said)

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from ft.rows import Rows, Shape, header, map_rows
-from mapped import needs_maps
+from memory_maps import needs_maps
 
 ROWS = 64
 SHAPES = [Shape((16, 1024), "float32"), Shape((3,), "bfloat16"), Shape((), "int64")]
@@ -29,13 +29,13 @@ def path(tmp_path: Path, tensors: tuple[torch.Tensor, ...]) -> Path:
     return path
 
 
-def mapped(path: Path) -> Rows:
+def rows_in(path: Path) -> Rows:
     with path.open("rb") as file:
         return map_rows(file, SHAPES, ROWS)
 
 
 def test_a_file_of_rows_is_one_that_safetensors_reads(path: Path, tensors: tuple[torch.Tensor, ...]) -> None:
-    for found in (tuple(load_file(path).values()), mapped(path).tensors, mapped(path).in_memory().tensors):
+    for found in (tuple(load_file(path).values()), rows_in(path).tensors, rows_in(path).in_memory().tensors):
         assert all(map(torch.equal, found, tensors))
         assert [tensor.dtype for tensor in found] == [tensor.dtype for tensor in tensors]
 
@@ -44,14 +44,14 @@ def test_a_file_of_rows_is_one_that_safetensors_reads(path: Path, tensors: tuple
 def test_rows_are_taken_by_their_numbers(
     path: Path, tensors: tuple[torch.Tensor, ...], rows: list[int] | torch.Tensor
 ) -> None:
-    for kept in (mapped(path), Rows(tensors)):
+    for kept in (rows_in(path), Rows(tensors)):
         taken = kept.take(rows)
         assert all(torch.equal(one, tensor[rows]) for one, tensor in zip(taken, tensors, strict=True))
         taken[0].zero_()
         assert torch.equal(kept.tensors[0], tensors[0])
 
 
-def held_kb(path: Path) -> int:
+def resident_kb(path: Path) -> int:
     """How much of a mapped file lies in memory as this process's."""
     _, _, entry = Path("/proc/self/smaps").read_text().partition(f"{path}\n")
     found = re.search(r"^Rss: +([0-9]+) kB", entry, re.MULTILINE)
@@ -61,9 +61,9 @@ def held_kb(path: Path) -> int:
 
 @needs_maps
 def test_what_was_taken_from_a_file_is_let_go(path: Path, tensors: tuple[torch.Tensor, ...]) -> None:
-    kept = mapped(path)
+    kept = rows_in(path)
     assert torch.equal(kept.tensors[0], tensors[0])
-    assert held_kb(path) >= 4000
+    assert resident_kb(path) >= 4000
     kept.take([3])
-    assert held_kb(path) < 200
+    assert resident_kb(path) < 200
     assert torch.equal(kept.tensors[0], tensors[0])

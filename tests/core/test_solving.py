@@ -30,7 +30,7 @@ from ft.prefix.legality import mark
 from ft.prefix.records import Price
 from ft.runs import Run
 from ft.signals import StopAsked
-from stopping import StopAt
+from signal_at_progress import SignalAtProgress
 
 MakeConfig = Callable[..., Config]
 KEYS: dict[str, Any] = {"freeze": ["all"], "training__optimizer": "lbfgs", "cache__promise": "exact"}
@@ -88,7 +88,7 @@ def test_a_stopped_sweep_goes_on_where_it_was(tiny_config: MakeConfig, plugins: 
     whole, _ = finetune(tiny_config(run_dir=tmp_path / "whole", **KEYS), plugins, Display())
     config = tiny_config(run_dir=tmp_path / "stopped", **KEYS)
     with pytest.raises(StopAsked):
-        finetune(config, plugins, StopAt("penalties", 2))
+        finetune(config, plugins, SignalAtProgress("penalties", 2))
     run = Run(tmp_path / "stopped")
     finetune(run.config(trust_code=True), plugins, Display(), run)
     one, other = (load_file(r.path / "model.safetensors") for r in (whole, run))
@@ -138,7 +138,7 @@ def penalties_of(run: Run) -> list[tuple[float, float]]:
 
 def test_a_sweep_does_not_go_on_with_other_penalties(tiny_config: MakeConfig, plugins: Plugins) -> None:
     with pytest.raises(StopAsked):
-        finetune(tiny_config(training__penalties=[1e-1, 1e-2, 1e-3], **KEYS), plugins, StopAt("penalties", 2))
+        finetune(tiny_config(training__penalties=[1e-1, 1e-2, 1e-3], **KEYS), plugins, SignalAtProgress("penalties", 2))
     config = tiny_config(training__penalties=[1e-1, 1e-3, 1e-4], **KEYS)
     with pytest.raises(FtError, match=r"cannot go on as it began: training\.penalties changed"):
         finetune(config, plugins, Display(), Run(config.run_dir or Path()))

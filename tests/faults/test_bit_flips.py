@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from faults.counts import times
+from faults.repetitions import times
 from ft import FtError, WeightEntry
 from ft.weight_cache import Cache
 

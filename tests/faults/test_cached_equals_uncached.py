@@ -10,15 +10,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from ended import Ended
-from faults.counts import FULL
+from faults.repetitions import FULL
+from finished_runs import FinishedRun
 from ft.config import Config, load_config
 from ft.display import Display
 from ft.finetune import finetune
 from ft.plugins import Plugins
 from ft.runs import Run
 from ft.signals import StopAsked
-from stopping import StopAt
+from signal_at_progress import SignalAtProgress
 
 NETWORKS = (
     *("resnet18", "vgg11_bn", "mobilenet_v2", "shufflenet_v2_x0_5", "squeezenet1_1", "densenet121", "mnasnet0_5"),
@@ -56,14 +56,14 @@ def test_a_cached_run_that_was_stopped_equals_a_plain_one(
         }
         return load_config(flags=tree)
 
-    plain = Ended(config("plain", "off"), plugins)
+    plain = FinishedRun(config("plain", "off"), plugins)
     last = 2 * (views or 1)
     with pytest.raises(StopAsked):
-        finetune(config("cached", "exact"), plugins, StopAt(f"epoch {last}/{last}", 2 * (last - 1) + 1))
+        finetune(config("cached", "exact"), plugins, SignalAtProgress(f"epoch {last}/{last}", 2 * (last - 1) + 1))
     run = Run(tmp_path / "cached")
     _, report = finetune(run.config(trust_code=True), plugins, Display(), run)
-    ended = load_file(run.path / "model.safetensors")
-    different = [name for name, tensor in plain.weights.items() if not torch.equal(tensor, ended[name])]
+    weights = load_file(run.path / "model.safetensors")
+    different = [name for name, tensor in plain.weights.items() if not torch.equal(tensor, weights[name])]
 
     assert not different
     assert report.cache.promise == "exact", report.cache.reason

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from faults.counts import FULL
 from faults.hostile_server import HostileServer, hostile_server, serve
-from faults.slow_images import FT, HELD, make_images, run_args, start, wait_for
+from faults.interrupted_commands import FT, HELD, make_images, run_args, start, wait_for
+from faults.repetitions import FULL
 from ft.config import Config
 from ft.display import Display
 from ft.finetune import finetune

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from faults.counts import times
 from faults.hostile_server import HostileServer, hostile_server, serve
+from faults.repetitions import times
 
 # Enough to pass for the older format of torch.save; the digest says the rest.
 CONTENT = b"\x80" + random.Random(0).randbytes(16_000_000)

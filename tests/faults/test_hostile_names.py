@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from faults.counts import times
+from faults.repetitions import times
 from ft import FtError, Settings, WeightEntry
 from ft.weight_cache import Cache
 from ft_weights.local import fetch

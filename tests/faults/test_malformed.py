@@ -14,7 +14,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from faults.counts import times
+from faults.repetitions import times
 from ft.checking import check_images
 from ft.config import load_config
 from ft.data import ImageData, Item

@@ -21,8 +21,8 @@ from click.testing import CliRunner
 from safetensors.torch import load_file, save_file
 
 from conftest import TINY
-from faults.counts import times
-from faults.slow_images import make_images
+from faults.interrupted_commands import make_images
+from faults.repetitions import times
 from faults.test_malformed import mutated
 from ft.cli import cli
 from ft.errors import FtError

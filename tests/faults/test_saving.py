@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 import torch
 
-from faults.counts import FULL, times
-from faults.crashing import position_after
+from faults.crash_while_saving import position_after
+from faults.repetitions import FULL, times
 from ft.checkpoints import Checkpoint, load_checkpoint, save_checkpoint, save_tensors
 from ft.errors import FtError
 
@@ -33,7 +33,7 @@ def run_program(name: str, *args: str) -> str:
 
 
 def test_a_run_that_is_killed_loses_no_checkpoint_and_ends_with_the_same_weights(tmp_path: Path) -> None:
-    counts = json.loads(run_program("killing.py", str(times(200, 3)), str(tmp_path)))
+    counts = json.loads(run_program("kill_and_resume.py", str(times(200, 3)), str(tmp_path)))
     print("\nSIGKILL:", ", ".join(f"{count} {what}" for what, count in counts.items()))
     assert counts["kills"] >= times(200, 3)
     assert counts["runs equal"] == counts["runs finished"] > 0
@@ -41,13 +41,13 @@ def test_a_run_that_is_killed_loses_no_checkpoint_and_ends_with_the_same_weights
 
 
 def test_a_crash_after_any_file_operation_leaves_a_loadable_checkpoint(tmp_path: Path) -> None:
-    crashes = int(run_program("crashing.py", str(tmp_path), str(times(1, 9))))
+    crashes = int(run_program("crash_while_saving.py", str(tmp_path), str(times(1, 9))))
     print(f"\n{crashes} of {crashes} crashes left loadable checkpoints")
     assert crashes > times(80, 8)
 
 
 def test_a_crash_after_any_file_operation_of_a_changed_freeze_leaves_a_run_that_goes_on(tmp_path: Path) -> None:
-    crashes = int(run_program("changing.py", str(tmp_path), str(times(1, 20))).split()[-1])
+    crashes = int(run_program("crash_while_changing_freeze.py", str(tmp_path), str(times(1, 20))).split()[-1])
     print(f"\n{crashes} of {crashes} crashes left a run that ends in the same state")
     assert crashes > times(100, 4)
 

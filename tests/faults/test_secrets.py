@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from backbones import small
 from faults.hostile_server import HostileServer, Request, hostile_server, serve
-from faults.slow_images import make_images, run_args
+from faults.interrupted_commands import make_images, run_args
 from ft.cli import cli
 from ft.errors import FtError
 

@@ -22,8 +22,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from faults.counts import FULL
-from faults.slow_images import FT, HELD, TESTS, make_images, run_args, start, wait_for
+from faults.interrupted_commands import FT, HELD, TESTS, make_images, run_args, start, wait_for
+from faults.repetitions import FULL
 from ft.checkpoints import load_checkpoint
 
 # Holds the run up at whatever writes the file called PHASE.

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torchvision import models
 
-from faults.counts import FULL
+from faults.repetitions import FULL
 from ft.prefix.find import FrozenPrefix, find_prefix, split_module
 from ft.prefix.probe import probe_equality
 from ft.prefix.records import NoCut, Price

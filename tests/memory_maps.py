@@ -1,4 +1,4 @@
-"""What a process has mapped."""
+"""Which files this process has mapped into its memory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MAPS = Path("/proc/self/maps")
 needs_maps = pytest.mark.skipif(not MAPS.exists(), reason="only Linux tells what a process has mapped")
 
 
-def file_behind(address: int) -> str:
+def mapped_file_at(address: int) -> str:
     """The file that this process has mapped at an address; "" where memory is its own."""
     for line in MAPS.read_text().splitlines():
         start, end = (int(part, 16) for part in line.split()[0].split("-"))

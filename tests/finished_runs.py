@@ -1,4 +1,4 @@
-"""Whole runs, to be compared."""
+"""Runs that have finished, to be compared."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from ft.finetune import finetune
 from ft.plugins import Plugins
 
 
-class Ended:
-    """What a run left: its weights, its figures, its report, and which images it was measured on."""
+class FinishedRun:
+    """Runs a config to its end; holds what the run left: weights, figures, report, which images it was measured on."""
 
     def __init__(self, config: Config, plugins: Plugins) -> None:
         self.run, self.report = finetune(config, plugins, Display())
@@ -27,7 +27,8 @@ class Ended:
         self.metrics = [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in lines]
 
 
-def assert_same(one: Ended, other: Ended) -> None:
+def assert_same_outcome(one: FinishedRun, other: FinishedRun) -> None:
+    """Figures and weights are equal in every bit."""
     assert one.metrics == other.metrics
     assert one.report.val == other.report.val
     assert one.weights.keys() == other.weights.keys()

@@ -1,6 +1,6 @@
 """End a process after every single file operation of a save; a program of its own, which forks.
 
-    python crashing.py FOLDER STEP
+    python crash_while_saving.py FOLDER STEP
 
 Prints how often it was ended: after each STEPth operation. Fails when afterwards a file is neither what it was nor
 what it was to become.

@@ -1,6 +1,6 @@
 """Kill a run of ft again and again and resume it; a program of its own, which forks, so that imports cost once.
 
-    python killing.py KILLS FOLDER
+    python kill_and_resume.py KILLS FOLDER
 
 Prints what it did as JSON. Fails when a checkpoint cannot be read, training fell back, or weights differ in a bit.
 """
@@ -68,7 +68,7 @@ def start(folder: Path) -> int:
         os._exit(1)
 
 
-def ended(pid: int, within: float) -> int | None:
+def exit_code(pid: int, within: float) -> int | None:
     """A process's exit code, negative for a signal; None when it has not ended within so many seconds."""
     deadline = time.monotonic() + within
     while True:
@@ -80,30 +80,30 @@ def ended(pid: int, within: float) -> int | None:
         time.sleep(0.001)
 
 
-def killed(pid: int, rng: random.Random) -> int | None:
+def kill_at_random(pid: int, rng: random.Random) -> int | None:
     """Kill a process at a random moment, often while it saves because it was asked to stop."""
-    code = ended(pid, rng.uniform(0.05, 1.2))
+    code = exit_code(pid, rng.uniform(0.05, 1.2))
     if code is not None:
         return code
     if rng.random() < 0.5:
         os.kill(pid, signal.SIGTERM)
-        code = ended(pid, rng.uniform(0, 0.02))
+        code = exit_code(pid, rng.uniform(0, 0.02))
     if code is None:
         os.kill(pid, signal.SIGKILL)
-        code = ended(pid, 60)
+        code = exit_code(pid, 60)
     return code
 
 
 def main(wanted: int, folder: Path) -> dict[str, int]:
     rng = random.Random(0)
-    assert ended(start(folder / "whole"), 600) == 0
+    assert exit_code(start(folder / "whole"), 600) == 0
     whole = load_file(folder / "whole" / "model.safetensors")
     counts = {"kills": 0, "stops": 0, "left behind": 0, "checkpoints read": 0, "runs finished": 0, "runs equal": 0}
     number, reached = 0, (0, 0)
     while counts["kills"] < wanted or reached != (0, 0):
         path = folder / str(number)
         pid = start(path)
-        code = killed(pid, rng) if counts["kills"] < wanted else ended(pid, 600)
+        code = kill_at_random(pid, rng) if counts["kills"] < wanted else exit_code(pid, 600)
         assert code in (0, 3, -signal.SIGTERM, -signal.SIGKILL), code  # SIGTERM ends it before there is a run
         counts["kills"] += code == -signal.SIGKILL
         counts["stops"] += code == 3

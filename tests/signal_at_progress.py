@@ -1,4 +1,4 @@
-"""A display that has the run stopped at a chosen moment."""
+"""A display that sends the process a signal when its progress has come to a chosen point."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from ft.display import Bar, Display
 
 
-class StopAt(Display):
+class SignalAtProgress(Display):
     """Sends this process a signal when the bar called `title` has come to `done`."""
 
     def __init__(self, title: str, done: int) -> None:

@@ -1,9 +1,10 @@
 """End a process after every file operation with which a run changes its freeze; a program of its own, which forks.
 
-    python changing.py FOLDER STEP
+    python crash_while_changing_freeze.py FOLDER STEP
 
-Prints how often it was ended: after each STEPth operation but writes, which crashing.py tries. Fails when a run that
-was ended there and goes on, with the flags said again or without, does not end in the state of one that was not.
+Prints how often it was ended: after each STEPth operation but writes, which crash_while_saving.py tries. Fails when a
+run that was ended there and goes on, with the flags said again or without, does not end in the state of one that was
+not.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ from safetensors.torch import load_file
 
 import ft.finetune
 from conftest import TINY
-from faults.crashing import CRASHED, crash_after
+from faults.crash_while_saving import CRASHED, crash_after
 from ft.config import Config, load_config
 from ft.display import Display
 from ft.plugins import load_plugins
 from ft.resuming import go_on
 from ft.runs import Run
 from ft.signals import StopAsked
-from stopping import StopAt
+from signal_at_progress import SignalAtProgress
 
 PLUGINS = load_plugins()
 UNFREEZE: Mapping[str, Any] = {"freeze": ["all"], "train": ["regex:layer2.*"], "training.epochs": 4}
@@ -58,7 +59,7 @@ def runs_to_change(folder: Path, display: Display) -> Iterator[tuple[Run, Mappin
     yield finished, UNFREEZE
     stopped = Run(folder / "stopped")
     try:
-        ft.finetune.finetune(config(stopped.path), PLUGINS, StopAt("epoch 2/2", 3))
+        ft.finetune.finetune(config(stopped.path), PLUGINS, SignalAtProgress("epoch 2/2", 3))
     except StopAsked:
         yield stopped, UNFREEZE
     changed = copy(finished, folder / "changed")

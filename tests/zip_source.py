@@ -1,6 +1,6 @@
 """A data source for tests that finds its images in a zip archive.
 
-It is written `tests/zipped.py:load:ARCHIVE.zip`.
+It is written `tests/zip_source.py:load:ARCHIVE.zip`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ft import FtError, Sample
 def load(argument: str | None, settings: Any) -> Iterator[Sample]:
     """Yield the members of the archive `argument`, labelled by their folders. Raises FtError when it is not there."""
     if not argument or not Path(argument).is_file():
-        raise FtError(f"there is no archive '{argument}'; write ./zipped.py:load:ARCHIVE.zip")
+        raise FtError(f"there is no archive '{argument}'; write ./zip_source.py:load:ARCHIVE.zip")
     with ZipFile(argument) as archive:
         names = sorted(name for name in archive.namelist() if name.endswith(".png"))
     for name in names:
