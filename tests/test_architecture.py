@@ -38,7 +38,7 @@ LAYERS = (
         "plugins",
         "reading",
     },
-    {"config", "training_config", "catalogue"},
+    {"config", "training_config", "flags", "catalogue"},
     {
         "asked_images",
         "files",
@@ -60,6 +60,7 @@ LAYERS = (
         "metrics",
         "progress",
         "display",
+        "layout",
         "signals",
         "devices",
         "memory",
@@ -96,6 +97,7 @@ LAYERS = (
     {"backbone", "head_check", "layer_notes", "model", "evaluation", "caching"},
     {
         "advice",
+        "plan_text",
         "decay",
         "pace",
         "plan",
@@ -108,7 +110,7 @@ LAYERS = (
     },
     {"job", "kept_images", "features", "feature_reuse", "proof", "feature_feed", "feeds"},
     {"optim", "runs", "resuming", "training", "logistic", "solving"},
-    {"report"},
+    {"report", "report_text"},
     {"opening", "precision"},
     {"finetune", "inference"},
     {"cli", "testing", "scaffold"},

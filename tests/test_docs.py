@@ -32,10 +32,10 @@ from PIL import Image
 
 import ft
 from ft.cli import COMMANDS, cli
-from ft.cli.options import FLAGS
 from ft.config import Config, load_config
 from ft.discovery import GROUP
 from ft.extensions import KINDS
+from ft.flags import FLAGS
 from ft.plugins import Component, Plugins, load_plugins, settings_class
 from ft.references import parse_reference
 from ft.testing import fixtures

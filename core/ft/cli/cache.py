@@ -24,7 +24,7 @@ def cache() -> None:
 @click.option("--json", "as_json", is_flag=True, help="print JSON")
 def list_entries(as_json: bool) -> None:
     """List entries, the one used longest ago first."""
-    from ft.cli.layout import print_table, size
+    from ft.layout import print_table, size
 
     store = _store()
     entries = store.entries()
@@ -53,7 +53,7 @@ def list_entries(as_json: bool) -> None:
 @click.option("--damaged", is_flag=True, help="remove only what ft cache verify finds")
 def prune(limit_gb: float | None, damaged: bool) -> None:
     """Remove entries, those used longest ago first, until at most --to GB are left."""
-    from ft.cli.layout import size
+    from ft.layout import size
 
     store = _store()
     if limit_gb is not None and not limit_gb <= 1e6:

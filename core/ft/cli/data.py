@@ -47,9 +47,9 @@ def check(source: str, sets: tuple[str, ...], as_json: bool) -> None:
 def _print(checked: Checked) -> None:
     from collections import Counter
 
-    from ft.cli.layout import print_table
     from ft.data import first_lines
     from ft.data_check import KINDS
+    from ft.layout import print_table
 
     counts = Counter(finding.kind for finding in checked.findings)
     rows = [(kind, str(number), "yes" if KINDS[kind][0] else "no", KINDS[kind][1]) for kind, number in counts.items()]

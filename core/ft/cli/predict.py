@@ -100,9 +100,9 @@ def predict(
 @using_a_run
 def evaluate(run: Path, data: str, split: str, as_json: bool, **machine: Any) -> None:
     """Measure the model of RUN on DATA, a reference as for `ft run --data`; classes are matched by name."""
-    from ft.cli.tables import print_evaluation
     from ft.display import Display
     from ft.inference import measure
+    from ft.report_text import print_evaluation
 
     display = Display()
     plugins = load_and_report()

@@ -43,11 +43,11 @@ def run(
       ft run --resume runs/20260101-120000-torchvision-resnet18 --freeze none --epochs 20 --lr 1e-4
       ft run --locked runs/20260101-120000-torchvision-resnet18 --seed 1
     """
-    from ft.cli.tables import print_report
     from ft.display import Display
     from ft.finetune import finetune
     from ft.locking import check_locked
     from ft.ownership import strange_run
+    from ft.report_text import print_report
     from ft.runs import Run
     from ft.signals import StopAsked
 
@@ -75,7 +75,7 @@ def run(
             raise
         display.warn(f"{asked}; its state is saved. Continue with: ft run --resume {asked.folder}")
         sys.exit(128 + asked.signal_number)
-    print_report(report, done, display)
+    print_report(report, done.path, display)
 
 
 @click.command()
@@ -87,9 +87,9 @@ def plan(file: Path | None, sets: tuple[str, ...], as_json: bool, **given: Any) 
 
     Only where what is frozen follows from images, as with --freeze fisher:1, does it fetch the weights.
     """
-    from ft.cli.tables import print_plan
     from ft.display import Display
     from ft.finetune import prepare
+    from ft.plan_text import print_plan
 
     display = Display()
     config = config_from(file, sets, given)
@@ -98,4 +98,4 @@ def plan(file: Path | None, sets: tuple[str, ...], as_json: bool, **given: Any) 
         content = {"config": ready.config.model_dump(mode="json"), "plan": asdict(ready.plan)}
         tell_json(without_secrets(content))
     else:
-        print_plan(ready, display)
+        print_plan(ready.plan, display)

@@ -205,6 +205,6 @@ def _show(headers: tuple[str, ...], rows: Sequence[Sequence[str]], plain: Iterab
     if as_json:
         tell_json(list(plain))
     elif rows:
-        from ft.cli.layout import print_table
+        from ft.layout import print_table
 
         print_table(headers, rows)

@@ -11,8 +11,8 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from ft.checkpoints import EpochRecord
-from ft.cli.layout import matrix, print_matrix, print_table
 from ft.display import Display
+from ft.layout import matrix, print_matrix, print_table
 from ft.metrics import ClassMetrics, Evaluation
 from ft.terminal import prepare_streams, visible
 
