@@ -245,3 +245,46 @@ def test_the_door_reads_no_markup() -> None:
                 ("out.print", "err.print", "console.print")
             ):
                 assert isinstance(node.args[0], ast.Call), f"{path}:{node.lineno} prints a text that rich would read"
+
+
+def private_names(source: str) -> Iterator[str]:
+    """Every name with an underscore in front that a file imports, reads or replaces, and that is not its own."""
+    for node in ast.walk(ast.parse(source)):
+        names: list[str] = []
+        if isinstance(node, ast.ImportFrom):
+            names = [*str(node.module).split("."), *(alias.name for alias in node.names)]
+        elif isinstance(node, ast.Import):
+            names = [part for alias in node.names for part in alias.name.split(".")]
+        elif isinstance(node, ast.Attribute) and ast.unparse(node.value) not in ("self", "cls"):
+            names = [node.attr]
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in ("setattr", "delattr", "getattr"):
+            said = (arg.value for arg in node.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str))
+            names = [part for text in said for part in text.split(".")]
+        yield from (
+            name
+            for name in names
+            if name.startswith("_") and not name.endswith("__") and name != "_exit"  # os._exit is documented
+        )
+
+
+def test_tests_use_and_replace_nothing_that_is_private_to_another_module() -> None:
+    paths = [*(ROOT / "tests").rglob("*.py"), *ROOT.glob("examples/*/tests/**/*.py")]
+    found = {str(path.relative_to(ROOT)): list(private_names(path.read_text(encoding="utf-8"))) for path in paths}
+    assert not {path: names for path, names in found.items() if names}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from ft.images import _read",
+        "from torchvision.transforms._presets import ImageClassification",
+        "import ft._door",
+        "ft.images._read()",
+        'monkeypatch.setattr("ft.images._read", None)',
+        'monkeypatch.setattr(images, "_read", None)',
+        'setattr(images, "_read", None)',
+        "writer._file = None",
+    ],
+)
+def test_what_is_private_is_noticed(line: str) -> None:
+    assert list(private_names(line))

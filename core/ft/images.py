@@ -70,7 +70,7 @@ _MODES: dict[Interpolation, InterpolationMode] = {
 _SPARE = (
     2  # decoded pixels, along either side, for each one that an image is resized to, where a JPEG is decoded smaller
 )
-_MOST_SIDES = 64  # how many times as long as wide an image may be before only its middle is resized
+MOST_SIDES = 64  # how many times as long as wide an image may be before only its middle is resized
 _LONGEST_PADDED = (
     4096  # pixels of the longer side from which an image that is padded to a square is made smaller before
 )
@@ -196,7 +196,7 @@ def _square(preprocessing: Preprocessing, image: Tensor) -> Tensor:
     if preprocessing.fit == "crop":
         shorter = preprocessing.resize_size
         size = (max(shorter, int(shorter * height / width)), max(shorter, int(shorter * width / height)))
-        whole = _resize if max(size) <= _MOST_SIDES * shorter else _resize_centre
+        whole = _resize if max(size) <= MOST_SIDES * shorter else _resize_centre
         cut: Tensor = F.center_crop(whole(preprocessing, image, size), [side, side])
         return cut
     if preprocessing.fit == "squash":

@@ -83,12 +83,12 @@ def measured_paces(
         run, two = _what_trains(module, prefix, machine, image_size)
         for precision in ("fp32", "bf16"):
             tried = replace(machine, precision=precision)
-            paces[tried] = _pace(module, run, two, tried, batch_size)
+            paces[tried] = images_a_second(module, run, two, tried, batch_size)
         if prefix is None and time.perf_counter() - started < LONG:
             best = fastest(paces, machine)
             tried = replace(best, channels_last=not best.channels_last)
             tried.place(module)
-            paces[tried] = _pace(module, run, two, tried, batch_size)
+            paces[tried] = images_a_second(module, run, two, tried, batch_size)
             machine.place(module)
     busy = time.process_time() - computed < 0.7 * (time.perf_counter() - started)
     if not busy or machine.device != "cpu":
@@ -110,15 +110,17 @@ def _what_trains(
         return halves.suffix, halves.prefix(images)
 
 
-def _pace(module: nn.Module, run: Callable[[Tensors], Any], two: Tensors, machine: Machine, batch_size: int) -> float:
+def images_a_second(
+    module: nn.Module, run: Callable[[Tensors], Any], two: Tensors, machine: Machine, batch_size: int
+) -> float:
     """Images a second of what `run` makes of a batch like `two` images, forward and backward."""
     count = min(2, batch_size)
-    _seconds(module, run, _repeated(two, count, machine), machine)  # what happens the first time only
-    each = max(_seconds(module, run, _repeated(two, count, machine), machine) / count, 1e-6)
+    step_seconds(module, run, _repeated(two, count, machine), machine)  # what happens the first time only
+    each = max(step_seconds(module, run, _repeated(two, count, machine), machine) / count, 1e-6)
     count = min(batch_size, max(FEWEST, int(SECONDS / each)))
     batch = _repeated(two, count, machine)
     times = max(1, min(MOST_TIMES, int(2 * SECONDS / (count * each))))
-    return count / min(_seconds(module, run, batch, machine) for _ in range(times))
+    return count / min(step_seconds(module, run, batch, machine) for _ in range(times))
 
 
 def _repeated(two: Tensors, count: int, machine: Machine) -> Tensors:
@@ -128,7 +130,7 @@ def _repeated(two: Tensors, count: int, machine: Machine) -> Tensors:
     return tuple(t[rows].contiguous(memory_format=layout if t.ndim == 4 else torch.contiguous_format) for t in two)
 
 
-def _seconds(module: nn.Module, run: Callable[[Tensors], Any], batch: Tensors, machine: Machine) -> float:
+def step_seconds(module: nn.Module, run: Callable[[Tensors], Any], batch: Tensors, machine: Machine) -> float:
     """What a training step takes, without the optimizer."""
     inputs = tuple(tensor.clone() for tensor in batch)  # a network may write to them
     machine.wait()

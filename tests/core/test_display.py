@@ -100,7 +100,9 @@ def test_bars_within_bars_are_drawn_together_and_are_gone_afterwards() -> None:
     assert "[inner]" in screen.getvalue()
     assert "2/8" in screen.getvalue()
     assert "a [line]" in screen.getvalue()
-    assert display._bars is None
+    shown = len(screen.getvalue())
+    display.say("afterwards")
+    assert screen.getvalue()[shown:] == "\x1b[2mafterwards\x1b[0m\n"  # and nothing is drawn around it
 
 
 def test_what_is_left_of_a_bar_can_be_seen_on_a_black_screen() -> None:

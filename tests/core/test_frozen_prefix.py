@@ -620,19 +620,32 @@ def test_a_cache_that_is_only_read_is_an_obstacle_unless_it_may_have_what_is_nee
         planned(tiny_config, plugins, freeze=["until:layer1"], **keys)
 
 
-@pytest.mark.parametrize("freeze", [["all"], []], ids=["features", "images"])
+@pytest.mark.parametrize(
+    ("freeze", "asked"),  # how often the disk is asked for room before it is full: by the plan, and twice by the proof
+    [(["all"], 3), ([], 1)],
+    ids=["features", "images"],
+)
 def test_a_cache_that_becomes_unwritable_ends_only_runs_that_demand_it(
-    freeze: list[str], tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    freeze: list[str],
+    asked: int,
+    tiny_config: MakeConfig,
+    plugins: Plugins,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     keys = {"freeze": freeze, "images__augment": "none"}
     plain = FinishedRun(tiny_config(run_dir=tmp_path / "plain", cache__promise="off", **keys), plugins)
     full = "1.0 GB are needed, and none is free"
-    monkeypatch.setattr(FeatureStore, "obstacle", lambda store, size: full if store.folder.exists() else "")
-    (tmp_path / "cache" / "features").mkdir(parents=True)
-    monkeypatch.setattr("ft.caching._too_much", lambda *_: "")
+
+    def fill_up_when_it_is_written() -> None:
+        obstacles = iter([""] * asked)
+        monkeypatch.setattr(FeatureStore, "obstacle", lambda store, size: next(obstacles, full))
+
+    fill_up_when_it_is_written()
     without = FinishedRun(tiny_config(run_dir=tmp_path / "auto", **keys), plugins)
     assert_same_outcome(plain, without)
     assert (without.report.cache.promise, without.report.cache.reason) == ("off", full)
+    fill_up_when_it_is_written()
     with pytest.raises(FtError, match=full):
         finetune(tiny_config(run_dir=tmp_path / "exact", cache__promise="exact", **keys), plugins, Display())
 

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torchvision.models import ResNet18_Weights
 from torchvision.transforms import InterpolationMode
-from torchvision.transforms._presets import ImageClassification
 from torchvision.transforms.v2 import functional
 
 from ft import FtError, Preprocessing, images
@@ -148,7 +148,7 @@ def test_evaluation_gives_the_pixels_of_the_published_preset(
     tmp_path: Path, size: tuple[int, int], mode: str, tolerance: int
 ) -> None:
     preprocessing = Preprocessing(crop_size=64, resize_size=73, interpolation=mode)  # type: ignore[arg-type]
-    published = ImageClassification(crop_size=64, resize_size=73, interpolation=InterpolationMode(mode))
+    published = ResNet18_Weights.DEFAULT.transforms(crop_size=64, resize_size=73, interpolation=InterpolationMode(mode))
     picture(*size).save(tmp_path / "a.png")
     ours = normalise(eval_transform(preprocessing)(read(tmp_path / "a.png")), preprocessing)
     theirs = published(Image.open(tmp_path / "a.png"))
@@ -280,9 +280,9 @@ def test_the_middle_of_a_strip_is_what_it_is_in_the_whole(
     interpolation: Any, shape: tuple[int, int], sizes: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     transform = eval_transform(Preprocessing(*sizes, interpolation))
-    monkeypatch.setattr("ft.images._MOST_SIDES", 8)
+    monkeypatch.setattr("ft.images.MOST_SIDES", 8)
     middle = transform(noise(*shape))
-    monkeypatch.setattr("ft.images._MOST_SIDES", 10**6)
+    monkeypatch.setattr("ft.images.MOST_SIDES", 10**6)
     difference = (middle.int() - transform(noise(*shape)).int()).abs()
     assert difference.max() <= 2
     assert (difference > 1).float().mean() < 0.001
@@ -294,9 +294,9 @@ def test_the_middle_of_a_smooth_strip_is_what_it_is_in_the_whole(
 ) -> None:
     strip = image_to_tensor(picture(900, 40))
     transform = eval_transform(Preprocessing(32, 36, interpolation))
-    monkeypatch.setattr("ft.images._MOST_SIDES", 8)
+    monkeypatch.setattr("ft.images.MOST_SIDES", 8)
     middle = transform(strip)
-    monkeypatch.setattr("ft.images._MOST_SIDES", 10**6)
+    monkeypatch.setattr("ft.images.MOST_SIDES", 10**6)
     assert (middle.int() - transform(strip).int()).abs().float().mean() < 2
 
 

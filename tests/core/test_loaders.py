@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing import connection, resource_sharer
+from multiprocessing import connection
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +122,7 @@ def test_batches_come_also_where_they_do_not_fit_into_shared_memory(
 
     with loading(items, 0) as loader:
         expected = list(loader.epoch(0))
-    monkeypatch.setattr(torch.UntypedStorage, "_new_shared", full)  # the processes inherit it
+    monkeypatch.setattr("ft.batches.default_collate", full)  # the processes inherit it
     with loading(items, 2) as loader:
         got = list(loader.epoch(0))
     assert same(got, expected)
@@ -190,12 +190,12 @@ def test_loading_leaves_the_random_state_of_the_run_alone(items: list[Item]) -> 
 def test_workers_say_nothing_of_a_parent_that_stops_while_it_is_handed_a_batch(
     items: list[Item], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    def hang_up(ident: tuple[str, int]) -> None:
-        connection.SocketClient(ident[0]).close()
+    def hang_up(address: str, authkey: bytes) -> None:
+        connection.SocketClient(address).close()
         raise StopAsked(signal.SIGINT, None)
 
     with loading(items, 1) as loader:
-        monkeypatch.setattr(resource_sharer._resource_sharer, "get_connection", hang_up)
+        monkeypatch.setattr(connection, "Client", hang_up)
         with pytest.raises(StopAsked):
             list(loader.epoch(0))
         monkeypatch.undo()

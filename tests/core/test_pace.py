@@ -28,7 +28,7 @@ def timed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[Machine, floa
     """How many seconds an image is said to take, by machine; and this processor computes bf16."""
     seconds = {FP32: 1.0, BF16: 1.0, FIRST: 1.0, Machine("cpu", "fp32", False): 1.0}
 
-    really = pace._seconds
+    really = pace.step_seconds
 
     def measured(module: nn.Module, run: Any, batch: Any, machine: Machine) -> float:
         really(module, run, batch, machine)
@@ -36,7 +36,7 @@ def timed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[Machine, floa
 
     for module in ("pace", "caching", "devices"):
         monkeypatch.setattr(f"ft.{module}.has_fast_bf16", lambda _: True)
-    monkeypatch.setattr(pace, "_seconds", measured)
+    monkeypatch.setattr(pace, "step_seconds", measured)
     monkeypatch.setenv("FT_CACHE", str(tmp_path / "own-cache"))
     return seconds
 
@@ -95,7 +95,7 @@ def test_the_choice_stays_when_the_run_is_repeated_or_goes_on(
     def never(*_: Any) -> Any:
         raise AssertionError("measured again")
 
-    monkeypatch.setattr(pace, "_pace", never)
+    monkeypatch.setattr(pace, "images_a_second", never)
     again = load_config(run.path / "config.yaml")
     assert prepare(again, plugins, Display()).machine == BF16
     finetune(run.config(True, {"training.epochs": 3}), plugins, Display(), run)
@@ -112,13 +112,13 @@ def test_what_was_measured_is_remembered_unless_others_kept_the_processor_busy(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     tried: list[Machine] = []
-    measure = pace._pace
+    measure = pace.images_a_second
 
     def counting(*args: Any) -> float:
         tried.append(args[3])
         return measure(*args)
 
-    monkeypatch.setattr(pace, "_pace", counting)
+    monkeypatch.setattr(pace, "images_a_second", counting)
     monkeypatch.setattr("time.process_time", lambda: share * time.perf_counter())
     plans = [prepare(auto(), plugins, Display()).plan for _ in range(2)]
     assert tried.count(FP32) == times

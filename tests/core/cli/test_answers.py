@@ -95,7 +95,7 @@ def test_a_file_of_answers_is_whole_or_as_before(ready: Ft, tmp_path: Path, monk
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("ft.inference._answer", stopped)
+        patch.setattr("ft.pictures.read_bytes", stopped)
         assert CliRunner().invoke(cli, ["predict", *USING, "--out", str(out)]).exit_code == 1
     assert out.read_text() == "before"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["answers.csv", "photos", "r"]
