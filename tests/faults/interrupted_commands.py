@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from PIL import Image
 
+import warm_python
 from conftest import TINY
+from warm_python import WarmProcess
 
 # Started in the background, a process may ignore SIGINT; from a terminal it does not.
 FT = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from ft.cli import main; main()"
@@ -47,18 +46,9 @@ def make_images(folder: Path, number: int = 12) -> list[Path]:
     return paths
 
 
-def start(args: Sequence[str], cwd: Path, program: str = FT, **environ: str) -> subprocess.Popen[str]:
+def start(args: Sequence[str], cwd: Path, program: str = FT, **environ: str) -> WarmProcess:
     """Start `ft` in a session of its own, so that a signal can go to it and its workers as from a terminal."""
-    path = os.pathsep.join([str(TESTS), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]).rstrip(os.pathsep)
-    return subprocess.Popen(
-        [sys.executable, "-c", program, *args],
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", **environ},
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
+    return warm_python.start(program, args, cwd, **environ)
 
 
 def run_args(*more: str, workers: int = 0) -> list[str]:
@@ -70,7 +60,7 @@ def run_args(*more: str, workers: int = 0) -> list[str]:
     ]
 
 
-def wait_for(happened: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 60) -> None:
+def wait_for(happened: Callable[[], bool], process: WarmProcess, seconds: float = 60) -> None:
     """Wait until something has happened while `process` runs."""
     deadline = time.monotonic() + seconds
     while not happened():

@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,20 +15,25 @@ from typing import Any
 import pytest
 import torch
 
+import warm_python
 from faults.crash_while_saving import position_after
 from faults.repetitions import FULL, times
 from ft.checkpoints import Checkpoint, load_checkpoint, save_checkpoint, save_tensors
 from ft.errors import FtError
 
-HERE = Path(__file__).parent
+PROGRAM = """
+import runpy, sys, warnings
+warnings.simplefilter("ignore")
+del sys.argv[0]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
 
 
 def run_program(name: str, *args: str) -> str:
-    path = os.pathsep.join(filter(None, (str(HERE.parent), os.environ.get("PYTHONPATH"))))
-    environ = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
-    done = subprocess.run([sys.executable, str(HERE / name), *args], env=environ, text=True, capture_output=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    process = warm_python.start(PROGRAM, [str(Path(__file__).parent / name), *args], Path.cwd())
+    out, err = process.communicate(timeout=times(7200, 600))
+    assert process.returncode == 0, err
+    return out
 
 
 def test_a_run_that_is_killed_loses_no_checkpoint_and_ends_with_the_same_weights(tmp_path: Path) -> None:

@@ -7,8 +7,6 @@ import io
 import json
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from conftest import TINY
+import warm_python
 from ft.cli import cli
 from ft.config import Config
 from ft.display import Display
@@ -27,6 +25,15 @@ from ft.plugins import Plugins
 
 Ft = Callable[..., Result]
 NAMES = ("[red]a.png", "b\n.png", os.fsdecode(b"caf\xe9.png"), "猫.png")
+NOBODY_READS = """
+import os, sys
+from ft.cli import main
+reader, writer = os.pipe()
+os.close(reader)
+os.dup2(writer, 1)
+sys.stdout = open(1, "w")
+main()
+"""
 USING = ("r", "photos", "--trust-code", "--workers", "0", "--batch-size", "2", "--device", "cpu")
 
 
@@ -117,13 +124,6 @@ def test_a_form_that_does_not_fit_is_refused_at_once(ft: Ft, flags: tuple[str, .
 
 
 def test_whoever_reads_may_have_read_enough(ready: Ft, tmp_path: Path) -> None:
-    environ = {**os.environ, "PYTHONPATH": str(Path(TINY.rpartition(":")[0]).parent)}
-    words = [sys.executable, "-m", "ft", "predict", *USING]
-    process = subprocess.Popen(
-        words, cwd=tmp_path, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    assert process.stderr is not None
-    process.stdout.close()
-    assert (process.wait(120), process.stderr.read()) == (1, "")
-    process.stderr.close()
+    process = warm_python.start(NOBODY_READS, ["predict", *USING], tmp_path)
+    _, said = process.communicate()
+    assert (process.returncode, said) == (1, "")
