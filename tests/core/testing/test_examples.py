@@ -2,38 +2,37 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import tomllib
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import pytest
 
-EXAMPLES = sorted((Path(__file__).parents[3] / "examples").glob("*/pyproject.toml"))
+import warm_python
+import wheels
+
+EXAMPLES = sorted(path.parent for path in (Path(__file__).parents[3] / "examples").glob("*/pyproject.toml"))
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return wheels.install(EXAMPLES, tmp_path_factory.mktemp("examples"))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("project", EXAMPLES, ids=lambda path: path.parent.name)
-def test_an_example_passes_from_its_wheel(project: Path, tmp_path: Path) -> None:
-    for requirement in tomllib.loads(project.read_text())["project"]["dependencies"]:
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
+def test_an_example_passes_from_its_wheel(example: Path, site: Path, tmp_path: Path) -> None:
+    for requirement in tomllib.loads((example / "pyproject.toml").read_text())["project"]["dependencies"]:
         name = requirement.partition("=")[0].rstrip(">~< ")
         try:
             distribution(name)
         except PackageNotFoundError:
             pytest.skip(f"{name} is not installed")
-    site = tmp_path / "site"
-    install = ("-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--target")
-    environ = {**os.environ, "PYTHONPATH": str(site)}  # before what may be installed as editable
-
-    def run(*args: str) -> None:
-        done = subprocess.run([sys.executable, *args], cwd=tmp_path, env=environ, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
-
-    run(*install, str(site), str(project.parent))
-    options = ("-c", str(project), "--rootdir", str(tmp_path), "-p", "no:cacheprovider", "-q")
-    run("-m", "pytest", *options, str(project.parent / "tests"))
+    options = ("-c", str(example / "pyproject.toml"), "--rootdir", str(tmp_path), "-p", "no:cacheprovider", "-q")
+    arguments = [str(site), example.name.replace("-", "_"), *options, str(example / "tests")]
+    process = warm_python.start(wheels.TEST, arguments, tmp_path, PYTHONPATH=str(site))
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, out + err
 
 
 def test_there_are_examples() -> None:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
 import sys
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from click.testing import Result
+from PIL import Image
 
+import warm_python
+import wheels
 from conftest import TINY
 from ft import FtError
 from ft.extensions import KINDS
@@ -29,32 +29,33 @@ RUN = (
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a new plugin of each kind, each as good as installed once the folder is on the search path."""
-    site = tmp_path_factory.mktemp("written")
+    """A folder with a new plugin of each kind."""
+    folder = tmp_path_factory.mktemp("written")
     for kind in KINDS:
-        folder = write_plugin(kind, f"new-{kind}", site, load_plugins())
-        project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
-        info = site / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: 0.1.0\n")
-        ((point, module),) = project["entry-points"]["ft.plugins"].items()
-        (info / "entry_points.txt").write_text(f"[ft.plugins]\n{point} = {module}\n")
-        (site / module).symlink_to(folder / module)
-    return site
+        write_plugin(kind, f"new-{kind}", folder, load_plugins())
+    return folder
 
 
-def run(*command: str, path: Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    environ = {**os.environ, "PYTHONPATH": f"{path}{os.pathsep}{Path(__file__).parents[2]}"}
-    return subprocess.run(command, cwd=cwd, env=environ, capture_output=True, text=True)
+@pytest.fixture(scope="module")
+def site(written: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that they are installed in, from their wheels."""
+    return wheels.install([written / f"ft-new-{kind}" for kind in KINDS], tmp_path_factory.mktemp("installed"))
 
 
-def test_new_plugins_of_every_kind_pass_their_own_tests(written: Path) -> None:
-    folders = [f"ft-new-{kind}/tests" for kind in KINDS]
-    options = ("-q", "-c", "ft-new-freeze/pyproject.toml", "-p", "no:cacheprovider", "--rootdir", ".", "-rs")
-    done = run(sys.executable, "-m", "pytest", *options, *folders, path=written, cwd=written)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert " passed" in done.stdout
-    skipped = [line for line in done.stdout.splitlines() if line.startswith("SKIPPED")]
+def run(*command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+
+
+@pytest.mark.slow
+def test_new_plugins_of_every_kind_pass_their_own_tests_from_their_wheels(written: Path, site: Path) -> None:
+    tests = [f"ft-new-{kind}/tests" for kind in KINDS]
+    options = ["-q", "-c", "ft-new-freeze/pyproject.toml", "-p", "no:cacheprovider", "--rootdir", ".", "-rs"]
+    modules = ",".join(f"ft_new_{kind}" for kind in KINDS)
+    process = warm_python.start(wheels.TEST, [str(site), modules, *options, *tests], written, PYTHONPATH=str(site))
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, out + err
+    assert " passed" in out
+    skipped = [line for line in out.splitlines() if line.startswith("SKIPPED")]
     optional = ("has no build_map", "has no build_pool", "has a pool_path", "publishes no weights", "tells no facts")
     assert not [line for line in skipped if not any(reason in line for reason in optional)]
 
@@ -63,14 +64,14 @@ def test_new_plugins_are_linted_and_formatted(written: Path) -> None:
     for kind in KINDS:
         for command in (["check", "--select", "E,F,W,I,UP,B"], ["format", "--check"]):
             options = ["--isolated", "--no-cache", "--line-length", "120", "."]
-            done = run(sys.executable, "-m", "ruff", *command, *options, path=written, cwd=written / f"ft-new-{kind}")
+            done = run(sys.executable, "-m", "ruff", *command, *options, cwd=written / f"ft-new-{kind}")
             assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_a_new_plugin_is_at_hand_and_says_how_it_is_used(
-    ft: Ft, written: Path, monkeypatch: pytest.MonkeyPatch
+    ft: Ft, written: Path, site: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.syspath_prepend(str(written))
+    monkeypatch.syspath_prepend(str(site))
     plan = json.loads(ft("plan", *RUN, "--freeze", "new-freeze:100", "--head", "new-head", "--json").output)["plan"]
     assert plan["frozen"]
     assert "Settings:" in ft("describe", "freeze:new-freeze").output
@@ -108,26 +109,15 @@ def test_what_cannot_be_written_is_told_and_nothing_is_written(
 
 
 @pytest.mark.slow
-def test_new_plugins_install_from_their_wheels_pass_and_run_together(tmp_path: Path) -> None:
-    from PIL import Image
-
-    folders = [write_plugin(kind, f"own-{kind}", tmp_path, load_plugins()) for kind in KINDS]
-    site = tmp_path / "site"
-    install = ("-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--target")
-    done = run(sys.executable, *install, str(site), *map(str, folders), path=site, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    for folder in folders:
-        shutil.rmtree(folder / f"ft_{folder.name.removeprefix('ft-').replace('-', '_')}")  # only the wheel is left
-    options = ("-c", str(folders[0] / "pyproject.toml"), "--rootdir", str(tmp_path), "-p", "no:cacheprovider")
-    tests = [str(folder / "tests") for folder in folders]
-    tested = run(sys.executable, "-m", "pytest", *options, *tests, path=site, cwd=tmp_path)
-    assert tested.returncode == 0, tested.stdout + tested.stderr
+def test_new_plugins_run_together(site: Path, tmp_path: Path) -> None:
     for number, label in enumerate(["cat", "dog"] * 5):
         (tmp_path / "photos").mkdir(exist_ok=True)
         Image.new("RGB", (64, 64), (25 * number, 0, 0)).save(tmp_path / "photos" / f"{label}_{number}.png")
-    parts = ("--backbone", "own-backbone:small", "--weights", "none", "--head", "own-head", "--data", "own-data:photos")
-    ft = (sys.executable, "-c", "from ft.cli import main; main()", "run", *parts, "--epochs", "1", "--run-dir", "r")
-    trained = run(*ft, "--freeze", "own-freeze:1000", path=site, cwd=tmp_path)
-    assert trained.returncode == 0, trained.stderr
+    parts = ("--backbone", "new-backbone:small", "--weights", "none", "--head", "new-head", "--data", "new-data:photos")
+    program = "import os, sys; sys.path.insert(0, os.environ['PYTHONPATH']); from ft.cli import main; main()"
+    arguments = ["run", *parts, "--freeze", "new-freeze:1000", "--epochs", "1", "--run-dir", "r"]
+    process = warm_python.start(program, arguments, tmp_path, PYTHONPATH=str(site))
+    _, err = process.communicate()
+    assert process.returncode == 0, err
     used = json.loads((tmp_path / "r" / "versions.json").read_text())["components"]
-    assert [each["distribution"] for each in used] == [f"ft-own-{k}" for k in ("backbone", "head", "freeze", "data")]
+    assert [each["distribution"] for each in used] == [f"ft-new-{k}" for k in ("backbone", "head", "freeze", "data")]
