@@ -15,9 +15,9 @@ demo: $(VENV)/.ready
 test: lint types # as many processes as cores, so a thread in each
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
-# What breaks in the field, many times over; `make test` does a few of each.
+# What breaks in the field, many times over, and more networks; `make test` does a few of each.
 faults: $(VENV)/.ready
-	FT_FAULTS=full $(BIN)/python -m pytest tests/faults tests/core/prefix/test_cut.py -s
+	FT_FAULTS=full $(BIN)/python -m pytest -m faults -s
 
 # All measurements, on a machine that does nothing else: about 5 hours on 2 cores. Results also go to build/bench.
 # Starting (a minute), fitting a head (10 minutes), the feature pass (10), whole runs beside other loops: the head of

@@ -31,6 +31,8 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 import ft
+import warm_python
+import wheels
 from ft.cli import COMMANDS, cli
 from ft.config import Config, load_config
 from ft.discovery import GROUP
@@ -149,7 +151,9 @@ def test_every_command_in_the_documentation_works(
     for block in blocks(page):
         if block.language == "yaml":
             Path(block.name).write_text(block.content)
-    for command in dict.fromkeys(c for block in blocks(page) for c in block.commands()):
+    original = page.with_name(page.name.replace(".zh", ""))
+    tried = {c for block in blocks(original) for c in block.commands()} if original != page else set()
+    for command in dict.fromkeys(c for block in blocks(page) for c in block.commands() if c not in tried):
         try:
             type_(command)
         except Exception as error:
@@ -214,9 +218,9 @@ def test_the_readers_own_python_files_work(
 def test_the_readers_own_tests_pass(workspace: Path) -> None:
     tests = sorted(path.name for path in workspace.glob("test_*.py"))
     options = ["--import-mode=importlib", "-q", "-p", "no:cacheprovider", "-o", "pythonpath=."]
-    command = [sys.executable, "-m", "pytest", *options, *tests]
-    ran = subprocess.run(command, cwd=workspace, capture_output=True, text=True)
-    assert ran.returncode == 0, ran.stdout + ran.stderr
+    process = warm_python.start(wheels.TEST, [str(workspace), "", *options, *tests], workspace)
+    out, err = process.communicate()
+    assert process.returncode == 0, out + err
 
 
 def test_the_weight_source_of_the_documentation_fetches(workspace: Path, tmp_path: Path) -> None:

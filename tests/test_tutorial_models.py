@@ -9,36 +9,21 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from faults.repetitions import FULL
 from ft.config import load_config
 from ft.display import Display
 from ft.finetune import finetune
 from ft.plugins import Plugins, implementation, read_settings
 from ft.references import parse_reference
 
-MODELS = (
-    "resnet18",
-    "alexnet",
-    "vgg16",
-    "squeezenet1_0",
-    "densenet161",
-    "inception_v3",
-    "inception_v3 without aux",
-    "googlenet",
-    "googlenet without aux",
-    "shufflenet_v2_x1_0",
-    "mobilenet_v2",
-    "mobilenet_v3_large",
-    "mobilenet_v3_small",
-    "resnext50_32x4d",
-    "wide_resnet50_2",
-    "mnasnet1_0",
-)
+QUICK = ("resnet18", "alexnet", "squeezenet1_0", "densenet161", "inception_v3", "googlenet without aux")
+QUICK += ("shufflenet_v2_x1_0", "mobilenet_v2", "mobilenet_v3_small", "mnasnet1_0")
+ALIKE = ("vgg16", "inception_v3 without aux", "googlenet", "mobilenet_v3_large", "resnext50_32x4d", "wide_resnet50_2")
 
 
-@pytest.mark.parametrize("model", MODELS)
-def test_a_network_of_the_tutorial_trains_and_only_what_should_move_moves(
-    model: str, plugins: Plugins, tmp_path: Path
-) -> None:
+@pytest.mark.faults
+@pytest.mark.parametrize("model", (*QUICK, *ALIKE) if FULL else QUICK)
+def test_a_network_of_the_tutorial_trains_with_a_new_head(model: str, plugins: Plugins, tmp_path: Path) -> None:
     name, _, without_aux = model.partition(" ")
     component = plugins.get("backbone", parse_reference("torchvision"))
     keys = {"aux": "drop"} if without_aux else {}

@@ -22,11 +22,11 @@ site, modules = sys.argv[1:3]
 sys.path.insert(0, site)  # before what may be installed as editable
 already = "ignore:Module already imported so cannot be rewritten:pytest.PytestAssertRewriteWarning"  # ft itself
 failed = pytest.main(["-W", already, *sys.argv[3:]])
-for name in modules.split(","):
+for name in filter(None, modules.split(",")):
     assert Path(sys.modules[name].__file__).is_relative_to(site), f"{sys.modules[name]} is not from its wheel"
 sys.exit(failed)
 """
-"""A program that runs pytest on modules which have to come from the folder SITE: SITE MODULE,MODULE,… ARGUMENTS."""
+"""A program that runs pytest on modules which have to come from the folder SITE: SITE [MODULE,MODULE…] ARGUMENTS."""
 
 
 def install(projects: Iterable[Path], folder: Path) -> Path:

@@ -6,14 +6,15 @@ import errno
 import json
 import os
 import shutil
-import subprocess
-import sys
+import signal
 from collections import namedtuple
 from pathlib import Path
 
 import pytest
 import torch
 
+import warm_python
+from faults.interrupted_commands import wait_for
 from ft.errors import FtError
 from ft.feature_store import FeatureStore, NotKept, Writer
 from ft.files import CannotWrite
@@ -257,17 +258,16 @@ from ft.feature_store import FeatureStore
 from ft.rows import Shape
 with FeatureStore(10**6, Path(sys.argv[1])).write("a", [Shape((4,), "float32")], 6, {}) as writer:
     writer.put(0, (torch.zeros(3, 4),))
-    print("half", flush=True)
+    Path("half").touch()
     time.sleep(60)
 """
 
 
 def test_a_writer_that_is_killed_leaves_nothing_that_is_taken_for_whole(store: FeatureStore) -> None:
-    writer = subprocess.Popen([sys.executable, "-c", HALF, str(store.folder)], stdout=subprocess.PIPE, text=True)
-    assert writer.stdout is not None
-    with writer:
-        assert writer.stdout.readline() == "half\n"
-        writer.kill()
+    writer = warm_python.start(HALF, [str(store.folder)], store.folder.parent)
+    wait_for((store.folder.parent / "half").exists, writer)
+    writer.send_signal(signal.SIGKILL)
+    writer.communicate()
     (left,) = store.folder.iterdir()
     put(store, "c")
     whole = store.entries()[0].size
@@ -304,10 +304,11 @@ print(found)
 
 def test_several_processes_write_read_and_make_room_at_once(store: FeatureStore) -> None:
     limit = 3 * (20 * 50 * 4 + 200)  # of four keys three fit
-    command = [sys.executable, "-c", MANY, str(limit), str(store.folder)]
-    processes = [subprocess.Popen([*command, str(worker)], stdout=subprocess.PIPE, text=True) for worker in range(3)]
-    found = [int(process.communicate(timeout=120)[0]) for process in processes]
-    assert [process.returncode for process in processes] == [0, 0, 0]
+    arguments = [str(limit), str(store.folder)]
+    processes = [warm_python.start(MANY, [*arguments, str(worker)], store.folder.parent) for worker in range(3)]
+    said = [process.communicate(timeout=120) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0], said
+    found = [int(out) for out, _ in said]
     assert min(found) > 60  # what others wrote, too, is read
     assert store.damaged() == []
     assert not [path for path in store.folder.iterdir() if path.name.startswith(".")]

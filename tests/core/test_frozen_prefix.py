@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 
 import ft.proof
 import ft.training
+from faults.repetitions import FULL
 from finished_runs import FinishedRun, assert_same_outcome
 from ft.config import Config, load_config
 from ft.display import Display
@@ -72,12 +73,17 @@ NETWORKS = {
 }
 
 
+QUICK = [("resnet18", "until:layer3"), ("mobilenet_v3_small", "all"), ("shufflenet_v2_x0_5", "until:stage3")]
+QUICK += [("squeezenet1_1", "depth:-1")]  # small networks of each family: tests/core/prefix/test_equality.py
 MAY_DEPEND_ON_THE_BATCH = {"mobilenet_v3_small", "regnet_y_400mf", "efficientnet_b0"}
 """Their squeeze-and-excitation multiplies small matrices, which some processors sum in an order that follows the batch;
 that is noticed, and only images are kept."""
 
 
-@pytest.mark.parametrize(("model", "freeze"), [(m, f) for m, freezes in NETWORKS.items() for f in freezes])
+@pytest.mark.faults
+@pytest.mark.parametrize(
+    ("model", "freeze"), [(m, f) for m, freezes in NETWORKS.items() for f in freezes] if FULL else QUICK
+)
 def test_a_cached_run_equals_an_uncached_one_in_every_bit(
     model: str, freeze: str, plugins: Plugins, tmp_path: Path
 ) -> None:

@@ -124,16 +124,15 @@ def _real_regnet_widths() -> Iterator[None]:
 
 
 CLASSIFIERS = [name for name in models.list_models(module=models) if not name.startswith("quantized_")]
-OF_EACH_FAMILY = [
-    *("alexnet", "convnext_tiny", "densenet121", "efficientnet_b0", "efficientnet_v2_s", "googlenet", "inception_v3"),
-    *("maxvit_t", "mnasnet0_5", "mobilenet_v2", "mobilenet_v3_small", "regnet_x_400mf", "regnet_y_400mf", "resnet18"),
-    *("resnet50", "resnext50_32x4d", "shufflenet_v2_x0_5", "squeezenet1_0", "squeezenet1_1", "swin_t", "swin_v2_t"),
-    *("vgg11", "vgg11_bn", "vit_b_16", "wide_resnet50_2"),
+OF_EACH_FAMILY = [  # but MaxViT, of which tests/core/prefix/test_equality.py has a small one
+    *("alexnet", "convnext_tiny", "densenet121", "efficientnet_b0", "googlenet", "inception_v3", "mnasnet0_5"),
+    *("mobilenet_v2", "mobilenet_v3_small", "regnet_y_400mf", "resnet18", "shufflenet_v2_x0_5", "squeezenet1_1"),
+    *("swin_v2_t", "vgg11", "vit_b_16"),
 ]
 HEADS = ("fc", "classifier", "head", "AuxLogits", "aux1", "aux2")
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 @pytest.mark.parametrize("name", CLASSIFIERS if FULL else OF_EACH_FAMILY)
 def test_every_classifier_of_torchvision_is_cut_before_its_head(name: str) -> None:
     options = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from faults.repetitions import FULL
 from ft.prefix.find import find_prefix, split_module
 from ft.prefix.records import NoCut, Price
 
@@ -46,10 +47,12 @@ def same(one: Sequence[torch.Tensor], other: Sequence[torch.Tensor]) -> bool:
     return len(one) == len(other) and all(torch.equal(bits(a), bits(b)) for a, b in zip(one, other, strict=True))
 
 
-@pytest.mark.parametrize(
-    ("network", "freezing"),
-    [*itertools.product(NETWORKS, FREEZINGS), *itertools.product(["googlenet", "maxvit"], FREEZINGS[:2])],
-)
+ALL = [*itertools.product(NETWORKS, FREEZINGS), *itertools.product(["googlenet", "maxvit"], FREEZINGS[:2])]
+QUICK = [pair for number, pair in enumerate(ALL) if number % 3 == 0]  # each network, and each freezing several times
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize(("network", "freezing"), ALL if FULL else QUICK)
 def test_training_behind_the_cut_equals_training_the_whole(prepare: Any, network: str, freezing: str) -> None:
     whole = prepare(network, freezing)
     batches = [whole.images(4), whole.images(4).flip(0)]
