@@ -30,16 +30,16 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from ft.config import load_config
-from ft.display import Display
-from ft.feature_feed import FeatureFeed
-from ft.feeds import open_feed
+from ft.config.loading import load_config
+from ft.extension.installed import load_plugins
 from ft.finetune import prepare
-from ft.job import Job
-from ft.plugins import load_plugins
-from ft.runs import start_run
-from ft.signals import StopRequest
-from ft.training import train
+from ft.machine.display import Display
+from ft.machine.signals import StopRequest
+from ft.run.context import Job
+from ft.run.folder import start_run
+from ft.training.feature_feed import FeatureFeed
+from ft.training.feeds import open_feed
+from ft.training.loop import train
 
 BATCH_SIZES = (32, 256)
 SETTLED = 3  # epochs that are not counted

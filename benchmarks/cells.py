@@ -16,10 +16,10 @@ from pathlib import Path
 
 def main() -> None:
     model, images, folder = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
-    from ft.backbone import build_backbone
-    from ft.config import load_config
-    from ft.display import Display
-    from ft.plugins import load_plugins
+    from ft.config.loading import load_config
+    from ft.extension.installed import load_plugins
+    from ft.machine.display import Display
+    from ft.model.backbone import build_backbone
 
     config = load_config(flags={"backbone": model, "data": "elpv", "split.val": 0.25})
     preprocessing = build_backbone(config, load_plugins(), Display(), "empty").preprocessing
@@ -30,9 +30,9 @@ def main() -> None:
 
 def write_table(folder: Path, images: int) -> tuple[Path, dict[str, int]]:
     """The split that ft makes, as a table that everybody reads, and how many images each part has."""
-    from ft.config import load_config
-    from ft.data import load_data
-    from ft.plugins import load_plugins
+    from ft.config.loading import load_config
+    from ft.data.load import load_data
+    from ft.extension.installed import load_plugins
 
     config = load_config(flags={"backbone": "x:y", "data": "elpv", "split.val": 0.25})
     data = load_data(config, load_plugins())

@@ -22,17 +22,18 @@ from typing import Any
 
 import torch
 
-from ft.config import load_config
-from ft.data import ImageData
-from ft.display import Display
-from ft.features import get_features
+from ft.cache.features import get_features
+from ft.cache.proof import Proved, prove
+from ft.config.loading import load_config
+from ft.data.dataset import ImageDataset
+from ft.data.load import ImageData
+from ft.data.transforms import eval_transform, network_input
+from ft.extension.installed import load_plugins
 from ft.finetune import prepare
-from ft.images import ImageDataset, eval_transform, network_input
-from ft.job import Job
-from ft.plugins import load_plugins
+from ft.machine.display import Display
+from ft.machine.signals import StopRequest
 from ft.prefix.fold import Promise, prepare_prefix
-from ft.proof import Proved, prove
-from ft.signals import StopRequest
+from ft.run.context import Job
 
 MODELS = {"torchvision:resnet18": "none", "efficientnet-lite:lite0": "default"}
 PROMISES: tuple[Promise, ...] = ("exact", "close", "fast")

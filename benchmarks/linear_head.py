@@ -143,8 +143,8 @@ def near(problem: Problem, fit: Fit, penalty: float, minimum: float) -> bool:
 
 
 def ft_sweep(problem: Problem, penalties: tuple[float, ...] | list[float], tolerance: float = 1e-6) -> list[Fit]:
-    from ft.logistic import fit_head, make_regression
-    from ft.training import Criterion
+    from ft.task.criterion import Criterion
+    from ft.training.logistic import fit_head, make_regression
 
     head = torch.nn.Linear(problem.inputs.shape[1], int(problem.labels.max()) + 1)
     torch.nn.init.zeros_(head.weight)
@@ -227,9 +227,9 @@ def features(folder: Path, file: Path | None) -> tuple[torch.Tensor, torch.Tenso
         saved = load_file(file)
         return saved["features"], saved["labels"]
 
-    from ft.config import load_config
-    from ft.data import load_data
-    from ft.plugins import load_plugins
+    from ft.config.loading import load_config
+    from ft.data.load import load_data
+    from ft.extension.installed import load_plugins
 
     flags = {"backbone": "efficientnet-lite:lite0", "data": "elpv", "split.val": 0.25}
     command = [

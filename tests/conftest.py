@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from ft.config import Config, load_config
-from ft.plugins import Plugins, load_plugins
+from ft.config.loading import load_config
+from ft.config.schema import Config
+from ft.extension.installed import Plugins, load_plugins
 
 TINY = f"{Path(__file__).parent / 'tiny_provider.py'}:Tiny"
 
@@ -56,12 +57,12 @@ def tiny_config(tmp_path: Path) -> Callable[..., Config]:
 @pytest.fixture
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Every image file that is decoded, in the process of the test."""
-    import ft.checking
-    import ft.images
-    from ft.pictures import Content, Picture
+    import ft.data.readable
+    import ft.data.transforms
+    from ft.data.pictures import Content, Picture
 
     paths: list[Path] = []
-    read, check = ft.images.read_image, ft.checking.facts_of
+    read, check = ft.data.transforms.read_image, ft.data.readable.facts_of
 
     def reading(picture: Picture, *rest: Any) -> Any:
         assert picture.path is not None
@@ -73,8 +74,8 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         paths.append(picture.path)
         return check(picture, content)
 
-    monkeypatch.setattr(ft.images, "read_image", reading)
-    monkeypatch.setattr(ft.checking, "facts_of", checking)
+    monkeypatch.setattr(ft.data.transforms, "read_image", reading)
+    monkeypatch.setattr(ft.data.readable, "facts_of", checking)
     return paths
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from ft.config import Config
-from ft.display import Display
+from ft.config.schema import Config
+from ft.extension.installed import Plugins
 from ft.finetune import finetune
-from ft.plugins import Plugins
+from ft.machine.display import Display
 
 
 class FinishedRun:

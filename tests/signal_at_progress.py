@@ -7,7 +7,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ft.display import Bar, Display
+from ft.machine.display import Bar, Display
 
 
 class SignalAtProgress(Display):

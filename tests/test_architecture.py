@@ -233,7 +233,7 @@ def test_everything_is_printed_through_one_door(path: Path) -> None:
         past = re.fullmatch(
             r"print|rich\.print|(.*\.)?(echo|secho|Console|out\.print|err\.print)|sys\.std\w+\.write", called
         )
-        assert not past, f"{path}:{node.lineno} prints past ft.display.Display and ft.cli.printing"  # type: ignore[attr-defined]
+        assert not past, f"{path}:{node.lineno} prints past ft.machine.display.Display and ft.cli.printing"  # type: ignore[attr-defined]
 
 
 def test_the_door_reads_no_markup() -> None:
@@ -276,11 +276,11 @@ def test_tests_use_and_replace_nothing_that_is_private_to_another_module() -> No
 @pytest.mark.parametrize(
     "line",
     [
-        "from ft.images import _read",
+        "from ft.data.transforms import _read",
         "from torchvision.transforms._presets import ImageClassification",
         "import ft._door",
-        "ft.images._read()",
-        'monkeypatch.setattr("ft.images._read", None)',
+        "ft.data.transforms._read()",
+        'monkeypatch.setattr("ft.data.transforms._read", None)',
         'monkeypatch.setattr(images, "_read", None)',
         'setattr(images, "_read", None)',
         "writer._file = None",

@@ -34,12 +34,13 @@ import ft
 import warm_python
 import wheels
 from ft.cli import COMMANDS, cli
-from ft.config import Config, load_config
-from ft.discovery import GROUP
-from ft.extensions import KINDS
-from ft.flags import FLAGS
-from ft.plugins import Component, Plugins, load_plugins, settings_class
-from ft.references import parse_reference
+from ft.config.flags import FLAGS
+from ft.config.loading import load_config
+from ft.config.schema import Config
+from ft.extension.discovery import GROUP
+from ft.extension.installed import Component, Plugins, load_plugins, settings_class
+from ft.extension.kinds import KINDS
+from ft.extension.references import parse_reference
 from ft.testing import fixtures
 from ft.testing.checks import CHECKS
 from ft.testing.common import COMMON
@@ -224,7 +225,7 @@ def test_the_readers_own_tests_pass(workspace: Path) -> None:
 
 
 def test_the_weight_source_of_the_documentation_fetches(workspace: Path, tmp_path: Path) -> None:
-    from ft.weight_cache import Cache
+    from ft.weights.cache import Cache
 
     entry = ft.WeightEntry("V1", "tiny.safetensors")
     (tmp_path / entry.file_name).write_bytes((2).to_bytes(8, "little") + b"{}")
@@ -238,8 +239,8 @@ def test_the_weight_source_of_the_documentation_fetches(workspace: Path, tmp_pat
 
 @pytest.mark.parametrize("name", ["zipped_data.py", "unpacked_data.py"])
 def test_the_data_sources_of_the_documentation_read_an_archive(name: str, workspace: Path, tmp_path: Path) -> None:
-    from ft.data_cache import load_samples
-    from ft.pictures import picture_of
+    from ft.data.pictures import picture_of
+    from ft.data.source_cache import load_samples
 
     with ZipFile(tmp_path / "photos.zip", "w") as archive:
         for label in ("cat", "dog"):

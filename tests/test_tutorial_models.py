@@ -10,11 +10,11 @@ import torch
 from safetensors.torch import load_file
 
 from faults.repetitions import FULL
-from ft.config import load_config
-from ft.display import Display
+from ft.config.loading import load_config
+from ft.extension.installed import Plugins, implementation, read_settings
+from ft.extension.references import parse_reference
 from ft.finetune import finetune
-from ft.plugins import Plugins, implementation, read_settings
-from ft.references import parse_reference
+from ft.machine.display import Display
 
 QUICK = ("resnet18", "alexnet", "squeezenet1_0", "densenet161", "inception_v3", "googlenet without aux")
 QUICK += ("shufflenet_v2_x1_0", "mobilenet_v2", "mobilenet_v3_small", "mnasnet1_0")

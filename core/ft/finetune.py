@@ -5,37 +5,38 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 
-from ft.backbone import BuiltBackbone
-from ft.caching import plan_cache, resolve_augment
-from ft.checkpoints import moving_tensors, phase_from
-from ft.config import Config
-from ft.data import ImageData
-from ft.devices import Machine
-from ft.display import Display
-from ft.examples import Examples
-from ft.feeds import open_feed
-from ft.freezing import apply_frozen, choose_frozen, frozen_digest, frozen_modules
-from ft.image_list import keep_image_list, write_image_list
-from ft.inference import measure_saved
-from ft.job import Job
-from ft.layer_notes import layers_of, noted_layers
-from ft.loaders import explained_deaths
-from ft.memory import arrange_large_blocks, explained_shortage, give_back_freed_memory
-from ft.model import Model
+from ft.cache.decision import plan_cache, resolve_augment
+from ft.config.schema import Config
+from ft.data.examples import Examples
+from ft.data.image_list import keep_image_list, write_image_list
+from ft.data.load import ImageData
+from ft.data.loaders import explained_deaths
+from ft.extension.installed import Plugins
+from ft.inference.measure import measure_saved
+from ft.machine.devices import Machine
+from ft.machine.display import Display
+from ft.machine.memory import arrange_large_blocks, explained_shortage, give_back_freed_memory
+from ft.machine.randomness import one_run_at_a_time, seed_all
+from ft.machine.signals import stop_on_signals
+from ft.model.backbone import BuiltBackbone
+from ft.model.freezing import apply_frozen, choose_frozen, frozen_digest, frozen_modules
+from ft.model.head import Model
+from ft.model.layer_notes import layers_of, noted_layers
 from ft.opening import Values, open_run
-from ft.pace import resolve_machine
-from ft.plan import Plan, make_plan
-from ft.plugins import Plugins
+from ft.plan.make import make_plan
+from ft.plan.pace import resolve_machine
+from ft.plan.records import Plan
 from ft.precision import settle
 from ft.prefix.find import FrozenPrefix
-from ft.provenance import describe_model, versions_used
-from ft.randomness import one_run_at_a_time, seed_all
-from ft.report import Report, make_report
-from ft.resuming import as_begun, can_go_on, go_on, selected_before, statistics_set_free
-from ft.runs import Run, start_run
-from ft.signals import stop_on_signals
-from ft.solving import check_linear, solve
-from ft.training import train
+from ft.run.checkpoints import moving_tensors, phase_from
+from ft.run.context import Job
+from ft.run.folder import Run, start_run
+from ft.run.provenance import describe_model, versions_used
+from ft.run.report import Report, make_report
+from ft.run.resuming import as_begun, can_go_on, go_on, selected_before, statistics_set_free
+from ft.training.feeds import open_feed
+from ft.training.loop import train
+from ft.training.solving import check_linear, solve
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,25 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from ft.backbone import BuiltBackbone, build_backbone
-from ft.checking import check_images
-from ft.config import Config
-from ft.copies import warn_of_copies
-from ft.data import ImageData, load_data
-from ft.devices import Machine, choose_machine
-from ft.display import Display
-from ft.freezing import needs_data
-from ft.image_list import check_same_images, may_have_moved
-from ft.images import effective_preprocessing
-from ft.model import Model, build_model
-from ft.ownership import strange_cache
-from ft.pace import is_open
-from ft.plugins import Plugins
-from ft.provenance import seen_otherwise
-from ft.runs import Run
-from ft.settings_check import check_settings
-from ft.value_range import resolve_range, warn_of_values
-from ft.weights import unverified
+from ft.config.schema import Config
+from ft.data.copies import warn_of_copies
+from ft.data.image_list import check_same_images, may_have_moved
+from ft.data.load import ImageData, load_data
+from ft.data.readable import check_images
+from ft.data.transforms import effective_preprocessing
+from ft.data.value_range import resolve_range, warn_of_values
+from ft.extension.installed import Plugins
+from ft.machine.devices import Machine, choose_machine
+from ft.machine.display import Display
+from ft.machine.ownership import strange_cache
+from ft.model.backbone import BuiltBackbone, build_backbone
+from ft.model.freezing import needs_data
+from ft.model.head import Model, build_model
+from ft.plan.pace import is_open
+from ft.plan.settings_check import check_settings
+from ft.run.folder import Run
+from ft.run.provenance import seen_otherwise
+from ft.weights.choice import unverified
 
 Values = Literal["pretrained", "random", "empty"]
 """What tensors of a network hold: fetched weights, numbers drawn from the seed, or nothing but their shapes."""

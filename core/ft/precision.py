@@ -10,15 +10,16 @@ from typing import Any
 import torch
 from torch import nn
 
-from ft.config import Config
-from ft.data import ImageData
-from ft.devices import Machine
-from ft.extensions import Preprocessing
-from ft.images import ImageDataset, eval_transform, network_input
-from ft.memory import is_out_of_memory
-from ft.model import Model
+from ft.config.schema import Config
+from ft.data.dataset import ImageDataset
+from ft.data.load import ImageData
+from ft.data.transforms import eval_transform, network_input
+from ft.extension.records import Preprocessing
+from ft.machine.devices import Machine
+from ft.machine.memory import is_out_of_memory
+from ft.model.head import Model
 from ft.opening import Opened
-from ft.pace import fastest, measured_paces
+from ft.plan.pace import fastest, measured_paces
 from ft.prefix.find import FrozenPrefix
 from ft.prefix.graph import first_line
 from ft.prefix.nearness import NEAR_IN_BF16, nearness

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, strategies as st
 
-from ft.config import Config
+from ft.config.schema import Config
 from ft.errors import did_you_mean, nearest
 
 TRAINING = list(Config.model_fields["training"].annotation.model_fields)  # type: ignore[union-attr]

@@ -15,15 +15,15 @@ from safetensors.torch import load_file, save_file
 
 from backbones import Small
 from faults.interrupted_commands import make_images
-from ft.config import Config
-from ft.display import Display
+from ft.config.schema import Config
 from ft.errors import FtError
-from ft.evaluation import figures_of
+from ft.extension.installed import Plugins
 from ft.finetune import finetune, prepare
-from ft.metrics import Figures
-from ft.plugins import Plugins
-from ft.runs import Run
-from ft.signals import StopAsked
+from ft.machine.display import Display
+from ft.machine.signals import StopAsked
+from ft.run.folder import Run
+from ft.task.evaluation import figures_of
+from ft.task.metrics import Figures
 from signal_at_progress import SignalAtProgress
 
 MakeConfig = Callable[..., Config]
@@ -115,7 +115,7 @@ def test_the_best_epoch_is_what_is_kept(tiny_config: MakeConfig, plugins: Plugin
 def measured(monkeypatch: pytest.MonkeyPatch) -> list[Figures]:
     """What the epochs to come are measured to be on validation images."""
     values: list[Figures] = []
-    monkeypatch.setattr("ft.training.figures_of", lambda *args: values.pop(0))
+    monkeypatch.setattr("ft.training.loop.figures_of", lambda *args: values.pop(0))
     return values
 
 
@@ -303,7 +303,7 @@ def test_a_validation_loss_that_is_no_number_keeps_the_last_finite_checkpoint(
         measured = figures_of(batches, classes)
         return replace(measured, loss=float("nan")) if next(calls) else measured
 
-    monkeypatch.setattr("ft.training.figures_of", broken)
+    monkeypatch.setattr("ft.training.loop.figures_of", broken)
     with pytest.raises(FtError, match=r"validation loss became nan in epoch 2, step 4.*last whole epoch is in"):
         finetune(tiny_config(), plugins, Display())
     for name in ("last.pt", "best.pt"):

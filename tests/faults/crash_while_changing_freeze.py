@@ -24,12 +24,13 @@ from safetensors.torch import load_file
 import ft.finetune
 from conftest import TINY
 from faults.crash_while_saving import CRASHED, crash_after
-from ft.config import Config, load_config
-from ft.display import Display
-from ft.plugins import load_plugins
-from ft.resuming import go_on
-from ft.runs import Run
-from ft.signals import StopAsked
+from ft.config.loading import load_config
+from ft.config.schema import Config
+from ft.extension.installed import load_plugins
+from ft.machine.display import Display
+from ft.machine.signals import StopAsked
+from ft.run.folder import Run
+from ft.run.resuming import go_on
 from signal_at_progress import SignalAtProgress
 
 PLUGINS = load_plugins()

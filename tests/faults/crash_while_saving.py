@@ -19,9 +19,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from ft.checkpoints import Checkpoint, Phase, Position, load_checkpoint
-from ft.metrics import Figures
-from ft.runs import Run
+from ft.run.checkpoints import Checkpoint, Phase, Position, load_checkpoint
+from ft.run.folder import Run
+from ft.task.metrics import Figures
 
 CRASHED = 9
 

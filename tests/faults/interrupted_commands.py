@@ -19,7 +19,7 @@ HELD = """
 import os, time
 from contextlib import contextmanager
 from pathlib import Path
-from ft.display import Bar, Display
+from ft.machine.display import Bar, Display
 class Held(Bar):
     def advance(self, done, text=""):
         if not Path("held").exists():

@@ -20,13 +20,14 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 from conftest import TINY
-from ft.checkpoints import load_checkpoint
-from ft.config import Config, load_config
-from ft.display import Display
+from ft.config.loading import load_config
+from ft.config.schema import Config
+from ft.extension.installed import load_plugins
 from ft.finetune import finetune
-from ft.plugins import load_plugins
-from ft.runs import Run
-from ft.signals import StopAsked
+from ft.machine.display import Display
+from ft.machine.signals import StopAsked
+from ft.run.checkpoints import load_checkpoint
+from ft.run.folder import Run
 
 EPOCHS = 40
 NAMES = ("last", "best")

@@ -13,7 +13,7 @@ from safetensors.torch import save
 
 from faults.repetitions import times
 from ft import FtError, WeightEntry
-from ft.weight_cache import Cache
+from ft.weights.cache import Cache
 
 
 def _saved(kind: str) -> bytes:

@@ -12,12 +12,13 @@ from safetensors.torch import load_file
 
 from faults.repetitions import FULL
 from finished_runs import FinishedRun
-from ft.config import Config, load_config
-from ft.display import Display
+from ft.config.loading import load_config
+from ft.config.schema import Config
+from ft.extension.installed import Plugins
 from ft.finetune import finetune
-from ft.plugins import Plugins
-from ft.runs import Run
-from ft.signals import StopAsked
+from ft.machine.display import Display
+from ft.machine.signals import StopAsked
+from ft.run.folder import Run
 from signal_at_progress import SignalAtProgress
 
 NETWORKS = (

@@ -17,10 +17,10 @@ import torch
 from faults.hostile_server import HostileServer, hostile_server, serve
 from faults.interrupted_commands import FT, HELD, make_images, run_args, start, wait_for
 from faults.repetitions import FULL
-from ft.config import Config
-from ft.display import Display
+from ft.config.schema import Config
+from ft.extension.installed import Plugins
 from ft.finetune import finetune
-from ft.plugins import Plugins
+from ft.machine.display import Display
 
 # An image that a disk does not give; a digest of the file can be had.
 NO_ANSWER = """

@@ -14,7 +14,7 @@ import torch
 
 from faults.hostile_server import Fault, HostileServer, Request, hostile_server, serve
 from ft import FtError, WeightEntry
-from ft.weight_cache import Cache
+from ft.weights.cache import Cache
 
 TIMEOUT = 0.9
 

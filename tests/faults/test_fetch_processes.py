@@ -27,7 +27,7 @@ if flock == "no-op":
     import fcntl
     fcntl.flock = lambda *_: None
 from ft import WeightEntry
-from ft.weight_cache import Cache
+from ft.weights.cache import Cache
 cache = Cache(Path(folder) / "checkpoints", Path(folder) / "records")
 while go and not Path(go).exists():
     time.sleep(0.01)

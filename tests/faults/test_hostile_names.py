@@ -14,7 +14,7 @@ import pytest
 
 from faults.repetitions import times
 from ft import FtError, Settings, WeightEntry
-from ft.weight_cache import Cache
+from ft.weights.cache import Cache
 from ft_weights.local import fetch
 
 CONTENT = b"\x80\x02}."

@@ -15,18 +15,18 @@ import yaml
 from PIL import Image
 
 from faults.repetitions import times
-from ft.checking import check_images
-from ft.config import load_config
-from ft.data import ImageData, Item
+from ft.config.loading import load_config
+from ft.data.image_list import known_splits
+from ft.data.load import ImageData, Item
+from ft.data.pictures import Picture
+from ft.data.readable import check_images
+from ft.data.transforms import read_image
 from ft.errors import FtError
-from ft.files import sha256_of
-from ft.image_list import known_splits
-from ft.images import read_image
-from ft.pictures import Picture
-from ft.plugins import Plugins
-from ft.references import parse_reference
-from ft.weight_bundle import read_manifest
-from ft.weight_format import format_of
+from ft.extension.installed import Plugins
+from ft.extension.references import parse_reference
+from ft.machine.files import sha256_of
+from ft.weights.bundle import read_manifest
+from ft.weights.format import format_of
 
 NUMBER = times(1000, 60)
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "JPEG2000")

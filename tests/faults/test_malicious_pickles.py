@@ -15,12 +15,12 @@ import pytest
 import torch
 
 from ft import FtError, WeightEntry
-from ft.checkpoints import load_checkpoint, load_tensors
-from ft.config import WeightsConfig
-from ft.plugins import load_plugins
-from ft.state_dict import read_tensors
-from ft.weight_cache import Cache
-from ft.weights import choose_weights, fetch_weights
+from ft.config.schema import WeightsConfig
+from ft.extension.installed import load_plugins
+from ft.model.state_dict import read_tensors
+from ft.run.checkpoints import load_checkpoint, load_tensors
+from ft.weights.cache import Cache
+from ft.weights.choice import choose_weights, fetch_weights
 
 TOUCH = "__import__('pathlib').Path('RAN').touch()"
 

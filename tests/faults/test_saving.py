@@ -18,8 +18,8 @@ import torch
 import warm_python
 from faults.crash_while_saving import position_after
 from faults.repetitions import FULL, times
-from ft.checkpoints import Checkpoint, load_checkpoint, save_checkpoint, save_tensors
 from ft.errors import FtError
+from ft.run.checkpoints import Checkpoint, load_checkpoint, save_checkpoint, save_tensors
 
 PROGRAM = """
 import runpy, sys, warnings

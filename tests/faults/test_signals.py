@@ -24,13 +24,13 @@ from safetensors.torch import load_file
 
 from faults.interrupted_commands import FT, HELD, TESTS, make_images, run_args, start, wait_for
 from faults.repetitions import FULL
-from ft.checkpoints import load_checkpoint
+from ft.run.checkpoints import load_checkpoint
 
 # Holds the run up at whatever writes the file called PHASE.
 HELD_SAVING = """
 import os, time
 from pathlib import Path
-import ft.files
+import ft.machine.files
 replace = os.replace
 def held(source, target):
     if Path(target).name == os.environ["PHASE"] and not Path("held").exists():
@@ -42,13 +42,13 @@ os.replace = held
 # Once there is the pipe "waits", no image is read any more.
 SLOW_DISK = """
 from pathlib import Path
-import ft.pictures
-read = ft.pictures.read_bytes
+import ft.data.pictures
+read = ft.data.pictures.read_bytes
 def waiting(path, most):
     if Path("waits").exists():
         open("waits")
     return read(path, most)
-ft.pictures.read_bytes = waiting
+ft.data.pictures.read_bytes = waiting
 """
 FROZEN = ["--freeze", "all"]  # then validation is on kept features, and the first bar "evaluating" is the final test's
 PHASES = {

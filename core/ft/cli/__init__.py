@@ -12,8 +12,8 @@ from ft import __version__
 from ft.cli.common import no_plugin_option
 from ft.cli.ending import end_stopped, end_with, explanation, flush_output
 from ft.cli.printing import tell_traceback, tell_usage_error
-from ft.signals import StopAsked, end_on_signals
-from ft.terminal import prepare_streams
+from ft.machine.signals import StopAsked, end_on_signals
+from ft.text.terminal import prepare_streams
 
 COMMANDS = {
     "run": ("ft.cli.run:run", "Fine-tune a backbone on your images."),

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 
-from ft.data import first_lines
+from ft.data.load import first_lines
 from ft.errors import FtError
-from ft.files import publish, sweep
-from ft.names import as_text
-from ft.terminal import as_json, plainer, visible
+from ft.machine.files import publish, sweep
+from ft.text.names import as_text
+from ft.text.terminal import as_json, plainer, visible
 
 if TYPE_CHECKING:
-    from ft.display import Display
-    from ft.inference import Prediction
+    from ft.inference.predict import Prediction
+    from ft.machine.display import Display
 
 Show = Callable[[Sequence["Prediction"]], None]
 """Prints or writes the answers of one batch."""

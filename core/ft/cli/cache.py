@@ -12,7 +12,7 @@ from ft.cli.printing import tell, tell_json
 from ft.errors import FtError
 
 if TYPE_CHECKING:
-    from ft.feature_store import Entry, FeatureStore
+    from ft.cache.store import Entry, FeatureStore
 
 
 @click.group()
@@ -24,7 +24,7 @@ def cache() -> None:
 @click.option("--json", "as_json", is_flag=True, help="print JSON")
 def list_entries(as_json: bool) -> None:
     """List entries, the one used longest ago first."""
-    from ft.layout import print_table, size
+    from ft.machine.layout import print_table, size
 
     store = _store()
     entries = store.entries()
@@ -53,7 +53,7 @@ def list_entries(as_json: bool) -> None:
 @click.option("--damaged", is_flag=True, help="remove only what ft cache verify finds")
 def prune(limit_gb: float | None, damaged: bool) -> None:
     """Remove entries, those used longest ago first, until at most --to GB are left."""
-    from ft.layout import size
+    from ft.machine.layout import size
 
     store = _store()
     if limit_gb is not None and not limit_gb <= 1e6:
@@ -94,7 +94,7 @@ def verify(as_json: bool) -> None:
 
 def _store() -> FeatureStore:
     """The store. Raises FtError where it cannot be looked into, which runs take for empty."""
-    from ft.feature_store import FeatureStore
+    from ft.cache.store import FeatureStore
 
     store = FeatureStore(0)
     try:

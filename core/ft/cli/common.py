@@ -10,7 +10,7 @@ import click
 from ft.cli.printing import warn
 
 if TYPE_CHECKING:
-    from ft.plugins import Plugins
+    from ft.extension.installed import Plugins
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -46,7 +46,7 @@ def hand_json_on(context: click.Context, as_json: bool) -> None:
 
 def load_and_report() -> Plugins:
     """Load the installed plugins but those of `--no-plugin`; each broken or slow one costs a line on stderr."""
-    from ft.plugins import load_plugins  # `ft --help` does without
+    from ft.extension.installed import load_plugins  # `ft --help` does without
 
     context = click.get_current_context(silent=True)
     plugins = load_plugins(no_plugin=context.find_root().meta.get(_LEFT_OUT, ()) if context else ())

@@ -11,9 +11,9 @@ from click.shell_completion import CompletionItem
 
 from ft.cli.shells import paths
 from ft.errors import FtError
-from ft.extensions import KINDS
-from ft.plugins import Plugins, load_plugins, settings_class
-from ft.references import parse_reference
+from ft.extension.installed import Plugins, load_plugins, settings_class
+from ft.extension.kinds import KINDS
+from ft.extension.references import parse_reference
 
 Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem[str]]]
 Offer = tuple[str, str]
@@ -74,7 +74,7 @@ def _data(plugins: Plugins, typed: str) -> Iterator[str]:
 
 
 def _backbones(ctx: click.Context, plugins: Plugins) -> Iterator[Offer]:
-    from ft.catalogue import list_models
+    from ft.model.catalogue import list_models
 
     yield from ((f"{component.name}:{model}", component.record.summary) for component, model in list_models(plugins)[0])
 
@@ -97,7 +97,7 @@ def _weights(ctx: click.Context, plugins: Plugins) -> Iterator[Offer]:
     yield "none", "random weights"
     yield "default", "the first of the model's entries"
     if use := ctx.params.get("backbone"):
-        from ft.catalogue import find_model, weight_entries
+        from ft.model.catalogue import find_model, weight_entries
 
         yield from ((entry.name, entry.note) for entry in weight_entries(*find_model(use, plugins)))
     yield from _references("weights")(ctx, plugins)
@@ -114,7 +114,7 @@ def _distributions(ctx: click.Context, plugins: Plugins) -> Iterator[Offer]:
 
 def _sets(ctx: click.Context, plugins: Plugins) -> Iterator[Offer]:
     """Every key of the config, and every setting of the components that the line names so far."""
-    from ft.config import Config
+    from ft.config.schema import Config
 
     yield from _keys(Config, "")
     for kind in KINDS:

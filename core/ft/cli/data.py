@@ -12,7 +12,7 @@ from ft.cli.printing import tell, tell_json
 from ft.errors import FtError
 
 if TYPE_CHECKING:
-    from ft.data_check import Checked
+    from ft.data.oddities import Checked
 
 
 @click.group()
@@ -29,8 +29,8 @@ def check(source: str, sets: tuple[str, ...], as_json: bool) -> None:
 
     PATH is what --data takes: a folder, a table, or another data source. Exits with 2 for what would stop a run.
     """
-    from ft.data_check import check_data, stopping
-    from ft.display import Display
+    from ft.data.oddities import check_data, stopping
+    from ft.machine.display import Display
 
     checked = check_data(source, load_and_report(), Display(), sets)
     if as_json:
@@ -47,9 +47,9 @@ def check(source: str, sets: tuple[str, ...], as_json: bool) -> None:
 def _print(checked: Checked) -> None:
     from collections import Counter
 
-    from ft.data import first_lines
-    from ft.data_check import KINDS
-    from ft.layout import print_table
+    from ft.data.load import first_lines
+    from ft.data.oddities import KINDS
+    from ft.machine.layout import print_table
 
     counts = Counter(finding.kind for finding in checked.findings)
     rows = [(kind, str(number), "yes" if KINDS[kind][0] else "no", KINDS[kind][1]) for kind, number in counts.items()]

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from ft.cli.printing import note, tell_error
 from ft.errors import FtError
-from ft.signals import StopAsked
+from ft.machine.signals import StopAsked
 
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 """What writing to something without a name raises, as standard output is."""
@@ -22,7 +22,7 @@ def explanation(error: BaseException) -> str:
         return str(error)
     if isinstance(error, PermissionError | NotADirectoryError) and error.filename is not None:
         return f"cannot use {error.filename}: {error.strerror}"
-    from ft.memory import shortage
+    from ft.machine.memory import shortage
 
     if said := shortage(error):
         return f"{said}. Free some, or allow more (ulimit -v)"

@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ft.layout import count, print_table, size
+from ft.machine.layout import count, print_table, size
 
 if TYPE_CHECKING:
-    from ft.display import Display
-    from ft.model_list import ListedModel
+    from ft.machine.display import Display
+    from ft.model.listing import ListedModel
 
 
 def print_overview(models: Sequence[ListedModel], providers: Sequence[tuple[str, str]], display: Display) -> None:

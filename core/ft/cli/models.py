@@ -12,11 +12,11 @@ from ft.cli.common import hand_json_on, load_and_report
 from ft.cli.printing import tell_json, warn
 
 if TYPE_CHECKING:
-    from ft.model_list import ListedModel
+    from ft.model.listing import ListedModel
 
 
 ORDERS = ("name", "parameters", "flops", "accuracy", "size")
-"""Those of ft.model_list, which takes too long to import for a line to be parsed."""
+"""Those of ft.model.listing, which takes too long to import for a line to be parsed."""
 MARKS = "*?["
 """What makes a name a pattern."""
 
@@ -52,9 +52,9 @@ def list_models(pattern: str, by: str | None, as_json: bool) -> None:
       ft models 'torchvision:*' --sort flops    those of one provider, the smallest first
     """
     from ft.cli.model_tables import print_models, print_overview
-    from ft.display import Display
-    from ft.model_list import in_order, listed_models
-    from ft.weight_cache import open_cache
+    from ft.machine.display import Display
+    from ft.model.listing import in_order, listed_models
+    from ft.weights.cache import open_cache
 
     plugins = load_and_report()
     listed, reasons = listed_models(plugins, open_cache())
@@ -90,8 +90,8 @@ def _matching(pattern: str, listed: list[ListedModel]) -> list[ListedModel]:
 def show(name: str, parameters: bool, as_json: bool) -> None:
     """Show a backbone's stages, parameter names and weights, without fetching any."""
     from ft.cli.tables import print_model
-    from ft.display import Display
-    from ft.inspection import inspect_model
+    from ft.machine.display import Display
+    from ft.model.inspection import inspect_model
 
     about: dict[str, Any] = inspect_model(name, load_and_report())
     if as_json:

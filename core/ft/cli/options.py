@@ -10,10 +10,11 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 import click
 
 from ft.cli.completion import COMPLETE, complete_set
-from ft.config import Config, load_config
+from ft.config.flags import FLAGS, ON_RESUME, variable
+from ft.config.loading import load_config
+from ft.config.schema import Config
 from ft.errors import FtError
-from ft.flags import FLAGS, ON_RESUME, variable
-from ft.plugins import Plugins
+from ft.extension.installed import Plugins
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -15,8 +15,8 @@ from ft.cli.common import load_and_report
 from ft.cli.completion import complete_distribution
 from ft.cli.printing import tell, tell_json
 from ft.errors import FtError, did_you_mean
-from ft.plugins import Component, Plugin
-from ft.switches import normal
+from ft.extension.installed import Component, Plugin
+from ft.extension.switches import normal
 
 _RESULTS = ("passed", "failed", "skipped")
 _KEYS = ("component", "check", "result", "why")
@@ -40,7 +40,7 @@ def check(ctx: click.Context, distribution: str | None, models: str, verbose: bo
       ft plugins check ftkit --models 5
       ft plugins check ftkit --models 'resnet*'
     """
-    from ft.layout import print_table
+    from ft.machine.layout import print_table
 
     installed = load_and_report()
     chosen = [p for p in installed.all if distribution is None or normal(p.distribution) == normal(distribution)]

@@ -8,7 +8,7 @@ import click
 
 from ft.cli.common import load_and_report
 from ft.cli.printing import tell
-from ft.extensions import KINDS
+from ft.extension.kinds import KINDS
 
 
 @click.command()

@@ -11,8 +11,8 @@ from ft.cli.common import SLOW, load_and_report
 from ft.cli.completion import complete_described
 from ft.cli.printing import tell, tell_json
 from ft.errors import FtError, did_you_mean
-from ft.extensions import KINDS
-from ft.plugins import Component, Plugin, Plugins
+from ft.extension.installed import Component, Plugin, Plugins
+from ft.extension.kinds import KINDS
 
 
 @click.command()
@@ -48,7 +48,7 @@ def _components(name: str, installed: Plugins) -> Iterator[str]:
 
 
 def _models(name: str, installed: Plugins) -> Iterator[str]:
-    from ft.catalogue import list_models
+    from ft.model.catalogue import list_models
 
     provider, _, model = name.rpartition(":")
     owners = [c for c, name in list_models(installed)[0] if provider in ("", c.name) and model == name]
@@ -92,7 +92,7 @@ def _hidden(plugin: Plugin) -> Iterator[str]:
 
 
 def _unknown(name: str, installed: Plugins) -> str:
-    from ft.catalogue import list_models
+    from ft.model.catalogue import list_models
 
     known = [c.name for c in installed.components()] + [p.name for p in installed.all]
     known += [model for _, model in list_models(installed)[0]]

@@ -15,9 +15,9 @@ from ft.cli.plugin_new import new
 from ft.cli.plugin_why import why
 from ft.cli.printing import tell, tell_json, tell_prose, tell_title
 from ft.errors import FtError, nearest
-from ft.extensions import KINDS
-from ft.plugins import Component, implementation, settings_class
-from ft.references import parse_reference
+from ft.extension.installed import Component, implementation, settings_class
+from ft.extension.kinds import KINDS
+from ft.extension.references import parse_reference
 
 
 @click.group(invoke_without_command=True)
@@ -48,7 +48,7 @@ def list_plugins(as_json: bool) -> None:
         keys = ("kind", "name", "distribution", "version", "state", "summary", "import_ms", "warning")
         tell_json([dict(zip(keys, row, strict=True)) for row in found])
         return
-    from ft.layout import print_table
+    from ft.machine.layout import print_table
 
     rows = [
         (kind, name, f"{dist} {version}", state, f"{ms:.0f} ms", text)
@@ -85,7 +85,7 @@ def describe(component: str, as_json: bool) -> None:
 
 def print_component(found: Component) -> None:
     """Print what a component is, its documentation, an example and its settings."""
-    from ft.layout import print_table
+    from ft.machine.layout import print_table
 
     schema = settings_class(found).model_json_schema()
 

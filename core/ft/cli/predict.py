@@ -14,7 +14,7 @@ import click
 from ft.cli.common import load_and_report
 from ft.cli.completion import complete_data
 from ft.cli.printing import tell_json
-from ft.config import PREDICT_BATCH, PREDICT_PRECISION
+from ft.config.schema import PREDICT_BATCH, PREDICT_PRECISION
 
 if TYPE_CHECKING:
     from ft.cli.answers import Show
@@ -64,11 +64,11 @@ def predict(
 
     IMAGES are files, folders, patterns as 'photos/**/*.jpg', or - for paths on standard input, one a line.
     """
-    from ft.asked_images import image_paths
     from ft.cli.answers import answer_file, complaint, json_list, table
-    from ft.display import Display
     from ft.errors import FtError
     from ft.inference import predict as classify
+    from ft.inference.asked_images import image_paths
+    from ft.machine.display import Display
 
     if out is not None and as_json:
         raise FtError("--json prints, and --out writes to a file; give one of them (--out FILE.jsonl is JSON, too)")
@@ -100,9 +100,9 @@ def predict(
 @using_a_run
 def evaluate(run: Path, data: str, split: str, as_json: bool, **machine: Any) -> None:
     """Measure the model of RUN on DATA, a reference as for `ft run --data`; classes are matched by name."""
-    from ft.display import Display
     from ft.inference import measure
-    from ft.report_text import print_evaluation
+    from ft.machine.display import Display
+    from ft.run.report_text import print_evaluation
 
     display = Display()
     plugins = load_and_report()
@@ -114,10 +114,10 @@ def evaluate(run: Path, data: str, split: str, as_json: bool, **machine: Any) ->
 
 
 def _load(run: Path, machine: dict[str, Any]) -> Any:
-    from ft.display import Display
-    from ft.inference import load_trained
-    from ft.ownership import strange_run
-    from ft.runs import Run
+    from ft.inference.load import load_trained
+    from ft.machine.display import Display
+    from ft.machine.ownership import strange_run
+    from ft.run.folder import Run
 
     for warning in strange_run(run):
         Display().warn(warning)

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from ft.terminal import as_json, told, visible
+from ft.text.terminal import as_json, told, visible
 
 
 def tell(*lines: str) -> None:

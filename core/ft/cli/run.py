@@ -13,7 +13,7 @@ import click
 from ft.cli.common import load_and_report, no_plugin_option
 from ft.cli.options import changes_from, config_from, config_options
 from ft.cli.printing import tell_json
-from ft.redaction import without_secrets
+from ft.text.redaction import without_secrets
 
 
 @click.command()
@@ -43,13 +43,13 @@ def run(
       ft run --resume runs/20260101-120000-torchvision-resnet18 --freeze none --epochs 20 --lr 1e-4
       ft run --locked runs/20260101-120000-torchvision-resnet18 --seed 1
     """
-    from ft.display import Display
     from ft.finetune import finetune
-    from ft.locking import check_locked
-    from ft.ownership import strange_run
-    from ft.report_text import print_report
-    from ft.runs import Run
-    from ft.signals import StopAsked
+    from ft.machine.display import Display
+    from ft.machine.ownership import strange_run
+    from ft.machine.signals import StopAsked
+    from ft.run.folder import Run
+    from ft.run.locked import check_locked
+    from ft.run.report_text import print_report
 
     display = Display()
     plugins = load_and_report()
@@ -87,9 +87,9 @@ def plan(file: Path | None, sets: tuple[str, ...], as_json: bool, **given: Any) 
 
     Only where what is frozen follows from images, as with --freeze fisher:1, does it fetch the weights.
     """
-    from ft.display import Display
     from ft.finetune import prepare
-    from ft.plan_text import print_plan
+    from ft.machine.display import Display
+    from ft.plan.text import print_plan
 
     display = Display()
     config = config_from(file, sets, given)

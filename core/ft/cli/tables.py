@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ft.layout import count, print_pairs, print_table, size
+from ft.machine.layout import count, print_pairs, print_table, size
 
 if TYPE_CHECKING:
-    from ft.display import Display
+    from ft.machine.display import Display
 
 
 def print_model(about: dict[str, Any], parameters: bool, display: Display) -> None:

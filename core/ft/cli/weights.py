@@ -16,8 +16,8 @@ from ft.cli.printing import note, tell, tell_json
 from ft.errors import FtError
 
 if TYPE_CHECKING:
-    from ft.plugins import Plugins
-    from ft.weights import FetchedWeights, WeightChoice
+    from ft.extension.installed import Plugins
+    from ft.weights.choice import FetchedWeights, WeightChoice
 
 _json = click.option("--json", "as_json", is_flag=True, help="print JSON")
 _from = click.option(
@@ -44,9 +44,9 @@ def list_(pattern: str, as_json: bool) -> None:
     """List the weight files in the cache, or those that match PATTERN."""
     from fnmatch import fnmatch
 
-    from ft.files import megabytes
-    from ft.weight_cache import open_cache
-    from ft.weight_inventory import stored_weights
+    from ft.machine.files import megabytes
+    from ft.weights.cache import open_cache
+    from ft.weights.inventory import stored_weights
 
     cache = open_cache()
     glob = pattern if any(mark in pattern for mark in "*?[") else f"*{pattern}*"
@@ -77,8 +77,8 @@ def bundle(out: Path, refs: tuple[str, ...], sources: tuple[str, ...]) -> None:
 
     OUT is a .zip file; `--weights local:OUT` reads it on another machine.
     """
-    from ft.files import megabytes
-    from ft.weight_bundle import Bundled, write_bundle
+    from ft.machine.files import megabytes
+    from ft.weights.bundle import Bundled, write_bundle
 
     if out.suffix != ".zip":
         raise FtError(f"a bundle is a .zip file; write {out.with_suffix('.zip') if out.name else 'weights.zip'}")
@@ -97,8 +97,8 @@ def verify(as_json: bool) -> None:
 
     Exits with 1 if one is not what it was when ft first saw it.
     """
-    from ft.weight_cache import open_cache
-    from ft.weight_inventory import examine, stored_weights
+    from ft.weights.cache import open_cache
+    from ft.weights.inventory import examine, stored_weights
 
     cache = open_cache()
     states = [examine(cache, stored) for stored in stored_weights(cache)]
@@ -124,9 +124,9 @@ def prune(unused: float | None, dry_run: bool) -> None:
 
     Files that ft did not fetch stay.
     """
-    from ft.files import megabytes
-    from ft.weight_cache import open_cache
-    from ft.weight_inventory import removable
+    from ft.machine.files import megabytes
+    from ft.weights.cache import open_cache
+    from ft.weights.inventory import removable
 
     found = removable(open_cache(), unused)
     for each in found:
@@ -148,8 +148,8 @@ def doctor(ref: str | None, sources: tuple[str, ...], as_json: bool) -> None:
 
     Every place that they could come from is tried, and nothing fetched. Exits with 1 if something is wrong.
     """
-    from ft.weight_cache import open_cache
-    from ft.weight_doctor import diagnose, diagnose_machine, problems
+    from ft.weights.cache import open_cache
+    from ft.weights.doctor import diagnose, diagnose_machine, problems
 
     cache, findings = open_cache(), diagnose_machine(open_cache())
     if ref:
@@ -172,9 +172,9 @@ def doctor(ref: str | None, sources: tuple[str, ...], as_json: bool) -> None:
 
 
 def _choice(ref: str, sources: tuple[str, ...], plugins: Plugins) -> WeightChoice:
-    from ft.catalogue import find_model, weight_entries
-    from ft.config import WeightsConfig
-    from ft.weights import choose_weights
+    from ft.config.schema import WeightsConfig
+    from ft.model.catalogue import find_model, weight_entries
+    from ft.weights.choice import choose_weights
 
     match = re.fullmatch(r"(.+)@([\w.-]+)", ref)
     model, use = (match[1], match[2]) if match else (ref, "default")
@@ -188,8 +188,8 @@ def _choice(ref: str, sources: tuple[str, ...], plugins: Plugins) -> WeightChoic
 
 
 def _fetched(refs: tuple[str, ...], sources: tuple[str, ...]) -> list[tuple[WeightChoice, FetchedWeights]]:
-    from ft.display import Display
-    from ft.weights import fetch_weights
+    from ft.machine.display import Display
+    from ft.weights.choice import fetch_weights
 
     plugins, display = load_and_report(), Display()
     choices = [_choice(ref, sources, plugins) for ref in refs]
@@ -205,6 +205,6 @@ def _show(headers: tuple[str, ...], rows: Sequence[Sequence[str]], plain: Iterab
     if as_json:
         tell_json(list(plain))
     elif rows:
-        from ft.layout import print_table
+        from ft.machine.layout import print_table
 
         print_table(headers, rows)

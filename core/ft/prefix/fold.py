@@ -16,8 +16,7 @@ import torch
 from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from ft.prefix.records import Cut
-from ft.rows import DTYPES, Tensors
+from ft.prefix.records import DTYPES, Cut, Tensors
 
 Promise = Literal["exact", "close", "fast"]
 

@@ -24,6 +24,7 @@ from torch.nn.modules.module import _has_any_global_hook
 from torch.nn.utils.parametrize import is_parametrized
 from torch.utils._pytree import tree_unflatten
 
+from ft.machine.randomness import random_state_kept
 from ft.prefix.state import (
     attributes_kept,
     buffers_kept,
@@ -32,7 +33,6 @@ from ft.prefix.state import (
     memories_of,
     python_random_state,
 )
-from ft.randomness import random_state_kept
 
 Autocast = Callable[[], AbstractContextManager[Any]]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ft.rows import Tensors
+from ft.prefix.records import Tensors
 
 HEADS = 32
 """Random heads that are asked; with 32 images that is a thousand answers."""

@@ -20,6 +20,7 @@ from torch import fx, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._pytree import tree_map
 
+from ft.machine.randomness import random_state_kept
 from ft.prefix.graph import Autocast, Graph, NotTraceable, arithmetic, first_line, random_images
 from ft.prefix.state import (
     attributes_kept,
@@ -29,7 +30,6 @@ from ft.prefix.state import (
     python_random_state,
 )
 from ft.prefix.watch import Peeks, Seen, Watch, storage_of, storages_of
-from ft.randomness import random_state_kept
 
 BATCH, OTHER_BATCH = 2, 3
 

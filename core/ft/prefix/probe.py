@@ -14,13 +14,13 @@ import torch
 from torch import nn
 from torch.utils._pytree import tree_flatten
 
-from ft.memory import is_out_of_memory
+from ft.machine.memory import is_out_of_memory
 from ft.prefix.digest import tensor_bytes
 from ft.prefix.graph import first_line
 from ft.prefix.nearness import Nearness, apart, nearness
+from ft.prefix.records import Tensors
 from ft.prefix.split import Halves
 from ft.prefix.state import attributes_kept, evaluating, noted, state_kept
-from ft.rows import Tensors
 
 ROUNDING = 0.05
 """How far apart, beside what tells images apart, may be what was computed in fp32 in another sequence, also by a GPU

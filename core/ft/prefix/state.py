@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from ft.machine.randomness import random_state_kept
 from ft.prefix.digest import is_plain
-from ft.randomness import random_state_kept
 
 _DICTS, _LISTS = (dict, OrderedDict, defaultdict, Counter), (list, deque)
 """What is looked into, and put back: classes of anyone's own may not bear that."""

@@ -11,8 +11,9 @@ from string import Template
 
 from ft import __version__
 from ft.errors import FtError, did_you_mean
-from ft.extensions import API_VERSION, KINDS
-from ft.plugins import Plugins
+from ft.extension.installed import Plugins
+from ft.extension.kinds import KINDS
+from ft.extension.records import API_VERSION
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ft.extensions import Backbone, ModelFacts
+from ft.extension.records import Backbone, ModelFacts
 from ft.testing.common import loaded_by_importing
 from ft.testing.trial import Check, NotApplicable, Trial, expect
 from ft.testing.worker import seeded_digest
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 CLASSES = 3
 MOST_RECOMMENDED = 8
 _LIST = """
-from ft.plugins import implementation, read_settings
+from ft.extension.installed import implementation, read_settings
 for component in plugins.components("backbone"):
     for name in implementation(component, "models")(read_settings(component, {}, "")):
         component.record.weights and implementation(component, "weights")(name)
@@ -46,7 +46,7 @@ def models_have_names(trial: Trial) -> None:
 
 def weights_can_be_told_apart(trial: Trial) -> None:
     """Entries have distinct names, plain file names and, where they name a digest, hexadecimal ones."""
-    from ft.weight_cache import check_file_name
+    from ft.weights.cache import check_file_name
 
     if trial.component.record.weights is None:
         raise NotApplicable("it publishes no weights")

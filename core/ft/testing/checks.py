@@ -6,7 +6,7 @@ import fnmatch
 from collections.abc import Sequence
 
 from ft.errors import FtError
-from ft.plugins import Component, implementation, read_settings
+from ft.extension.installed import Component, implementation, read_settings
 from ft.testing.backbone import BACKBONE
 from ft.testing.common import COMMON
 from ft.testing.data import DATA

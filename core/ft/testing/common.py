@@ -10,16 +10,16 @@ import os
 import subprocess
 import sys
 
-from ft.discovery import check_record
 from ft.errors import FtError
-from ft.plugins import implementation, settings_class
+from ft.extension.discovery import check_record
+from ft.extension.installed import implementation, settings_class
 from ft.testing.trial import NotApplicable, NotSo, Trial, expect
 from ft.testing.worker import answer, answer_elsewhere
 
 _IMPORT = """
 import sys
 from importlib.metadata import EntryPoint
-from ft.plugins import load_plugins
+from ft.extension.installed import load_plugins
 plugins = load_plugins([(EntryPoint(sys.argv[1], sys.argv[2], "ft.plugins"), "checked", "0")])
 for plugin in plugins.broken():
     sys.exit(plugin.error)

@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 
 import pytest
 
-from ft.extensions import KINDS
-from ft.plugins import Plugins, load_plugins
-from ft.references import parse_reference
+from ft.extension.installed import Plugins, load_plugins
+from ft.extension.kinds import KINDS
+from ft.extension.references import parse_reference
 from ft.testing.checks import CHECKS, usual_arguments
 from ft.testing.served import WeightFile, serve_weights
 from ft.testing.trial import Check, NotApplicable, NotSo, Trial

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ft.errors import FtError
-from ft.extensions import Remark, Sample
+from ft.extension.records import Remark, Sample
 from ft.testing.trial import Check, NotSo, Trial, expect
 
 ODD_ARGUMENTS = (None, "", "./no/such/place", "no-such-thing")
@@ -18,7 +18,7 @@ def samples_are_labelled_images(trial: Trial) -> None:
 
     What is no file has a key of its own, and an `open` that another process can be given.
     """
-    from ft.pictures import objection_to, picture_of
+    from ft.data.pictures import objection_to, picture_of
 
     for settings, argument, samples in _loaded(trial):
         where = f"{trial.label} with {argument!r}, {settings!r}"
@@ -42,8 +42,8 @@ def samples_are_labelled_images(trial: Trial) -> None:
 
 def images_open(trial: Trial) -> None:
     """The first image of each class can be read, and is the same image each time."""
-    from ft.decoding import decode_image
-    from ft.pictures import content_digest, picture_of
+    from ft.data.decoding import decode_image
+    from ft.data.pictures import content_digest, picture_of
 
     for _, _, samples in _loaded(trial):
         for sample in {sample.label: sample for sample in reversed(samples)}.values():
@@ -90,7 +90,7 @@ def _as_text(sample: Sample) -> tuple[str, ...]:
 
 
 def _load(trial: Trial, argument: str | None, settings: Any) -> list[Any]:
-    from ft.data_cache import load_samples
+    from ft.data.source_cache import load_samples
 
     return list(load_samples(trial.component, argument, settings))
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Set
 from typing import Any
 
 from ft.errors import FtError
-from ft.extensions import Backbone
+from ft.extension.records import Backbone
 from ft.testing.networks import tiny_backbones
 from ft.testing.trial import Check, NotApplicable, NotSo, Trial, expect
 from ft.testing.worker import digest, select

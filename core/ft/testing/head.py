@@ -115,7 +115,7 @@ def _heads(trial: Trial, name: str) -> Iterator[tuple[int, int, nn.Module]]:
 
 
 def _maps(trial: Trial, head: nn.Module, given: list[int], wanted: list[int]) -> None:
-    from ft.head_check import fault_of
+    from ft.model.head_check import fault_of
 
     fault = fault_of(head, given, wanted, needs="it needs")
     expect(not fault, f"{trial.label} builds a head that {fault}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ft.extensions import Backbone, Stage
+from ft.extension.records import Backbone, Stage
 
 if TYPE_CHECKING:
     import torch

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from ft.extensions import WeightEntry
+from ft.extension.records import WeightEntry
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ft.errors import FtError
-from ft.plugins import Component, Plugin, implementation, read_settings
+from ft.extension.installed import Component, Plugin, implementation, read_settings
 
 if TYPE_CHECKING:
     from ft.testing.served import WeightFile

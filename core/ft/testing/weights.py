@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from ft.errors import FtError
-from ft.extensions import WeightEntry
+from ft.extension.records import WeightEntry
 from ft.testing.served import WeightFile
 from ft.testing.trial import Check, NotApplicable, NotSo, Trial, expect
-from ft.weight_cache import Cache
+from ft.weights.cache import Cache
 
 ODD_ARGUMENTS = (None, "", "no-such-thing", "./no/such/place")
 

@@ -11,9 +11,9 @@ from concurrent.futures import Executor, ProcessPoolExecutor
 from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
 
-from ft.extensions import Backbone
-from ft.plugins import Component, implementation, load_plugins, read_settings
-from ft.references import parse_reference
+from ft.extension.installed import Component, implementation, load_plugins, read_settings
+from ft.extension.records import Backbone
+from ft.extension.references import parse_reference
 
 if TYPE_CHECKING:
     from torch import nn
@@ -50,8 +50,8 @@ def answer(component: Component, argument: str | None, settings: Mapping[str, An
     if component.kind.name == "backbone":
         return seeded_digest(lambda: implementation(component, "build")(argument, values).module)
     if component.kind.name == "data":
-        from ft.data_cache import load_samples
-        from ft.pictures import picture_of
+        from ft.data.pictures import picture_of
+        from ft.data.source_cache import load_samples
 
         samples = load_samples(component, argument, values)
         return [(picture_of(sample).name, sample.label, sample.split) for sample in samples]

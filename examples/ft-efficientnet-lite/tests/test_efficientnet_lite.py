@@ -9,9 +9,9 @@ from ft_efficientnet_lite.published import facts, models, weights
 from torch.utils.flop_counter import FlopCounterMode
 
 from ft import Backbone, FtError, Settings
-from ft.plugins import implementation, load_plugins
-from ft.references import parse_reference
-from ft.state_dict import load_into, read_tensors
+from ft.extension.installed import implementation, load_plugins
+from ft.extension.references import parse_reference
+from ft.model.state_dict import load_into, read_tensors
 from ft.testing import BackboneConformance
 
 ALL = ("lite0", "lite1", "lite2")

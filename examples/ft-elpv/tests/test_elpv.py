@@ -10,9 +10,9 @@ import pytest
 from ft_elpv.cells import Settings, load
 
 from ft import FtError
-from ft.config import Config
-from ft.data import load_data
-from ft.plugins import load_plugins
+from ft.config.schema import Config
+from ft.data.load import load_data
+from ft.extension.installed import load_plugins
 from ft.testing import DataConformance
 
 LINES = """\

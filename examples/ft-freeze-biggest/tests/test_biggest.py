@@ -3,8 +3,8 @@ import pytest
 from torch import nn
 
 from ft import Backbone, FtError, Settings, Stage
-from ft.plugins import implementation, load_plugins
-from ft.references import parse_reference
+from ft.extension.installed import implementation, load_plugins
+from ft.extension.references import parse_reference
 from ft.testing import FreezeConformance
 
 

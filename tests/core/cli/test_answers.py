@@ -16,12 +16,12 @@ from PIL import Image
 
 import warm_python
 from ft.cli import cli
-from ft.config import Config
-from ft.display import Display
+from ft.config.schema import Config
 from ft.errors import FtError
-from ft.files import temporary_beside
+from ft.extension.installed import Plugins
 from ft.finetune import finetune
-from ft.plugins import Plugins
+from ft.machine.display import Display
+from ft.machine.files import temporary_beside
 
 Ft = Callable[..., Result]
 NAMES = ("[red]a.png", "b\n.png", os.fsdecode(b"caf\xe9.png"), "猫.png")
@@ -102,7 +102,7 @@ def test_a_file_of_answers_is_whole_or_as_before(ready: Ft, tmp_path: Path, monk
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("ft.pictures.read_bytes", stopped)
+        patch.setattr("ft.data.pictures.read_bytes", stopped)
         assert CliRunner().invoke(cli, ["predict", *USING, "--out", str(out)]).exit_code == 1
     assert out.read_text() == "before"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["answers.csv", "photos", "r"]

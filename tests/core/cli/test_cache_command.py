@@ -11,8 +11,8 @@ import pytest
 import torch
 from click.testing import Result
 
-from ft.feature_store import FeatureStore
-from ft.rows import Shape
+from ft.cache.rows import Shape
+from ft.cache.store import FeatureStore
 
 Ft = Callable[..., Result]
 

@@ -51,7 +51,7 @@ def test_output_that_cannot_be_written_is_one_line_and_a_reader_who_has_enough_n
 def test_a_limit_for_files_is_named() -> None:
     code = (
         "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
-        "from pathlib import Path; from ft.files import publish_bytes; publish_bytes(Path('big'), b'x' * 5000)"
+        "from pathlib import Path; from ft.machine.files import publish_bytes; publish_bytes(Path('big'), b'x' * 5000)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "cannot write big: it becomes larger than files may be here; see ulimit -f" in done.stderr

@@ -12,7 +12,7 @@ from click.testing import Result
 from PIL import Image
 
 from conftest import TINY
-from ft.terminal import visible
+from ft.text.terminal import visible
 
 Ft = Callable[..., Result]
 NAMES = [

@@ -19,8 +19,8 @@ import torch
 import urllib3
 from click.testing import Result
 
-from ft.weight_doctor import Finding
-from ft.weight_http import explain
+from ft.weights.doctor import Finding
+from ft.weights.http import explain
 from weight_server import Answer, WeightServer, weight_server
 
 PROVIDER = """

@@ -22,9 +22,8 @@ from ft.prefix.probe import (
     run_padded,
     same_bits,
 )
-from ft.prefix.records import Price
+from ft.prefix.records import Price, Tensors
 from ft.prefix.state import state_kept
-from ft.rows import Tensors
 
 FREE_STORE = Price(bytes_per_s=1e15)
 NEAR = Nearness(spread=0.1, answers=0.05)

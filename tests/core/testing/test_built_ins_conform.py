@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ft.plugins import load_plugins
+from ft.extension.installed import load_plugins
 from ft.testing import (
     BackboneConformance,
     DataConformance,

@@ -30,8 +30,8 @@ from ft import (
     WeightEntry,
     WeightSource,
 )
-from ft.extensions import KINDS
-from ft.plugins import Component, Plugin, load_plugins
+from ft.extension.installed import Component, Plugin, load_plugins
+from ft.extension.kinds import KINDS
 from ft.testing import WeightFile, backbone, common, data, freeze, head, tiny_backbones, weights
 from ft.testing.checks import CHECKS
 from ft.testing.served import serve_weights

@@ -16,8 +16,8 @@ import warm_python
 import wheels
 from conftest import TINY
 from ft import FtError
-from ft.extensions import KINDS
-from ft.plugins import load_plugins
+from ft.extension.installed import load_plugins
+from ft.extension.kinds import KINDS
 from ft.scaffold import write_plugin
 
 Ft = Callable[..., Result]

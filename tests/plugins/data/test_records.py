@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from ft.plugins import Component, implementation, load_plugins, settings_class
+from ft.extension.installed import Component, implementation, load_plugins, settings_class
 
 
 def ours() -> list[Component]:

@@ -4,10 +4,10 @@ from typing import Any
 import pytest
 import torch
 
-from ft.config import Config
-from ft.display import Display
+from ft.config.schema import Config
+from ft.extension.installed import Plugins
 from ft.finetune import finetune, prepare
-from ft.plugins import Plugins
+from ft.machine.display import Display
 from ft_heads.gem import GemSettings, build, build_pool
 
 

@@ -3,7 +3,7 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from ft.model import describe
+from ft.model.head import describe
 from ft_heads.mlp import MlpSettings, build, build_map
 
 

@@ -9,11 +9,11 @@ import pytest
 from click.testing import Result
 
 from ft import FtError
-from ft.config import Config
-from ft.display import Display
+from ft.config.schema import Config
+from ft.extension.installed import Plugins
 from ft.finetune import finetune
-from ft.plugins import Plugins
-from ft.runs import Run
+from ft.machine.display import Display
+from ft.run.folder import Run
 from ft_hub.build import HubSettings, build
 
 HUBCONF = """

@@ -13,10 +13,10 @@ from click.testing import Result
 
 import ft_timm.catalogue
 from ft import Backbone, FtError
-from ft.config import Config
-from ft.display import Display
+from ft.config.schema import Config
+from ft.extension.installed import Plugins
 from ft.finetune import prepare
-from ft.plugins import Plugins
+from ft.machine.display import Display
 from ft_timm.build import TimmSettings, build
 from ft_timm.catalogue import facts, models, weights
 

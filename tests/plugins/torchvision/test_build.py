@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from ft import Backbone, FtError
-from ft.state_dict import WeightTensors, load_into
+from ft.model.state_dict import WeightTensors, load_into
 from ft_torchvision.build import TorchvisionSettings, build
 from ft_torchvision.catalogue import models
 

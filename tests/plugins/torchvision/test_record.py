@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from ft.plugins import implementation, load_plugins, read_settings
-from ft.references import parse_reference
+from ft.extension.installed import implementation, load_plugins, read_settings
+from ft.extension.references import parse_reference
 
 
 def test_the_provider_is_found_and_what_it_names_exists() -> None:

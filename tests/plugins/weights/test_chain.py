@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from ft.config import WeightsConfig
+from ft.config.schema import WeightsConfig
 from ft.errors import FtError
-from ft.extensions import WeightEntry
-from ft.plugins import Plugins, load_plugins
-from ft.weight_cache import Cache
-from ft.weights import FetchedWeights, choose_weights, fetch_weights
+from ft.extension.installed import Plugins, load_plugins
+from ft.extension.records import WeightEntry
+from ft.weights.cache import Cache
+from ft.weights.choice import FetchedWeights, choose_weights, fetch_weights
 from weight_server import Answer, WeightServer, weight_server
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from ft import FtError, Settings, WeightEntry
-from ft.weight_cache import Cache
+from ft.weights.cache import Cache
 from ft_weights.fsspec import fetch, fetch_gs, fetch_s3
 
 

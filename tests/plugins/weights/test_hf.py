@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import save
 
 from ft import FtError, Settings, WeightEntry
-from ft.weight_cache import Cache
+from ft.weights.cache import Cache
 from ft_weights.hf import fetch
 from weight_server import Answer, WeightServer, weight_server
 
@@ -26,7 +26,7 @@ FETCH = """
 import json, sys
 from pathlib import Path
 from ft import FtError, Settings, WeightEntry
-from ft.weight_cache import Cache
+from ft.weights.cache import Cache
 from ft_weights.hf import fetch
 argument, folder, offline, file_name, sha256 = sys.argv[1:]
 if offline:

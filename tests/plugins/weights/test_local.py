@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import save_file
 
 from ft import FtError, Settings, WeightEntry
-from ft.weight_bundle import Bundled, write_bundle
-from ft.weight_cache import Cache
+from ft.weights.bundle import Bundled, write_bundle
+from ft.weights.cache import Cache
 from ft_weights.local import fetch
 
 

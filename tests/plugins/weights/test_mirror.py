@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ft import FtError, Settings, WeightEntry
-from ft.weight_cache import Cache
+from ft.weights.cache import Cache
 from ft_weights.mirror import fetch
 from weight_server import Answer, WeightServer, weight_server
 

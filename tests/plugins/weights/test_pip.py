@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from ft import FtError, Settings, WeightEntry
-from ft.weight_cache import Cache
+from ft.weights.cache import Cache
 from ft_weights.pip import fetch, is_here
 
 

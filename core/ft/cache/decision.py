@@ -1,0 +1,257 @@
+"""Whether the frozen prefix is computed once, under which promise, and what that is worth: decided before training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import nn
+
+from ft.cache.named_rows import NAME
+from ft.cache.store import FeatureStore
+from ft.config.schema import Config
+from ft.data.load import ImageData
+from ft.errors import FtError
+from ft.machine.devices import Machine, has_fast_bf16
+from ft.prefix.find import FrozenPrefix, find_prefix
+from ft.prefix.records import Cut, NoCut, Price
+
+GB = 10**9
+STRICTER: dict[str, Literal["close", "exact"]] = {"fast": "close", "close": "exact"}
+"""What is tried where the proof of a promise fails."""
+LBFGS_PASSES = 100
+"""About how often L-BFGS sees every image."""
+WORTHWHILE = 1.05
+"""Ceilings below this do not pay for keeping anything."""
+
+
+@dataclass(frozen=True)
+class CachePlan:
+    """What is computed once. `promise` is "off" where nothing is, and `reason` says why, or why this promise.
+
+    exact: bit for bit what the plain loop computes. close: BatchNorm folded into convolutions, channels last, fp32.
+    fast: that in bf16, as autocast does it. `keeps` says what is kept: features of the frozen prefix, or where there is
+    none that is worth it, decoded images; `kept` where, and `images` counts images times views.
+    """
+
+    promise: Literal["off", "exact", "close", "fast"]
+    reason: str
+    keeps: Literal["nothing", "images", "features"] = "nothing"
+    tensors: tuple[str, ...] = ()
+    bytes_per_image: int = 0
+    images: int = 0
+    views: int = 1
+    kept: Literal["memory", "disk", "nowhere"] = "nowhere"
+    prefix_flops: int = 0
+    suffix_flops: int = 0
+    ceiling: float = 1.0
+    barriers: tuple[str, ...] = ()
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all that is kept."""
+        return self.bytes_per_image * self.images
+
+
+@dataclass(frozen=True)
+class CacheCost:
+    """What became of the plan: the promise kept, why, and how many images (and views) were computed and decoded.
+
+    Both are 0 when the store had all that was needed. `seconds` passed until it was there, `proof_seconds` of them
+    with the proof that it is what was promised. `pass_seconds` is what its batches took to compute, now or in an
+    earlier run, without start and writing: what an epoch would take for it.
+    """
+
+    promise: str
+    reason: str
+    computed: int = 0
+    decoded: int = 0
+    seconds: float = 0.0
+    proof_seconds: float = 0.0
+    pass_seconds: float = 0.0
+    ceiling: float = 1.0
+
+
+def plan_cache(
+    module: nn.Module, frozen: Collection[str], config: Config, machine: Machine, image_size: int, data: ImageData
+) -> tuple[CachePlan, FrozenPrefix | None]:
+    """Decide for `module`, in the modes and the layout it will train in, with images of `image_size` px.
+
+    Raises FtError when the config demands a promise that cannot be kept; `auto` says why it does without.
+    """
+    wanted = config.cache.promise
+    images = len(data.train) * (config.images.views or 1) + len(data.val)
+    if wanted == "off":
+        return CachePlan("off", "not asked for (--cache off)"), None
+    promise = _promise(config, machine)
+    reason = _seen_once(config)
+    if reason and not frozen:
+        reason = f"nothing is frozen, and {reason}"
+    if not reason:
+        found = _find(module, frozen, config, machine, image_size, promise)
+        reason = found.reason if isinstance(found, NoCut) else unworthy(found.cut, config, images)
+        if isinstance(found, FrozenPrefix) and not reason:
+            return describe_cut(found.cut, promise, config, machine, images), found
+        kept = keep_images(reason, config, image_size, images)
+        if kept.keeps == "images":
+            return kept, None
+        reason = kept.reason
+    if wanted != "auto":
+        raise FtError(f"--cache {wanted} is not possible: {reason}")
+    return CachePlan("off", reason), None
+
+
+def plan_stricter(
+    module: nn.Module, cache: CachePlan, why: str, frozen: Collection[str], config: Config, machine: Machine, size: int
+) -> tuple[CachePlan, FrozenPrefix] | None:
+    """Decide anew where the proof of the planned promise failed, as `why` says: for the next stricter one that is
+    worth it. None where there is none. `size` is that of images, in px."""
+    promise, said = STRICTER.get(cache.promise), f"not {cache.promise}, because {why}"
+    while promise is not None:
+        found = _find(module, frozen, config, machine, size, promise)
+        if isinstance(found, FrozenPrefix) and not unworthy(found.cut, config, cache.images):
+            return describe_cut(found.cut, promise, config, machine, cache.images, said), found
+        promise = STRICTER.get(promise)
+    return None
+
+
+def resolve_augment(config: Config, only_head_trains: bool) -> Config:
+    """Fill in `images.augment: auto`: where only the head trains, features computed once are worth more than views."""
+    if config.images.augment != "auto":
+        return config
+    augment = "none" if only_head_trains and config.images.views is None else "standard"
+    return config.model_copy(update={"images": config.images.model_copy(update={"augment": augment})})
+
+
+def price_of(config: Config) -> Price:
+    """What computing and keeping cost in this run; every (image, view) is seen epochs / views times."""
+    epochs = config.training.epochs / (config.images.views or 1)
+    seen = LBFGS_PASSES if config.training.optimizer == "lbfgs" else epochs
+    return Price(epochs=seen)
+
+
+def describe_cut(
+    cut: Cut,
+    promise: Literal["exact", "close", "fast"],
+    config: Config,
+    machine: Machine,
+    images: int,
+    instead: str = "",
+) -> CachePlan:
+    """The plan's account of a cut; `instead` of which promise this one is made, and why."""
+    reason = {"exact": f"{machine.precision}, bit for bit", "close": "fp32, folded", "fast": "bf16, folded"}[promise]
+    if instead:
+        reason += f"; {instead}"
+    elif config.cache.promise == "auto":
+        quickly = promise == "fast" and machine.precision == "fp32"
+        reason += (
+            f"; chosen because {'this processor computes bf16' if quickly else f'the run is in {machine.precision}'}"
+        )
+    elif config.cache.promise != promise:
+        reason += f"; not {config.cache.promise}, because bf16 is emulated on this processor, which is slower"
+    return CachePlan(
+        promise=promise,
+        reason=reason,
+        keeps="features",
+        tensors=tuple(f"{t.path} {list(t.shape)}" for t in cut.tensors),
+        bytes_per_image=cut.bytes,
+        images=images,
+        views=config.images.views or 1,
+        kept=_place(cut.bytes * images, config),
+        prefix_flops=cut.prefix_flops,
+        suffix_flops=cut.suffix_flops,
+        ceiling=cut.ceiling,
+        barriers=tuple(str(barrier) for barrier in cut.barriers if barrier.kind != "trainable"),
+    )
+
+
+def keep_images(reason: str, config: Config, image_size: int, images: int) -> CachePlan:
+    """Keep decoded images where they fit, which is exact whatever the network does, and, as `reason` says, no more."""
+    size = 3 * image_size**2
+    if too_much := _too_much(size, images, config, "decoded images"):
+        return CachePlan("off", reason if too_much in reason else f"{reason}; {too_much}")
+    return CachePlan(
+        promise="exact",
+        reason=reason,
+        keeps="images",
+        bytes_per_image=size,
+        images=images,
+        views=config.images.views or 1,
+        kept=_place(size * images, config),
+    )
+
+
+def _find(
+    module: nn.Module, frozen: Collection[str], config: Config, machine: Machine, image_size: int, promise: str
+) -> FrozenPrefix | NoCut:
+    if not frozen:
+        return NoCut("nothing is frozen")
+    if config.training.mixup:
+        return NoCut("mixup blends images anew in every step, so what they give is never seen twice")
+    layout = torch.channels_last if machine.channels_last else torch.contiguous_format
+    computed_in = {"exact": machine.autocast, "close": nullcontext, "fast": machine.autocast_bf16}[promise]
+    return find_prefix(
+        module,
+        frozen,
+        (3, image_size, image_size),
+        price_of(config),
+        memory_format=layout,
+        autocast=machine.autocast,
+        computed_in=computed_in,
+    )
+
+
+def _promise(config: Config, machine: Machine) -> Literal["exact", "close", "fast"]:
+    wanted = config.cache.promise
+    if wanted == "auto":
+        open_choice = config.machine.precision == "auto" and has_fast_bf16(machine.device)
+        return "fast" if open_choice or machine.precision == "bf16" else "exact"
+    assert wanted != "off"
+    if wanted == "fast" and not has_fast_bf16(machine.device):
+        return "close"  # bf16 is emulated here, and slower than fp32
+    if wanted in ("exact", "close") and machine.precision != "fp32":
+        raise FtError(f"--cache {wanted} promises fp32, and the run is in {machine.precision}; add --precision fp32")
+    return wanted
+
+
+def _seen_once(config: Config) -> str:
+    """Why no image is seen twice, so that nothing can be kept, whatever the network; "" where it is."""
+    augment, views = config.images.augment, config.images.views
+    if augment != "none" and views is None:
+        return (
+            f"augmentation '{augment}' makes a new view of every image in every epoch; "
+            "--views 4 replays four, --augment none makes none"
+        )
+    if config.training.optimizer != "lbfgs" and config.training.epochs <= (views or 1):
+        return "every view of an image is seen once only"
+    return ""
+
+
+def unworthy(cut: Cut, config: Config, images: int) -> str:
+    """Why the features that cross `cut` are not to be kept; "" where they are."""
+    if cut.keeps_images or cut.ceiling < WORTHWHILE:
+        barriers = [str(b) for b in cut.barriers if b.kind != "trainable"]
+        return "what could be computed once is not worth keeping" + (f" ({barriers[0]})" if barriers else "")
+    return _too_much(cut.bytes, images, config, "features")
+
+
+def _too_much(each: int, images: int, config: Config, what: str) -> str:
+    """Why `each` bytes of so many images are not kept; "" where they are."""
+    size = each * images
+    if size > config.cache.disk_gb * GB:
+        need = math.ceil(size / GB * 10) / 10
+        return f"its {what} would take {need:.1f} GB; --set cache.disk_gb={need:.1f} allows that"
+    store = FeatureStore(int(config.cache.disk_gb * GB))
+    # Of training and validation one has half of the images or more; what is there already may be all that is needed.
+    alike = (entry for entry in store.entries() if 2 * entry.rows >= images)
+    kept = any(sum(shape.row_bytes for shape in entry.shapes if shape != NAME) == each for entry in alike)
+    obstacle = "" if kept else store.obstacle(size)
+    return f"nothing can be kept: {obstacle}" if obstacle else ""
+
+
+def _place(size: int, config: Config) -> Literal["memory", "disk"]:
+    return "memory" if size <= config.cache.memory_gb * GB else "disk"

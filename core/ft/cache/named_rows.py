@@ -1,0 +1,154 @@
+"""Finds rows in the store by the names of what they were made of, in whatever entries they lie, and adds new ones.
+
+So a set of images that grew, shrank, or was split otherwise has computed only what is new. A name is the sha256 of what
+decides a row, but for what an entry's `about` says of all of its rows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import statistics
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ft.cache.rows import Joined, Rows, Shape
+from ft.cache.store import FeatureStore
+from ft.prefix.records import Tensors
+
+NAME = Shape((32,), "uint8")
+"""The last tensor of an entry of named rows."""
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """Which rows of certain names are there: row i is row `row[i]` of `parts[part[i]]`, or nowhere (-1). `seconds` is
+    what it took to compute them."""
+
+    parts: tuple[Rows, ...]
+    part: torch.Tensor
+    row: torch.Tensor
+    seconds: float = 0.0
+
+    @property
+    def missing(self) -> list[int]:
+        """The numbers of rows that are nowhere."""
+        numbers: list[int] = torch.nonzero(self.part < 0).flatten().tolist()
+        return numbers
+
+    @property
+    def rows(self) -> Joined | Rows:
+        """The rows in their order; all have to be there, of those that are taken."""
+        only = self.parts[0] if len(self.parts) == 1 else None
+        if only is not None and torch.equal(self.row, torch.arange(len(only))):
+            return only
+        return Joined(self.parts, self.part, self.row)
+
+    def plus(self, rows: Rows, places: Mapping[int, int], seconds: float) -> Found:
+        """The same once certain rows are there, too: each number's is the one at its place among `rows`."""
+        part, row, numbers = self.part.clone(), self.row.clone(), torch.tensor(list(places), dtype=torch.int64)
+        part[numbers], row[numbers] = len(self.parts), torch.tensor(list(places.values()), dtype=torch.int64)
+        return Found((*self.parts, rows), part, row, self.seconds + seconds)
+
+
+def nothing_found(count: int) -> Found:
+    """None of `count` rows is anywhere."""
+    return Found((), *torch.full((2, count), -1, dtype=torch.int64))
+
+
+def places_of(numbers: Sequence[int]) -> dict[int, int]:
+    """The places of rows that lie in this order."""
+    return {number: place for place, number in enumerate(numbers)}
+
+
+def find_rows(
+    store: FeatureStore,
+    about: Mapping[str, Any],
+    names: Sequence[bytes],
+    damaged: Callable[[Path], object] | None = None,
+    wanted: Iterable[int] | None = None,
+) -> Found:
+    """Find the rows of these names, or the `wanted` of them, in whole entries made as `about` says.
+
+    They are mapped from their files. `damaged` is told of an entry that is not what was written, or has gone.
+    """
+    found = nothing_found(len(names))
+    missing = dict.fromkeys(range(len(names)) if wanted is None else wanted)
+    alike = [entry for entry in store.entries() if entry.shapes[-1:] == (NAME,) and made_alike(entry.about, about)]
+    for entry in sorted(alike, key=lambda entry: -entry.rows):
+        if not missing:
+            break
+        glanced = store.glance(entry)
+        if glanced is None or not _places(glanced, names, missing):
+            continue
+        rows = store.read(entry, in_memory=False)
+        if rows is None:
+            if damaged is not None:
+                damaged(entry.path)
+            continue
+        store.find(entry.key)  # so it counts as used
+        places = _places(rows, names, missing)
+        found = found.plus(_unnamed(rows), places, entry.about["seconds"] * len(places) / entry.rows)
+        for number in places:
+            del missing[number]
+    return found
+
+
+def add_rows(
+    store: FeatureStore,
+    about: Mapping[str, Any],
+    shapes: Sequence[Shape],
+    names: Sequence[bytes],
+    batches: Iterator[Tensors],
+    note: Mapping[str, Any],
+) -> tuple[Rows, float]:
+    """Write rows of these names, which come in `batches`, as an entry made as `about` says. Return them, mapped from
+    its file, and the seconds that so many batches take once the first is done, without what writing them takes; those
+    in `note`, which is kept beside it, count, too.
+
+    Raises NotKept where that is not possible, and what `batches` raises; nothing is then kept.
+    """
+    done, took = 0, list[float]()
+    kept = {**about, **note}
+    key = hashlib.sha256(json.dumps(about, sort_keys=True).encode() + b"".join(names)).hexdigest()[:32]
+    with store.write(key, [*shapes, NAME], len(names), kept) as writer:
+        started = time.perf_counter()
+        for tensors in batches:
+            took.append(time.perf_counter() - started)
+            end = done + len(tensors[0])
+            writer.put(done, (*tensors, named(names[done:end])))
+            done, started = end, time.perf_counter()
+        kept["seconds"] = note.get("seconds", 0.0) + _steady_seconds(took)
+    return _unnamed(writer.written), kept["seconds"]
+
+
+def _steady_seconds(took: Sequence[float]) -> float:
+    """What batches that took so long take without what happens once: processes that start, memory that is found."""
+    return len(took) * statistics.median(took[1:] or took) if took else 0.0
+
+
+def made_alike(one: Mapping[str, Any], about: Mapping[str, Any]) -> bool:
+    """Whether all that `about` says holds for an entry."""
+    return all(key in one and one[key] == value for key, value in about.items())
+
+
+def named(names: Sequence[bytes]) -> torch.Tensor:
+    """Names as a tensor [rows, 32]."""
+    return torch.frombuffer(bytearray(b"".join(names)), dtype=torch.uint8).view(-1, 32)
+
+
+def _places(rows: Rows, names: Sequence[bytes], missing: Iterable[int]) -> dict[int, int]:
+    """Which row of an entry is the one of each missing number, as far as it has them."""
+    written = np.ascontiguousarray(rows.tensors[-1].numpy()).view("V32").ravel().tolist()
+    numbers = {name: number for number, name in enumerate(written)}
+    return {number: numbers[names[number]] for number in missing if names[number] in numbers}
+
+
+def _unnamed(rows: Rows) -> Rows:
+    return Rows(rows.tensors[:-1], rows.file)

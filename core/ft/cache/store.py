@@ -1,0 +1,285 @@
+"""Features on disk: one safetensors file for each key, and a note beside it that says the file is whole.
+
+A key stands for everything that decides the values, so whoever finds an entry may use it. Entries appear whole or not
+at all: the data file is published first, its note last, and only what has a note counts. Several processes may write
+the same key; the last one's identical file wins. What was used longest ago goes first when room is needed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from ft.cache.rows import Rows, Shape, header, map_rows, whole_size
+from ft.errors import FtError
+from ft.machine.files import CannotWrite, cache_folder, left_behind, megabytes, publish, publish_json, sha256_of
+from ft.machine.ownership import others_can_change
+from ft.prefix.digest import tensor_bytes
+from ft.prefix.records import DTYPES, Tensors
+from ft.text.documents import read_json
+from ft.text.reading import open_plain
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A whole entry of the store. `about` is what the writer said of it; `used` the time of the last use."""
+
+    key: str
+    path: Path
+    size: int
+    sha256: str
+    rows: int
+    shapes: tuple[Shape, ...]
+    about: Mapping[str, Any]
+    used: float
+
+
+class Writer:
+    """Puts rows where they belong in a file that is not published yet, and then gives them back.
+
+    `written` is there once all is, mapped from the file. It lasts, whoever removes the entry meanwhile, to make room.
+    """
+
+    written: Rows
+    sha256: str
+
+    def __init__(self, file: BinaryIO, shapes: Sequence[Shape], rows: int) -> None:
+        self._file, self._shapes, self._rows = file, shapes, rows
+        begin = file.write(header(shapes, rows))
+        sizes = [shape.row_bytes * rows for shape in shapes]
+        self._starts = [begin + sum(sizes[:i]) for i in range(len(sizes))]
+
+    def put(self, row: int, tensors: Tensors) -> None:
+        """Write a batch of rows, the first of which is number `row`. Raises NotKept when the disk refuses."""
+        for start, shape, tensor in zip(self._starts, self._shapes, tensors, strict=True):
+            assert tensor.shape[1:] == shape.shape, f"{tuple(tensor.shape)} are no rows of {shape}"
+            assert tensor.dtype == DTYPES[shape.dtype][1], f"{tensor.dtype} is not {shape.dtype}"
+            assert row + len(tensor) <= self._rows, f"there are {self._rows} rows"
+            try:
+                self._file.seek(start + row * shape.row_bytes)
+                self._file.write(tensor_bytes(tensor))
+            except OSError as error:
+                raise NotKept(f"cannot write {self._file.name}: {error.strerror or error}") from error
+
+    def finish(self, path: Path) -> None:
+        """Look at what was written before it gets the name under which another process may remove it."""
+        try:
+            self.sha256 = sha256_of(path)
+            with open_plain(path) as file:
+                self.written = map_rows(file, self._shapes, self._rows)
+        except (OSError, FtError) as error:
+            raise NotKept(f"what was written cannot be read again: {error}") from error
+
+
+class NotKept(FtError):
+    """The store cannot be written to, or has no room."""
+
+
+class FeatureStore:
+    """The folder of features; `limit` bounds its size in bytes."""
+
+    def __init__(self, limit: int, folder: Path | None = None) -> None:
+        self.folder, self.limit = folder or cache_folder() / "features", limit
+
+    def path(self, key: str) -> Path:
+        """Where the tensors of `key` are, or would be."""
+        return self.folder / f"{key}.safetensors"
+
+    def find(self, key: str) -> Entry | None:
+        """Return the entry of `key`, which thereby counts as used just now; None when there is no whole one."""
+        entry = _entry(self.folder / f"{key}.json")
+        if entry is not None and any(
+            map(others_can_change, (self.folder, entry.path, entry.path.with_suffix(".json")))
+        ):
+            return None  # computed anew, which replaces it unless that is refused
+        if entry is not None:
+            try:
+                os.utime(self.folder / f"{key}.json")
+            except FileNotFoundError:
+                return None  # removed meanwhile, to make room
+            except OSError:
+                pass  # someone else's, or on a disk that is only read
+        return entry
+
+    def entries(self) -> list[Entry]:
+        """All whole entries, the one used longest ago first."""
+        found = [_entry(note) for note in self._files(".json")]
+        return sorted((entry for entry in found if entry is not None), key=lambda entry: entry.used)
+
+    def obstacle(self, size: int) -> str:
+        """Why `size` bytes could not be written here; "" when they could. What is here already may make room."""
+        folder = next(parent for parent in (self.folder, *self.folder.parents) if os.path.exists(parent))
+        if not (os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK)):
+            return f"{folder} is no folder that can be written to; set FT_CACHE to one"
+        if said := others_can_change(self.folder):
+            return f"{said}; or set FT_CACHE to another folder"
+        try:
+            free = shutil.disk_usage(folder).free + sum(entry.size for entry in self.entries())
+        except OSError as error:
+            return f"{folder} does not answer ({error.strerror}); set FT_CACHE to another folder"
+        if size > free:
+            return f"they would take {megabytes(size)}, and {megabytes(free)} are free on the disk of {folder}"
+        return ""
+
+    @contextmanager
+    def write(self, key: str, shapes: Sequence[Shape], rows: int, about: Mapping[str, Any]) -> Iterator[Writer]:
+        """Write an entry; it exists once the block has ended without an exception. `about` may grow in the block.
+
+        Raises NotKept where that is not possible: before anything is computed, unless the disk becomes full meanwhile.
+        """
+        path = self.path(key)
+        size = whole_size(shapes, rows)
+        if size > self.limit:
+            raise NotKept(f"{megabytes(size)} are more than cache.disk_gb allows, {megabytes(self.limit)}")
+        if obstacle := self.obstacle(size):
+            raise NotKept(obstacle)
+        self.prune(self.limit - size, room=size)
+        late = os.name == "nt"  # where a file that is mapped gets no other name
+        try:
+            with publish(path, size=size, check=None if late else lambda written: writer.finish(written)) as file:
+                writer = Writer(file, shapes, rows)
+                yield writer
+            if late:
+                writer.finish(path)
+            note = {"sha256": writer.sha256, "size": size, "rows": rows, "about": about}
+            publish_json(
+                self.folder / f"{key}.json", {**note, "shapes": [{"shape": s.shape, "dtype": s.dtype} for s in shapes]}
+            )
+        except CannotWrite as error:
+            if not os.path.exists(self.folder / f"{key}.json"):
+                with suppress(OSError):
+                    path.unlink()
+            raise NotKept(str(error)) from error
+        self.prune(self.limit)  # others may have written at the same time
+
+    def read(self, entry: Entry, in_memory: bool) -> Rows | None:
+        """Return the rows of an entry: copied to memory, or mapped from the file.
+
+        None when the file is gone, or is not what was written; it is then removed.
+        """
+        try:
+            with open_plain(entry.path) as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() != entry.sha256:
+                    if _is_still(entry):
+                        self.remove(entry.path)
+                    return None
+                mapped = map_rows(file, entry.shapes, entry.rows)
+                return mapped.in_memory() if in_memory else mapped
+        except OSError:
+            return None  # removed meanwhile, to make room, or the disk does not give it back
+
+    def glance(self, entry: Entry) -> Rows | None:
+        """The rows of an entry, mapped from the file, without reading whether they are what was written."""
+        try:
+            with entry.path.open("rb") as file:
+                return map_rows(file, entry.shapes, entry.rows)
+        except (OSError, ValueError):
+            return None  # removed meanwhile, or cut short
+
+    def damaged(self) -> list[Path]:
+        """Read every file again; return those that are not what was written, or cannot be read."""
+        found = []
+        for path in self._files(".safetensors"):
+            note = path.with_suffix(".json")
+            if not (os.access(note, os.R_OK) and os.access(path, os.R_OK)):
+                continue  # being published or removed just now, or someone else's
+            entry = _entry(note)
+            if entry is None:
+                found += [path] if os.path.exists(note) else []
+                continue
+            with suppress(FtError):  # the disk does not give it back, or it was removed meanwhile
+                if sha256_of(path) == entry.sha256:
+                    continue
+            if _is_still(entry):
+                found.append(path)
+        return found
+
+    def prune(self, limit: int, room: int = 0) -> list[Entry]:
+        """Remove entries, those used longest ago first, until all take `limit` bytes at most and the disk has `room`
+        more; and what writers that died left behind. Returns what is removed."""
+        entries, dead = self.entries(), left_behind(self.folder)
+        whole = {entry.key for entry in entries}
+        # Notes of others who share the folder may be theirs alone.
+        notes = self._files(".json")
+        readable = {file.stem: os.access(file, os.R_OK) for file in notes}
+        files = (*self._files(".safetensors"), *notes)
+        halves = [file for file in files if file.stem not in whole and readable.get(file.stem, True)]
+        # They may be published or removed just now; who is dead here may live in a container, but writes every batch.
+        for left, age in (*((half, 3600) for half in halves), *((file, 600) for file in dead)):
+            if _age(left) > age:
+                with suppress(OSError):
+                    left.unlink()
+        alive = [file for file in self._files(".tmp") if file not in dead]
+        total = sum(entry.size for entry in entries) + sum(map(_size, alive))
+        try:
+            free = shutil.disk_usage(self.folder).free
+        except OSError:  # nothing is there, or it is gone
+            free = room
+        limit = min(limit, total - max(0, room - free))
+        removed = []
+        for entry in entries:
+            if total <= limit:
+                break
+            if self.remove(entry.path):
+                removed.append(entry)
+                total -= entry.size
+        return removed
+
+    def _files(self, ending: str) -> list[Path]:
+        """The files with this ending; none where there is no folder, or its disk does not answer."""
+        try:
+            return [self.folder / name for name in sorted(os.listdir(self.folder)) if name.endswith(ending)]
+        except OSError:
+            return []
+
+    def remove(self, path: Path) -> bool:
+        """Take the entry with this file away: its note first, so that it is never taken for whole. False when it stays,
+        being someone else's, who lets others read."""
+        try:
+            path.with_suffix(".json").unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
+        except OSError:
+            return False
+        return True
+
+
+def _entry(note: Path) -> Entry | None:
+    path = note.with_suffix(".safetensors")
+    try:
+        content = read_json(note)
+        if path.stat().st_size != content["size"]:
+            return None
+        shapes, rows = tuple(Shape(tuple(s["shape"]), s["dtype"]) for s in content["shapes"]), content["rows"]
+        if content["size"] != whole_size(shapes, rows):
+            return None
+        used = note.stat().st_mtime
+        return Entry(note.stem, path, content["size"], content["sha256"], rows, shapes, content["about"], used)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # half removed, or not ours: either way no whole entry
+
+
+def _is_still(entry: Entry) -> bool:
+    """Whether nobody has written the entry anew since it was looked at."""
+    now = _entry(entry.path.with_suffix(".json"))
+    return now is not None and now.sha256 == entry.sha256
+
+
+def _age(path: Path) -> float:
+    try:
+        return time.time() - path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

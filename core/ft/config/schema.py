@@ -1,0 +1,253 @@
+"""The configuration of a run: one pydantic tree, filled from defaults, a file, `--set` and flags, in that order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
+
+from ft.config.merging import Typed, merge
+from ft.config.training import TrainingConfig, derived
+from ft.errors import FtError
+from ft.extension.settings import Section, validate
+from ft.text.documents import DEEPEST, parse_yaml
+from ft.text.reading import read_text
+
+PREDICT_PRECISION: Literal["fp32"] = "fp32"
+PREDICT_BATCH = 32
+"""How a finished model is used, unless it is told otherwise: by ft predict, ft evaluate, and a run's own report."""
+
+
+class ComponentConfig(BaseModel):
+    """A reference, with the settings of the component it names: `mlp`, or `{use: mlp, hidden: [256]}`."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    use: str = Field(min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, value: Any) -> Any:
+        if not isinstance(value, str | dict | ComponentConfig):
+            raise ValueError("write a reference, as in mlp, or a mapping, as in {use: mlp, hidden: [256]}")
+        return {"use": value} if isinstance(value, str) else value
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+    @model_serializer
+    def _as_text(self) -> Any:
+        fields = type(self).model_fields
+        said = {name: value for name, value in self if name not in fields or value != fields[name].default}
+        said = {"use": self.use, **said}
+        return said if len(said) > 1 else self.use
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str | dict) else value
+
+
+Components = Annotated[tuple[ComponentConfig, ...], BeforeValidator(_as_list)]
+
+
+class WeightsConfig(ComponentConfig):
+    """Which weights, and where to look for them after the cache and before the place the entry names."""
+
+    use: str = Field("default", description="none, default, an entry's name, or a weight source such as local:PATH")
+    sources: Annotated[tuple[str, ...], BeforeValidator(_as_list)] = Field(
+        (), description="weight sources to try in this order after the cache"
+    )
+    key: str | None = Field(
+        None,
+        min_length=1,
+        description="where in a checkpoint the tensors are, as in model_ema; default: found by itself",
+    )
+    sha256: str | None = Field(None, pattern="^[0-9a-f]{8,64}$", description="the file's digest, or its beginning")
+
+
+class SplitConfig(Section):
+    val: float = Field(0.2, gt=0, lt=1, description="share of the training images kept for validation, if none are")
+    test: float = Field(0.0, ge=0, lt=1, description="share kept for a final test, if the data has no test split")
+    seed: int = Field(0, description="seed of the stratified split; independent of the training seed")
+
+    @model_validator(mode="after")
+    def _leaves_some(self) -> SplitConfig:
+        if self.val + self.test >= 1:
+            raise ValueError(f"val {self.val} and test {self.test} leave nothing to train on")
+        return self
+
+
+LARGEST_IMAGE = 4096
+"""Pixels of the side of what a network is fed: a batch of 32 is 6 GB."""
+
+
+class ImagesConfig(Section):
+    size: int | None = Field(
+        None, ge=8, le=LARGEST_IMAGE, description="side of the square fed to the network; default: as pretrained"
+    )
+    fit: Literal["crop", "squash", "pad"] | None = Field(
+        None, description="crop: resize and cut the centre; squash: no cut; pad: keep the shape; default: as pretrained"
+    )
+    augment: Literal["auto", "none", "flip", "standard", "strong"] = Field(
+        "auto", description="preset for training images; auto: none if only the head trains, else standard"
+    )
+    views: int | None = Field(None, ge=1, description="replay so many augmented views of an image; default: always new")
+    bad: Literal["fail", "skip"] = Field("fail", description="what to do when images cannot be read")
+    range: tuple[float, float] | Literal["auto"] | None = Field(
+        None,
+        description="of images with more than 8 bits, the values that become black and white, as in [0, 4095]; "
+        "auto: the lowest and highest of the training images; default: 0 and 65535",
+    )
+
+    @field_validator("range")
+    @classmethod
+    def _rises(cls, value: Any) -> Any:
+        if isinstance(value, tuple) and not value[0] < value[1]:
+            raise ValueError("write the lower value first, as in [0, 4095]")
+        return value
+
+    @property
+    def value_range(self) -> tuple[float, float] | None:
+        """The range, as far as it is known."""
+        return None if self.range == "auto" else self.range
+
+
+class GroupConfig(Section):
+    """Parameters that a freezing-strategy reference selects get their own learning rate or weight decay."""
+
+    match: ComponentConfig = Field(description="which parameters: a freezing strategy's reference")
+    lr: float | None = Field(None, gt=0, description="their peak learning rate; default: that of their stage")
+    weight_decay: float | None = Field(None, ge=0, description="their weight decay; default: training.weight_decay")
+
+    @model_validator(mode="after")
+    def _says_something(self) -> GroupConfig:
+        if self.lr is None and self.weight_decay is None:
+            raise ValueError("give it an lr or a weight_decay; without, it changes nothing")
+        return self
+
+
+class CacheConfig(Section):
+    promise: Literal["auto", "off", "exact", "close", "fast"] = Field(
+        "auto", description="compute what is frozen once: exact, bit for bit; close, folded; fast, also in bf16; or off"
+    )
+    memory_gb: float = Field(
+        0.25, ge=0, le=1e6, description="features up to this size are kept in memory, others on disk"
+    )
+    disk_gb: float = Field(
+        20.0, ge=0, le=1e6, description="size of the folder of features; what was used longest ago goes"
+    )
+
+
+_MOST_WORKERS = 512
+
+
+def _possible(workers: int | str) -> int | str:
+    if isinstance(workers, int) and workers < 0:
+        raise ValueError("it is 0 or more; with 0, images are decoded between the steps")
+    if isinstance(workers, int) and workers > _MOST_WORKERS:
+        raise ValueError(f"it is {_MOST_WORKERS} or less; each is a process")
+    return workers
+
+
+class MachineConfig(Section):
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="auto: bf16 where a training step of the very network is clearly faster with it, else fp32"
+    )
+    resolved: Literal["fp32", "bf16"] | None = Field(
+        None,
+        description="what auto came to, in a run's config, so that it stays when the run goes on or is repeated",
+    )
+    channels_last: bool = True
+    workers: Annotated[int | Literal["auto"], AfterValidator(_possible)] = Field("auto", description="loader processes")
+
+
+class Config(Section):
+    backbone: ComponentConfig
+    weights: WeightsConfig = WeightsConfig()
+    head: ComponentConfig = ComponentConfig(use="linear")
+    freeze: Components = ()
+    train: Components = ()
+    data: ComponentConfig = ComponentConfig(use="demo")
+    split: SplitConfig = SplitConfig()
+    images: ImagesConfig = ImagesConfig()
+    training: TrainingConfig = Field(default_factory=lambda: TrainingConfig.model_validate({}))
+    groups: tuple[GroupConfig, ...] = ()
+    cache: CacheConfig = CacheConfig()
+    machine: MachineConfig = MachineConfig()
+    seed: int = Field(0, ge=0, lt=2**32)
+    run_dir: Path | None = Field(None, description="default: runs/<time>-<backbone>")
+
+    def references(self) -> tuple[str, ...]:
+        """Every reference in the config, each of which may name code."""
+        parts = (self.backbone, self.head, self.data, self.weights, *self.freeze, *self.train)
+        return (*(part.use for part in parts), *self.weights.sources, *(group.match.use for group in self.groups))
+
+    prefer: dict[str, str] = Field(
+        {}, description="KIND:NAME, as in freeze:regex: which distribution is meant where several provide it"
+    )
+
+
+def load_config(file: Path | None = None, sets: Iterable[str] = (), flags: Mapping[str, Any] | None = None) -> Config:
+    """Merge defaults, `file` (YAML or JSON), `key.path=value` texts and `flags`, the later winning. Raises FtError."""
+    given = _without_derived(read_tree(file)) if file else {}
+    typed = [*map(_typed, sets), *(Typed(tuple(key.split(".")), value, key) for key, value in (flags or {}).items())]
+    tree = merge(Config, given, typed)
+    try:
+        return validate(Config, tree, "")
+    except FtError as error:
+        raise FtError(f"{error}\n(the config is {file})" if file else str(error)) from None
+
+
+def _typed(text: str) -> Typed:
+    """What `--set text` asks for. Raises FtError when it is no key=value."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise FtError(f"--set {text}: write --set key=value, as in --set training.epochs=5")
+    if key.count(".") >= DEEPEST:
+        raise FtError(f"--set {key[:40]}...: no key of a config has {key.count('.')} dots")
+    return Typed(tuple(key.strip().split(".")), _yaml(value, f"--set {text}"), f"--set {text}")
+
+
+def read_tree(file: Path) -> dict[str, Any]:
+    """Read a config, or what `ft plan --json` printed, from YAML or JSON. Raises FtError naming the file."""
+    try:
+        text = read_text(file)
+    except (OSError, UnicodeDecodeError) as error:
+        raise FtError(f"cannot read the config {file}: {getattr(error, 'strerror', None) or error}") from error
+    tree = _yaml(text, str(file))
+    if not isinstance(tree, dict):
+        raise FtError(f"the config {file} is no mapping; it begins like 'backbone: torchvision:resnet18'")
+    return tree["config"] if tree.keys() == {"config", "plan"} else tree
+
+
+def _without_derived(tree: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what follows from the rest, where the file says everything, as a run's config does: else what is asked
+    for over it, as by --optimizer, would not reach it."""
+    training = tree.get("training")
+    if not isinstance(training, dict) or not TrainingConfig.model_fields.keys() <= training.keys():
+        return tree
+    said = training
+    for names in (("lr", "head_lr"), ("head_lr",), ("weight_decay",)):
+        rest = {key: value for key, value in said.items() if key not in names}
+        if all(training[key] == value for key, value in derived(rest).items()):
+            said = rest
+    return {**tree, "training": said}
+
+
+def _yaml(text: str, where: str) -> Any:
+    try:
+        return parse_yaml(text)
+    except ValueError as error:
+        raise FtError(f"{where}: {error}") from None

@@ -1,0 +1,46 @@
+"""Images that are there twice: what copies among training, validation and test images, or classes, make of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from ft.data.load import ImageData, Item
+
+
+def warn_of_copies(data: ImageData) -> ImageData:
+    """Return `data`, whose digests are known, with warnings of images with the same content that measure what they
+    trained, or have two labels."""
+    return replace(data, warnings=(*data.warnings, *_measured_twice(data), *_in_two_classes(data)))
+
+
+def _measured_twice(data: ImageData) -> Iterator[str]:
+    train = _by_digest(data.train, data)
+    chosen_by = {**_by_digest(data.val, data), **train}
+    for split, items, before, those in (
+        ("val", data.val, train, "training"),
+        ("test", data.test, chosen_by, "training or validation"),
+    ):
+        copies = [(item, before[digest]) for item in items if (digest := data.digests[item.picture.name]) in before]
+        if copies:
+            copy, original = (item.picture.name for item in copies[0])
+            yield (
+                f"{len(copies)} of {len(items)} {split} images are copies of {those} images, as {copy} of {original}: "
+                "figures come out too good; ft data check lists them"
+            )
+
+
+def _in_two_classes(data: ImageData) -> Iterator[str]:
+    first: dict[str, Item] = {}
+    pairs = [
+        (before, item)
+        for item in data.items
+        if (before := first.setdefault(data.digests[item.picture.name], item)).label != item.label
+    ]
+    if pairs:
+        told = " and ".join(f"{item.picture.name} ('{data.classes[item.label]}')" for item in pairs[0])
+        yield f"{len(pairs)} images are copies of an image of another class, as {told}; one of the labels is wrong"
+
+
+def _by_digest(items: Sequence[Item], data: ImageData) -> Mapping[str, Item]:
+    return {data.digests[item.picture.name]: item for item in reversed(items)}

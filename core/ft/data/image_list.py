@@ -1,0 +1,128 @@
+"""The list of a run's images, by which a resumed run knows whether they are still the same."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from ft.data.load import ImageData, first_lines
+from ft.data.pictures import Picture
+from ft.errors import FtError
+from ft.machine.files import publish_text
+from ft.text.names import as_text
+from ft.text.reading import MOST_TABLE, read_text
+
+COLUMNS = ("path", "label", "split", "sha256")
+Row = tuple[str, ...]
+"""What the columns say of one image."""
+
+
+def write_image_list(path: Path, data: ImageData) -> None:
+    """Publish a table with a line for each image, in the order in which they are numbered; `csv:` data reads it."""
+    publish_text(path, "".join(map(_line, [COLUMNS, *_rows(data)])))
+
+
+def known_splits(path: Path) -> Mapping[str, set[str]]:
+    """Return which splits held an image, by its sha256, as the table at `path` has it; empty where there is no table.
+
+    Raises FtError for one that cannot be read.
+    """
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    for row in _read(path) if path.exists() else ():
+        found[row[3]].add(row[2])
+    return found
+
+
+def check_same_images(path: Path, data: ImageData) -> None:
+    """Raise FtError, naming the first that differ, unless `data` has the images that the table at `path` lists.
+
+    Where they lie does not matter, but their order, content, class and split do.
+    """
+    before, now = _read(path), _rows(data)
+    if [row[1:] for row in before] == [row[1:] for row in now]:
+        return
+    changes = list(_changes(before, now))
+    listed = "".join(f"\n  {line}" for line in first_lines(changes))
+    raise FtError(
+        f"{path.parent} cannot go on as it began: {len(changes)} of {len(before)} images changed since then:{listed}\n"
+        "Undo that, or start a new run"
+    )
+
+
+@contextmanager
+def may_have_moved(stopped: bool) -> Iterator[None]:
+    """Add to an FtError inside, where a run goes on, that images which lie elsewhere now may be."""
+    try:
+        yield
+    except FtError as error:
+        if not stopped:
+            raise
+        raise FtError(f"{error}\nIf the images only lie elsewhere now, say where: --data PATH") from None
+
+
+def keep_image_list(path: Path, data: ImageData) -> str:
+    """Bring the table at `path` up to date, which lists the images of `data`; say so where they lie elsewhere now."""
+    before, now = _read(path), _rows(data)
+    moved = [(old[0], new[0]) for old, new in zip(before, now, strict=True) if old[0] != new[0]]
+    if not moved:
+        return ""
+    write_image_list(path, data)
+    example = " is now ".join(moved[0])
+    return f"{len(moved)} of {len(now)} images lie elsewhere than {path} said, with the same content: {example}"
+
+
+def _read(path: Path) -> list[Row]:
+    try:
+        file = io.StringIO(read_text(path, MOST_TABLE), newline="")
+        rows = [tuple(row) for row in csv.reader(file)]
+    except (OSError, ValueError, csv.Error) as error:
+        raise FtError(f"cannot tell whether the images are those of {path}: {error}") from error
+    if rows[:1] != [COLUMNS] or any(len(row) != len(COLUMNS) for row in rows):
+        raise FtError(f"cannot tell whether the images are those of {path}: it has no columns {', '.join(COLUMNS)}")
+    return rows[1:]
+
+
+def _line(row: Row) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\r\n").writerow(row)  # it quotes only those line ends that it writes itself
+    return text.getvalue().removesuffix("\r\n") + "\n"
+
+
+def _rows(data: ImageData) -> list[Row]:
+    splits = (("train", data.train), ("val", data.val), ("test", data.test))
+    return [
+        (_text(item.picture), data.classes[item.label], split, data.digests[item.picture.name])
+        for split, items in splits
+        for item in items
+    ]
+
+
+def _text(picture: Picture) -> str:
+    """The absolute path, or the key where there is no file; bytes that are no UTF-8 are spelt out."""
+    name = picture.name if picture.path is None else os.path.abspath(picture.path)
+    return as_text(name)
+
+
+def _changes(before: Sequence[Row], now: Sequence[Row]) -> Iterator[str]:
+    old, new = _by_place(before), _by_place(now)
+    for place in dict.fromkeys([*old, *new]):
+        if place not in new:
+            yield f"{old[place][0]} is gone, or cannot be read"
+        elif place not in old:
+            yield f"{new[place][0]} is new"
+        elif old[place][1:] != new[place][1:]:
+            (_, label, split, digest), (path, new_label, new_split, new_digest) = old[place], new[place]
+            moved = f"was '{label}' in {split}, is '{new_label}' in {new_split}"
+            yield f"{path} {'has another content' if digest != new_digest else moved}"
+
+
+def _by_place(rows: Sequence[Row]) -> dict[str, Row]:
+    """Rows by their path inside the folder that holds all, which may lie elsewhere by now."""
+    folders = [os.path.dirname(row[0]) for row in rows if os.path.isabs(row[0])]
+    root = os.path.commonpath(folders) if folders else ""
+    return {row[0].removeprefix(root): row for row in rows}

@@ -1,0 +1,96 @@
+"""The contract with plugins: five hooks, each yielding records. Each docstring is a complete plugin module."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pluggy
+
+from ft.extension.kinds import BackboneProvider, DataSource, FreezeStrategy, HeadBuilder, WeightSource
+
+hookspec = pluggy.HookspecMarker("ft")
+hookimpl = pluggy.HookimplMarker("ft")
+
+
+@hookspec
+def ft_backbone_providers() -> Iterable[BackboneProvider]:
+    """Yield providers of pretrained networks.
+
+    from ft import Backbone, BackboneProvider, Stage, hookimpl
+
+    def models(settings):
+        return ["tiny"]
+
+    def build(model_name, settings):
+        from torch import nn
+        net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 10))
+        return Backbone(net, head_paths=("4",), stages=(Stage("conv", ("0",)),), feature_dim=8)
+
+    @hookimpl
+    def ft_backbone_providers():
+        yield BackboneProvider("mine", "A one-layer network", models=models, build=build)
+    """
+
+
+@hookspec
+def ft_freeze_strategies() -> Iterable[FreezeStrategy]:
+    """Yield strategies that decide which parameters stay frozen.
+
+    from ft import FreezeStrategy, hookimpl
+
+    def select(backbone, argument, settings):
+        return {name for name in backbone.parameter_names() if name.endswith("weight")}
+
+    @hookimpl
+    def ft_freeze_strategies():
+        yield FreezeStrategy("weights-only", "Freeze every weight, train every bias", select=select)
+    """
+
+
+@hookspec
+def ft_head_builders() -> Iterable[HeadBuilder]:
+    """Yield builders of the layers that map features to classes.
+
+    from ft import HeadBuilder, hookimpl
+
+    def build(feature_dim, num_classes, settings):
+        from torch import nn
+        return nn.Sequential(nn.LayerNorm(feature_dim), nn.Linear(feature_dim, num_classes))
+
+    @hookimpl
+    def ft_head_builders():
+        yield HeadBuilder("normed", "A linear layer on normalised features", build=build)
+    """
+
+
+@hookspec
+def ft_weight_sources() -> Iterable[WeightSource]:
+    """Yield places that weight files come from.
+
+    from pathlib import Path
+    from ft import WeightSource, hookimpl
+
+    def fetch(entry, argument, settings, cache):
+        return cache.verify(entry, Path("/net/weights") / entry.file_name)
+
+    @hookimpl
+    def ft_weight_sources():
+        yield WeightSource("lab", "Our lab's file server", fetch=fetch)
+    """
+
+
+@hookspec
+def ft_data_sources() -> Iterable[DataSource]:
+    """Yield places that labelled images come from.
+
+    from pathlib import Path
+    from ft import DataSource, Sample, hookimpl
+
+    def load(argument, settings):
+        for path in sorted(Path(argument).glob("*.jpg")):
+            yield Sample(path, label=path.stem.split("_")[0])
+
+    @hookimpl
+    def ft_data_sources():
+        yield DataSource("prefixed", "cat_001.jpg, dog_002.jpg: the label is in the name", load=load)
+    """

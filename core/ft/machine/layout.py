@@ -1,0 +1,208 @@
+"""Tables and aligned lines, and numbers as people say them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from rich import box
+from rich.cells import cell_len, set_cell_size
+from rich.console import Console
+from rich.segment import Segment, Segments
+from rich.table import Table
+from rich.text import Text
+
+from ft.text.terminal import plainer, told, visible
+
+LEAST, LEAST_NAME = 24, 12
+"""Cells to which a column of descriptions, and one of names, is shortened at most."""
+RULED = box.Box("\n".join(("    ", "    ", " ── ", *["    "] * 5)) + "\n")
+RULED_IN_ASCII = box.Box("\n".join(("    ", "    ", " -- ", *["    "] * 5)) + "\n", ascii=True)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What a table says: text that may be printed. `gap` is the space between two columns."""
+
+    headers: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    gap: int = 3
+
+    def widths(self) -> list[int]:
+        """The cells that each column needs when nothing is folded."""
+        return [max(map(cell_len, column)) for column in zip(self.headers, *self.rows, strict=True)]
+
+    def width(self) -> int:
+        """The cells that all of it needs, with a space on both sides."""
+        return sum(self.widths()) + self.gap * (len(self.headers) - 1) + 2
+
+    def without(self, header: str) -> Grid:
+        """This without a column."""
+        keep = [number for number, each in enumerate(self.headers) if each != header]
+        rows = tuple(tuple(row[n] for n in keep) for row in self.rows)
+        return replace(self, headers=tuple(self.headers[n] for n in keep), rows=rows)
+
+    def shortened(self, header: str, room: int, least: int, end: bool = False) -> Grid:
+        """This with a column's cells, but for the header, so short that it fits into `room`, or of `least` cells:
+        without their `end`, or without their middle."""
+        if header not in self.headers or self.width() <= room:
+            return self
+        place = self.headers.index(header)
+        most = max(least, cell_len(header), self.widths()[place] - (self.width() - room))
+        rows = tuple((*row[:place], fitted(row[place], most, end), *row[place + 1 :]) for row in self.rows)
+        return replace(self, rows=rows)
+
+
+def grid(headers: Sequence[str], rows: Sequence[Sequence[Any]], ascii_only: bool = False) -> Grid:
+    """A table of anything, as text that may be printed."""
+
+    def printable(cell: Any) -> str:
+        text = visible(str(cell))
+        return plainer(text) if ascii_only else text
+
+    return Grid(tuple(map(printable, headers)), tuple(tuple(map(printable, row)) for row in rows))
+
+
+def print_table(
+    headers: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    *,
+    right: Sequence[str] = (),
+    prose: str = "",
+    cut: str = "",
+    squeeze: str = "",
+    spare: Sequence[str] = (),
+    console: Console | None = None,
+) -> None:
+    """Print a plain table and an empty line, on stdout unless `console` says otherwise. Where that is no terminal, each
+    row is a line.
+
+    Columns in `right` are set to the right, as numbers are. Where a terminal is too narrow, columns in `spare` are left
+    out one by one, then the column `prose` is folded between words, `cut` loses its end, `squeeze` its middle. Any
+    other table keeps its width, so that paths and URLs stay whole.
+    """
+    console = console or Console()
+    made = grid(headers, rows, console.options.ascii_only)
+    if console.is_terminal:
+        made = _into(made, console.width, cut, squeeze, spare)
+    _print_grid(made, right, console, prose if console.is_terminal else "")
+
+
+def print_matrix(names: Sequence[str], counts: Sequence[Sequence[int]], console: Console) -> None:
+    """Print a confusion matrix: a row for the images of each class, a column for each that they were taken for.
+
+    Where a terminal is too narrow for the names, columns have the numbers of the rows, and those that do not fit follow
+    below.
+    """
+    names = [plainer(visible(name)) if console.options.ascii_only else name for name in names]
+    for made in matrix(names, counts, console.width if console.is_terminal else None):
+        _print_grid(made, made.headers[1:], console)
+
+
+def matrix(names: Sequence[str], counts: Sequence[Sequence[int]], room: int | None) -> Iterator[Grid]:
+    """The tables that `print_matrix` prints, none wider than `room`."""
+    whole = grid(("images of \\ taken for", *names), [(name, *row) for name, row in zip(names, counts, strict=True)])
+    if room is None or whole.width() <= room:
+        yield whole
+        return
+    digits = len(str(len(names)))
+    numbered = [(f"{n:>{digits}} {name}", *row) for n, (name, *row) in enumerate(whole.rows, 1)]
+    each = max(len(cell) for row in whole.rows for cell in (*row[1:], str(len(names)))) + 2
+    corner = "of \\ taken for"
+    least = max(cell_len(corner), min(LEAST_NAME + digits + 1, max(cell_len(row[0]) for row in numbered)))
+    fitting = max(1, (room - 2 - least) // each)
+    blocks = -(-len(names) // fitting)
+    step = -(-len(names) // blocks)
+    for start in range(1, len(names) + 1, step):
+        columns = range(start, min(start + step, len(names) + 1))
+        rows = tuple((row[0], *(row[n] for n in columns)) for row in numbered)
+        made = Grid((corner, *map(str, columns)), rows, gap=2)
+        yield made.shortened(corner, room, LEAST_NAME)
+
+
+def fitted(text: str, cells: int, end: bool = True) -> str:
+    """Return a text of at most `cells` cells of a terminal, without its end, or without its middle.
+
+    >>> fitted("a long description", 10), fitted("a long description", 10, end=False)
+    ('a long de…', 'a lo…ption')
+    """
+    if cell_len(text) <= cells:
+        return text
+    tail = 0 if end else cells // 2
+    return f"{set_cell_size(text, cells - 1 - tail).rstrip()}…{_last(text, tail)}"
+
+
+def _last(text: str, cells: int) -> str:
+    return set_cell_size(text[::-1], cells)[::-1] if cells else ""
+
+
+def _into(made: Grid, room: int, cut: str, squeeze: str, spare: Sequence[str]) -> Grid:
+    for name in spare:
+        least = made.width() - max(0, made.widths()[made.headers.index(cut)] - LEAST) if cut else made.width()
+        if least > room:
+            made = made.without(name)
+    return made.shortened(cut, room, LEAST, end=True).shortened(squeeze, room, LEAST_NAME)
+
+
+def _print_grid(made: Grid, right: Sequence[str], console: Console, prose: str = "") -> None:
+    lines = RULED_IN_ASCII if console.options.ascii_only else RULED
+    table = Table(box=lines, pad_edge=False, padding=(0, made.gap - 1, 0, 0))
+    for header in made.headers:
+        table.add_column(Text(header), justify="right" if header in right else "left", no_wrap=header != prose)
+    for row in made.rows:
+        table.add_row(*map(Text, row))
+    width = made.width()
+    if prose and width > console.width:
+        width = max(console.width, made.shortened(prose, console.width, LEAST_NAME).width())
+    _, *below = console.render_lines(table, console.options.update(width=width), pad=False)
+    for line in below:  # without the box's upper edge, which is a line of spaces
+        console.print(Segments([*_stripped(line), Segment.line()]), soft_wrap=True)
+
+
+def _stripped(line: list[Segment]) -> list[Segment]:
+    """`line` without the space at its end, which a narrow terminal would wrap into lines of nothing."""
+    while line and not line[-1].text.rstrip():
+        line = line[:-1]
+    return [*line[:-1], Segment(line[-1].text.rstrip(), line[-1].style)] if line else []
+
+
+def print_pairs(pairs: Iterable[tuple[str, Any]], console: Console) -> None:
+    """`name  text` lines, the names aligned."""
+    for name, text in pairs:
+        console.print(Text.assemble((f"{visible(name):<11}", "bold"), " ", told(str(text))), soft_wrap=True)
+
+
+def count(number: int) -> str:
+    """A number of parameters as people say it: 11.2 M.
+
+    >>> count(11_177_538), count(1026), count(42)
+    ('11.2 M', '1.0 K', '42')
+    """
+    for limit, unit in ((10**9, "G"), (10**6, "M"), (10**3, "K")):
+        if number >= limit:
+            return f"{number / limit:.1f} {unit}"
+    return str(number)
+
+
+def times(factor: float) -> str:
+    """A factor as people say it; beyond a hundred, other work than the network's decides."""
+    return "more than 100 times" if factor > 100 else f"{factor:.1f} times"
+
+
+def size(number: int | None) -> str:
+    """Bytes as people say them: 44.7 MB, 2.0 KB."""
+    if number is None:
+        return "?"
+    for limit, unit in ((10**9, "GB"), (10**6, "MB"), (10**3, "KB")):
+        if number >= limit:
+            return f"{number / limit:.1f} {unit}"
+    return f"{number} B"
+
+
+def flops(number: int) -> str:
+    """Floating-point operations as people say them: 1.82 GFLOPs."""
+    for limit, unit in ((10**12, "TFLOPs"), (10**9, "GFLOPs"), (10**6, "MFLOPs")):
+        if number >= limit:
+            return f"{number / limit:.2f} {unit}"
+    return f"{number} FLOPs"

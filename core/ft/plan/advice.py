@@ -1,0 +1,59 @@
+"""What a plan warns of: settings that do nothing, or not what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from torch.nn.modules.dropout import _DropoutNd
+
+from ft.config.schema import Config
+from ft.config.training import TrainingConfig
+from ft.model.backbone import BuiltBackbone
+from ft.model.freezing import FrozenChoice
+from ft.model.head import Model
+
+_WITHOUT_EFFECT = {
+    "adamw": {"momentum", "penalties"},
+    "sgd": {"penalties"},
+    "lbfgs": {
+        *("lr", "head_lr", "lr_decay", "weight_decay", "momentum", "clip_norm", "warmup_epochs", "epochs"),
+        *("patience", "auto_batch"),
+    },
+}
+
+
+def advice(
+    config: Config, built: BuiltBackbone, model: Model, frozen: FrozenChoice, trainable: Sequence[str]
+) -> Iterator[str]:
+    """Yield what in `config` does nothing, or not what it says, when the parameters `trainable` train."""
+    if built.choice is None and frozen.names:
+        yield "weights are random (--weights none) and layers are frozen: frozen layers will never learn anything"
+    if config.images.views is not None and config.images.augment == "none":
+        yield f"--views {config.images.views} has no effect: without augmentation all views of an image are the same"
+    training = config.training
+    usual = TrainingConfig.model_validate({"optimizer": training.optimizer})
+    changed = {name for name, value in usual if getattr(training, name) != value}
+    if without := sorted(changed & _WITHOUT_EFFECT[training.optimizer]):
+        yield f"without effect with {training.optimizer}: training.{', training.'.join(without)}"
+    if training.optimizer == "lbfgs":
+        if dropout := _dropout(model):
+            yield f"without effect with lbfgs: the head's dropout ('{dropout}'), since the head is fitted in eval mode"
+        if auxiliary := built.backbone.head_paths[1:]:
+            yield f"lbfgs fits no auxiliary classifiers, which predictions do without: {', '.join(auxiliary)}"
+        return
+    if all(built.backbone.in_head(name) for name in trainable):
+        if training.lr_decay < 1:
+            yield "--lr-decay has no effect: only the head trains; its rate is --lr, or --head-lr"
+        if "lr" in changed and training.lr != training.head_lr:
+            yield f"--lr has no effect: only the head trains, and --head-lr is {training.head_lr:g}"
+    if "warmup_epochs" in changed and training.warmup_epochs > training.epochs / 2:
+        yield f"the warm-up of {training.warmup_epochs:g} epochs ends after {training.epochs / 2:g}, half of the run"
+
+
+def _dropout(model: Model) -> str:
+    """The path of the first layer of the head that drops something out; "" where none does."""
+    for head in model.head_paths:
+        for path, layer in model.module.get_submodule(head).named_modules(prefix=head):
+            if isinstance(layer, _DropoutNd) and layer.p > 0:
+                return str(path)
+    return ""

@@ -1,0 +1,144 @@
+"""A plan as people read it: what `ft plan` prints."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ft.machine.layout import count, flops, print_pairs, print_table, size, times
+
+if TYPE_CHECKING:
+    from ft.machine.display import Display
+    from ft.plan.records import Plan
+
+
+def print_plan(plan: Plan, display: Display) -> None:
+    """The tree of stages and what becomes of each, then what training will do."""
+    console, fitted = display.out, plan.recipe["training.optimizer"] == "lbfgs"
+    total = plan.frozen_numel + plan.trainable_numel
+    lines = [
+        ("backbone", f"{plan.backbone}, {count(total)} parameters, images of {plan.image_size} px"),
+        ("weights", plan.weights),
+        *(("head", text) for text in plan.head),
+        ("data", _data_line(plan)),
+    ]
+    print_pairs(lines, console)
+    display.tell("")
+    rows = [
+        (
+            stage.name,
+            count(stage.numel),
+            _state(stage.frozen_numel, stage.numel),
+            _batchnorm(stage.batchnorm_fixed, stage.batchnorm_moving),
+            ("fitted" if fitted and stage.lrs else ", ".join(f"{lr:.2g}" for lr in stage.lrs)) or "-",
+            ", ".join(stage.rules) or ("always trains" if stage.name == "head" else "-"),
+        )
+        for stage in plan.stages
+    ]
+    print_table(
+        ("stage", "parameters", "state", "BatchNorm", "learning rate", "decided by"),
+        rows,
+        right=("parameters", "learning rate"),
+        squeeze="decided by",
+        spare=() if any(stage.batchnorm_fixed or stage.batchnorm_moving for stage in plan.stages) else ("BatchNorm",),
+        console=console,
+    )
+    if not fitted:
+        headers = ("param group", "tensors", "parameters", "peak lr", "weight decay")
+        groups = [
+            (g.name, len(g.parameters), count(g.numel), f"{g.lr:.3g}", f"{g.weight_decay:.3g}") for g in plan.groups
+        ]
+        print_table(headers, groups, right=headers[1:], console=console)
+    print_pairs(
+        [
+            (
+                "trains",
+                f"{count(plan.trainable_numel)} of {count(total)} parameters ({plan.trainable_numel / total:.1%})",
+            ),
+            ("steps", _steps(plan)),
+            ("images", f"augmentation {plan.augment}"),
+            ("machine", f"{plan.device}, {plan.precision}{_paces(plan)}"),
+            *_cache_lines(plan),
+            ("memory", _memory(plan)),
+        ],
+        console,
+    )
+    for note in plan.notes:
+        display.say(note)
+    for warning in plan.warnings:
+        display.warn(warning)
+
+
+def _steps(plan: Plan) -> str:
+    if plan.recipe["training.optimizer"] == "lbfgs":
+        penalties = ", ".join(f"{each:g}" for each in sorted(plan.recipe["training.penalties"], reverse=True))
+        return f"the head is fitted by L-BFGS with penalties {penalties}; the best on validation images stays"
+    return f"{plan.epochs} epochs x {plan.steps_per_epoch} steps, warm-up over {plan.warmup_steps} steps"
+
+
+def _paces(plan: Plan) -> str:
+    tried = ", ".join(f"{pace:.3g} in {name}" for name, pace in plan.paces.items())
+    return f" (images a second in a training step: {tried})" if tried else ""
+
+
+def _cache_lines(plan: Plan) -> list[tuple[str, str]]:
+    cache = plan.cache
+    if cache.keeps == "nothing":
+        return [("once", f"nothing is computed once: {cache.reason}")]
+    if cache.keeps == "images":
+        kept = f"{size(cache.bytes_per_image)} an image, {size(cache.bytes)} in {cache.kept}"
+        return [("once", f"images are decoded once: {kept}; of the network nothing is computed once ({cache.reason})")]
+    whole = cache.prefix_flops + cache.suffix_flops
+    each = cache.suffix_flops * (3 * plan.images["train"] + plan.images["val"])  # gradients cost twice the forward pass
+    return [
+        (
+            "once",
+            f"{cache.prefix_flops / whole:.1%} of {flops(whole)} an image, "
+            f"{flops(cache.prefix_flops * cache.images)} in all; {cache.promise} ({cache.reason})",
+        ),
+        ("each epoch", f"{flops(each)} for what follows"),
+        (
+            "cut",
+            f"{', '.join(cache.tensors)}: {size(cache.bytes_per_image)} an image, {size(cache.bytes)} in {cache.kept}",
+        ),
+        ("ceiling", f"epochs {times(cache.ceiling)} as fast, once features are there"),
+        *(("barrier", text) for text in cache.barriers[:3]),
+    ]
+
+
+def _memory(plan: Plan) -> str:
+    """What stays in memory while the network trains; what a step computes comes on top."""
+    cache, optimizer = plan.cache, plan.recipe["training.optimizer"]
+    parts = [f"{size(4 * (plan.frozen_numel + plan.trainable_numel))} of weights"]
+    if optimizer == "lbfgs":
+        rows, width = plan.images["train"] * cache.views, plan.trainable_numel // len(plan.classes)
+        rank = min(rows, width)  # of the features, all in float64, beside a Hessian and its factor
+        parts.append(f"{size(8 * (rows * rank + 2 * rank**2))} to fit the head")
+    else:
+        states = {"adamw": 2, "sgd": int(plan.recipe["training.momentum"] > 0)}[optimizer]
+        parts.append(f"{size(4 * plan.trainable_numel * (1 + states))} of gradients and optimizer state")
+    if cache.keeps == "features":
+        parts[0] += " (what is computed once leaves memory then)"
+    if cache.keeps != "nothing" and cache.kept == "memory":
+        parts.append(f"{size(cache.bytes)} of {cache.keeps}")
+    return ", ".join(parts) + "; a step's activations come on top"
+
+
+def _state(frozen: int, total: int) -> str:
+    if total == 0:
+        return "no parameters"
+    if frozen == 0:
+        return "trainable"
+    if frozen == total:
+        return "frozen"
+    return f"{min(max(frozen / total, 0.01), 0.99):.0%} frozen"  # never 0 % or 100 % of what is frozen in part
+
+
+def _batchnorm(fixed: int, moving: int) -> str:
+    parts = [f"{fixed} fixed" if fixed else "", f"{moving} moving" if moving else ""]
+    return ", ".join(part for part in parts if part) or "-"
+
+
+def _data_line(plan: Plan) -> str:
+    images = ", ".join(f"{n} {split}" for split, n in plan.images.items() if n)
+    demo = " (ft's built-in demo set; give your own with --data PATH)" if plan.data == "demo" else ""
+    return f"{plan.data}{demo}: {len(plan.classes)} classes, {images} images"

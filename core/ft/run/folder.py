@@ -1,0 +1,258 @@
+"""The folder of a run: what was asked for, what was planned, how far it came, what came out.
+
+config.yaml         the resolved config; `ft run --config` with it repeats the run
+plan.json           the plan, and the phases that led to it
+images.csv          every image: path, class, split and digest
+versions.json       ft, torch, and the distribution, version and digest of every component used
+frozen.safetensors  tensors that do not change (until model.safetensors holds them)
+last.pt, best.pt    checkpoints
+metrics.jsonl       a line for each finished epoch
+model.safetensors   the best epoch's weights
+model.json          how to rebuild the model and what to feed it
+report.json         what came of it
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ft.config.loading import load_config
+from ft.config.schema import Config
+from ft.errors import FtError
+from ft.extension.unpackaged import refuse_unpackaged
+from ft.machine.files import explained, left_behind, publish_text
+from ft.plan.records import NOT_DECISIVE, Plan
+from ft.run.checkpoints import (
+    Checkpoint,
+    EpochRecord,
+    Phase,
+    check_optimizer,
+    load_checkpoint,
+    load_tensors,
+    put_checked,
+    save_checkpoint,
+    save_tensors,
+)
+from ft.run.records import ModelFile, PlanFile, RunFile, VersionsFile, read_record
+from ft.text.documents import as_yaml
+from ft.text.names import as_text
+from ft.text.redaction import shown, without_secrets
+
+
+class _AnyFile(RunFile, extra="allow"):
+    """Whatever mapping a file holds."""
+
+
+class Run:
+    """One run's folder. Everything in it appears whole or not at all."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def write_json(self, name: str, content: Mapping[str, Any]) -> None:
+        """Publish one of the folder's JSON files, without what may be secret in addresses."""
+        text = json.dumps(without_secrets(content), indent=2, ensure_ascii=False, default=str)
+        publish_text(self.path / name, text + "\n")
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """Read one of the folder's JSON files as it is. Raises FtError when it is missing or broken."""
+        return read_record(self.path / name, _AnyFile).model_dump()
+
+    def model_file(self) -> ModelFile:
+        """Read model.json. Raises FtError, as the next two, where it is missing or not what ft writes."""
+        return read_record(self.path / "model.json", ModelFile)
+
+    def plan_file(self) -> PlanFile:
+        """Read plan.json."""
+        return read_record(self.path / "plan.json", PlanFile)
+
+    def versions_file(self) -> VersionsFile:
+        """Read versions.json."""
+        return read_record(self.path / "versions.json", VersionsFile)
+
+    def write_model_file(self, content: ModelFile) -> None:
+        """Publish model.json."""
+        self.write_json("model.json", content.model_dump(mode="json"))
+
+    def config(self, trust_code: bool, flags: Mapping[str, Any] | None = None) -> Config:
+        """The config of the run, with what `flags` change in it; data of another place keeps its settings.
+
+        Raises FtError when this is no run, and as `refuse_unpackaged` does.
+        """
+        if not (self.path / "config.yaml").is_file():
+            raise FtError(f"{self.path} is no run: it holds no config.yaml")
+        config = load_config(self.path / "config.yaml")
+        if not trust_code:
+            refuse_unpackaged(config.references(), str(self.path / "config.yaml"))
+        if flags and "data" in flags:
+            flags = {**flags, "data": {**config.data.settings, "use": flags["data"]}}
+        return load_config(self.path / "config.yaml", flags=flags) if flags else config
+
+    def write_config(self, config: Config) -> None:
+        """Publish config.yaml, with which the run can be repeated elsewhere; no address in it holds a secret."""
+        repeatable = without_secrets(config.model_copy(update={"run_dir": None}).model_dump(mode="json"))
+        publish_text(self.path / "config.yaml", as_yaml(repeatable))
+
+    def add_versions(self, versions: Mapping[str, Any]) -> None:
+        """Add to versions.json the components that it lacks."""
+        recorded = self.versions_file()
+        known = {(each.kind, each.name) for each in recorded.components}
+        added = [each for each in versions["components"] if (each["kind"], each["name"]) not in known]
+        content = recorded.model_dump(mode="json")
+        self.write_json("versions.json", {**content, "components": [*content["components"], *added]})
+
+    def write_plan(self, plan: Plan, phases: Sequence[Phase]) -> None:
+        """Publish plan.json."""
+        self.write_json("plan.json", {**asdict(plan), "phases": [asdict(phase) for phase in phases]})
+
+    def started_in(self) -> Path:
+        """The folder that relative paths in the config start from; the current one if that is gone."""
+        folder = self.versions_file().started_in
+        return Path(folder) if folder and os.path.isdir(folder) else Path.cwd()
+
+    def has_checkpoint(self, name: str) -> bool:
+        return (self.path / f"{name}.pt").exists()
+
+    def save_checkpoint(self, name: str, checkpoint: Checkpoint) -> None:
+        save_checkpoint(self.path / f"{name}.pt", checkpoint)
+
+    def read_checkpoint(self, name: str) -> Checkpoint:
+        return load_checkpoint(self.path / f"{name}.pt")
+
+    def load_checkpoint(self, name: str, module: nn.Module, needed: Collection[str] = ()) -> Checkpoint:
+        """Read a checkpoint and put its tensors into `module`. Raises FtError when they do not fit, when it lacks one
+        that is `needed`, and when it holds the optimizer's state of other parameters."""
+        checkpoint, path = self.read_checkpoint(name), self.path / f"{name}.pt"
+        _check_all_there(needed, checkpoint.tensors, path)
+        put_checked(module, checkpoint.tensors, path)
+        check_optimizer(module, checkpoint.optimizer, path)
+        return checkpoint
+
+    def restore(self, module: nn.Module) -> Checkpoint:
+        """Put the run's last state into `module`, all of it: what training moves, and what it does not."""
+        path = self.frozen_file()
+        still = load_tensors(path)
+        put_checked(module, still, path)
+        last = self.load_checkpoint("last", module)
+        _check_all_there(module.state_dict(), {**still, **last.tensors}, self.path / "last.pt")
+        return last
+
+    def keep_frozen(self, module: nn.Module, moving: Mapping[str, torch.Tensor]) -> None:
+        """Write the tensors that training does not move; once in a phase, since they do not change."""
+        save_tensors(
+            self.path / "frozen.safetensors", {k: v for k, v in module.state_dict().items() if k not in moving}
+        )
+
+    @contextmanager
+    def paged_out(self, module: nn.Module, names: Collection[str]) -> Iterator[None]:
+        """A block in which parameters that nobody needs lie in the folder's file instead of in memory.
+
+        They are mapped: whoever does read one gets its values, from the disk. Afterwards they are in memory again,
+        dense and on the CPU.
+        """
+        path = self.path / "frozen.safetensors"
+        tensors = load_tensors(path) if names and path.exists() else {}
+        idle = {name: module.get_parameter(name) for name in names if name in tensors}
+        for name, parameter in idle.items():
+            parameter.data = tensors.pop(name)
+        try:
+            yield
+        finally:
+            for parameter in idle.values():
+                parameter.data = parameter.data.clone()
+
+    def frozen_file(self) -> Path:
+        """Where the tensors are that training does not move, perhaps with others. Raises FtError when nowhere."""
+        for name in ("frozen.safetensors", "model.safetensors"):
+            if (self.path / name).exists():
+                return self.path / name
+        raise FtError(f"{self.path} holds no weights to resume from; start the run again")
+
+    def save_model(self, module: nn.Module, keep_frozen: bool = False) -> None:
+        """Publish all tensors as model.safetensors. The frozen ones then need no file of their own, unless the run
+        would go on with others (`keep_frozen`)."""
+        save_tensors(self.path / "model.safetensors", module.state_dict())
+        if not keep_frozen:
+            (self.path / "frozen.safetensors").unlink(missing_ok=True)
+
+    def load_model(self, module: nn.Module) -> None:
+        """Put model.safetensors into `module`. Raises FtError when it is missing or does not fit."""
+        path = self.path / "model.safetensors"
+        if not path.exists():
+            raise FtError(f"{self.path} has no model.safetensors yet; finish it with: ft run --resume {self.path}")
+        tensors = load_tensors(path)
+        _check_all_there(module.state_dict(), tensors, path)
+        put_checked(module, tensors, path)
+
+    def sweep(self) -> None:
+        """Delete what writers that were killed left in the folder."""
+        for each in left_behind(self.path):
+            each.unlink(missing_ok=True)
+
+    def what_changed(self, plan: Plan) -> list[str]:
+        """What in `plan` is decisive, and not as in plan.json; of the recipe, which settings."""
+        before, now = (
+            self.plan_file().model_dump(mode="json"),
+            without_secrets(json.loads(json.dumps(asdict(plan), default=str))),
+        )
+        besides = (*NOT_DECISIVE, "phases", "recipe")
+        recipe = now["recipe"]
+        then = before.get("recipe", recipe)
+        changed = [key for key in before | now if key not in besides and before.get(key) != now.get(key)]
+        return list(dict.fromkeys([*changed, *(key for key in then | recipe if then.get(key) != recipe.get(key))]))
+
+    def log(self, history: Sequence[EpochRecord]) -> None:
+        """Publish metrics.jsonl: a line for each epoch in `history`."""
+        publish_text(self.path / "metrics.jsonl", "".join(json.dumps(_line(record)) + "\n" for record in history))
+
+
+def start_run(config: Config, versions: Mapping[str, Any], again: Run | None = None) -> Run:
+    """Make the run's folder and write down what was asked for; a run without a checkpoint begins `again` in its own.
+
+    Raises FtError when the folder is taken.
+    """
+    run = again or Run(_new_folder(config))
+    run.write_json("versions.json", {**versions, "started_in": str(Path.cwd())})
+    run.write_config(config)  # last: now it can be resumed
+    return run
+
+
+def _new_folder(config: Config) -> Path:
+    path = config.run_dir or _free_path(shown(config.backbone.use))
+    if (told := as_text(str(path.absolute()))) != str(path.absolute()):
+        raise FtError(f"{told} is no UTF-8, and tensors cannot be read from there; choose another --run-dir")
+    if path.exists() and not path.is_dir():
+        raise FtError(f"{path} is a file; choose another --run-dir")
+    if path.exists() and any(path.iterdir()):
+        go_on = f"continue it with: ft run --resume {path}, or " if (path / "config.yaml").exists() else ""
+        raise FtError(f"{path} is not empty; {go_on}choose another --run-dir")
+    with explained(path):
+        path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _free_path(backbone: str) -> Path:
+    stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{re.sub(r'[^A-Za-z0-9._-]+', '-', backbone).strip('-')}"
+    paths = (Path("runs") / (stem if i == 0 else f"{stem}-{i}") for i in range(1000))
+    return next(path for path in paths if not path.exists())
+
+
+def _check_all_there(needed: Iterable[str], tensors: Collection[str], path: Path) -> None:
+    if missing := sorted(set(needed) - set(tensors)):
+        raise FtError(f"{path} lacks {len(missing)} of the model's tensors, {missing[0]} first; was it edited?")
+
+
+def _line(record: EpochRecord) -> dict[str, Any]:
+    val = {f"val_{name}": value for name, value in vars(record.val).items()}
+    return {**{name: value for name, value in vars(record).items() if name != "val"}, **val}

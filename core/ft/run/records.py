@@ -1,0 +1,104 @@
+"""What the JSON files of a run's folder hold: they are written from these records and read into them.
+
+A run's folder may come from anybody, so each value is looked at when it is read. In model.json, which decides answers,
+a key that is not known here is refused: a newer ft wrote it, and means something by it. plan.json and versions.json are
+compared with what there is now, key by key, and may hold more.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from ft.config.schema import LARGEST_IMAGE, ComponentConfig, SplitConfig
+from ft.errors import FtError
+from ft.extension.records import Preprocessing
+from ft.extension.settings import first_fault
+from ft.run.checkpoints import Phase
+from ft.text.reading import read_text
+
+R = TypeVar("R", bound=BaseModel)
+_LARGEST_RESIZE = 4
+"""Times the crop; ImageNet's usual 256 for 224 is 1.14."""
+
+
+def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
+    if twice is not None:
+        raise ValueError(f"'{twice}' is there twice")
+    return names
+
+
+def _sensible(preprocessing: Preprocessing) -> Preprocessing:
+    crop, resize = preprocessing.crop_size, preprocessing.resize_size
+    if not 1 <= crop <= LARGEST_IMAGE:
+        raise ValueError(f"crop_size is {crop}; it is 1 to {LARGEST_IMAGE}")
+    if not crop <= resize <= _LARGEST_RESIZE * crop:
+        raise ValueError(f"resize_size is {resize}; it is {crop} to {_LARGEST_RESIZE * crop}, being cut to {crop}")
+    if not all(value > 0 for value in preprocessing.std):
+        raise ValueError(f"std is {list(preprocessing.std)}; each is more than 0")
+    if (values := preprocessing.value_range) is not None and not values[0] < values[1]:
+        raise ValueError(f"value_range is {list(values)}; the second value is more than the first")
+    return preprocessing
+
+
+class RunFile(BaseModel):
+    """Base class of what a file holds."""
+
+    model_config = ConfigDict(frozen=True, strict=True, allow_inf_nan=False)
+
+
+class ModelFile(RunFile, extra="forbid"):
+    """model.json: how to rebuild the model, what to feed it, what its outputs mean, and where it comes from."""
+
+    format: Literal[1] = 1
+    classes: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1), AfterValidator(_distinct)]
+    preprocessing: Annotated[Preprocessing, AfterValidator(_sensible)]
+    backbone: ComponentConfig
+    head: ComponentConfig
+    head_description: tuple[str, ...]
+    split: SplitConfig
+    prefer: dict[str, str] = {}
+    provenance: dict[str, Any] = {}
+
+
+class PlanFile(RunFile, extra="allow"):
+    """plan.json: the plan that is obeyed, and the phases that led to it."""
+
+    precision: Literal["fp32", "bf16"]
+    frozen_modules: tuple[str, ...]
+    selected: dict[str, tuple[str, ...]]
+    recipe: dict[str, Any]
+    phases: Annotated[tuple[Phase, ...], Field(min_length=1)]
+
+
+class ComponentUsed(RunFile, extra="allow"):
+    """A component as versions.json lists it; `sha256` is that of its code."""
+
+    kind: str
+    name: str
+    distribution: str
+    version: str
+    sha256: str = ""
+
+
+class VersionsFile(RunFile, extra="allow"):
+    """versions.json: what the run was made with, and the folder in which it was started."""
+
+    components: tuple[ComponentUsed, ...]
+    started_in: str | None = None
+
+
+def read_record(path: Path, record: type[R]) -> R:
+    """Read one of a run's JSON files. Raises FtError, in one line, where it is missing or not what ft writes."""
+    try:
+        return record.model_validate_json(read_text(path))
+    except FileNotFoundError:
+        raise FtError(f"{path.parent} holds no {path.name}, so it is no finished run; see ft run --resume") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise FtError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
+    except ValidationError as error:
+        raise FtError(f"{path} is not what ft writes: {first_fault(error)}; take it from the run anew") from None

@@ -1,0 +1,142 @@
+"""What came of a run, as plain data."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from ft.config.schema import PREDICT_PRECISION, Config
+from ft.plan.records import CacheCost, Plan
+from ft.run.checkpoints import EpochRecord, Phase, Position
+from ft.task.metrics import Evaluation, Figures
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the saved model does, and the proof that what was frozen did not move.
+
+    `val` and `test` are measured on the saved model as `ft evaluate` measures it. `chosen_by` are the figures by which
+    the best epoch was chosen: on the validation images, as training saw them. `penalty` is that of the best fit by
+    L-BFGS. `speedup` is how many times longer an epoch would have taken had it computed what was computed once, batch
+    by batch as the pass did once it was under way; None where that was not measured. `frozen_digest_before` and
+    `..._after` are sha256 over every frozen parameter and every buffer of frozen modules. `phases` are what the run was
+    asked for, one after the other.
+    """
+
+    backbone: str
+    weights: str
+    head: tuple[str, ...]
+    freeze: tuple[str, ...]
+    train: tuple[str, ...]
+    classes: tuple[str, ...]
+    epochs: int
+    best_epoch: int
+    monitor: str
+    penalty: float | None
+    chosen_by: Figures
+    precision: str
+    val: Evaluation
+    test: Evaluation | None
+    seconds: float
+    trainable_parameters: int
+    frozen_parameters: int
+    frozen_digest_before: str
+    frozen_digest_after: str
+    plan_digest: str
+    cache: CacheCost
+    speedup: float | None
+    warnings: tuple[str, ...]
+    phases: tuple[Phase, ...]
+
+
+def make_report(
+    config: Config,
+    plan: Plan,
+    position: Position,
+    best_epoch: int,
+    val: Evaluation,
+    test: Evaluation | None,
+    before: str,
+    after: str,
+    cache: CacheCost,
+) -> Report:
+    """Sum up a run. `before` and `after` are digests of what is frozen; that they differ is a bug, never a result."""
+    assert before == after, f"frozen tensors moved: digest {before} became {after}"
+    history = position.history
+    best = history[best_epoch - 1]
+    return Report(
+        backbone=plan.backbone,
+        weights=plan.weights,
+        head=plan.head,
+        freeze=tuple(each.use for each in config.freeze),
+        train=tuple(each.use for each in config.train),
+        classes=plan.classes,
+        epochs=len(history),
+        best_epoch=best_epoch,
+        monitor=config.training.monitor,
+        penalty=best.penalty,
+        chosen_by=best.val,
+        precision=plan.precision,
+        val=val,
+        test=test,
+        seconds=sum(record.seconds for record in history),
+        trainable_parameters=plan.trainable_numel,
+        frozen_parameters=plan.frozen_numel,
+        frozen_digest_before=before,
+        frozen_digest_after=after,
+        plan_digest=plan.digest(),
+        cache=cache,
+        speedup=_speedup(plan, history[position.phases[-1].epoch :] or history, cache),
+        warnings=plan.warnings,
+        phases=tuple(position.phases),
+    )
+
+
+def doubts(report: Report, run: Path) -> Iterator[str]:
+    """Yield what whoever reads the figures of the report may not expect."""
+    images = sum(each.support for each in report.val.classes)
+    more = round(report.chosen_by.accuracy * images) - round(report.val.accuracy * images)
+    if abs(more) > 1:
+        kept = report.cache.promise
+        how = f"on features kept with --cache {kept}" if kept in ("close", "fast") else f"in {report.precision}"
+        yield (
+            f"epoch {report.best_epoch} was chosen by an accuracy of {report.chosen_by.accuracy:.1%} {how}; the saved "
+            f"model, in {PREDICT_PRECISION} as ft predict runs it, gets {report.val.accuracy:.1%}: "
+            f"{abs(more)} of {images} images {'fewer' if more > 0 else 'more'}"
+        )
+    change = _last_change(report.phases)
+    if change is not None and report.best_epoch <= change.epoch < report.epochs:
+        yield (
+            f"the best epoch, {report.best_epoch}, is from before the freeze changed: nothing of the "
+            f"{report.epochs - change.epoch} epochs since then is in the model. Their last state is in last.pt, from "
+            f"which this goes on: ft run --resume {run} --epochs {report.epochs + 5}"
+        )
+
+
+def hints(report: Report, run: Path) -> Iterator[str]:
+    """Yield what may do better still, where the best lies at the end of what was tried."""
+    if report.best_epoch != report.epochs:
+        return
+    if report.penalty is None:
+        yield f"the last epoch was the best; more may be better: ft run --resume {run} --epochs {report.epochs + 5}"
+    else:
+        weaker = f"{report.penalty / 10:g},{report.penalty / 100:g}"
+        yield f"the weakest penalty was the best; weaker ones may be better: --set training.penalties=[{weaker}]"
+
+
+def _last_change(phases: Sequence[Phase]) -> Phase | None:
+    """The phase with which the freeze last became another one."""
+    changed = [now for then, now in pairwise(phases) if (then.freeze, then.train) != (now.freeze, now.train)]
+    return changed[-1] if changed else None
+
+
+def _speedup(plan: Plan, history: Sequence[EpochRecord], cache: CacheCost) -> float | None:
+    if not cache.pass_seconds or history[0].penalty is not None:
+        return None
+    images = plan.images["train"] + plan.images["val"]
+    saved = cache.pass_seconds * images / (plan.images["train"] * plan.cache.views + plan.images["val"])
+    epoch = statistics.median(record.seconds for record in history)
+    return (saved + epoch) / epoch

@@ -1,0 +1,133 @@
+"""How a run goes on: as it was, or with another freeze, for which it keeps the state of whatever still trains."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from torch import nn
+
+from ft.config.schema import Config
+from ft.errors import FtError
+from ft.machine.display import Display
+from ft.model.freezing import trainable_names
+from ft.plan.records import Plan
+from ft.run.checkpoints import Checkpoint, moving_tensors, phase_from
+from ft.run.folder import Run
+
+MAY_CHANGE = (
+    *("frozen", "frozen_modules", "frozen_numel", "trainable_numel"),
+    *("stages", "groups", "epochs", "warmup_steps"),
+)
+"""What of a plan follows from the freeze, the learning rates and the number of epochs."""
+
+
+def can_go_on(run: Run) -> bool:
+    """Whether the run has a checkpoint to go on from, which then is its latest state.
+
+    A kill between the writing of best.pt and of last.pt leaves the later state in best.pt alone; last.pt becomes that.
+    """
+    if not run.has_checkpoint("last"):
+        return False
+    last = run.read_checkpoint("last")
+    if last.position.history:  # else best.pt, if there is one, is of an attempt that was killed in its first epoch
+        best = run.read_checkpoint("best")
+        if best.position.epoch > last.position.epoch:
+            run.save_checkpoint("last", best)
+            run.log(best.position.history)
+    return True
+
+
+def as_begun(config: Config, run: Run) -> Config:
+    """The config with the precision that `run` began with, also where it was `auto` and an older ft did not say."""
+    if config.machine.precision != "auto" or config.machine.resolved is not None:
+        return config
+    machine = config.machine.model_copy(update={"resolved": run.plan_file().precision})
+    return config.model_copy(update={"machine": machine})
+
+
+def selected_before(run: Run, config: Config) -> Mapping[str, Sequence[str]] | None:
+    """What freezing strategies that look at images selected for `run`; None when `config` has another freeze."""
+    planned = run.plan_file()
+    then, now = planned.phases[-1], phase_from(config)
+    return planned.selected if (then.freeze, then.train) == (now.freeze, now.train) else None
+
+
+def statistics_set_free(run: Run, module: nn.Module) -> list[str]:
+    """Say which BatchNorm layers of `module`, in the modes it goes on in, follow the images and did not in the run."""
+    stood = run.plan_file().frozen_modules
+    freed = [
+        path
+        for path, layer in module.named_modules()
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm)
+        and layer.training
+        and layer.track_running_stats
+        and any(path == kept or path.startswith(f"{kept}.") for kept in stood)
+    ]
+    if not freed:
+        return []
+    return [
+        f"the statistics of {len(freed)} BatchNorm layers stood still until now ({freed[0]} first) and follow your "
+        "images from here on, so the loss may jump at first; add --freeze type:norm to keep them as they are"
+    ]
+
+
+def go_on(
+    run: Run, module: nn.Module, plan: Plan, config: Config, versions: Mapping[str, Any], display: Display
+) -> None:
+    """Make the folder that of a run which goes on as `plan` says, from its last state, which `module` holds.
+
+    What newly trains begins with fresh optimizer state. Raises FtError, having changed nothing, when the plan differs
+    in more than what follows from the freeze, the learning rates and the number of epochs, or nothing would be left to
+    do. A kill after any of the writes leaves a run in its last state: until last.pt is written it is the old plan's,
+    and the files before it hold more than that needs, never something else.
+    """
+    last = run.read_checkpoint("last")
+    position = last.position
+    phase = phase_from(config, position.epoch, position.step)
+    if last.plan_digest == plan.digest() and phase == replace(position.phases[-1], epoch=phase.epoch, step=phase.step):
+        run.write_config(config)  # what is kept and how a batch is computed may differ
+        run.write_plan(plan, position.phases)
+        return
+    _check(run, last, plan, config)
+    display.say(_account(module, last, plan))
+    if position.history:  # best.pt gets what was frozen until now, as that may move from now on
+        best = run.read_checkpoint("best")
+        run.save_checkpoint("best", replace(best, tensors={**module.state_dict(), **best.tensors}))
+    run.keep_frozen(module, {})
+    run.add_versions(versions)
+    run.write_config(config)
+    position.phases.append(phase)
+    optimizer = {name: state for name, state in last.optimizer.items() if name not in plan.frozen}
+    tensors = moving_tensors(module, plan.frozen, plan.frozen_modules)
+    run.save_checkpoint("last", Checkpoint(position, tensors, optimizer, plan.digest()))
+    run.write_plan(plan, position.phases)
+
+
+def _check(run: Run, last: Checkpoint, plan: Plan, config: Config) -> None:
+    if others := [key for key in run.what_changed(plan) if key not in MAY_CHANGE]:
+        changed = f"{', '.join(others)} changed since then"
+        raise FtError(f"{run.path} cannot go on as it began: {changed}; undo that, or start a new run")
+    if config.training.optimizer == "lbfgs":
+        raise FtError(f"{run.path} is fitted by lbfgs, which has one freeze and takes no steps; start a new run")
+    if plan.epochs <= (done := last.position.epoch):
+        raise FtError(f"{run.path} has done {done} epochs, and {plan.epochs} are asked for; add --epochs {done + 5}")
+
+
+def _account(module: nn.Module, last: Checkpoint, plan: Plan) -> str:
+    """What changes, in tensors and parameters, and what becomes of the optimizer's state."""
+    numel = {name: parameter.numel() for name, parameter in module.named_parameters()}
+    before, now = set(numel) & set(last.tensors), set(trainable_names(module, plan.frozen))
+    thawed, frozen, restored = now - before, before - now, now & set(last.optimizer)
+    step = f", step {last.position.step}" if last.position.step else ""
+    what = "the freeze" if thawed or frozen else "what was asked for"
+    return (
+        f"{what} changed after epoch {last.position.epoch}{step}: "
+        f"{_count(thawed, numel)} train now that were frozen, {_count(frozen, numel)} are frozen now; "
+        f"optimizer state restored for {len(restored)} tensors, fresh for {len(now) - len(restored)}"
+    )
+
+
+def _count(names: set[str], numel: Mapping[str, int]) -> str:
+    return f"{len(names)} tensors ({sum(numel[name] for name in names):,} parameters)"

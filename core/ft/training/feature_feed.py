@@ -1,0 +1,103 @@
+"""What the training loop is fed with where the frozen prefix was computed once: kept features."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import fx, nn
+
+from ft.cache.features import Features
+from ft.cache.proof import Proved
+from ft.data.dataset import ImageDataset
+from ft.data.order import epoch_batches, full_batch, spans
+from ft.data.transforms import network_input, train_transform
+from ft.machine.signals import StopRequest
+from ft.plan.records import CacheCost
+from ft.run.context import Job
+
+
+class FeatureFeed:
+    """The frozen prefix's features, computed once, through the rest of the network."""
+
+    def __init__(self, proved: Proved, features: Features, cost: CacheCost, idle: frozenset[str], job: Job) -> None:
+        self.cost, self.idle = cost, idle
+        self._proved, self._features, self._job, self._machine = proved, features, job, job.machine
+        self._views = job.config.images.views or 1
+        self._labels = torch.tensor([item.label for item in job.data.train])
+        self._val_labels = torch.tensor([item.label for item in job.data.val])
+        images = job.config.images
+        self._images = ImageDataset(
+            job.data.train,
+            train_transform(job.preprocessing, images.augment),
+            job.config.seed,
+            images.views,
+            job.data.digests,
+        )
+
+    def batches(self, epoch: int, skip: int) -> Iterator[tuple[Any, torch.Tensor]]:
+        n, size = len(self._labels), self._job.config.training.batch_size
+        full = full_batch(n, size)
+        first, pixels = epoch % self._views * n, self._features.pixels
+        batches = epoch_batches(n, size, self._job.config.seed, epoch, shuffle=True)[skip:]
+        order = torch.tensor([index for batch in batches for index in batch])
+        for batch, rows in zip(batches, torch.split(order, [len(batch) for batch in batches]), strict=True):
+            if len(batch) == full or self._proved.any_size:
+                yield self._features.train.take(rows + first if first else rows), self._labels.index_select(0, rows)
+            elif pixels is not None:
+                yield self._compute(*pixels.take(first + rows)), self._labels[rows]
+            else:
+                decoded = [self._images[epoch, index][0] for index in batch]
+                yield self._compute(torch.stack(decoded)), self._labels[rows]
+
+    def _compute(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """The features of a short batch, where they are not bit for bit those of full ones."""
+        with torch.no_grad(), self._machine.autocast():
+            images = network_input(pixels, self._job.preprocessing, self._machine)
+            features: tuple[torch.Tensor, ...] = self._proved.halves.prefix(images)
+        return features
+
+    @property
+    def suffix_eval(self) -> fx.GraphModule:
+        """What follows the cut in eval mode."""
+        return self._proved.suffix_eval
+
+    def everything(self, head: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
+        """What enters `head` for every training image and view, [views * N, D] in float32, and the labels.
+
+        Raises StopAsked when a signal asks to stop meanwhile.
+        """
+        entering, labels = list[torch.Tensor](), self._labels.repeat(self._views)
+        hook = head.register_forward_pre_hook(lambda _, inputs: entering.append(inputs[0].float()))
+        try:
+            for start, end in spans(len(labels), self._job.config.training.batch_size):
+                inputs = tuple(map(self._ready, self._features.train.take(torch.arange(start, end))))
+                with torch.no_grad(), self._machine.autocast():
+                    self._proved.suffix_eval(inputs)
+                self._job.stop.check()
+        finally:
+            hook.remove()
+        return torch.cat(entering), labels.to(self._machine.device)
+
+    def forward(self, inputs: Any, share: float = 1.0) -> Any:
+        assert share == 1.0, "the plan keeps no features of images that are blended"
+        # Not called: what torch.fx puts around a call explains errors in graphs, and takes time in every step.
+        return self._proved.halves.suffix.forward(tuple(map(self._ready, inputs)))
+
+    def validation(self, stop: StopRequest) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        n, size = len(self._val_labels), self._job.config.training.batch_size
+        for start, end in spans(n, size):
+            inputs = tuple(map(self._ready, self._features.val.take(torch.arange(start, end))))
+            with torch.no_grad(), self._machine.autocast():
+                logits = self._proved.suffix_eval(inputs)
+            yield logits.float().cpu(), self._val_labels[start:end]
+            stop.check()
+
+    def close(self) -> None:
+        """Nothing runs beside the loop."""
+
+    def _ready(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Rows on the device, in the type that the suffix computes in; where it writes to them, it makes a copy."""
+        kept_in_bf16 = tensor.dtype == torch.bfloat16 and self._machine.precision == "fp32"
+        return tensor.to(self._machine.device, torch.float32 if kept_in_bf16 else tensor.dtype)

@@ -1,0 +1,244 @@
+"""What the training loop is fed with: images through the whole network, or kept features through the rest of it.
+
+Between training steps nothing runs in inference mode: a layer may keep what it makes, and train with that.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing, nullcontext
+from dataclasses import replace
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from ft.cache.decision import keep_images, plan_stricter
+from ft.cache.features import get_features
+from ft.cache.kept_images import KeptImages, get_images, image_parts, kept_batches
+from ft.cache.proof import NotProved, prove
+from ft.cache.store import FeatureStore, NotKept
+from ft.config.schema import Config
+from ft.data.batches import Unread
+from ft.data.dataset import ImageDataset
+from ft.data.load import Item
+from ft.data.loaders import Loader, make_loader
+from ft.data.transforms import eval_transform, network_input, train_transform
+from ft.extension.records import Preprocessing
+from ft.machine.devices import Machine
+from ft.machine.display import Display
+from ft.machine.memory import give_back_freed_memory, is_out_of_memory
+from ft.machine.signals import StopRequest
+from ft.plan.records import CacheCost, CachePlan, Plan
+from ft.prefix.find import FrozenPrefix
+from ft.prefix.sections import NotWhole
+from ft.prefix.split import needed_no_more
+from ft.prefix.state import attributes_kept
+from ft.run.context import Job
+from ft.training.feature_feed import FeatureFeed
+
+
+class Feed(Protocol):
+    """Inputs of every step, and what turns them into outputs. The network's modes are the caller's to set."""
+
+    cost: CacheCost
+    idle: frozenset[str]
+    """Names of parameters that training and validation do not read."""
+
+    def batches(self, epoch: int, skip: int) -> Iterator[tuple[Any, torch.Tensor]]:
+        """Yield (inputs, labels [N] on the CPU) of an epoch's steps after the first `skip`."""
+
+    def forward(self, inputs: Any, share: float = 1.0) -> Any:
+        """The network's outputs in train mode for a batch's inputs.
+
+        With a `share` below 1, each image is blended with that of the opposite place in the batch, which has the rest.
+        """
+
+    def validation(self, stop: StopRequest) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Yield (logits [N, C] in float32, labels [N]), both on the CPU, for the validation images in their order."""
+
+    def close(self) -> None:
+        """Let go of processes and memory."""
+
+
+def open_feed(module: nn.Module, plan: Plan, prefix: FrozenPrefix | None, job: Job) -> Feed:
+    """Return the feed that the plan chose, once it is proved on real images to be what was promised.
+
+    Where the proof fails, the whole network runs in every epoch and a warning says why; images are still kept decoded.
+    """
+    cache, started = plan.cache, time.perf_counter()
+    if prefix is not None:
+        found = _feature_feed(module, prefix, plan, job)
+        if not isinstance(found, str):
+            return found
+        why = found
+        job.display.warn(f"the frozen prefix is computed in every epoch after all: {why}")
+        cache = keep_images(why, job.config, job.preprocessing.crop_size, cache.images)
+    if cache.keeps == "images":
+        try:
+            return _kept_image_feed(module, cache, job, started)
+        except NotKept as error:
+            cache = CachePlan("off", _why_not(error, job))
+        job.display.warn(f"images are decoded in every epoch after all: {cache.reason}")
+    transform = train_transform(job.preprocessing, job.config.images.augment)
+    dataset = ImageDataset(job.data.train, transform, job.config.seed, job.config.images.views)
+    cost = CacheCost("off", cache.reason)
+    return ImageFeed(module, cost, job, _loader(dataset, job.config, job.machine, True, job.stop))
+
+
+def _why_not(error: Exception, job: Job) -> str:
+    """Why nothing is computed once although that was planned. Raises `error` where that is no reason to go on."""
+    demanded = job.config.cache.promise != "auto"
+    if isinstance(error, NotProved | NotWhole) or (isinstance(error, NotKept) and not demanded):
+        return str(error)
+    if is_out_of_memory(error):
+        return "memory runs out where it would be computed once"
+    raise error
+
+
+def _feature_feed(module: nn.Module, prefix: FrozenPrefix, plan: Plan, job: Job) -> FeatureFeed | str:
+    """Keep features under the plan's promise, or, where the proof of it fails, under a stricter one, which a warning
+    says; or return why under none."""
+    try:
+        # What is bit for bit the plain loop's is computed as there, also where that is in bf16.
+        with job.machine.autocast() if plan.cache.promise == "exact" else nullcontext():
+            return _proved_feed(module, prefix, plan, job)
+    except (NotProved, NotWhole, NotKept, RuntimeError, MemoryError) as error:
+        why, unproved = _why_not(error, job), isinstance(error, NotProved)
+    size, frozen = job.preprocessing.crop_size, plan.frozen
+    stricter = plan_stricter(module, plan.cache, why, frozen, job.config, job.machine, size) if unproved else None
+    if stricter is None:
+        return why
+    cache, prefix = stricter
+    job.display.warn(f"features are not kept as '{plan.cache.promise}' promises, so '{cache.promise}' is tried: {why}")
+    return _feature_feed(module, prefix, replace(plan, cache=cache), job)
+
+
+def _proved_feed(module: nn.Module, prefix: FrozenPrefix, plan: Plan, job: Job) -> FeatureFeed:
+    cache, started = plan.cache, time.perf_counter()
+    assert cache.promise != "off"
+    with attributes_kept(module):  # what a layer keeps of inference mode is no good for training
+        with job.display.progress("proof"):
+            proved, decoded = prove(module, prefix, plan, job)
+        give_back_freed_memory()
+        proof = time.perf_counter() - started
+        for note in proved.notes:
+            job.display.say(note)
+        features = get_features(proved, cache.promise, job)
+    cost = CacheCost(
+        promise=cache.promise,
+        reason=cache.reason,
+        computed=features.computed,
+        decoded=decoded + features.decoded,
+        seconds=time.perf_counter() - started,
+        proof_seconds=proof,
+        pass_seconds=features.pass_seconds,
+        ceiling=proved.cut.ceiling,
+    )
+    job.display.features_ready(cost.computed, cost.decoded, cost.seconds)
+    idle = needed_no_more(module, proved.halves) if proved.any_size else frozenset[str]()
+    return FeatureFeed(replace(proved, trial=None), features, cost, idle, job)
+
+
+def _kept_image_feed(module: nn.Module, cache: CachePlan, job: Job, started: float) -> ImageFeed:
+    store = FeatureStore(int(job.config.cache.disk_gb * 1e9))
+    training, validation = image_parts(job)
+    train, decoded = get_images(store, training, job)
+    val, more = get_images(store, validation, job)
+    decoded += more
+    seconds = time.perf_counter() - started
+    job.display.images_ready(decoded, seconds)
+    cost = CacheCost(cache.promise, cache.reason, decoded=decoded, seconds=seconds)
+    kept = kept_batches(val, validation, job, shuffle=False)
+    return ImageFeed(module, cost, job, kept_batches(train, training, job, shuffle=True), kept)
+
+
+class ImageFeed:
+    """The plain loop: images through the whole network in every epoch, as `images` brings them: decoded anew, or kept.
+
+    Validation images come from `validation_images`, or are decoded each time.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        cost: CacheCost,
+        job: Job,
+        images: Loader | KeptImages,
+        validation_images: KeptImages | None = None,
+    ) -> None:
+        self.cost, self.idle = cost, frozenset[str]()
+        self._module, self._job, self._images, self._validation_images = module, job, images, validation_images
+
+    def batches(self, epoch: int, skip: int) -> Iterator[tuple[Any, torch.Tensor]]:
+        for pixels, labels, _ in self._images.epoch(epoch, skip):
+            yield pixels, labels
+
+    def forward(self, inputs: Any, share: float = 1.0) -> Any:
+        images = network_input(inputs, self._job.preprocessing, self._job.machine)
+        return self._module(images if share == 1.0 else images.lerp(images.flip(0), 1 - share))
+
+    def validation(self, stop: StopRequest) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        job = self._job
+        if self._validation_images is None:
+            return predict_batches(
+                self._module, job.data.val, job.preprocessing, job.config, job.machine, job.display, stop
+            )
+        return predict_loaded(self._module, self._validation_images, job.preprocessing, job.machine, job.display, stop)
+
+    def close(self) -> None:
+        self._images.close()
+
+
+def predict_batches(
+    module: nn.Module,
+    items: Sequence[Item],
+    preprocessing: Preprocessing,
+    config: Config,
+    machine: Machine,
+    display: Display,
+    stop: StopRequest | None = None,
+    digests: Mapping[str, str] | None = None,
+    unread: Unread | None = None,
+) -> Generator[tuple[torch.Tensor, torch.Tensor], None, None]:
+    """Yield (logits [N, C] in float32, labels [N]), both on the CPU, for `items` in their order; in eval mode.
+
+    Raises FtError for a bad image, and one that has not the digest that is told; where somebody is told of those that
+    are `unread`, they are left out.
+    """
+    dataset = ImageDataset(items, eval_transform(preprocessing), seed=None, digests=digests)
+    stop = stop or StopRequest()
+    with closing(_loader(dataset, config, machine, False, stop, unread)) as loader:
+        yield from predict_loaded(module, loader, preprocessing, machine, display, stop)
+
+
+def predict_loaded(
+    module: nn.Module,
+    images: Loader | KeptImages,
+    preprocessing: Preprocessing,
+    machine: Machine,
+    display: Display,
+    stop: StopRequest,
+) -> Generator[tuple[torch.Tensor, torch.Tensor], None, None]:
+    """Yield the same for images that something brings in its batches."""
+    module.eval()
+    with display.progress("evaluating", len(images)) as bar:
+        for done, (pixels, labels, _) in enumerate(images.epoch(0), start=1):
+            with torch.no_grad(), machine.autocast():
+                logits = module(network_input(pixels, preprocessing, machine))
+            yield logits.float().cpu(), labels
+            bar.advance(done)
+            stop.check()
+
+
+def _loader(
+    dataset: ImageDataset,
+    config: Config,
+    machine: Machine,
+    shuffle: bool,
+    stop: StopRequest,
+    unread: Unread | None = None,
+) -> Loader:
+    size, workers = config.training.batch_size, config.machine.workers
+    return make_loader(dataset, size, workers, machine.device, shuffle=shuffle, stop=stop, unread=unread)

@@ -1,0 +1,230 @@
+"""Multinomial logistic regression by full-batch L-BFGS (Liu & Nocedal 1989) in preconditioned coordinates.
+
+The objective is the criterion of the logits plus half the penalty times the squared norm of the weight; the bias goes
+free. L-BFGS needs as many iterations as the curvature differs between directions, and on features of a network it
+differs by many orders of magnitude. So it works on V = W L, where LLᵀ (Cholesky) approximates the Hessian where it
+starts, and starts again from there, with a new L, as long as it has not arrived: a change of variables does not move
+the minimum. The Hessian of the loss is a sum over images of a C x C block times an outer product of features (Böhning
+1992, "Multinomial logistic regression algorithm", section 2); the block is replaced by its mean eigenvalue, so one L
+serves all classes. With two classes that is exact.
+
+All of it in float64: float32 stalls before a millionth of the optimum where the penalty is small.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import nn
+from torch.nn.functional import linear, one_hot
+
+from ft.task.criterion import Criterion
+
+MOST_ITERATIONS = 1000
+NEAR = 1e-7
+"""How far above its minimum, relative to it, the objective may be."""
+FIRST_STAGE = 30
+"""Iterations with the first L; with each further one twice as many as with the one before."""
+
+
+@dataclass(frozen=True, eq=False)
+class Regression:
+    """What all fits share: `design` [N, R] in float64, `labels` [N] and the criterion, likewise in float64.
+
+    `design` holds the features less their `mean` [D], and a last column of ones where there is a bias. Where there are
+    fewer images than features, the features are coordinates in `basis` [D, N] of the space that they span: the minimum
+    lies there, as whatever is orthogonal to all features costs penalty and changes no logit.
+    """
+
+    design: torch.Tensor
+    labels: torch.Tensor
+    criterion: Criterion
+    mean: torch.Tensor
+    basis: torch.Tensor | None
+    has_bias: bool
+
+
+@dataclass(frozen=True)
+class Fit:
+    """The loss without the penalty, how many answers are right, and whether a minimum was reached."""
+
+    loss: float
+    hits: int
+    iterations: int
+    converged: bool
+
+
+def make_regression(
+    inputs: torch.Tensor, labels: torch.Tensor, criterion: Criterion, has_bias: bool = True
+) -> Regression:
+    """Prepare `inputs` [N, D], which must be finite, and `labels` [N] for any number of fits."""
+    n, width = inputs.shape
+    device = torch.device("cpu") if inputs.device.type == "mps" else inputs.device  # MPS has no float64
+    features = inputs.to(device).to(torch.float64, copy=True)
+    mean = features.mean(0) if has_bias else features.new_zeros(width)
+    features -= mean
+    features *= features.abs().amax(0) > 1e-12 * mean.abs()  # what is left of a constant is rounding
+    basis = None
+    if n < width:
+        basis, triangle = torch.linalg.qr(features.t())
+        features = triangle.t() * (triangle.abs().amax(1) > 1e-12 * triangle.abs().max())
+    if has_bias:
+        features = torch.cat([features, features.new_ones(n, 1)], dim=1)
+    if criterion.class_weights is not None:
+        criterion = replace(criterion, class_weights=criterion.class_weights.to(device).double())
+    return Regression(features, labels.to(device), criterion, mean, basis, has_bias)
+
+
+def fit_head(
+    head: nn.Linear,
+    regression: Regression,
+    penalty: float,
+    check: Callable[[], None] = lambda: None,
+    tolerance: float = 1e-6,
+) -> Fit:
+    """Minimise the objective over the head, starting from its values.
+
+    It has converged when no derivative by a preconditioned coordinate exceeds `tolerance`, in coordinates that are made
+    for the minimum, or when these are small and further iterations lead nowhere. `check` is called at every evaluation
+    of the objective, and what it raises leaves the head as it was.
+    """
+    ridge = regression.design.new_full((regression.design.shape[1],), penalty)
+    if regression.has_bias:
+        ridge[-1] = 0
+
+    def objective(position: torch.Tensor) -> torch.Tensor:
+        logits = linear(regression.design, position)
+        return regression.criterion(logits, regression.labels) + 0.5 * (ridge * position.square()).sum()
+
+    position, iterations, before = _position_of(head, regression), 0, float("inf")
+    for stage in itertools.count():
+        most = min(FIRST_STAGE * 2**stage, MOST_ITERATIONS - iterations)
+        lower = _preconditioner(position, regression, ridge, torch.float32 if stage == 0 else torch.float64)
+        before_it = _curvature(position, regression)
+        position, used, value, gradient = _lbfgs(objective, position, lower, most, tolerance, check)
+        iterations, slope = iterations + used, float(gradient.abs().max())
+        excess = _excess(gradient, lower, before_it, _curvature(position, regression), ridge)
+        rests = slope <= 10 * tolerance and before - value <= NEAR * value
+        arrived = rests or (slope <= tolerance and excess <= NEAR * value)
+        if arrived or iterations >= MOST_ITERATIONS or not value < before:
+            break
+        before = value
+    _put(position, head, regression)
+    logits = linear(regression.design, position)
+    hits = int((logits.argmax(1) == regression.labels).sum())
+    return Fit(float(regression.criterion(logits, regression.labels)), hits, iterations, rests or slope <= tolerance)
+
+
+def _lbfgs(
+    objective: Callable[[torch.Tensor], torch.Tensor],
+    start: torch.Tensor,
+    lower: torch.Tensor,
+    most: int,
+    tolerance: float,
+    check: Callable[[], None],
+) -> tuple[torch.Tensor, int, float, torch.Tensor]:
+    """Return where at most so many iterations lead, how many they were, and objective and derivatives there."""
+    scaled = (start @ lower).requires_grad_()
+    optimizer = torch.optim.LBFGS(
+        [scaled],
+        max_iter=most,
+        tolerance_grad=tolerance,
+        tolerance_change=0,
+        history_size=20,
+        line_search_fn="strong_wolfe",
+    )
+
+    def position() -> torch.Tensor:
+        solved: torch.Tensor = torch.linalg.solve_triangular(lower.t(), scaled.t(), upper=True)
+        return solved.t()
+
+    def closure() -> torch.Tensor:
+        check()
+        optimizer.zero_grad()
+        total = objective(position())
+        total.backward()  # type: ignore[no-untyped-call]
+        return total
+
+    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    value = closure().item()  # the gradient that the optimizer leaves may be that of a point it tried
+    assert scaled.grad is not None
+    return position().detach(), int(optimizer.state[scaled]["n_iter"]), value, scaled.grad
+
+
+def _excess(
+    gradient: torch.Tensor, lower: torch.Tensor, before: torch.Tensor, now: torch.Tensor, ridge: torch.Tensor
+) -> float:
+    """How far above its minimum the objective is at most, going by its `gradient` [C, R] in coordinates that `lower` is
+    made for: those of where images had the curvature `before` [N, 1], of which by `now` less may be left.
+
+    The lesser of two bounds: the Hessian has become flatter by no more than the most that it has for any image, as
+    where classes can be told apart; and it is nowhere flatter than the ridge, nor, along the bias, than all images.
+    """
+    flatter = float((before / now).max().clamp(min=1))
+    least = torch.where(ridge > 0, ridge, now.sum())
+    return 0.5 * min(flatter * float(gradient.square().sum()), float(((gradient @ lower.t()).square() / least).sum()))
+
+
+def _preconditioner(
+    position: torch.Tensor, regression: Regression, ridge: torch.Tensor, dtype: torch.dtype
+) -> torch.Tensor:
+    """The lower triangular L [R, R] with LLᵀ close to each class's block of the Hessian at `position` [C, R].
+
+    The products are computed in `dtype`. What rounding does to them, which could make eigenvalues negative, is made up
+    for on the diagonal.
+    """
+    factors = (regression.design * _curvature(position, regression).sqrt()).to(dtype)
+    hessian = (factors.t() @ factors).double() + torch.diag(ridge)
+    scale = regression.design.square().mean(0)
+    scale = torch.where(scale > 0, scale, 1)
+    jitter = torch.finfo(dtype).eps
+    while True:
+        lower, failed = torch.linalg.cholesky_ex(hessian + torch.diag(jitter * scale))
+        if not failed or jitter > 1:
+            assert isinstance(lower, torch.Tensor)
+            return lower
+        jitter *= 100
+
+
+def _curvature(position: torch.Tensor, regression: Regression) -> torch.Tensor:
+    """Each image's mean second derivative by its logits, in directions that change the answer [N, 1].
+
+    An image that is wrong beyond doubt has none, but will have some on the way to the minimum: it gets its squared
+    residual instead, where that is larger.
+    """
+    labels, criterion = regression.labels, regression.criterion
+    answers = torch.softmax(linear(regression.design, position), 1)
+    classes = answers.shape[1]
+    residuals = answers - one_hot(labels, classes)
+    spread = torch.maximum(1 - answers.square().sum(1), residuals.square().sum(1)).clamp(min=1e-8)
+    shares = torch.ones_like(spread)
+    if criterion.class_weights is not None:
+        weights, smoothing = criterion.class_weights, criterion.label_smoothing
+        shares = (1 - smoothing) * weights[labels] + smoothing * weights.mean()
+    return (spread * shares / ((classes - 1) * criterion.weight(labels)))[:, None]
+
+
+@torch.no_grad()
+def _position_of(head: nn.Linear, regression: Regression) -> torch.Tensor:
+    """The head's values as a position [C, R]; what they have in common for all classes changes no answer, and goes."""
+    device = regression.design.device
+    weight = head.weight.to(device).double()
+    bias = None if head.bias is None else head.bias.to(device).double() + weight @ regression.mean
+    weight = weight - weight.mean(0)
+    if regression.basis is not None:
+        weight = weight @ regression.basis
+    return weight if bias is None else torch.cat([weight, bias[:, None]], dim=1)
+
+
+@torch.no_grad()
+def _put(position: torch.Tensor, head: nn.Linear, regression: Regression) -> None:
+    weight = position[:, :-1] if regression.has_bias else position
+    if regression.basis is not None:
+        weight = weight @ regression.basis.t()
+    head.weight.copy_(weight.to(head.weight.dtype))
+    if regression.has_bias:
+        rounded = head.weight.to(position.device).double()
+        head.bias.copy_((position[:, -1] - rounded @ regression.mean).to(head.bias.dtype))

@@ -1,0 +1,78 @@
+"""Param groups to optimizer, the learning-rate schedule, and optimizer state by parameter name."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from ft.config.training import TrainingConfig
+from ft.plan.records import Plan
+
+
+def make_optimizer(module: torch.nn.Module, plan: Plan, training: TrainingConfig) -> torch.optim.Optimizer:
+    """Build the optimizer over the plan's param groups; each group knows its peak learning rate and its names."""
+    parameters = dict(module.named_parameters())
+    groups = [
+        {
+            "params": [parameters[name] for name in group.parameters],
+            "lr": group.lr,
+            "weight_decay": group.weight_decay,
+            "peak_lr": group.lr,
+            "names": group.parameters,
+        }
+        for group in plan.groups
+    ]
+    if training.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=0.0, momentum=training.momentum, nesterov=training.momentum > 0, fused=True)
+    return torch.optim.AdamW(groups, lr=0.0, fused=True)
+
+
+def lr_factor(step: int, warmup_steps: int, total_steps: int) -> float:
+    """Share of the peak learning rate at `step`: linear warm-up (Goyal et al. 2017, section 2.2), then half a cosine
+    down to 0 (Loshchilov & Hutter 2017, section 3).
+
+    It depends on the step alone, so a resumed run has no schedule to restore.
+    """
+    if step < warmup_steps:
+        return (step + 1) / warmup_steps
+    progress = (step - warmup_steps) / max(1, total_steps - warmup_steps)
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+
+def set_lr(optimizer: torch.optim.Optimizer, factor: float) -> None:
+    """Set every group's learning rate to `factor` times its peak."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["peak_lr"] * factor
+
+
+def forget_gradients(optimizer: torch.optim.Optimizer) -> None:
+    """Let go of all gradients; `zero_grad`, which also notes that for a profiler, takes longer."""
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            parameter.grad = None
+
+
+def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, dict[str, Any]]:
+    """Return the optimizer's state by parameter name, which stays true when groups or the freeze change."""
+    return {
+        name: dict(optimizer.state[parameter])
+        for group in optimizer.param_groups
+        for name, parameter in zip(group["names"], group["params"], strict=True)
+        if parameter in optimizer.state
+    }
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, saved: Mapping[str, Mapping[str, Any]]) -> None:
+    """Give the optimizer what `optimizer_state` returned, on the parameters' devices. The others begin afresh."""
+    for group in optimizer.param_groups:
+        for name, parameter in zip(group["names"], group["params"], strict=True):
+            if name in saved:
+                optimizer.state[parameter] = {
+                    key: value.to(parameter.device, copy=True) if isinstance(value, torch.Tensor) else value
+                    for key, value in saved[name].items()
+                }
+            elif group.get("momentum"):  # torch's fused SGD takes the first step for all of a group, or for none
+                optimizer.state[parameter] = {"momentum_buffer": torch.zeros_like(parameter)}

@@ -1,0 +1,143 @@
+"""Fitting a linear head on kept features, with a sweep of the penalty on validation data.
+
+With everything before it frozen, a linear head is multinomial logistic regression: a convex problem that steps on
+batches approach slowly and `ft.training.logistic` solves. Dropout before the head plays no part in it.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+
+from torch import nn
+from torch.nn.utils import parameters_to_vector
+
+from ft.config.schema import Config
+from ft.errors import FtError
+from ft.plan.records import Plan
+from ft.prefix.find import FrozenPrefix, split_module
+from ft.prefix.linear import linear_head
+from ft.run.checkpoints import Checkpoint, Position, best_epoch, moving_tensors, phase_from
+from ft.run.context import Job
+from ft.run.folder import Run
+from ft.task.criterion import make_criterion
+from ft.task.evaluation import figures_of
+from ft.training.feature_feed import FeatureFeed
+from ft.training.feeds import Feed
+from ft.training.logistic import Fit, Regression, fit_head, make_regression
+
+
+def solve(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Position:
+    """Fit the head for each of the job's `training.penalties`, the strongest first; the best one is in best.pt.
+
+    The objective is the mean loss over training images and views plus half the penalty times the squared norm of the
+    head's weight. Each fit starts from the one before. An "epoch" of the history is one penalty; a run that is stopped
+    within a fit resumes at the end of the one before, and ends with the same weights. Raises FtError when there are no
+    kept features or something is not finite, and StopAsked when a signal asks to stop.
+    """
+    head = _linear(module, feed)
+    regression = _regression(head, feed, job)
+    penalties = sorted(job.config.training.penalties, reverse=True)
+    position = _resume(run, module, job.config)
+
+    def save(name: str) -> None:
+        tensors = moving_tensors(module, plan.frozen, plan.frozen_modules)
+        run.save_checkpoint(name, Checkpoint(position, tensors, {}, plan.digest()))
+
+    if position.epoch == 0:
+        save("last")
+    module.eval()
+    for penalty in penalties[position.epoch :]:
+        with job.display.progress("penalties", plan.epochs, position.epoch) as bar:
+            started = time.perf_counter()
+            fit = fit_head(head, regression, penalty, job.stop.check)
+            _check_finite(fit.loss, "training loss", penalty, penalties)
+            largest = parameters_to_vector(head.parameters()).detach().abs().max()
+            _check_finite(float(largest), "largest weight", penalty, penalties)
+            if not fit.converged:
+                job.display.warn(_not_converged(penalty, fit))
+            position.finish_step(fit.loss, fit.hits, len(regression.labels), time.perf_counter() - started)
+            started = time.perf_counter()
+            val = figures_of(feed.validation(job.stop), len(job.data.classes))
+            bar.advance(position.epoch + 1)
+        if not math.isfinite(val.loss):  # the weights are finite, so their penalty is not to blame
+            raise FtError(
+                f"the validation loss became {val.loss}: features of validation images are not finite, so nothing "
+                "can be chosen by them. Try --precision fp32, or other --weights"
+            )
+        record = position.finish_epoch(1.0, val, time.perf_counter() - started, penalty)
+        is_best = best_epoch(position.history, job.config.training.monitor) is record
+        if is_best:
+            save("best")
+        save("last")
+        run.log(position.history)
+        job.display.penalty(record, plan.epochs, is_best)
+        job.stop.check()
+    return position
+
+
+def check_linear(prefix: FrozenPrefix, head: Sequence[str]) -> None:
+    """Raise FtError when more than a linear layer is left to train; `head` describes what does."""
+    if prefix.observed.graph.boundaries is not None:
+        raise FtError(
+            "--optimizer lbfgs fits a linear head, and in a network that cannot be traced nobody sees that no more is "
+            "left to train; use --optimizer adamw"
+        )
+    if moving := [barrier for barrier in prefix.cut.barriers if barrier.kind in ("random", "statistics", "state")]:
+        raise FtError(
+            f"--optimizer lbfgs fits a linear head on features that never change, and {moving[0].path} "
+            f"{moving[0].reason}; use --optimizer adamw"
+        )
+    suffix = split_module(prefix).suffix_eval
+    if suffix is not None and linear_head(suffix) is None:
+        raise FtError(
+            "--optimizer lbfgs fits a linear head, and more is left to train, or something else: "
+            f"{', '.join(head)}; use --freeze all --head linear, or --optimizer adamw"
+        )
+
+
+def _linear(module: nn.Module, feed: Feed) -> nn.Linear:
+    if not isinstance(feed, FeatureFeed):
+        raise FtError(f"--optimizer lbfgs works on features computed once, and there are none: {feed.cost.reason}")
+    module.eval()
+    head = linear_head(feed.suffix_eval)
+    assert head is not None, "the plan refuses any other"
+    return head
+
+
+def _regression(head: nn.Linear, feed: Feed, job: Job) -> Regression:
+    assert isinstance(feed, FeatureFeed)
+    data = job.data
+    inputs, labels = feed.everything(head)
+    broken = (~inputs.isfinite().all(1)).nonzero().flatten().tolist()
+    if broken:
+        raise FtError(
+            f"the features of {len(broken)} of {len(inputs)} training images are not finite, those of "
+            f"{data.train[broken[0] % len(data.train)].picture.name} first; no head can be fitted to them. Try "
+            "--precision fp32, or other --weights"
+        )
+    criterion = make_criterion(job.config.training, data, job.machine)
+    return make_regression(inputs, labels, criterion, head.bias is not None)
+
+
+def _resume(run: Run, module: nn.Module, config: Config) -> Position:
+    if not run.has_checkpoint("last"):
+        return Position(phases=[phase_from(config)])
+    return run.load_checkpoint("last", module).position
+
+
+def _check_finite(value: float, what: str, penalty: float, penalties: Sequence[float]) -> None:
+    if not math.isfinite(value):
+        others = ",".join(f"{each:g}" for each in penalties if each != penalty) or "0.01"
+        raise FtError(
+            f"the {what} became {value} with penalty {penalty:g}; nothing of that fit was kept. Start a new run "
+            f"without it: --set training.penalties=[{others}]"
+        )
+
+
+def _not_converged(penalty: float, fit: Fit) -> str:
+    return (
+        f"with penalty {penalty:g}, L-BFGS has not reached the minimum in {fit.iterations} iterations; the head is "
+        "what they came to. Larger training.penalties need fewer"
+    )

@@ -1,0 +1,155 @@
+"""Where nothing of the network is worth keeping, images are decoded once; and what that must not change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+from torch.nn.functional import cross_entropy, one_hot
+
+from finished_runs import FinishedRun, assert_same_outcome
+from ft.config.schema import Config
+from ft.config.training import TrainingConfig
+from ft.errors import FtError
+from ft.extension.installed import Plugins
+from ft.finetune import finetune, prepare
+from ft.machine.devices import Machine
+from ft.machine.display import Display
+from ft.machine.signals import StopAsked
+from ft.run.folder import Run
+from ft.task.criterion import Criterion
+from ft.training.step import Batch, learn
+from signal_at_progress import SignalAtProgress
+
+MakeConfig = Callable[..., Config]
+WHOLE = {"images__augment": "none"}
+
+
+@pytest.fixture(autouse=True)
+def _own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FT_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        WHOLE,
+        {"images__augment": "strong", "images__views": 2, "training__epochs": 5},
+        {**WHOLE, "training__mixup": 0.4},
+    ],
+    ids=["none", "views", "mixup"],
+)
+def test_a_run_on_kept_images_equals_one_that_decodes_them_anew(
+    keys: dict[str, Any], tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path
+) -> None:
+    plain = FinishedRun(tiny_config(run_dir=tmp_path / "plain", cache__promise="off", **keys), plugins)
+    kept = FinishedRun(tiny_config(run_dir=tmp_path / "kept", **keys), plugins)
+    assert (kept.report.cache.promise, kept.report.cache.computed) == ("exact", 0)
+    assert kept.report.cache.decoded == 20 * keys.get("images__views", 1) + 4
+    assert_same_outcome(plain, kept)
+
+
+def test_a_second_run_on_kept_images_decodes_none(
+    tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path, decoded: list[Path]
+) -> None:
+    FinishedRun(tiny_config(run_dir=tmp_path / "a", **WHOLE), plugins)
+    assert decoded
+    decoded.clear()
+    again = FinishedRun(tiny_config("with-aux", run_dir=tmp_path / "b", training__lr=0.03, **WHOLE), plugins)
+    assert (again.report.cache.decoded, decoded) == (0, [])
+
+
+def test_features_are_computed_from_images_that_were_kept(
+    tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path, decoded: list[Path]
+) -> None:
+    FinishedRun(tiny_config(run_dir=tmp_path / "whole", **WHOLE), plugins)
+    decoded.clear()
+    keys = {**WHOLE, "freeze": ["all"]}
+    frozen = FinishedRun(tiny_config(run_dir=tmp_path / "frozen", cache__promise="close", **keys), plugins)
+    assert (frozen.report.cache.computed, frozen.report.cache.decoded, decoded) == (24, 0, [])
+    exact = FinishedRun(tiny_config(run_dir=tmp_path / "exact", cache__promise="exact", **keys), plugins)
+    assert_same_outcome(
+        FinishedRun(tiny_config(run_dir=tmp_path / "plain", cache__promise="off", **keys), plugins), exact
+    )
+
+
+@pytest.mark.parametrize("where", [("training images", 20), ("epoch 2/2", 5)], ids=str)
+def test_a_run_on_kept_images_goes_on_where_it_was_stopped(
+    where: tuple[str, int], tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path
+) -> None:
+    plain = FinishedRun(tiny_config(run_dir=tmp_path / "plain", cache__promise="off", **WHOLE), plugins)
+    with pytest.raises(StopAsked):
+        finetune(tiny_config(run_dir=tmp_path / "kept", **WHOLE), plugins, SignalAtProgress(*where))
+    run = Run(tmp_path / "kept")
+    finetune(run.config(trust_code=True), plugins, Display(), run)
+    resumed = load_file(run.path / "model.safetensors")
+    assert all(torch.equal(plain.weights[name], tensor) for name, tensor in resumed.items())
+
+
+def test_images_too_large_for_memory_are_mapped_from_disk(
+    tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path
+) -> None:
+    far = tiny_config(run_dir=tmp_path / "far", cache__memory_gb=0.0, **WHOLE)
+    assert prepare(far, plugins, Display()).plan.cache.kept == "disk"
+    plain = FinishedRun(tiny_config(run_dir=tmp_path / "plain", cache__promise="off", **WHOLE), plugins)
+    assert_same_outcome(plain, FinishedRun(far, plugins))
+
+
+def test_images_too_large_for_the_disk_are_not_kept(tiny_config: MakeConfig, plugins: Plugins) -> None:
+    keys = {**WHOLE, "cache__disk_gb": 1e-6}
+    plan = prepare(tiny_config(**keys), plugins, Display()).plan.cache
+    assert (plan.promise, plan.keeps) == ("off", "nothing")
+    assert "its decoded images would take 0.1 GB; --set cache.disk_gb=0.1 allows that" in plan.reason
+    with pytest.raises(FtError, match="--cache exact is not possible: nothing is frozen"):
+        prepare(tiny_config(cache__promise="exact", **keys), plugins, Display())
+
+
+def test_a_damaged_image_store_is_said_and_made_anew(
+    tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain = FinishedRun(tiny_config(run_dir=tmp_path / "a", **WHOLE), plugins)
+    for path in (tmp_path / "cache" / "features").glob("*.safetensors"):
+        content = bytearray(path.read_bytes())
+        content[-100] ^= 1
+        path.write_bytes(content)
+    again = FinishedRun(tiny_config(run_dir=tmp_path / "b", **WHOLE), plugins)
+    assert_same_outcome(plain, again)
+    assert again.report.cache.decoded == 24
+    assert capsys.readouterr().err.count("were damaged or are gone, and are decoded anew") == 2
+
+
+def test_mixup_is_a_barrier_and_the_plan_says_so(tiny_config: MakeConfig, plugins: Plugins) -> None:
+    plan = prepare(tiny_config(freeze=["all"], training__mixup=0.2), plugins, Display()).plan.cache
+    assert (plan.keeps, plan.prefix_flops) == ("images", 0)
+    assert plan.reason.startswith("mixup blends images anew in every step")
+
+
+def test_a_blended_image_counts_for_both_of_its_labels() -> None:
+    """Zhang et al. 2018, section 2: the loss of a blend is the blend of the losses."""
+    module = nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
+    images, labels, shares = torch.randn(8, 3, 2, 2), torch.randint(3, (8,)), []
+
+    def forward(images: torch.Tensor, share: float) -> torch.Tensor:
+        shares.append(share)
+        return cast(torch.Tensor, module(images.lerp(images.flip(0), 1 - share)))
+
+    feed, plan = cast(Any, SimpleNamespace(forward=forward)), cast(Any, SimpleNamespace(aux_loss_weight=0.0))
+    machine, training = Machine("cpu", "fp32", False), TrainingConfig(mixup=0.4)
+    loss, _, _ = learn(Batch(images, labels, 7), 1, module, plan, feed, Criterion(None, 0.0), training, machine, [])
+    (share,) = shares
+    logits = module(share * images + (1 - share) * images.flip(0))
+    targets = share * one_hot(labels, 3) + (1 - share) * one_hot(labels.flip(0), 3)
+    assert 0 < share < 1
+    assert loss == pytest.approx(cross_entropy(logits, targets).item(), rel=1e-5)
+
+
+def test_mixup_changes_what_is_learned(tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path) -> None:
+    plain = FinishedRun(tiny_config(run_dir=tmp_path / "a", **WHOLE), plugins)
+    mixed = FinishedRun(tiny_config(run_dir=tmp_path / "b", training__mixup=0.4, **WHOLE), plugins)
+    assert plain.metrics != mixed.metrics

@@ -1,0 +1,250 @@
+from __future__ import annotations
+
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings, strategies as st
+
+from ft import FtError
+from ft.config.loading import load_config, read_tree
+from ft.config.schema import ComponentConfig, Config
+from ft.config.training import TrainingConfig
+from ft.text.documents import as_yaml
+
+BACKBONE = "backbone=torchvision:resnet18"
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "ft.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def mistake(*sets: str) -> str:
+    with pytest.raises(FtError) as error:
+        load_config(sets=sets)
+    return str(error.value)
+
+
+def test_flags_win_over_set_over_the_file_over_defaults(tmp_path: Path) -> None:
+    file = write(tmp_path, "backbone: a:file\nseed: 1\ntraining: {epochs: 1, batch_size: 1, patience: 1}\n")
+    config = load_config(file, ["training.batch_size=2", "training.patience=2"], {"training.patience": 3})
+    assert config.backbone.use == "a:file"
+    assert (config.seed, config.training.epochs, config.training.batch_size, config.training.patience) == (1, 1, 2, 3)
+    assert config.head.use == "linear"
+
+
+def rates(tmp_path: Path, training: dict[str, Any], of_a_run: bool = True, **flags: Any) -> tuple[Any, Any]:
+    file = tmp_path / "config.yaml"
+    whole = TrainingConfig.model_validate(training).model_dump(mode="json")
+    file.write_text(as_yaml({"backbone": "a:b", "training": whole if of_a_run else training}))
+    found = load_config(file, flags={f"training.{key}": value for key, value in flags.items()}).training
+    return found.lr, found.head_lr
+
+
+def test_rates_that_a_runs_config_says_follow_from_the_flags_again(tmp_path: Path) -> None:
+    usual, given = {"lr": 0.0001, "head_lr": 0.001}, {"lr": 0.02, "head_lr": 0.02}
+    assert rates(tmp_path, usual, lr=0.0002) == (0.0002, 0.001)
+    assert rates(tmp_path, usual) == (0.0001, 0.001)
+    assert rates(tmp_path, usual, lr=0.5) == (0.5, 0.5)
+    assert rates(tmp_path, usual, optimizer="sgd") == (0.001, 0.01)
+    assert rates(tmp_path, given, optimizer="sgd") == (0.02, 0.02)
+    assert rates(tmp_path, given, lr=0.5) == (0.5, 0.5)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_typing_a_default_changes_nothing(optimizer: str) -> None:
+    usual = TrainingConfig.model_validate({"optimizer": optimizer})
+    for name, value in usual:
+        assert TrainingConfig.model_validate({"optimizer": optimizer, name: value}) == usual, name
+
+
+def test_the_heads_rate_is_its_own_until_the_backbones_is_larger() -> None:
+    found = {lr: TrainingConfig.model_validate({"lr": lr}).head_lr for lr in (1e-5, 1e-3, 3e-3)}
+    assert found == {1e-5: 1e-3, 1e-3: 1e-3, 3e-3: 3e-3}
+    assert TrainingConfig.model_validate({"lr": 0.1, "head_lr": 1e-4}).head_lr == 1e-4
+
+
+def test_each_optimizer_has_its_usual_weight_decay(tmp_path: Path) -> None:
+    assert [TrainingConfig.model_validate({"optimizer": o}).weight_decay for o in ("adamw", "sgd")] == [1e-2, 1e-4]
+    file = tmp_path / "config.yaml"
+    file.write_text(as_yaml({"backbone": "a:b", "training": TrainingConfig().model_dump(mode="json")}))
+    assert load_config(file, flags={"training.optimizer": "sgd"}).training.weight_decay == 1e-4
+    assert load_config(file, ["training.weight_decay=0.3"], {"training.optimizer": "sgd"}).training.weight_decay == 0.3
+
+
+def test_a_heads_rate_that_follows_from_nothing_stays(tmp_path: Path) -> None:
+    assert rates(tmp_path, {"lr": 0.0001, "head_lr": 0.005}, lr=0.5) == (0.5, 0.005)
+    assert rates(tmp_path, {"head_lr": 0.005}, lr=0.5) == (0.5, 0.005)
+
+
+def test_rates_that_a_file_says_in_few_words_stay(tmp_path: Path) -> None:
+    usual = {"lr": 0.0001, "head_lr": 0.001}
+    assert rates(tmp_path, usual, of_a_run=False, lr=0.5) == (0.5, 0.001)
+    assert rates(tmp_path, usual, of_a_run=False, optimizer="sgd") == (0.0001, 0.001)
+
+
+def test_a_config_is_the_same_after_being_written_and_read(tmp_path: Path) -> None:
+    config = load_config(
+        sets=[BACKBONE, "head={use: mlp, hidden: [8]}", "freeze=[all, 'regex:a.*']", "groups=[{match: all, lr: 1e-4}]"]
+    )
+    file = write(tmp_path, as_yaml(config.model_dump(mode="json")))
+    assert load_config(file) == config
+
+
+@given(st.text(st.characters(codec="utf-8"), max_size=40) | st.from_regex(r"[0-9a-f]{8}", fullmatch=True))
+@example("45e9ab01")  # begins like a number
+@example("1234e567")
+@example("2e5_photos")
+@example("1e5")
+@example("2026-01-31")
+@example("yes")
+def test_text_is_the_same_text_after_being_written_and_read(text: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        assert read_tree(write(Path(folder), as_yaml({"data": text}))) == {"data": text}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("1e-4", 1e-4), ("45e9ab01", "45e9ab01"), ("1e5x", "1e5x"), (".5e3", 500.0)]
+)
+def test_only_what_is_a_number_to_its_end_is_read_as_one(text: str, value: object, tmp_path: Path) -> None:
+    assert read_tree(write(tmp_path, f"a: {text}\n")) == {"a": value}
+
+
+def test_a_component_is_text_or_a_mapping_with_settings() -> None:
+    assert ComponentConfig.model_validate("mlp").settings == {}
+    config = load_config(sets=[BACKBONE, "head={use: mlp, hidden: [256]}"])
+    assert (config.head.use, config.head.settings) == ("mlp", {"hidden": [256]})
+    assert config.head.model_dump() == {"use": "mlp", "hidden": [256]}
+    assert config.backbone.model_dump() == "torchvision:resnet18"
+
+
+@pytest.mark.parametrize("value", ["3", "[a]", ""])
+def test_a_component_that_is_neither_says_what_to_write(value: str) -> None:
+    assert "write a reference, as in mlp, or a mapping, as in {use: mlp, hidden: [256]}" in mistake(f"backbone={value}")
+
+
+def test_a_setting_is_added_to_a_component_given_as_text() -> None:
+    head = load_config(sets=[BACKBONE, "head=mlp", "head.dropout=0.1"]).head
+    assert (head.use, head.settings) == ("mlp", {"dropout": 0.1})
+
+
+def test_one_rule_needs_no_list() -> None:
+    assert load_config(sets=[BACKBONE, "freeze=all"]).freeze == (ComponentConfig(use="all"),)
+
+
+def test_adding_to_the_tree_leaves_the_flags_given_alone() -> None:
+    given_head = {"use": "mlp"}
+    load_config(sets=[BACKBONE], flags={"head": given_head, "head.dropout": 0.1})
+    assert given_head == {"use": "mlp"}
+
+
+@pytest.mark.parametrize("number", ["1e-3", "1E-3", "1.0e-3", ".1e-2", "0.001"])
+def test_learning_rates_are_numbers_however_they_are_written(number: str) -> None:
+    assert load_config(sets=[BACKBONE, f"training.lr={number}"]).training.lr == 0.001
+
+
+@pytest.mark.parametrize("promise", ["off", "auto"])
+def test_off_is_a_word_in_a_config_too(promise: str, tmp_path: Path) -> None:
+    file = write(tmp_path, f"backbone: torchvision:vgg16\ncache: {{promise: {promise}}}\n")
+    assert load_config(file).cache.promise == promise
+    assert load_config(sets=[BACKBONE, f"cache.promise={promise}"]).cache.promise == promise
+
+
+@pytest.mark.parametrize(("text", "value"), [("true", True), ("False", False)])
+def test_true_and_false_are_not_words(text: str, value: bool) -> None:
+    assert load_config(sets=[BACKBONE, f"training.auto_batch={text}"]).training.auto_batch is value
+    assert load_config(sets=[BACKBONE, f"run_dir={text}s"]).run_dir == Path(f"{text}s")
+
+
+def test_a_param_group_that_changes_nothing_is_told() -> None:
+    assert "give it an lr or a weight_decay" in mistake(BACKBONE, "groups=[{match: 'regex:layer4.*'}]")
+
+
+def test_a_tag_that_does_not_fit_is_told() -> None:
+    assert "not valid YAML" in mistake(BACKBONE, "data=!!map [1]")
+
+
+def test_what_looks_like_a_date_is_text() -> None:
+    assert load_config(sets=[BACKBONE, "run_dir=2026-01-31"]).run_dir == Path("2026-01-31")
+
+
+def test_a_mistyped_key_is_told_with_the_nearest() -> None:
+    assert mistake(BACKBONE, "training.epoch=3").startswith(
+        "unknown setting 'training.epoch'. Did you mean 'epochs'? It takes: auto_batch,"
+    )
+    assert mistake(BACKBONE, "groups=[{match: all, lrr: 1}]") == (
+        "unknown setting 'groups.0.lrr'. Did you mean 'lr'? It takes: lr, match, weight_decay"
+    )
+
+
+def test_a_missing_backbone_is_told_with_the_way_out() -> None:
+    assert mistake() == "setting 'backbone' is missing; give it with --set backbone=..."
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("training.epochs", "0"),
+        ("split.val", "1"),
+        ("seed", "-1"),
+        ("machine.precision", "fp16"),
+        ("machine.workers", "-1"),
+        ("images.size", "4"),
+        ("cache.disk_gb", ".inf"),
+        ("training.warmup_epochs", ".inf"),
+        ("training.lr", ".inf"),
+        ("training.weight_decay", ".inf"),
+        ("cache.memory_gb", ".inf"),
+    ],
+)
+def test_values_out_of_range_are_told(key: str, value: str) -> None:
+    assert mistake(BACKBONE, f"{key}={value}").startswith(f"setting '{key}' cannot be ")
+
+
+@pytest.mark.parametrize("text", ["training.epochs", "=3"])
+def test_set_without_key_or_value_is_told(text: str) -> None:
+    assert mistake(text) == f"--set {text}: write --set key=value, as in --set training.epochs=5"
+
+
+def test_a_key_given_twice_is_no_silent_choice(tmp_path: Path) -> None:
+    file = write(tmp_path, "backbone: a:b\ntraining:\n  lr: 0.1\n  lr: 0.2\n")
+    with pytest.raises(FtError, match=r"ft\.yaml: not valid YAML: 'lr' is given twice .*line 3"):
+        load_config(file)
+
+
+def test_a_merged_mapping_may_be_overridden(tmp_path: Path) -> None:
+    file = write(tmp_path, "backbone: a:b\ntraining:\n  <<: {epochs: 3, patience: 4}\n  epochs: 5\n")
+    training = load_config(file).training
+    assert (training.epochs, training.patience) == (5, 4)
+
+
+@pytest.mark.parametrize("text", ["", "- a\n", "just text\n"])
+def test_a_file_that_is_no_mapping_is_told_with_a_beginning(tmp_path: Path, text: str) -> None:
+    with pytest.raises(FtError, match=r"ft\.yaml is no mapping; it begins like 'backbone: torchvision:resnet18'"):
+        read_tree(write(tmp_path, text))
+
+
+def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    with pytest.raises(FtError, match=r"cannot read the config .*absent\.yaml"):
+        load_config(tmp_path / "absent.yaml")
+    binary = tmp_path / "weights.pth"
+    binary.write_bytes(b"\xff\xfe\x80")
+    with pytest.raises(FtError, match=r"cannot read the config .*weights\.pth"):
+        load_config(binary)
+
+
+def test_yaml_cannot_make_objects(tmp_path: Path) -> None:
+    with pytest.raises(FtError, match="not valid YAML"):
+        load_config(write(tmp_path, "backbone: !!python/object/apply:os.getcwd []\n"))
+
+
+@settings(deadline=None)
+@given(st.text(max_size=40))
+def test_any_value_is_a_config_or_an_ft_error(value: str) -> None:
+    for key in ("seed", "freeze", "head"):
+        with suppress(FtError):
+            assert isinstance(load_config(sets=[BACKBONE, f"{key}={value}"]), Config)

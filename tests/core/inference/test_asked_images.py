@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given, strategies as st
+
+from ft.errors import FtError
+from ft.inference.asked_images import image_paths
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for name in ("b.png", "a.jpg", "notes.txt", ".hidden/c.png", "deep/d.webp", "deep/er/e.jpg", "[1].png", "*/f.png"):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).touch()
+    Path("empty").mkdir()
+    return tmp_path
+
+
+def asked(*given: str, stdin: bytes = b"") -> list[str]:
+    return [str(path) for path in image_paths(given, lambda: stdin)]
+
+
+def test_a_file_is_taken_and_of_a_folder_the_images(here: Path) -> None:
+    assert asked("deep") == ["deep/d.webp", "deep/er/e.jpg"]
+    assert asked("notes.txt", "b.png", "b.png") == ["notes.txt", "b.png", "b.png"]
+
+
+def test_a_pattern_is_the_images_that_match_each_once(here: Path) -> None:
+    assert asked("*.jpg") == ["a.jpg"]
+    assert asked("**/*.jpg") == ["a.jpg", "deep/er/e.jpg"]
+    assert asked("dee?/**") == ["deep/d.webp", "deep/er/e.jpg"]
+    assert asked("d*") == ["deep/d.webp", "deep/er/e.jpg"]
+    assert asked("[ab]*") == ["a.jpg", "b.png"]
+
+
+def test_what_is_there_is_no_pattern(here: Path) -> None:
+    assert asked("[1].png", "*") == ["[1].png", "*/f.png"]
+
+
+def test_paths_come_on_standard_input_in_lines_or_with_a_nul_behind_each(here: Path) -> None:
+    assert asked("-", stdin=b"b.png\r\n\nnope.png\ndeep\n") == ["b.png", "nope.png", "deep/d.webp", "deep/er/e.jpg"]
+    assert asked("-", stdin=b"two\nlines.png\0caf\xe9.png\0") == ["two\nlines.png", os.fsdecode(b"caf\xe9.png")]
+    assert asked("b.png", "-", stdin=b" [x].png ") == ["b.png", " [x].png "]
+
+
+@given(
+    st.lists(st.text(st.characters(blacklist_characters="\0", codec="utf-8"), min_size=1).map(lambda n: f"/nope/{n}"))
+)
+def test_any_name_goes_through_standard_input(names: list[str]) -> None:
+    stdin = b"".join(os.fsencode(name) + b"\0" for name in [*names, "/nope/x"])
+    assert asked("-", stdin=stdin) == [str(Path(name)) for name in [*names, "/nope/x"]]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("nope.png", r"there is no image nope\.png"),
+        ("*.gif", r"no image matches '\*\.gif'"),
+        ("notes*", r"no image matches 'notes\*'"),
+        ("empty", "there are no images in empty"),
+        ("-", "standard input names no image; give one path a line"),
+        ("", "an image has no name"),
+        ("https://a.org/x.png", r"'https://a\.org/x\.png' is an address.*; fetch it first, then name the file"),
+        ("s3://bucket/x*.png", "is an address"),
+        ("FILE:///tmp/x.png", "give its path without file://"),
+    ],
+)
+def test_what_is_not_there_is_said_before_anything_is_read(here: Path, given: str, said: str) -> None:
+    with pytest.raises(FtError, match=said):
+        asked("b.png", given)
+
+
+def test_an_address_on_standard_input_is_refused_too(here: Path) -> None:
+    with pytest.raises(FtError, match="fetch it first"):
+        asked("-", stdin=b"b.png\nhttp://a.org/x.png\n")

@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from ft.config.schema import Config
+from ft.errors import FtError
+from ft.extension.installed import Plugins
+from ft.finetune import finetune, prepare
+from ft.inference.asked_images import image_paths
+from ft.inference.load import Trained, load_trained
+from ft.inference.measure import measure
+from ft.inference.predict import Prediction, predict
+from ft.machine.display import Display
+from ft.run.folder import Run
+from ft.training.predicting import predict_batches
+from ft_data.listing import files_in
+
+MakeConfig = Callable[..., Config]
+MACHINE = {"device": "cpu", "precision": "fp32", "workers": 0}
+
+
+@pytest.fixture
+def finished(tiny_config: Callable[..., Config], plugins: Plugins) -> tuple[Run, Any, Config]:
+    config = tiny_config(training__epochs=1)
+    run, report = finetune(config, plugins, Display())
+    return run, report, config
+
+
+def test_a_saved_model_gives_the_logits_it_gave(finished: tuple[Run, Any, Config], plugins: Plugins) -> None:
+    run, _, config = finished
+    ready = prepare(config, plugins, Display(), tensors="random")
+    run.load_model(ready.model.module)
+    trained = load_trained(run, plugins, MACHINE, 8, trust_code=True)
+    items = ready.data.val
+
+    def logits(module: torch.nn.Module) -> torch.Tensor:
+        args = (items, trained.preprocessing, trained.config, trained.machine, Display())
+        return torch.cat([batch for batch, _ in predict_batches(module, *args)])
+
+    assert torch.equal(logits(ready.model.module), logits(trained.module))
+    assert trained.preprocessing == ready.built.preprocessing
+
+
+def test_evaluating_the_validation_split_again_gives_the_reported_figures(
+    finished: tuple[Run, Any, Config], plugins: Plugins
+) -> None:
+    run, report, _ = finished
+    trained = load_trained(run, plugins, MACHINE, 8, trust_code=True)
+    data = {"use": "demo", "images_per_class": 6, "size": 32}
+    evaluation, count = measure(trained, data, "val", plugins, Display())
+    assert count == 4
+    assert evaluation == report.val
+
+
+def test_images_added_to_the_data_bring_no_training_image_into_validation(
+    finished: tuple[Run, Any, Config], tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path
+) -> None:
+    photos = tmp_path / "photos"
+    for number in range(60):
+        path = photos / "train" / ("dark", "light")[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (20, 20), (number + 150 * (number % 2), 0, 0)).save(path)
+    config = tiny_config(data=str(photos / "train"), run_dir=tmp_path / "on-photos", training__epochs=1)
+    run, report = finetune(config, plugins, Display())
+    trained = load_trained(run, plugins, MACHINE, 8, trust_code=True)
+    for label in ("dark", "light"):  # now images have another folder in common, so each has another path in it
+        (photos / "more" / label).mkdir(parents=True)
+        (photos / "train" / label).rename(photos / "more" / label / "old")
+        Image.new("RGB", (20, 20), (0, 9, 0)).save(photos / "more" / label / "new.png")
+    assert 12 <= measure(trained, str(photos / "more"), "val", plugins, Display())[1] <= 14
+    for new in photos.rglob("new.png"):
+        new.unlink()
+    evaluation, count = measure(trained, str(photos / "more"), "val", plugins, Display())
+    assert (count, evaluation.confusion) == (12, report.val.confusion)
+
+
+def test_data_that_is_no_reference_is_an_error(finished: tuple[Run, Any, Config], plugins: Plugins) -> None:
+    trained = load_trained(finished[0], plugins, MACHINE, 8, trust_code=True)
+    with pytest.raises(FtError, match="data"):
+        measure(trained, "", "all", plugins, Display())
+
+
+def test_predictions_are_probabilities_in_order(
+    finished: tuple[Run, Any, Config], plugins: Plugins, tmp_path: Path
+) -> None:
+    paths = [tmp_path / f"{i}.png" for i in range(3)]
+    for i, path in enumerate(paths):
+        Image.new("RGB", (40, 30), (i * 90, 50, 200)).save(path)
+    trained = load_trained(finished[0], plugins, MACHINE, 2, trust_code=True)
+    found = answers(trained, paths, 2)
+    assert [each.path for each in found] == paths
+    assert all(len(each.classes) == 2 and each.probabilities[0] >= each.probabilities[1] for each in found)
+    everything = answers(trained, paths, 99)
+    assert all(sum(each.probabilities) == pytest.approx(1) and len(each.classes) == 4 for each in everything)
+
+
+def answers(trained: Trained, paths: list[Path], top: int) -> list[Prediction]:
+    return [each for some in predict(trained, paths, top, Display()) for each in some]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_image_that_cannot_be_read_costs_no_other_its_answer(
+    finished: tuple[Run, Any, Config], plugins: Plugins, tmp_path: Path, workers: int
+) -> None:
+    paths = [tmp_path / f"{i}.png" for i in range(9)]
+    bad = {0, 3, 4, 5, 8}  # the first, a whole batch and the last ones
+    for i, path in enumerate(paths):
+        Image.new("RGB", (20, 20), (i * 20, 90, 0)).save(path)
+    trained = load_trained(finished[0], plugins, {**MACHINE, "workers": workers}, 3, trust_code=True)
+    fine = answers(trained, [path for i, path in enumerate(paths) if i not in bad], 4)
+    for i in bad - {8}:
+        paths[i].write_bytes(b"nothing")
+    paths[8].unlink()
+    found = answers(trained, paths, 4)
+    assert [each.path for each in found] == paths
+    assert {i for i, each in enumerate(found) if each.error} == bad
+    assert all(f"cannot read the image {found[i].path}: " in found[i].error and not found[i].classes for i in bad)
+    for one, other in zip([each for each in found if not each.error], fine, strict=True):
+        assert (one.path, one.classes) == (other.path, other.classes)
+        assert one.probabilities == pytest.approx(other.probabilities)
+    assert all(each.error for each in answers(trained, paths[3:6], 4))
+
+
+def test_answers_come_batch_by_batch(
+    finished: tuple[Run, Any, Config], plugins: Plugins, tmp_path: Path, decoded: list[Path]
+) -> None:
+    paths = [tmp_path / f"{i}.png" for i in range(6)]
+    for path in paths:
+        Image.new("RGB", (20, 20)).save(path)
+    trained = load_trained(finished[0], plugins, MACHINE, 2, trust_code=True)
+    found = predict(trained, paths, 1, Display())
+    for number in range(1, 4):
+        assert len(next(found)) == 2
+        assert decoded == paths[: 2 * number]
+
+
+def test_an_image_of_which_the_model_makes_no_number_has_no_answer(
+    finished: tuple[Run, Any, Config], plugins: Plugins, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.png"
+    Image.new("RGB", (20, 20)).save(path)
+    trained = load_trained(finished[0], plugins, MACHINE, 2, trust_code=True)
+    for tensor in trained.module.parameters():
+        tensor.data.fill_(torch.nan)
+    (found,) = answers(trained, [path], 1)
+    assert f"the model makes no number (NaN or infinite) of {path}" in found.error
+    assert found.classes == ()
+
+
+def test_code_named_in_a_model_file_is_not_run_unless_trusted(
+    finished: tuple[Run, Any, Config], plugins: Plugins
+) -> None:
+    with pytest.raises(FtError, match=r"model\.json names the code .*--trust-code"):
+        load_trained(finished[0], plugins, MACHINE, 8, trust_code=False)
+
+
+def test_a_class_that_the_model_does_not_know_is_named(
+    finished: tuple[Run, Any, Config], plugins: Plugins, tmp_path: Path
+) -> None:
+    (tmp_path / "photos" / "circel").mkdir(parents=True)
+    Image.new("RGB", (16, 16)).save(tmp_path / "photos" / "circel" / "a.png")
+    trained = load_trained(finished[0], plugins, MACHINE, 8, trust_code=True)
+    with pytest.raises(FtError, match=r"does not know the class 'circel' .*Did you mean 'circle'"):
+        measure(trained, str(tmp_path / "photos"), "all", plugins, Display())
+
+
+def test_an_unfinished_run_is_said_to_be_one(tmp_path: Path, plugins: Plugins) -> None:
+    with pytest.raises(FtError, match=r"holds no model\.json"):
+        load_trained(Run(tmp_path), plugins, MACHINE, 8, trust_code=False)
+
+
+def test_folders_in_folders_without_end_are_looked_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for _ in range(1200):
+        os.mkdir("d")
+        os.chdir("d")
+    Image.new("RGB", (4, 4)).save("deepest.png")
+    os.chdir(tmp_path)
+    try:
+        assert [path.name for path in image_paths([str(tmp_path)])] == ["deepest.png"]
+        assert [path.name for path in files_in(tmp_path).images] == ["deepest.png"]
+    finally:
+        subprocess.run(["rm", "-rf", "d"], cwd=tmp_path, check=True)  # pytest's own removal calls itself, too

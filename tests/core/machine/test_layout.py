@@ -1,0 +1,149 @@
+"""Tables on wide and on narrow terminals."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from hypothesis import example, given, strategies as st
+from rich.cells import cell_len
+from rich.console import Console
+
+from ft.machine.display import Display
+from ft.machine.layout import matrix, print_matrix, print_table
+from ft.run.checkpoints import EpochRecord
+from ft.task.metrics import ClassMetrics, Evaluation
+from ft.text.terminal import prepare_streams, visible
+
+HEADERS = ("name", "state", "about")
+LONG = "/a/path/that/is/much/longer/than/the/terminal/is/wide/photo.jpg"
+
+
+def terminal(out: io.StringIO, width: int) -> Console:
+    return Console(file=out, width=width, force_terminal=True, color_system=None)
+
+
+def printed(rows: list[tuple[str, ...]], width: int, **how: Any) -> list[str]:
+    out = io.StringIO()
+    print_table(HEADERS, rows, console=terminal(out, width), **how)
+    assert " \n" not in out.getvalue()
+    return [line for line in out.getvalue().splitlines() if line]
+
+
+def test_a_path_that_does_not_fit_stays_whole() -> None:
+    _, _, first, second = printed([("a", "ok", LONG), (LONG, "broken", "b")], width=40)
+    assert first.split() == ["a", "ok", LONG]
+    assert second.split() == [LONG, "broken", "b"]
+
+
+def test_a_spare_column_is_left_out_only_where_there_is_no_room_for_it() -> None:
+    rows = [("a" * 20, "ok", "what it does, in " + "many " * 20)]
+    wide, narrow = (printed(rows, width, cut="about", spare=("state",)) for width in (80, 50))
+    assert wide[0].split() == ["name", "state", "about"]
+    assert narrow[0].split() == ["name", "about"]
+    assert narrow[2].endswith("…")
+    assert "what it does" in narrow[2]
+
+
+def test_prose_is_folded_between_words() -> None:
+    lines = printed([("a", "ok", "several words that do not fit")], width=30, prose="about")
+    assert " ".join(" ".join(lines[2:]).split()) == "a ok several words that do not fit"
+    assert all(len(line) <= 30 for line in lines)
+
+
+def test_numbers_are_set_to_the_right() -> None:
+    *_, one, ten = printed([("1", "", ""), ("10", "", "")], width=40, right=("name",))
+    assert one.index("1") == ten.index("1") + 1
+
+
+def test_a_name_that_is_too_long_loses_its_middle() -> None:
+    names = [
+        f"bottle {kind}, {'as it came from the line ' * 4}({end})" for kind, end in (("a", "glass"), ("b", "metal"))
+    ]
+    *_, one, two = printed([(name, "ok", "x") for name in names], width=60, squeeze="name")
+    assert one.startswith(" bottle a")
+    assert "(glass)" in one
+    assert "(metal)" in two
+    assert max(len(one), len(two)) <= 60
+
+
+def test_what_is_no_terminal_gets_each_row_whole_in_a_line() -> None:
+    out = io.StringIO()
+    about = "what it does, in many words " * 10
+    for how in ({"cut": "about"}, {"prose": "about"}, {"squeeze": "about"}, {"spare": ("state",)}):
+        print_table(HEADERS, [("a", "ok", about)], console=Console(file=out, width=40), **how)
+    rows = [line for line in out.getvalue().splitlines() if line.startswith(" a ")]
+    assert rows == [f" a      ok      {about.rstrip()}"] * 4
+
+
+@pytest.mark.parametrize("names", [4, 8, 12])
+@pytest.mark.parametrize(
+    "name", ["c", "n02085620 a long name with [markup]", "猫の写真がたくさんあるクラス", ":cat:\n\x1b[2J"]
+)
+@pytest.mark.parametrize("most", [1, 500, 50_000])
+def test_a_matrix_fits_a_terminal_and_has_every_count_once(names: int, name: str, most: int) -> None:
+    counts = [[most - 13 * row - column for column in range(names)] for row in range(names)]
+    parts = list(matrix([f"{name} {n}" for n in range(names)], counts, 80))
+    assert all(part.width() <= 80 for part in parts)
+    assert [sum((part.rows[n][1:] for part in parts), ()) for n in range(names)] == [
+        tuple(map(str, row)) for row in counts
+    ]
+    if len(parts) > 1 or parts[0].headers[0].startswith("of"):
+        assert sum((part.headers[1:] for part in parts), ()) == tuple(str(n) for n in range(1, names + 1))
+        assert [row[0].split()[0] for row in parts[0].rows] == [str(n) for n in range(1, names + 1)]
+    out = io.StringIO()
+    print_matrix([f"{name} {n}" for n in range(names)], counts, terminal(out, 80))
+    assert all(cell_len(line) <= 80 for line in out.getvalue().splitlines())
+
+
+def test_twelve_classes_of_500_images_fit_side_by_side() -> None:
+    (whole,) = matrix([f"class number {n}" for n in range(12)], [[500] * 12] * 12, 80)
+    assert whole.width() <= 80
+
+
+def test_a_terminal_that_knows_only_ascii_gets_every_table() -> None:
+    raw = io.BytesIO()
+    out = io.TextIOWrapper(raw, encoding="ascii", errors="ft.plainer")
+    prepare_streams()
+    console = Console(file=out, width=60, force_terminal=True, color_system=None)
+    print_table(("name", "about"), [("é → 猫", "words")], right=("about",), console=console)
+    print_matrix(["é", "猫"], [[1, 2], [3, 4]], console)
+    out.flush()
+    assert (
+        raw.getvalue().decode("ascii")
+        == r"""
+ name             about
+ ----------------------
+ \xe9 -> \u732b   words
+
+ images of \ taken for   \xe9   \u732b
+ -------------------------------------
+ \xe9                       1        2
+ \u732b                     3        4
+
+""".removeprefix("\n")
+    )
+
+
+def test_a_line_of_an_epoch_fits_a_narrow_terminal() -> None:
+    figures = Evaluation(0.5, 0.8, 0.79, (ClassMetrics("a", 0.8, 0.8, 0.8, 4),), ((4,),))
+    for width, named in ((80, False), (140, True)):
+        out = io.StringIO()
+        display = Display(Console(file=out, width=width, force_terminal=True))
+        display.epoch(EpochRecord(7, 0.5322, 0.734, 0.001, 12.3, figures), epochs=120, is_best=True)
+        (line,) = out.getvalue().splitlines()
+        assert len(line) < width
+        assert ("accuracy" in line) is named
+
+
+@given(st.lists(st.text(st.characters(categories=None, exclude_categories=())), min_size=1, max_size=4))
+@example(["a [/b]", "bottle [glass]", ":cat:"])
+def test_whatever_a_cell_holds_is_printed_as_text(names: list[str]) -> None:
+    out = io.StringIO()
+    print_table(["name", *names], [(name, *names) for name in names], console=Console(file=out, width=80))
+    headers, _, *rows, end = out.getvalue().split("\n")[:-1]
+    assert end == ""
+    for name, row in zip(names, rows, strict=True):
+        assert row.split() == " ".join(map(visible, (name, *names))).split()
+    assert headers.split() == " ".join(["name", *map(visible, names)]).split()

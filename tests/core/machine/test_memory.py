@@ -1,0 +1,178 @@
+"""When memory runs out: what is said, and computing a batch in parts."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+import torch
+from torch import nn
+
+from backbones import Small, small
+from ft import Backbone, BackboneProvider
+from ft.config.schema import Config
+from ft.config.training import TrainingConfig
+from ft.errors import FtError
+from ft.extension.installed import Plugins
+from ft.finetune import finetune
+from ft.machine.devices import Machine
+from ft.machine.display import Display
+from ft.machine.memory import arrange_large_blocks, explained_shortage, give_back_freed_memory, is_out_of_memory
+from ft.task.criterion import Criterion
+from ft.training.step import Batch, learn, moving_buffers
+
+MOST = 3
+"""Images that the network below has memory for."""
+
+
+class Hungry(Small):
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        if self.training and len(images) > MOST and torch.is_grad_enabled():
+            self.stem[1].running_mean.add_(1)  # the layers before the one that fails have moved their statistics
+            raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried 9 bytes")
+        return super().forward(images)
+
+
+def build(model_name: str, settings: Any) -> Backbone:
+    backbone = small()
+    backbone.module.__class__ = Hungry
+    return backbone
+
+
+def models(settings: Any) -> Sequence[str]:
+    return ["small"]
+
+
+Provider = BackboneProvider("hungry", "A network that has no memory", models=models, build=build)
+
+
+def gradients(
+    parts: int, criterion: Criterion, fails_above: int = 99, auto: bool = True, mixup: float = 0.0
+) -> tuple[Any, ...]:
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Flatten(), nn.Linear(12, 8), nn.Tanh(), nn.Linear(8, 3)).double()
+    inputs, labels = torch.randn(13, 3, 2, 2).double(), torch.randint(3, (13,))
+
+    def forward(images: torch.Tensor, share: float) -> torch.Tensor:
+        assert (share < 1.0) == (mixup > 0)
+        if len(images) > fails_above:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nGPU 0 has ...")
+        return cast(torch.Tensor, module(images.lerp(images.flip(0), 1 - share)))
+
+    feed, plan = cast(Any, SimpleNamespace(forward=forward)), cast(Any, SimpleNamespace(aux_loss_weight=0.0))
+    training = TrainingConfig(batch_size=13, auto_batch=auto, mixup=mixup)
+    machine = Machine("cpu", "fp32", channels_last=False)
+    learnt = learn(
+        Batch(inputs, labels, 1), parts, module, plan, feed, criterion, training, machine, moving_buffers(module, ())
+    )
+    return (*learnt, [parameter.grad for parameter in module.parameters()])
+
+
+@pytest.mark.parametrize("parts", [2, 3, 6])
+@pytest.mark.parametrize(
+    "criterion",
+    [Criterion(None, 0.0), Criterion(torch.tensor([0.2, 1.0, 3.0]), 0.1)],
+    ids=["plain", "weighted and smoothed"],
+)
+@pytest.mark.parametrize("mixup", [0.0, 0.5])
+def test_parts_add_up_to_the_batch(parts: int, criterion: Criterion, mixup: float) -> None:
+    loss, hits, _, whole = gradients(1, criterion, mixup=mixup)
+    loss_in_parts, hits_in_parts, used, in_parts = gradients(parts, criterion, mixup=mixup)
+    assert (hits_in_parts, used) == (hits, parts)
+    assert loss_in_parts == pytest.approx(loss, rel=1e-6)
+    for ours, theirs in zip(in_parts, whole, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-7)
+
+
+def test_an_attempt_that_failed_leaves_nothing_in_the_gradients() -> None:
+    *_, parts, grads = gradients(1, Criterion(None, 0.0), fails_above=4)
+    *_, expected = gradients(4, Criterion(None, 0.0))
+    assert parts == 4
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(grads, expected, strict=True))
+
+
+def test_without_auto_batch_the_size_that_fits_is_named() -> None:
+    with pytest.raises(FtError, match=r"in a step of 13 images; 3 fit: use --batch-size 3, or --auto-batch, .* of 13"):
+        gradients(1, Criterion(None, 0.0), fails_above=4, auto=False)
+
+
+def test_what_never_fits_is_said() -> None:
+    with pytest.raises(FtError, match=r"even with the smallest batches: CUDA out of memory.*--image-size"):
+        gradients(1, Criterion(None, 0.0), fails_above=1)
+
+
+def test_no_part_has_a_single_image() -> None:
+    for number in range(1, 40):
+        for parts in range(1, 40):
+            split = [labels for _, labels in Batch(torch.zeros(number, 1), torch.arange(number), 0).split(parts)]
+            assert sorted(torch.cat(split).tolist()) == list(range(number))
+            assert min(map(len, split)) > 1 or number == 1
+            assert len(split) == min(parts, max(1, number // 2))
+            assert all(torch.equal(labels.flip(0), number - 1 - labels) for labels in split)
+
+
+def test_a_run_goes_on_in_parts_and_keeps_its_steps(
+    tiny_config: Callable[..., Config], plugins: Plugins, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tiny_config(backbone=f"{__file__}:Provider:small", training__batch_size=8, training__auto_batch=True)
+    run, report = finetune(config, plugins, Display())
+    assert "8 images are computed in 4 parts" in capsys.readouterr().err
+    saved = torch.load(run.path / "last.pt", weights_only=True)
+    assert (saved["position"]["parts"], report.epochs) == (4, 2)
+    assert float(saved["tensors"]["stem.1.running_mean"].abs().max()) < 0.5, "a failed attempt's statistics stayed"
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)")])
+def test_a_shortage_elsewhere_is_told_in_words(error: Exception) -> None:
+    with pytest.raises(FtError, match=r"memory ran out: M.*\. Try less"), explained_shortage("Try less"):
+        raise error
+
+
+def test_other_errors_are_not_taken_for_a_shortage() -> None:
+    assert not is_out_of_memory(RuntimeError("shapes do not match"))
+    with pytest.raises(RuntimeError, match="shapes"), explained_shortage(""):
+        raise RuntimeError("shapes do not match")
+
+
+def resident_mb() -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("RssAnon"))
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="what glibc does with freed memory")
+def test_freed_memory_is_given_back_although_small_things_lie_between() -> None:
+    small = []
+    large = []
+    for _ in range(1500):
+        large.append(bytearray(100_000))
+        small.append(bytearray(600))
+    before = resident_mb()
+    large.clear()
+    give_back_freed_memory()
+    assert resident_mb() < before - 100
+    assert len(small) == 1500
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, "1"), ("0", "0")])
+def test_large_tensors_come_in_large_pages_unless_someone_says_otherwise(
+    before: str | None, after: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("THP_MEM_ALLOC_ENABLE", before or "")
+    if before is None:
+        monkeypatch.delenv("THP_MEM_ALLOC_ENABLE")
+    arrange_large_blocks()
+    assert os.environ["THP_MEM_ALLOC_ENABLE"] == after
+
+
+def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(name: None) -> None:
+        raise OSError("no such library")
+
+    monkeypatch.setattr("ctypes.CDLL", none)
+    arrange_large_blocks()
+    give_back_freed_memory()

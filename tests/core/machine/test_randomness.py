@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import multiprocessing
+import random
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from ft.config.schema import Config
+from ft.errors import FtError
+from ft.extension.installed import Plugins
+from ft.finetune import finetune
+from ft.machine.display import Display
+from ft.machine.randomness import drawing_from, one_run_at_a_time, seeded
+
+
+def draw() -> tuple[float, float, float]:
+    return torch.rand(1).item(), random.random(), float(np.random.rand())
+
+
+@pytest.mark.parametrize("block", [seeded, drawing_from])
+def test_every_generator_follows_from_the_seed(block: Callable[[int], Any]) -> None:
+    found = []
+    for seed in (1, 1, 2, 2**63 - 1):
+        with block(seed):
+            found.append(draw())
+    assert found[0] == found[1]
+    assert all(a != b for a, b in zip(found[1], found[2], strict=True))
+
+
+def test_after_a_seeded_block_and_after_a_run_generators_are_as_they_were() -> None:
+    with seeded(7):
+        expected = draw()
+    for block in (seeded(3), one_run_at_a_time()):
+        with seeded(7):
+            with block:
+                draw()
+            assert draw() == expected
+
+
+def test_a_thread_that_builds_a_network_changes_nothing_for_one_that_trains() -> None:
+    with seeded(5):
+        expected = draw()
+    inside, done = threading.Event(), threading.Event()
+
+    def build() -> None:
+        inside.wait()
+        with seeded(1):
+            nn.Linear(4, 4)
+        done.set()
+
+    thread = threading.Thread(target=build)
+    thread.start()
+    with drawing_from(5):
+        inside.set()
+        assert not done.wait(0.05)
+        assert draw() == expected
+    thread.join()
+
+
+def _seed_in_a_child() -> None:
+    with seeded(1):
+        draw()
+
+
+def test_a_process_that_starts_while_another_thread_draws_can_draw() -> None:
+    started, end = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with drawing_from(1):
+            started.set()
+            end.wait(0.2)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    started.wait()
+    child = multiprocessing.get_context("fork").Process(target=_seed_in_a_child)
+    child.start()
+    end.set()
+    child.join(10)
+    thread.join()
+    assert child.exitcode == 0
+
+
+def test_a_second_run_in_the_same_process_is_refused(tiny_config: Callable[..., Config], plugins: Plugins) -> None:
+    with one_run_at_a_time(), pytest.raises(FtError, match=r"another run is going on in this process.*of its own"):
+        finetune(tiny_config(), plugins, Display())
+    finetune(tiny_config(training__epochs=1), plugins, Display())

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ft.machine.signals import STOPPING, StopAsked, end_on_signals, stop_on_signals, stopped_while
+
+
+@pytest.mark.parametrize("number", STOPPING)
+def test_a_signal_stops_the_run_only_where_it_checks(number: signal.Signals) -> None:
+    with stop_on_signals(Path("run")) as stop:
+        stop.check()
+        os.kill(os.getpid(), number)
+        with pytest.raises(StopAsked) as asked:
+            stop.check()
+    assert asked.value.signal_number == number
+    assert asked.value.folder == Path("run")
+
+
+def test_handlers_are_as_before_afterwards() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with stop_on_signals(Path("run")):
+        assert signal.getsignal(signal.SIGTERM) != before
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_second_signal_ends_the_process_at_once() -> None:
+    code = (
+        "import os, signal\nfrom pathlib import Path\nfrom ft.signals import stop_on_signals\n"
+        "with stop_on_signals(Path('run')):\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    print('still here')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 128 + signal.SIGINT
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGXCPU])
+def test_what_comes_more_than_once_by_itself_ends_nothing_the_second_time(number: signal.Signals) -> None:
+    with stop_on_signals(Path("run")) as stop:
+        os.kill(os.getpid(), number)
+        os.kill(os.getpid(), number)
+        with pytest.raises(StopAsked):
+            stop.check()
+
+
+def test_a_hang_up_that_is_ignored_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        with stop_on_signals(Path("run")) as stop, end_on_signals():
+            os.kill(os.getpid(), signal.SIGHUP)
+            stop.check()
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_signal_ends_a_command_with_what_it_was_doing() -> None:
+    outer, inner = stopped_while("fetching"), stopped_while("reading images")
+    with pytest.raises(StopAsked, match="stopped by SIGTERM") as asked, end_on_signals(), outer, inner:
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert asked.value.folder is None
+    assert asked.value.__notes__ == ["while reading images"]
+
+
+def test_a_signal_during_an_import_ends_the_process_since_the_import_may_swallow_it(tmp_path: Path) -> None:
+    (tmp_path / "swallows.py").write_text(
+        "import os, signal\ntry:\n    os.kill(os.getpid(), signal.SIGTERM)\nexcept BaseException:\n    pass\n"
+    )
+    code = "from ft.machine.signals import end_on_signals\nwith end_on_signals():\n    import swallows\nprint('still here')\n"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (128 + signal.SIGTERM, "", "stopped by SIGTERM\n")
