@@ -57,12 +57,12 @@ def tiny_config(tmp_path: Path) -> Callable[..., Config]:
 @pytest.fixture
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Every image file that is decoded, in the process of the test."""
+    import ft.data.dataset
     import ft.data.readable
-    import ft.data.transforms
     from ft.data.pictures import Content, Picture
 
     paths: list[Path] = []
-    read, check = ft.data.transforms.read_image, ft.data.readable.facts_of
+    read, check = ft.data.dataset.read_image, ft.data.readable.facts_of
 
     def reading(picture: Picture, *rest: Any) -> Any:
         assert picture.path is not None
@@ -74,7 +74,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         paths.append(picture.path)
         return check(picture, content)
 
-    monkeypatch.setattr(ft.data.transforms, "read_image", reading)
+    monkeypatch.setattr(ft.data.dataset, "read_image", reading)
     monkeypatch.setattr(ft.data.readable, "facts_of", checking)
     return paths
 

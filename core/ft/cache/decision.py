@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 from contextlib import nullcontext
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -17,6 +16,7 @@ from ft.config.schema import Config
 from ft.data.load import ImageData
 from ft.errors import FtError
 from ft.machine.devices import Machine, has_fast_bf16
+from ft.plan.records import CachePlan
 from ft.prefix.find import FrozenPrefix, find_prefix
 from ft.prefix.records import Cut, NoCut, Price
 
@@ -27,53 +27,6 @@ LBFGS_PASSES = 100
 """About how often L-BFGS sees every image."""
 WORTHWHILE = 1.05
 """Ceilings below this do not pay for keeping anything."""
-
-
-@dataclass(frozen=True)
-class CachePlan:
-    """What is computed once. `promise` is "off" where nothing is, and `reason` says why, or why this promise.
-
-    exact: bit for bit what the plain loop computes. close: BatchNorm folded into convolutions, channels last, fp32.
-    fast: that in bf16, as autocast does it. `keeps` says what is kept: features of the frozen prefix, or where there is
-    none that is worth it, decoded images; `kept` where, and `images` counts images times views.
-    """
-
-    promise: Literal["off", "exact", "close", "fast"]
-    reason: str
-    keeps: Literal["nothing", "images", "features"] = "nothing"
-    tensors: tuple[str, ...] = ()
-    bytes_per_image: int = 0
-    images: int = 0
-    views: int = 1
-    kept: Literal["memory", "disk", "nowhere"] = "nowhere"
-    prefix_flops: int = 0
-    suffix_flops: int = 0
-    ceiling: float = 1.0
-    barriers: tuple[str, ...] = ()
-
-    @property
-    def bytes(self) -> int:
-        """Bytes of all that is kept."""
-        return self.bytes_per_image * self.images
-
-
-@dataclass(frozen=True)
-class CacheCost:
-    """What became of the plan: the promise kept, why, and how many images (and views) were computed and decoded.
-
-    Both are 0 when the store had all that was needed. `seconds` passed until it was there, `proof_seconds` of them
-    with the proof that it is what was promised. `pass_seconds` is what its batches took to compute, now or in an
-    earlier run, without start and writing: what an epoch would take for it.
-    """
-
-    promise: str
-    reason: str
-    computed: int = 0
-    decoded: int = 0
-    seconds: float = 0.0
-    proof_seconds: float = 0.0
-    pass_seconds: float = 0.0
-    ceiling: float = 1.0
 
 
 def plan_cache(

@@ -13,19 +13,7 @@ from typing import BinaryIO
 import numpy as np
 import torch
 
-Tensors = tuple[torch.Tensor, ...]
-
-DTYPES = {
-    "float64": ("F64", torch.float64),
-    "float32": ("F32", torch.float32),
-    "bfloat16": ("BF16", torch.bfloat16),
-    "float16": ("F16", torch.float16),
-    "int64": ("I64", torch.int64),
-    "int32": ("I32", torch.int32),
-    "uint8": ("U8", torch.uint8),
-    "bool": ("BOOL", torch.bool),
-}
-"""The types that are kept, by their names, after what safetensors calls them."""
+from ft.prefix.records import DTYPES, Tensors
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-import json
 from typing import Any
 
 import click
@@ -15,7 +13,8 @@ from ft.cli.plugin_new import new
 from ft.cli.plugin_why import why
 from ft.cli.printing import tell, tell_json, tell_prose, tell_title
 from ft.errors import FtError, nearest
-from ft.extension.installed import Component, implementation, settings_class
+from ft.extension.description import Description, describe as describe_component
+from ft.extension.installed import settings_class
 from ft.extension.kinds import KINDS
 from ft.extension.references import parse_reference
 
@@ -80,60 +79,21 @@ def describe(component: str, as_json: bool) -> None:
     if as_json:
         tell_json(settings_class(found).model_json_schema())
     else:
-        print_component(found)
+        print_description(describe_component(found))
 
 
-def print_component(found: Component) -> None:
+def print_description(about: Description) -> None:
     """Print what a component is, its documentation, an example and its settings."""
     from ft.machine.layout import print_table
 
-    schema = settings_class(found).model_json_schema()
-
-    tell_title(f"{found.kind.noun} {found.name}", f"   from {found.distribution} {found.version}")
-    tell_prose(f"\n{found.record.summary}")
-    if doc := _documentation(found):
-        tell_prose(f"\n{doc}")
-    if example := _example(found):
-        tell_prose(f"\n  {example}")
-    rows = [_setting_row(key, about) for key, about in schema.get("properties", {}).items()]
-    tell_prose("\nSettings:" if rows else "\nIt takes no settings.")
-    if rows:
+    tell_title(about.title, f"   from {about.origin}")
+    tell_prose(f"\n{about.summary}")
+    if about.documentation:
+        tell_prose(f"\n{about.documentation}")
+    if about.example:
+        tell_prose(f"\n  {about.example}")
+    tell_prose("\nSettings:" if about.settings else "\nIt takes no settings.")
+    if about.settings:
+        rows = [(row.key, row.type, row.default, row.description) for row in about.settings]
         print_table(("setting", "type", "default", "what it does"), rows, prose="what it does")
-        tell(_how_to_set(found, rows[0][0]))
-
-
-def _documentation(found: Component) -> str:
-    return inspect.getdoc(implementation(found, found.kind.callables[-1])) or ""
-
-
-def _example(found: Component) -> str:
-    example = getattr(found.record, "example", "")
-    flag = {"weights": "--weights", "freeze": "--freeze", "data": "--data"}.get(found.kind.name)
-    if found.kind.name == "head":
-        return f"ft run --backbone torchvision:resnet18 --head {found.name}"
-    return f"ft run {flag} '{example}'" if flag and example else ""
-
-
-def _how_to_set(found: Component, key: str) -> str:
-    kind = found.kind.name
-    several = f"; where there are several, the first one's with --set {kind}.0.{key}=..." if kind == "freeze" else ""
-    return f"Give one with --set {kind}.{key}=...{several}"
-
-
-def _setting_row(key: str, about: dict[str, Any]) -> tuple[str, str, str, str]:
-    variants = about.get("anyOf", [about])
-    types = " or ".join(_type(variant) for variant in variants)
-    limits = [f"{word} {about[rule]}" for rule, word in _LIMITS.items() if rule in about]
-    default = json.dumps(about["default"]) if "default" in about else "required"
-    return key, ", ".join([types, *limits]), default, about.get("description", "")
-
-
-_LIMITS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
-
-
-def _type(variant: dict[str, Any]) -> str:
-    if "enum" in variant or "const" in variant:
-        return " | ".join(json.dumps(value) for value in variant.get("enum", [variant.get("const")]))
-    if variant.get("type") == "array":
-        return f"list of {_type(variant.get('items', {}))}"
-    return str(variant.get("type", "any"))
+        tell(about.how_to_set)

@@ -66,8 +66,8 @@ def predict(
     """
     from ft.cli.answers import answer_file, complaint, json_list, table
     from ft.errors import FtError
-    from ft.inference import predict as classify
     from ft.inference.asked_images import image_paths
+    from ft.inference.predict import predict as classify
     from ft.machine.display import Display
 
     if out is not None and as_json:
@@ -100,7 +100,7 @@ def predict(
 @using_a_run
 def evaluate(run: Path, data: str, split: str, as_json: bool, **machine: Any) -> None:
     """Measure the model of RUN on DATA, a reference as for `ft run --data`; classes are matched by name."""
-    from ft.inference import measure
+    from ft.inference.measure import measure
     from ft.machine.display import Display
     from ft.run.report_text import print_evaluation
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,12 +16,8 @@ from pydantic import (
     model_validator,
 )
 
-from ft.config.merging import Typed, merge
-from ft.config.training import TrainingConfig, derived
-from ft.errors import FtError
-from ft.extension.settings import Section, validate
-from ft.text.documents import DEEPEST, parse_yaml
-from ft.text.reading import read_text
+from ft.config.training import TrainingConfig
+from ft.extension.settings import Section
 
 PREDICT_PRECISION: Literal["fp32"] = "fp32"
 PREDICT_BATCH = 32
@@ -197,57 +192,3 @@ class Config(Section):
     prefer: dict[str, str] = Field(
         {}, description="KIND:NAME, as in freeze:regex: which distribution is meant where several provide it"
     )
-
-
-def load_config(file: Path | None = None, sets: Iterable[str] = (), flags: Mapping[str, Any] | None = None) -> Config:
-    """Merge defaults, `file` (YAML or JSON), `key.path=value` texts and `flags`, the later winning. Raises FtError."""
-    given = _without_derived(read_tree(file)) if file else {}
-    typed = [*map(_typed, sets), *(Typed(tuple(key.split(".")), value, key) for key, value in (flags or {}).items())]
-    tree = merge(Config, given, typed)
-    try:
-        return validate(Config, tree, "")
-    except FtError as error:
-        raise FtError(f"{error}\n(the config is {file})" if file else str(error)) from None
-
-
-def _typed(text: str) -> Typed:
-    """What `--set text` asks for. Raises FtError when it is no key=value."""
-    key, equals, value = text.partition("=")
-    if not equals or not key.strip():
-        raise FtError(f"--set {text}: write --set key=value, as in --set training.epochs=5")
-    if key.count(".") >= DEEPEST:
-        raise FtError(f"--set {key[:40]}...: no key of a config has {key.count('.')} dots")
-    return Typed(tuple(key.strip().split(".")), _yaml(value, f"--set {text}"), f"--set {text}")
-
-
-def read_tree(file: Path) -> dict[str, Any]:
-    """Read a config, or what `ft plan --json` printed, from YAML or JSON. Raises FtError naming the file."""
-    try:
-        text = read_text(file)
-    except (OSError, UnicodeDecodeError) as error:
-        raise FtError(f"cannot read the config {file}: {getattr(error, 'strerror', None) or error}") from error
-    tree = _yaml(text, str(file))
-    if not isinstance(tree, dict):
-        raise FtError(f"the config {file} is no mapping; it begins like 'backbone: torchvision:resnet18'")
-    return tree["config"] if tree.keys() == {"config", "plan"} else tree
-
-
-def _without_derived(tree: dict[str, Any]) -> dict[str, Any]:
-    """Leave out what follows from the rest, where the file says everything, as a run's config does: else what is asked
-    for over it, as by --optimizer, would not reach it."""
-    training = tree.get("training")
-    if not isinstance(training, dict) or not TrainingConfig.model_fields.keys() <= training.keys():
-        return tree
-    said = training
-    for names in (("lr", "head_lr"), ("head_lr",), ("weight_decay",)):
-        rest = {key: value for key, value in said.items() if key not in names}
-        if all(training[key] == value for key, value in derived(rest).items()):
-            said = rest
-    return {**tree, "training": said}
-
-
-def _yaml(text: str, where: str) -> Any:
-    try:
-        return parse_yaml(text)
-    except ValueError as error:
-        raise FtError(f"{where}: {error}") from None

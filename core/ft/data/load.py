@@ -57,6 +57,11 @@ class ImageData:
     def items(self) -> tuple[Item, ...]:
         return (*self.train, *self.val, *self.test)
 
+    @property
+    def labels(self) -> list[int]:
+        """Those of the training images, in their order."""
+        return [item.label for item in self.train]
+
 
 @dataclass(frozen=True)
 class Found:

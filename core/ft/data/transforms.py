@@ -6,9 +6,7 @@ process and keeping them all cost a quarter of what floats would. `network_input
 
 from __future__ import annotations
 
-import hashlib
-import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Literal
@@ -16,7 +14,6 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import Dataset
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import InterpolationMode, functional as F
 
@@ -28,10 +25,9 @@ from ft.data.values import Range
 from ft.errors import FtError
 from ft.extension.records import Interpolation, Preprocessing
 from ft.machine.devices import Machine
-from ft.machine.randomness import seeded
 
 if TYPE_CHECKING:
-    from ft.data.load import Item
+    pass
 
 Step = Callable[[Tensor], Tensor]
 
@@ -143,44 +139,6 @@ def normalise(pixels: Tensor, preprocessing: Preprocessing) -> Tensor:
     scaled = F.to_dtype(pixels.contiguous(), torch.float32, scale=True)
     normalised: Tensor = F.normalize(scaled, list(preprocessing.mean), list(preprocessing.std), inplace=True)
     return normalised
-
-
-class ImageDataset(Dataset[tuple[Tensor, int, int]]):
-    """Images by (epoch, index): a transformed image [3, S, S] in uint8, its label, and the index.
-
-    What is random in the transform is a function of (seed, epoch, index), whichever process computes it, and generators
-    are as before afterwards; without a seed it is to draw nothing. With `views`, epochs repeat the first so many. Where
-    there are `digests`, by the names of pictures, an image that has another is refused.
-    """
-
-    def __init__(
-        self,
-        items: Sequence[Item],
-        transform: Transform,
-        seed: int | None = 0,
-        views: int | None = None,
-        digests: Mapping[str, str] | None = None,
-    ) -> None:
-        self.items, self.transform, self.seed, self.views = tuple(items), transform, seed, views
-        self.digests = digests or {}
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, int, int]:
-        epoch, index = key
-        item = self.items[index]
-        image = read_image(
-            item.picture, self.digests.get(item.picture.name), self.transform.value_range, self.transform.least
-        )
-        if self.seed is None:
-            return self.transform(image), item.label, index
-        with seeded(_seed(self.seed, epoch % self.views if self.views else epoch, index)):
-            return self.transform(image), item.label, index
-
-
-def _seed(*parts: int) -> int:
-    return int.from_bytes(hashlib.blake2b(struct.pack(f"<{len(parts)}Q", *parts), digest_size=8).digest(), "little")
 
 
 def _least(preprocessing: Preprocessing) -> int:

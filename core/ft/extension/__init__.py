@@ -1,0 +1,1 @@
+"""The contract with plugins: records, hooks, and how what is installed or named by file is found."""

@@ -106,8 +106,8 @@ def load_plugins(
     """Import every plugin and collect its records; a plugin that fails is kept with the cause and costs nothing else.
 
     `entry_points` are (entry point, distribution, version); by default those of all installed distributions.
-    `no_plugin` names distributions or entry points to leave out, as do the variables that `ft.extension.switches` reads from
-    `environ`; one that is not installed raises FtError.
+    `no_plugin` names distributions or entry points to leave out, as do the variables that `ft.extension.switches` reads
+    from `environ`; one that is not installed raises FtError.
     """
     switches = read_switches(environ, no_plugin)
     found = sorted(entry_points if entry_points is not None else installed_plugins(), key=lambda e: (e[1], e[0].name))

@@ -1,0 +1,1 @@
+"""A finished run, used: its model rebuilt, its answers and figures."""

@@ -1,0 +1,1 @@
+"""What a run will do, as plain records, and how it is decided."""

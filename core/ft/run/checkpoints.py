@@ -282,3 +282,8 @@ def load_tensors(path: Path) -> dict[str, torch.Tensor]:
         raise FtError(f"cannot read {path}: {error.strerror or error}") from error
     except Exception as error:  # safetensors raises its own SafetensorError, which it does not export as an OSError
         raise FtError(f"cannot read {path}: {error}") from error
+
+
+def best_epoch(history: Sequence[EpochRecord], monitor: str) -> EpochRecord:
+    """The epoch with the best validation figure; of equals that with the lowest loss, which has learnt the most."""
+    return max(history, key=lambda record: record.val.merit(monitor))

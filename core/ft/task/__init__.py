@@ -1,0 +1,1 @@
+"""What is asked of the network: the loss, and the figures of merit."""

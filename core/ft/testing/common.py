@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
-import io
 import json
 import os
 import subprocess
 import sys
 
 from ft.errors import FtError
+from ft.extension.description import describe
 from ft.extension.discovery import check_record
 from ft.extension.installed import implementation, settings_class
 from ft.testing.trial import NotApplicable, NotSo, Trial, expect
@@ -94,14 +93,10 @@ def it_is_documented(trial: Trial) -> None:
 
 
 def describe_shows_it(trial: Trial) -> None:
-    """`ft describe` renders, with the summary and every setting."""
-    from ft.cli.plugins import print_component
-
-    with contextlib.redirect_stdout(io.StringIO()) as output:
-        print_component(trial.component)
-    wanted = [trial.component.record.summary, *settings_class(trial.component).model_fields]
-    missing = [text for text in wanted if text not in output.getvalue()]
-    expect(not missing, f"ft describe shows nothing of {', '.join(missing)}")
+    """`ft describe` can show it, with the summary and every setting."""
+    about = describe(trial.component)
+    missing = set(settings_class(trial.component).model_fields) - {row.key for row in about.settings}
+    expect(about.summary and not missing, f"ft describe shows nothing of {', '.join(missing) or 'what it does'}")
 
 
 def a_spawned_worker_gets_the_same(trial: Trial) -> None:

@@ -6,8 +6,8 @@ Between training steps nothing runs in inference mode: a layer may keep what it 
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import closing, nullcontext
+from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -19,15 +19,9 @@ from ft.cache.features import get_features
 from ft.cache.kept_images import KeptImages, get_images, image_parts, kept_batches
 from ft.cache.proof import NotProved, prove
 from ft.cache.store import FeatureStore, NotKept
-from ft.config.schema import Config
-from ft.data.batches import Unread
 from ft.data.dataset import ImageDataset
-from ft.data.load import Item
-from ft.data.loaders import Loader, make_loader
-from ft.data.transforms import eval_transform, network_input, train_transform
-from ft.extension.records import Preprocessing
-from ft.machine.devices import Machine
-from ft.machine.display import Display
+from ft.data.loaders import Loader
+from ft.data.transforms import network_input, train_transform
 from ft.machine.memory import give_back_freed_memory, is_out_of_memory
 from ft.machine.signals import StopRequest
 from ft.plan.records import CacheCost, CachePlan, Plan
@@ -37,6 +31,7 @@ from ft.prefix.split import needed_no_more
 from ft.prefix.state import attributes_kept
 from ft.run.context import Job
 from ft.training.feature_feed import FeatureFeed
+from ft.training.predicting import loader_of, predict_batches, predict_loaded
 
 
 class Feed(Protocol):
@@ -84,7 +79,7 @@ def open_feed(module: nn.Module, plan: Plan, prefix: FrozenPrefix | None, job: J
     transform = train_transform(job.preprocessing, job.config.images.augment)
     dataset = ImageDataset(job.data.train, transform, job.config.seed, job.config.images.views)
     cost = CacheCost("off", cache.reason)
-    return ImageFeed(module, cost, job, _loader(dataset, job.config, job.machine, True, job.stop))
+    return ImageFeed(module, cost, job, loader_of(dataset, job.config, job.machine, True, job.stop))
 
 
 def _why_not(error: Exception, job: Job) -> str:
@@ -189,56 +184,3 @@ class ImageFeed:
 
     def close(self) -> None:
         self._images.close()
-
-
-def predict_batches(
-    module: nn.Module,
-    items: Sequence[Item],
-    preprocessing: Preprocessing,
-    config: Config,
-    machine: Machine,
-    display: Display,
-    stop: StopRequest | None = None,
-    digests: Mapping[str, str] | None = None,
-    unread: Unread | None = None,
-) -> Generator[tuple[torch.Tensor, torch.Tensor], None, None]:
-    """Yield (logits [N, C] in float32, labels [N]), both on the CPU, for `items` in their order; in eval mode.
-
-    Raises FtError for a bad image, and one that has not the digest that is told; where somebody is told of those that
-    are `unread`, they are left out.
-    """
-    dataset = ImageDataset(items, eval_transform(preprocessing), seed=None, digests=digests)
-    stop = stop or StopRequest()
-    with closing(_loader(dataset, config, machine, False, stop, unread)) as loader:
-        yield from predict_loaded(module, loader, preprocessing, machine, display, stop)
-
-
-def predict_loaded(
-    module: nn.Module,
-    images: Loader | KeptImages,
-    preprocessing: Preprocessing,
-    machine: Machine,
-    display: Display,
-    stop: StopRequest,
-) -> Generator[tuple[torch.Tensor, torch.Tensor], None, None]:
-    """Yield the same for images that something brings in its batches."""
-    module.eval()
-    with display.progress("evaluating", len(images)) as bar:
-        for done, (pixels, labels, _) in enumerate(images.epoch(0), start=1):
-            with torch.no_grad(), machine.autocast():
-                logits = module(network_input(pixels, preprocessing, machine))
-            yield logits.float().cpu(), labels
-            bar.advance(done)
-            stop.check()
-
-
-def _loader(
-    dataset: ImageDataset,
-    config: Config,
-    machine: Machine,
-    shuffle: bool,
-    stop: StopRequest,
-    unread: Unread | None = None,
-) -> Loader:
-    size, workers = config.training.batch_size, config.machine.workers
-    return make_loader(dataset, size, workers, machine.device, shuffle=shuffle, stop=stop, unread=unread)

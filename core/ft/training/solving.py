@@ -117,7 +117,7 @@ def _regression(head: nn.Linear, feed: Feed, job: Job) -> Regression:
             f"{data.train[broken[0] % len(data.train)].picture.name} first; no head can be fitted to them. Try "
             "--precision fp32, or other --weights"
         )
-    criterion = make_criterion(job.config.training, data, job.machine)
+    criterion = make_criterion(job.config.training, data.labels, len(data.classes), job.machine)
     return make_regression(inputs, labels, criterion, head.bias is not None)
 
 

@@ -1,0 +1,1 @@
+"""Pretrained weights: which ones, where they come from, and the folder of those that were verified."""

@@ -15,6 +15,7 @@ import requests
 from ft.errors import FtError
 from ft.machine.files import megabytes, put_in_place, sweep
 from ft.machine.signals import StopAsked
+from ft.machine.transfer import Progress, Transfer
 from ft.text.redaction import shown
 from ft.weights.http import NETWORK_ERRORS, TIMEOUT_VARIABLE, Passing, explain, http_timeout, open_url
 from ft.weights.partial import Partial, take_up
@@ -26,25 +27,6 @@ MOST = 64 * 10**9
 """Bytes that no weight file exceeds."""
 PAUSES = (0.5, 1.0, 2.0, 4.0)
 """Seconds to wait, give or take a quarter, after each failure in a row that may pass by itself."""
-
-
-@dataclass(frozen=True)
-class Transfer:
-    """How far a download is: bytes `done` of `total` (None when the server does not say), bytes a second."""
-
-    file_name: str
-    done: int
-    total: int | None
-    rate: float
-
-    @property
-    def seconds_left(self) -> float | None:
-        """Seconds until the end at this rate; None when that cannot be said."""
-        return (self.total - self.done) / self.rate if self.total is not None and self.rate > 0 else None
-
-
-Progress = Callable[[Transfer], None]
-"""Called at the start, after each piece and at the end of a download."""
 
 
 def ignore(transfer: Transfer) -> None:

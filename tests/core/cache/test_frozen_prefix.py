@@ -509,7 +509,7 @@ def test_what_bf16_would_lose_is_kept_in_fp32(
 def test_a_run_chooses_fp32_where_bf16_loses_what_tells_images_apart(
     network: str, cache: str, tiny_config: MakeConfig, plugins: Plugins, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("caching", "pace"):
+    for module in ("cache.decision", "plan.pace"):
         monkeypatch.setattr(f"ft.{module}.has_fast_bf16", lambda _: True)
     monkeypatch.setattr(
         "ft.precision.fastest", lambda paces, usual: replace(usual, precision="bf16") if paces else usual

@@ -435,7 +435,7 @@ def test_all_built_in_plugins_load_and_none_is_treated_differently() -> None:
 
 def test_looking_at_all_built_in_plugins_loads_neither_torch_nor_pydantic() -> None:
     code = """
-import json, sys, ft, ft.plugins
+import json, sys, ft, ft.extension.installed
 from importlib.metadata import entry_points
 built_in = [(e, "ftkit", "") for e in entry_points(group="ft.plugins") if e.dist.name == "ftkit"]
 plugins = ft.extension.installed.load_plugins(built_in)

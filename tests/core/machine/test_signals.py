@@ -31,7 +31,7 @@ def test_handlers_are_as_before_afterwards() -> None:
 
 def test_a_second_signal_ends_the_process_at_once() -> None:
     code = (
-        "import os, signal\nfrom pathlib import Path\nfrom ft.signals import stop_on_signals\n"
+        "import os, signal\nfrom pathlib import Path\nfrom ft.machine.signals import stop_on_signals\n"
         "with stop_on_signals(Path('run')):\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"
@@ -74,6 +74,7 @@ def test_a_signal_during_an_import_ends_the_process_since_the_import_may_swallow
     (tmp_path / "swallows.py").write_text(
         "import os, signal\ntry:\n    os.kill(os.getpid(), signal.SIGTERM)\nexcept BaseException:\n    pass\n"
     )
-    code = "from ft.machine.signals import end_on_signals\nwith end_on_signals():\n    import swallows\nprint('still here')\n"
+    code = "from ft.machine.signals import end_on_signals\n"
+    code += "with end_on_signals():\n    import swallows\nprint('still here')\n"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (128 + signal.SIGTERM, "", "stopped by SIGTERM\n")

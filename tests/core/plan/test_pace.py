@@ -35,7 +35,7 @@ def timed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[Machine, floa
         really(module, run, batch, machine)
         return seconds[machine]
 
-    for module in ("pace", "caching", "devices"):
+    for module in ("plan.pace", "cache.decision", "machine.devices"):
         monkeypatch.setattr(f"ft.{module}.has_fast_bf16", lambda _: True)
     monkeypatch.setattr(pace, "step_seconds", measured)
     monkeypatch.setenv("FT_CACHE", str(tmp_path / "own-cache"))

@@ -308,7 +308,7 @@ def test_a_config_that_was_edited_changes_the_freeze_too(tiny_config: MakeConfig
 def test_the_precision_stays_as_the_run_began_when_the_cache_changes(
     first: str, then: str, tiny_config: MakeConfig, plugins: Plugins, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("pace", "caching"):
+    for module in ("plan.pace", "cache.decision"):
         monkeypatch.setattr(f"ft.{module}.has_fast_bf16", lambda _: True)
     monkeypatch.setattr("ft.plan.pace.CLEARLY", 0.0)  # bf16 is taken wherever it is tried
     keys = {"freeze": ["all"], "machine__precision": "auto", "cache__promise": first}

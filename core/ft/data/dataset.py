@@ -1,0 +1,52 @@
+"""Images as a loader process makes them: decoded, transformed, with the random numbers that their place gives them."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from ft.data.load import Item
+from ft.data.transforms import Transform, read_image
+from ft.machine.randomness import seeded
+
+
+class ImageDataset(Dataset[tuple[Tensor, int, int]]):
+    """Images by (epoch, index): a transformed image [3, S, S] in uint8, its label, and the index.
+
+    What is random in the transform is a function of (seed, epoch, index), whichever process computes it, and generators
+    are as before afterwards; without a seed it is to draw nothing. With `views`, epochs repeat the first so many. Where
+    there are `digests`, by the names of pictures, an image that has another is refused.
+    """
+
+    def __init__(
+        self,
+        items: Sequence[Item],
+        transform: Transform,
+        seed: int | None = 0,
+        views: int | None = None,
+        digests: Mapping[str, str] | None = None,
+    ) -> None:
+        self.items, self.transform, self.seed, self.views = tuple(items), transform, seed, views
+        self.digests = digests or {}
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, int, int]:
+        epoch, index = key
+        item = self.items[index]
+        image = read_image(
+            item.picture, self.digests.get(item.picture.name), self.transform.value_range, self.transform.least
+        )
+        if self.seed is None:
+            return self.transform(image), item.label, index
+        with seeded(_seed(self.seed, epoch % self.views if self.views else epoch, index)):
+            return self.transform(image), item.label, index
+
+
+def _seed(*parts: int) -> int:
+    return int.from_bytes(hashlib.blake2b(struct.pack(f"<{len(parts)}Q", *parts), digest_size=8).digest(), "little")

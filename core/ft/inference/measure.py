@@ -1,0 +1,97 @@
+"""Measures a finished run: on its own images as it ends, and later on any."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from torch import Tensor
+
+from ft.cache.kept_images import find_images, kept_batches, measured_part
+from ft.cache.named_rows import nothing_found
+from ft.cache.store import FeatureStore
+from ft.config.schema import PREDICT_BATCH, PREDICT_PRECISION, Config
+from ft.data.image_list import known_splits
+from ft.data.load import ImageData, Item, number_classes, read_samples
+from ft.data.pictures import picture_of
+from ft.data.readable import check_images, digest_of
+from ft.data.splits import choose_splits
+from ft.errors import FtError
+from ft.extension.installed import Plugins
+from ft.extension.records import Sample
+from ft.extension.settings import validate
+from ft.inference.load import Trained, load_trained
+from ft.inference.predict import logits_of, no_number
+from ft.machine.display import Display
+from ft.run.context import Job
+from ft.run.folder import Run
+from ft.task.evaluation import evaluate
+from ft.task.metrics import Evaluation
+
+
+def measure_saved(run: Run, plugins: Plugins, job: Job, name: str, items: Sequence[Item]) -> Evaluation:
+    """Measure what a run just saved on `items`, its images called `name`.
+
+    The model is rebuilt from the run's files and computes as in `ft evaluate`, so these are the figures that anybody
+    will get who uses it; features that were kept, and the run's precision, play no part. Decoded images that were kept
+    do, being the same. Raises FtError for an image that changed since the run began, and StopAsked when a signal asks
+    to stop.
+    """
+    asked = job.config.machine
+    machine = {"device": asked.device, "precision": PREDICT_PRECISION, "workers": asked.workers}
+    trained = load_trained(run, plugins, machine, PREDICT_BATCH, trust_code=True)
+    job.display.say(f"measuring the saved model on {len(items)} {name} images, in {PREDICT_PRECISION} as ft evaluate")
+    own = replace(job, config=trained.config, preprocessing=trained.preprocessing, machine=trained.machine)
+    part = measured_part(name, items, own)
+    store = FeatureStore(int(job.config.cache.disk_gb * 1e9))
+    found = find_images(store, part, own) if job.config.cache.promise != "off" else nothing_found(part.rows)
+    kept = None if found.missing else kept_batches(found.rows, part, own, shuffle=False)
+    with logits_of(trained, items, job.display, job.stop, job.data.digests, kept) as batches:
+        return evaluate(_finite(batches, items), trained.classes)
+
+
+def measure(trained: Trained, data: str, split: str, plugins: Plugins, display: Display) -> tuple[Evaluation, int]:
+    """Evaluate on the images of `data` (a reference, or a mapping as in a config) that are in `split`; say how many.
+
+    Where the data brings no split, an image that the run had, known by its content, is in the split it was in there,
+    and a new one is split as the run split its own: "val" has no image that the run trained on. Classes are matched by
+    name. Raises FtError for a class that the model does not know.
+    """
+    found = read_samples(validate(Config, {"backbone": "x", "data": data}, "").data, plugins)
+    samples = found.samples
+    splits = _splits(samples, trained) if split != "all" else dict.fromkeys(samples, "all")
+    items = number_classes([s for key, s in samples.items() if splits[key] == split], trained.classes)
+    if not items:
+        raise FtError(f"'{found.source}' has no images in its {split} split")
+    for note in found.notes:
+        display.say(note)
+    for warning in found.warnings:
+        display.warn(warning)
+    with display.progress("reading images", len(items)) as bar:
+        measured = ImageData(trained.classes, (), items, (), found.source)
+        ranged = trained.preprocessing.value_range is not None
+        check_images(measured, "fail", bar.advance, "Mend or remove them", ranged)
+    with logits_of(trained, items, display) as batches:
+        return evaluate(_finite(batches, items), trained.classes), len(items)
+
+
+def _splits(samples: Mapping[str, Sample], trained: Trained) -> dict[str, str]:
+    splits: dict[str, str] = {**choose_splits(samples, trained.config.split)}
+    known = known_splits(trained.image_list)
+    for key, sample in samples.items():
+        before = known.get(digest_of(picture_of(sample)), set()) if sample.split is None else set[str]()
+        if before and splits[key] not in before:
+            splits[key] = min(before)
+    return splits
+
+
+def _finite(batches: Iterator[tuple[Tensor, Tensor]], items: Sequence[Item]) -> Iterator[tuple[Tensor, Tensor]]:
+    """The same batches. Raises FtError for an image of which the model makes no numbers: NaN has no likeliest class."""
+    seen = 0
+    for logits, labels in batches:
+        fine = logits.isfinite().all(1).tolist()
+        if not all(fine):
+            image = items[seen + fine.index(False)].picture.name
+            raise FtError(no_number(image))
+        seen += len(fine)
+        yield logits, labels

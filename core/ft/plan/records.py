@@ -1,0 +1,135 @@
+"""What a run will do, as plain data: printed by `ft plan`, obeyed by training."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+NOT_DECISIVE = ("weights", "data", "notes", "warnings", "cache", "selected", "paces")
+
+
+@dataclass(frozen=True)
+class ParamGroup:
+    """Parameters that share a peak learning rate and a weight decay."""
+
+    name: str
+    lr: float
+    weight_decay: float
+    parameters: tuple[str, ...]
+    numel: int
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """What becomes of one stage. Numbers count scalar parameters; BatchNorm is counted in layers.
+
+    `rules` are the references that decided here; `lrs` the peak learning rates of what trains.
+    """
+
+    name: str
+    numel: int
+    frozen_numel: int
+    batchnorm_fixed: int
+    batchnorm_moving: int
+    rules: tuple[str, ...]
+    lrs: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class CachePlan:
+    """What is computed once. `promise` is "off" where nothing is, and `reason` says why, or why this promise.
+
+    exact: bit for bit what the plain loop computes. close: BatchNorm folded into convolutions, channels last, fp32.
+    fast: that in bf16, as autocast does it. `keeps` says what is kept: features of the frozen prefix, or where there is
+    none that is worth it, decoded images; `kept` where, and `images` counts images times views.
+    """
+
+    promise: Literal["off", "exact", "close", "fast"]
+    reason: str
+    keeps: Literal["nothing", "images", "features"] = "nothing"
+    tensors: tuple[str, ...] = ()
+    bytes_per_image: int = 0
+    images: int = 0
+    views: int = 1
+    kept: Literal["memory", "disk", "nowhere"] = "nowhere"
+    prefix_flops: int = 0
+    suffix_flops: int = 0
+    ceiling: float = 1.0
+    barriers: tuple[str, ...] = ()
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all that is kept."""
+        return self.bytes_per_image * self.images
+
+
+@dataclass(frozen=True)
+class CacheCost:
+    """What became of the plan: the promise kept, why, and how many images (and views) were computed and decoded.
+
+    Both are 0 when the store had all that was needed. `seconds` passed until it was there, `proof_seconds` of them
+    with the proof that it is what was promised. `pass_seconds` is what its batches took to compute, now or in an
+    earlier run, without start and writing: what an epoch would take for it.
+    """
+
+    promise: str
+    reason: str
+    computed: int = 0
+    decoded: int = 0
+    seconds: float = 0.0
+    proof_seconds: float = 0.0
+    pass_seconds: float = 0.0
+    ceiling: float = 1.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Exactly what will happen. `frozen` names parameters, `frozen_modules` the modules that stay in eval mode.
+
+    `selected` is what freezing strategies that looked at images selected, `recipe` the settings that decide which
+    numbers come out and that nothing else here tells, by their place in the config. `paces` are the images a second of
+    a training step in each arithmetic and layout that was tried, so that the fastest could be taken.
+    """
+
+    backbone: str
+    weights: str
+    head: tuple[str, ...]
+    stages: tuple[StagePlan, ...]
+    frozen: tuple[str, ...]
+    frozen_modules: tuple[str, ...]
+    frozen_numel: int
+    trainable_numel: int
+    groups: tuple[ParamGroup, ...]
+    data: str
+    classes: tuple[str, ...]
+    images: Mapping[str, int]
+    epochs: int
+    steps_per_epoch: int
+    warmup_steps: int
+    aux_loss_weight: float
+    device: str
+    precision: str
+    image_size: int
+    augment: str
+    recipe: Mapping[str, Any]
+    cache: CachePlan
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+    selected: Mapping[str, tuple[str, ...]]
+    paces: Mapping[str, float]
+
+    @property
+    def total_steps(self) -> int:
+        return self.epochs * self.steps_per_epoch
+
+    def decisive(self) -> dict[str, Any]:
+        """What decides which numbers come out: not where weights and images lie, what is kept, what was said or why."""
+        return {key: value for key, value in asdict(self).items() if key not in NOT_DECISIVE}
+
+    def digest(self) -> str:
+        """A short name for everything that decides which numbers come out."""
+        text = json.dumps(self.decisive(), sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]

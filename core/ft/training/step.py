@@ -1,0 +1,113 @@
+"""One step: a batch of images becomes gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.distributions import Beta
+
+from ft.config.training import TrainingConfig
+from ft.errors import FtError
+from ft.machine.devices import Machine
+from ft.machine.memory import fit_in_memory
+from ft.machine.randomness import drawing_from
+from ft.plan.records import Plan
+from ft.task.criterion import Criterion, total_loss
+from ft.training.feeds import Feed
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """One step's inputs (a tensor, or one for each that crosses the cut), labels [N], and seed of random numbers."""
+
+    inputs: Any
+    labels: torch.Tensor
+    seed: int
+
+    def split(self, parts: int) -> Iterator[tuple[Any, torch.Tensor]]:
+        """Yield (inputs, labels) of as many parts, of two images or more: BatchNorm cannot train on one.
+
+        In a part as in the batch, images are blended with those of the opposite place, so these stay together.
+        """
+        number, parts = len(self.labels), min(parts, self.most_parts)
+        if parts == 1:
+            yield self.inputs, self.labels
+            return
+        half = number // 2
+        middle = torch.arange(half, number - half)
+        for part, front in enumerate(torch.arange(half).tensor_split(parts), start=1):
+            rows = torch.cat([front, middle if part == parts else middle[:0], number - 1 - front.flip(0)])
+            inputs = tuple(each[rows] for each in self.inputs) if isinstance(self.inputs, tuple) else self.inputs[rows]
+            yield inputs, self.labels[rows]
+
+    @property
+    def most_parts(self) -> int:
+        return max(1, len(self.labels) // 2)
+
+
+def learn(
+    batch: Batch,
+    parts: int,
+    module: nn.Module,
+    plan: Plan,
+    feed: Feed,
+    criterion: Criterion,
+    training: TrainingConfig,
+    machine: Machine,
+    moving: Sequence[tuple[nn.Module, str]],
+) -> tuple[float, int, int]:
+    """Leave a batch's gradients in `module`, which has none, and whose buffers `moving` a step may change; return its
+    loss, how many answers are right, and the number of parts.
+
+    The batch is computed in `parts`, and in twice as many when memory runs out. The gradients of the parts add up to
+    the batch's, but BatchNorm that trains sees one part at a time. With mixup (Zhang et al. 2018, section 2) one share
+    is drawn for the step, and a right answer is one that names the image with that share. Raises FtError, with the
+    size that fits, when memory runs out and the config does not allow parts.
+    """
+    before = [(layer, name, layer.get_buffer(name).clone()) for layer, name in moving] if training.auto_batch else []
+
+    @drawing_from(batch.seed, machine.device)  # anew in each attempt
+    def attempt(now: int) -> tuple[float, int]:
+        if now > parts:  # an attempt that failed left gradients, and moved the statistics
+            module.zero_grad(set_to_none=True)
+            for layer, name, value in before:
+                layer.get_buffer(name).copy_(value)
+        share = float(Beta(training.mixup, training.mixup).sample()) if training.mixup else 1.0
+        total, hits = 0.0, 0
+        for inputs, labels in batch.split(now):
+            with machine.autocast():
+                outputs = feed.forward(inputs, share)
+            loss, logits = total_loss(outputs, labels, criterion, plan.aux_loss_weight)
+            if share < 1.0:
+                blended, _ = total_loss(outputs, labels.flip(0), criterion, plan.aux_loss_weight)
+                loss = share * loss + (1 - share) * blended
+            if now > 1:
+                loss = loss * (criterion.weight(labels) / criterion.weight(batch.labels))
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += loss.item()
+            hits += int((logits.argmax(1) == labels).sum())
+        return total, hits
+
+    (loss, hits), needed = fit_in_memory(attempt, parts, max(parts, batch.most_parts))
+    if needed > parts and not training.auto_batch:
+        size = len(batch.labels) // needed
+        raise FtError(
+            f"memory runs out in a step of {len(batch.labels)} images; {size} fit: use --batch-size {size}, or "
+            f"--auto-batch, which keeps steps of {training.batch_size} and computes them in parts"
+        )
+    return loss, hits, needed
+
+
+def moving_buffers(module: nn.Module, frozen_modules: Collection[str]) -> list[tuple[nn.Module, str]]:
+    """The buffers of layers outside `frozen_modules`: each one's layer, and its name there."""
+    still = tuple(f"{path}." for path in frozen_modules)
+    return [
+        (layer, name)
+        for path, layer in module.named_modules()
+        if not f"{path}.".startswith(still)
+        for name, _ in layer.named_buffers(recurse=False)
+    ]
