@@ -25,6 +25,7 @@ from safetensors import safe_open
 
 RESNET = ("--backbone", "torchvision:resnet18", "--image-size", "32", "--precision", "fp32")
 MOBILENET = ("--backbone", "torchvision:mobilenet_v3_small", "--image-size", "32", "--precision", "fp32")
+NEW = ("--weights", "none", "--data", "demo", "--device", "cpu")
 SAME = ("--augment", "none")
 VIEWS = ("--augment", "standard", "--views", "2", "--epochs", "4")
 RUNS: dict[str, tuple[tuple[str, ...], ...]] = {
@@ -93,9 +94,17 @@ def run(lines: tuple[tuple[str, ...], ...], folder: Path) -> Path:
     """Do these command lines in a fresh folder with a fresh cache; returns the folder of the run."""
     environment = {**os.environ, "FT_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
     for number, line in enumerate(lines):
-        begin = ("--resume", "run") if number else ("--weights", "none", "--data", "demo", "--run-dir", "run")
+        begin = ("--resume", "run") if number else (*NEW, "--run-dir", "run")
         subset = () if number or "--epochs" in line else ("--epochs", "2")
-        command = (sys.executable, "-m", "ft", "run", *begin, *line, *subset, "--device", "cpu")
+        command = (
+            sys.executable,
+            "-m",
+            "ft",
+            "run",
+            *begin,
+            *line,
+            *subset,
+        )
         subprocess.run(command, cwd=folder, env=environment, check=True, stdout=subprocess.DEVNULL)
     return folder / "run"
 
