@@ -35,8 +35,8 @@ class StopAsked(BaseException):
 class StopRequest:
     """Whether a signal has asked to stop. Whoever can stop cleanly calls `check`, or waits inside `interruptible`."""
 
-    def __init__(self, folder: Path | None = None) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path | None = None, in_python: bool = False) -> None:
+        self.folder, self._in_python = folder, in_python
         self.signal_number: int | None = None
         self._interrupts = False
 
@@ -56,10 +56,13 @@ class StopRequest:
             self._interrupts = False
 
     def receive(self, signal_number: int, frame: FrameType | None = None) -> None:
-        """The signal handler. A second signal that somebody sends ends the process at once."""
+        """The signal handler. A second signal that somebody sends ends the process at once, but Ctrl-C `in_python`
+        raises KeyboardInterrupt."""
         if self.signal_number is not None:
             if signal_number in _BY_THEMSELVES:
                 return
+            if signal_number == signal.SIGINT and self._in_python:
+                signal.default_int_handler(signal_number, frame)
             os._exit(128 + signal_number)
         self.signal_number = signal_number
         if self._interrupts:
@@ -79,8 +82,11 @@ def stopped_while(doing: str) -> Iterator[None]:
 
 @contextmanager
 def stop_on_signals(folder: Path) -> Iterator[StopRequest]:
-    """Turn signals into a request to stop the run in `folder`; afterwards handlers are as they were."""
-    request = StopRequest(folder)
+    """Turn signals into a request to stop the run in `folder`; afterwards handlers are as they were.
+
+    A second one ends a command. Where Ctrl-C is KeyboardInterrupt, as in scripts and notebooks, the second is, too.
+    """
+    request = StopRequest(folder, in_python=signal.getsignal(signal.SIGINT) is signal.default_int_handler)
     with _handled(request.receive):
         yield request
 
@@ -118,13 +124,16 @@ def _handled(receive: Callable[[int, FrameType | None], None]) -> Iterator[None]
         _let_go(terminals)
         receive(signal_number, frame)
 
-    outlived = [number for number in _BY_THEMSELVES if signal.getsignal(number) == signal.SIG_IGN]
-    before = {number: signal.signal(number, received) for number in STOPPING if number not in outlived}
+    before = {number: signal.getsignal(number) for number in STOPPING}
+    outlived = [number for number in _BY_THEMSELVES if before[number] == signal.SIG_IGN]
+    handled = [number for number in STOPPING if number not in outlived and before[number] is not None]
+    for number in handled:  # what no Python code set, and none could set again, is left alone
+        signal.signal(number, received)
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number in handled:
+            signal.signal(number, before[number])
 
 
 def _let_go(terminals: Iterable[int]) -> None:

@@ -29,17 +29,40 @@ def test_handlers_are_as_before_afterwards() -> None:
     assert signal.getsignal(signal.SIGTERM) == before
 
 
-def test_a_second_signal_ends_the_process_at_once() -> None:
+@pytest.mark.parametrize(
+    ("number", "around"),
+    [(signal.SIGINT, "end_on_signals()"), (signal.SIGTERM, "end_on_signals()"), (signal.SIGTERM, "nullcontext()")],
+)
+def test_a_second_signal_ends_the_process_at_once(number: signal.Signals, around: str) -> None:
     code = (
-        "import os, signal\nfrom pathlib import Path\nfrom ft.machine.signals import stop_on_signals\n"
-        "with stop_on_signals(Path('run')):\n"
-        "    os.kill(os.getpid(), signal.SIGINT)\n"
-        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "import os\nfrom contextlib import nullcontext\nfrom pathlib import Path\n"
+        "from ft.signals import end_on_signals, stop_on_signals\n"
+        f"with {around}, stop_on_signals(Path('run')):\n"
+        f"    os.kill(os.getpid(), {int(number)})\n"
+        f"    os.kill(os.getpid(), {int(number)})\n"
         "    print('still here')\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 128 + signal.SIGINT
+    assert done.returncode == 128 + number
     assert done.stdout == ""
+
+
+def test_where_ctrl_c_is_an_exception_the_second_one_is_too() -> None:
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    with stop_on_signals(Path("run")) as stop:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop.signal_number == signal.SIGINT
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_handler_that_no_python_code_set_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    known, before = signal.getsignal, signal.getsignal(signal.SIGHUP)
+    monkeypatch.setattr(signal, "getsignal", lambda number: None if number == signal.SIGHUP else known(number))
+    with stop_on_signals(Path("run")):
+        assert known(signal.SIGHUP) == before
+    assert known(signal.SIGHUP) == before
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGXCPU])
