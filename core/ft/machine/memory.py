@@ -19,6 +19,7 @@ _SAID_OF_LIBRARIES = re.compile(r"failed to map segment|can't start new thread|c
 
 _LARGE = 16 * 2**20
 _M_MMAP_THRESHOLD = -3
+_LARGE_PAGES = "THP_MEM_ALLOC_ENABLE"
 
 
 def arrange_large_blocks() -> None:
@@ -29,7 +30,12 @@ def arrange_large_blocks() -> None:
     on to gigabytes. A block that comes anew is cleared page by page, which takes long where these have 4 KB; torch asks
     for 2 MB where its own setting says so, which stands if it is set already. Elsewhere, nothing is done.
     """
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    import torch  # not above: this module is to explain also that torch cannot be loaded
+
+    if _LARGE_PAGES not in os.environ:
+        os.environ[_LARGE_PAGES] = "1"
+        torch.empty(1)  # with its first tensor torch reads the setting, once for all; the environment is not ft's
+        del os.environ[_LARGE_PAGES]
     with suppress(OSError, TypeError, AttributeError):  # another C library, or none that can be asked
         ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE)
 
