@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ft import FtError, ModelFacts, Preprocessing, WeightEntry
-from ft.errors import did_you_mean
+from ft import FtError, ModelFacts, Preprocessing, WeightEntry, did_you_mean
 
 
 def _as_published(size: int) -> Preprocessing:

@@ -1,6 +1,9 @@
 import hashlib
+import json
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -9,9 +12,6 @@ from ft_efficientnet_lite.published import facts, models, weights
 from torch.utils.flop_counter import FlopCounterMode
 
 from ft import Backbone, FtError, Settings
-from ft.extension.installed import implementation, load_plugins
-from ft.extension.references import parse_reference
-from ft.model.state_dict import load_into, read_tensors
 from ft.testing import BackboneConformance
 
 ALL = ("lite0", "lite1", "lite2")
@@ -38,12 +38,11 @@ def on_meta(model_name: str) -> Backbone:
         return build(model_name, Settings())
 
 
-def test_ft_finds_it_by_its_entry_point() -> None:
-    component = load_plugins().get("backbone", parse_reference("efficientnet-lite:lite0"))
-    assert component.distribution == "ft-efficientnet-lite"
-    assert implementation(component, "models")(Settings()) == models(Settings()) == ALL
-    assert implementation(component, "weights")("lite0") == weights("lite0")
-    assert implementation(component, "build").__wrapped__ is build  # ft adds whose it is to what it raises
+def test_ft_finds_it_by_its_entry_point(ft_cli: Callable[..., Any]) -> None:
+    assert "ft-efficientnet-lite " in ft_cli("describe", "backbone:efficientnet-lite").stdout
+    listed = json.loads(ft_cli("models", "efficientnet-lite:*", "--json").stdout)
+    assert {each["name"] for each in listed} == {f"efficientnet-lite:{name}" for name in models(Settings())}
+    assert models(Settings()) == ALL
 
 
 @pytest.mark.parametrize("model_name", ALL)
@@ -105,8 +104,7 @@ def test_with_the_real_weights_it_answers_as_the_original_package_does(model_nam
     path = weight_file(model_name)
     original = EfficientNet.from_pretrained(f"efficientnet-{model_name}", weights_path=str(path)).eval()
     backbone = build(model_name, Settings())
-    report = load_into(backbone, read_tensors(path), path.name)
-    assert (report.notes, report.tensors) == ((), len(original.state_dict()))
+    backbone.module.load_state_dict(torch.load(path, weights_only=True))
     ramp = torch.linspace(-1, 1, 3 * 128 * 128).reshape(1, 3, 128, 128)
     with torch.no_grad():
         expected, logits = original(ramp), backbone.module.eval()(ramp)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ft_elpv.cells import Settings, load
 
 from ft import FtError
-from ft.config.schema import Config
-from ft.data.load import load_data
-from ft.extension.installed import load_plugins
 from ft.testing import DataConformance
 
 LINES = """\
@@ -66,10 +65,11 @@ class TestConformance(DataConformance):
 
 
 @pytest.mark.skipif(find_spec("elpv_dataset") is None, reason="needs the package elpv-dataset")
-def test_ft_finds_the_plugin_and_splits_the_real_photographs() -> None:
-    config = Config.model_validate({"backbone": "x:y", "data": "elpv", "split": {"val": 0.25}})
-    data = load_data(config, load_plugins())
-    assert data.classes == ("defective", "functional")
-    assert (len(data.items), len(data.val)) == (2624, 656)
-    assert Counter(item.label for item in data.val) == {0: 205, 1: 451}
-    assert all(item.picture.path.is_file() for item in data.items)
+def test_the_real_photographs_are_all_there() -> None:
+    samples = list(load(None, Settings()))
+    assert Counter(sample.label for sample in samples) == {"defective": 821, "functional": 1803}
+    assert all(sample.path is not None and sample.path.is_file() for sample in samples)
+
+
+def test_ft_finds_it_by_its_entry_point(ft_cli: Callable[..., Any]) -> None:
+    assert "ft-elpv " in ft_cli("describe", "data:elpv").stdout

@@ -1,10 +1,11 @@
+from collections.abc import Callable
+from typing import Any
+
 import ft_freeze_biggest.biggest
 import pytest
 from torch import nn
 
 from ft import Backbone, FtError, Settings, Stage
-from ft.extension.installed import implementation, load_plugins
-from ft.extension.references import parse_reference
 from ft.testing import FreezeConformance
 
 
@@ -33,10 +34,8 @@ def backbone() -> Backbone:
         ("4", {"1.weight", "0.weight", "1.bias", "0.bias"}),
     ],
 )
-@pytest.mark.parametrize("reference", ["biggest", f"{ft_freeze_biggest.biggest.__file__}:Biggest"])
-def test_the_largest_tensors_are_frozen_packaged_or_not(reference: str, count: str, names: set[str]) -> None:
-    component = load_plugins().get("freeze", parse_reference(f"{reference}:{count}"))
-    assert implementation(component, "select")(backbone(), count, Settings()) == names
+def test_the_largest_tensors_are_frozen(count: str, names: set[str]) -> None:
+    assert ft_freeze_biggest.biggest.Biggest().select(backbone(), count, Settings()) == names
 
 
 @pytest.mark.parametrize("argument", [None, "", "0", "5", "-1", "many"])
@@ -45,6 +44,5 @@ def test_any_other_number_is_told(argument: str | None) -> None:
         ft_freeze_biggest.biggest.Biggest().select(backbone(), argument, Settings())
 
 
-def test_ft_finds_it_by_its_entry_point() -> None:
-    (component,) = [c for c in load_plugins().components("freeze") if c.name == "biggest"]
-    assert component.distribution == "ft-freeze-biggest"
+def test_ft_finds_it_by_its_entry_point(ft_cli: Callable[..., Any]) -> None:
+    assert "ft-freeze-biggest " in ft_cli("describe", "freeze:biggest").stdout
