@@ -36,6 +36,7 @@ ROOMS = (
     "opening",
     "precision",
     "finetune",
+    "front",
     "scaffold",
     "testing",
     "cli",
@@ -119,6 +120,7 @@ HEAVY = {"torch", "torchvision", "numpy", "PIL"}
     [
         ("import ft", HEAVY | {"pydantic", "rich", "click"}),
         ("import ft\nft.Settings", HEAVY),
+        ("import ft\ndir(ft)", HEAVY | {"pydantic", "rich", "click"}),
         ("import ft.testing", HEAVY | {"pydantic"}),
         (cli_run("--help"), HEAVY | {"pydantic", "rich"}),
         (cli_run("plugins"), HEAVY | {"pydantic"}),
@@ -126,7 +128,7 @@ HEAVY = {"torch", "torchvision", "numpy", "PIL"}
         (cli_run("describe", "freeze:regex"), HEAVY),
         (cli_run("run", "--help"), HEAVY),
     ],
-    ids=["ft", "Settings", "plugins", "--help", "ft plugins", "ft models", "ft describe", "run --help"],
+    ids=["ft", "Settings", "dir", "plugins", "--help", "ft plugins", "ft models", "ft describe", "run --help"],
 )
 def test_looking_around_loads_no_torch(code: str, banned: set[str]) -> None:
     assert not loaded_by(code) & banned
@@ -145,7 +147,7 @@ def test_a_file_has_one_responsibility_and_fits_a_few_screens(path: Path) -> Non
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 300
 
 
-PRINTING = {"terminal.py", "display.py", "progress.py", "layout.py", "printing.py"}
+PRINTING = {"terminal.py", "display.py", "python_display.py", "progress.py", "layout.py", "printing.py"}
 """The door: what these print is as `visible` or `told` makes it."""
 
 

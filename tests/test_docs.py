@@ -7,6 +7,7 @@ of the components that come with ft into docs/settings.md, what the conformance 
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import functools
 import html
@@ -18,6 +19,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+import warnings
 from collections.abc import Callable, Iterator
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -214,6 +216,38 @@ def test_the_readers_own_python_files_work(
         (plugin,) = load_plugins([(EntryPoint(stem, stem, GROUP), "theirs", "1.0")]).all
         assert (plugin.error, len(plugin.components)) == ("", 1)
         del sys.modules[stem]
+
+
+def test_code_without_a_name_runs_from_the_top_of_its_page_to_the_end(
+    page: Path, type_: Callable[[str], Result], capsys: pytest.CaptureFixture[str]
+) -> None:
+    if page.name == "README.zh.md":
+        return  # its code is that of README.md
+    session: dict[str, Any] = {}
+    for block in blocks(page):
+        if block.language == "python" and not block.name:
+            with warnings.catch_warnings(action="ignore", category=ft.FtWarning):  # five images of one colour a class
+                exec(compile(_quickly(block.text), f"{page.name}: {block.text}", "exec"), session)
+
+
+def _quickly(code: str) -> str:
+    """The same, with nothing that is tried out or proved, and smaller images where it says no size."""
+    backbone = 'backbone="efficientnet-lite:lite0", '
+    size = "" if "image_size" in code else "image_size=32, epochs=1, "
+    return re.sub(r'backbone="[\w:-]+",\s', f'{backbone}{size}cache="off", precision="fp32", ', code).replace(
+        '{"backbone":', '{"cache": {"promise": "off"}, "precision": "fp32", "backbone":'
+    )
+
+
+def test_code_for_readers_imports_nothing_of_ft_but_its_front_page_and_ft_testing() -> None:
+    shown = {f"{page.name}: {b.name}": b.text for page in PAGES for b in blocks(page) if b.language == "python"}
+    examples = {str(path.relative_to(ROOT)): path.read_text() for path in (ROOT / "examples").rglob("*.py")}
+    for where, text in {**shown, **examples}.items():
+        for node in ast.walk(ast.parse(text)):
+            imported = [node.module] if isinstance(node, ast.ImportFrom) else []
+            imported += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            deeper = [name for name in imported if re.match(r"ft\.(?!testing$)", name or "")]
+            assert deeper == [], where
 
 
 def test_the_readers_own_tests_pass(workspace: Path) -> None:

@@ -1,7 +1,14 @@
-"""ft fine-tunes pretrained vision backbones. This page is what plugins import; nothing here loads torch."""
+"""ft fine-tunes pretrained vision backbones. This page is what people and plugins import.
+
+`plan`, `finetune` and `load` are for those who use ft, everything else for those who extend it. Importing ft loads no
+torch; calling one of the three does.
+"""
 
 from __future__ import annotations
 
+import sys
+from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ft._version import __version__ as __version__
@@ -11,7 +18,7 @@ from ft.data.image_files import (
     readable_formats as readable_formats,
     what_reads as what_reads,
 )
-from ft.errors import FtError as FtError, did_you_mean as did_you_mean, nearest as nearest
+from ft.errors import FtError as FtError, FtWarning as FtWarning, did_you_mean as did_you_mean, nearest as nearest
 from ft.extension.granted import DataCache as DataCache, WeightCache as WeightCache
 from ft.extension.hookspecs import hookimpl as hookimpl
 from ft.extension.kinds import (
@@ -35,12 +42,30 @@ from ft.text.reading import read_bytes as read_bytes
 
 if TYPE_CHECKING:
     from ft.extension.settings import Settings as Settings
+    from ft.front import finetune as finetune, load as load, plan as plan
+
+# What takes long to import is imported when somebody asks for it: torch, and pydantic, without which plugins can be
+# looked at.
+_LATER = {"plan": "ft.front", "finetune": "ft.front", "load": "ft.front", "Settings": "ft.extension.settings"}
 
 
 def __getattr__(name: str) -> Any:
-    # pydantic takes longer to import than everything else here, and looking at plugins does not need it.
-    if name == "Settings":
-        from ft.extension.settings import Settings
+    if name not in _LATER:
+        raise AttributeError(f"module 'ft' has no attribute {name!r}")
+    return getattr(import_module(_LATER[name]), name)
 
-        return Settings
-    raise AttributeError(f"module 'ft' has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})
+
+
+class _FrontPage(ModuleType):
+    """Python makes each imported module an attribute of its package. Two modules of the core are called as functions
+    of this page are; the functions stay."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _LATER and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _FrontPage

@@ -1,4 +1,4 @@
-"""The one exception that means "the user can mend this"."""
+"""The one exception that means "the user can mend this", the one warning, and what may have been meant."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ class FtError(Exception):
 
     The command line prints the message alone and exits with code 2; a bug in ft stays a traceback.
     """
+
+
+class FtWarning(UserWarning):
+    """Something that the user may not have meant: what the command line prints as `warning:`, where Python calls ft."""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

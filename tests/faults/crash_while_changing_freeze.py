@@ -21,12 +21,12 @@ import torch
 from rich.console import Console
 from safetensors.torch import load_file
 
-import ft.finetune
 from conftest import TINY
 from faults.crash_while_saving import CRASHED, crash_after
 from ft.config.loading import load_config
 from ft.config.schema import Config
 from ft.extension.installed import load_plugins
+from ft.finetune import finetune
 from ft.machine.display import Display
 from ft.machine.signals import StopAsked
 from ft.run.folder import Run
@@ -50,17 +50,17 @@ def config(folder: Path) -> Config:
 
 
 def resume(run: Run, flags: Mapping[str, Any], display: Display) -> None:
-    ft.finetune.finetune(run.config(True, flags), PLUGINS, display, run)
+    finetune(run.config(True, flags), PLUGINS, display, run)
 
 
 def runs_to_change(folder: Path, display: Display) -> Iterator[tuple[Run, Mapping[str, Any]]]:
     """A finished run, one that was stopped in an epoch, and one that was changed before; and what to change."""
     finished = Run(folder / "finished")
-    ft.finetune.finetune(config(finished.path), PLUGINS, display)
+    finetune(config(finished.path), PLUGINS, display)
     yield finished, UNFREEZE
     stopped = Run(folder / "stopped")
     try:
-        ft.finetune.finetune(config(stopped.path), PLUGINS, SignalAtProgress("epoch 2/2", 3))
+        finetune(config(stopped.path), PLUGINS, SignalAtProgress("epoch 2/2", 3))
     except StopAsked:
         yield stopped, UNFREEZE
     changed = copy(finished, folder / "changed")
@@ -82,7 +82,7 @@ def crash(run: Run, flags: Mapping[str, Any], operations: int, display: Display)
             go_on(*args)
             os._exit(0)
 
-        ft.finetune.go_on = counted
+        vars(sys.modules["ft.finetune"])["go_on"] = counted
         resume(run, flags, display)
         os._exit(1)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])

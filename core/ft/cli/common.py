@@ -14,9 +14,6 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-SLOW = 1.0
-"""Seconds of import from which a plugin is told to slow down every command."""
-
 
 def no_plugin_option(command: F) -> F:
     """Give a command `--no-plugin NAME`, which `load_and_report` heeds wherever in the line it stands."""
@@ -46,21 +43,12 @@ def hand_json_on(context: click.Context, as_json: bool) -> None:
 
 def load_and_report() -> Plugins:
     """Load the installed plugins but those of `--no-plugin`; each broken or slow one costs a line on stderr."""
-    from ft.extension.installed import load_plugins  # `ft --help` does without
+    from ft.extension.installed import load_plugins, troubles  # `ft --help` does without
 
     context = click.get_current_context(silent=True)
     plugins = load_plugins(no_plugin=context.find_root().meta.get(_LEFT_OUT, ()) if context else ())
-    for plugin in plugins.all:
-        name, more = f"{plugin.distribution} {plugin.version} ({plugin.module})", f"see ft plugins why {plugin.name}"
-        if plugin.state == "broken":
-            text = f"could not be loaded: {plugin.error} ({more})"
-        elif plugin.seconds > SLOW:
-            text = f"takes {plugin.seconds:.1f} s to import, whatever is asked of ft ({more})"
-        elif plugin.warning:
-            text = f"may not work: {plugin.warning} ({more})"
-        else:
-            continue
-        warn(f"plugin {name} {text}")
+    for trouble in troubles(plugins):
+        warn(trouble)
     return plugins
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
@@ -10,7 +9,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 import click
 
 from ft.cli.completion import COMPLETE, complete_set
-from ft.config.flags import FLAGS, ON_RESUME, variable
+from ft.config.flags import FLAGS, ON_RESUME, changes_on_resume, variable
 from ft.config.loading import load_config
 from ft.config.schema import Config
 from ft.errors import FtError
@@ -46,10 +45,7 @@ def config_from(file: Path | None, sets: tuple[str, ...], given: dict[str, Any])
 
 
 def changes_from(file: Path | None, sets: tuple[str, ...], given: dict[str, Any], plugins: Plugins) -> dict[str, Any]:
-    """What a command's arguments change in the config of a run that goes on. Raises FtError for what may not.
-
-    A new --freeze replaces --train, too.
-    """
+    """What a command's arguments change in the config of a run that goes on. Raises FtError for what may not."""
     chosen = _chosen(given)
     typed = [flag.partition("/")[0] for flag, key, _, _ in FLAGS if key in chosen]
     others = [flag for flag in typed if flag not in ON_RESUME] + ["--set"] * bool(sets) + ["--config"] * bool(file)
@@ -58,19 +54,7 @@ def changes_from(file: Path | None, sets: tuple[str, ...], given: dict[str, Any]
             f"--resume continues a run as it was started; leave out {', '.join(others)}. "
             f"Beside it there may be {', '.join(ON_RESUME)}"
         )
-    if "data" in chosen:
-        chosen["data"] = _from_here(chosen["data"], plugins)
-    if "freeze" in chosen:
-        chosen.setdefault("train", [])
-    return chosen
-
-
-def _from_here(data: str, plugins: Plugins) -> str:
-    """A data reference whose path, if it is one, is found from any folder; a run goes on in that where it began."""
-    name, colon, argument = data.partition(":")
-    prefix, path = (name + colon, argument) if plugins.has("data", name) else ("", data)
-    there = Path(os.path.expanduser(path))
-    return f"{prefix}{os.path.abspath(there)}" if path and os.path.exists(there) else data
+    return changes_on_resume(chosen, plugins)
 
 
 def _chosen(given: dict[str, Any]) -> dict[str, Any]:

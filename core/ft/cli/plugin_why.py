@@ -7,11 +7,11 @@ from importlib.metadata import distributions
 
 import click
 
-from ft.cli.common import SLOW, load_and_report
+from ft.cli.common import load_and_report
 from ft.cli.completion import complete_described
 from ft.cli.printing import tell, tell_json
 from ft.errors import FtError, did_you_mean
-from ft.extension.installed import Component, Plugin, Plugins
+from ft.extension.installed import SLOW, Component, Plugin, Plugins
 from ft.extension.kinds import KINDS
 
 

@@ -4,6 +4,13 @@ config, and is described by that key's field.
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ft.extension.installed import Plugins
+
 # flag, key in the config, help (where the field does not say it), several values?
 FLAGS: tuple[tuple[str, str, str, bool], ...] = (
     ("--backbone", "backbone", "PROVIDER:MODEL, as in torchvision:resnet18", False),
@@ -58,3 +65,22 @@ def variable(flag: str) -> str:
     'channels_last'
     """
     return flag.partition("/")[0].strip("-").replace("-", "_")
+
+
+def changes_on_resume(given: Mapping[str, Any], plugins: Plugins) -> dict[str, Any]:
+    """What keys that are given beside a run which goes on change in its config: a new `freeze` replaces `train`, too,
+    and data lie where their path leads from here."""
+    changes = dict(given)
+    if isinstance(data := changes.get("data"), str):
+        changes["data"] = _from_here(data, plugins)
+    if "freeze" in changes:
+        changes.setdefault("train", [])
+    return changes
+
+
+def _from_here(data: str, plugins: Plugins) -> str:
+    """A data reference whose path, if it is one, is found from any folder; a run goes on in that where it began."""
+    name, colon, argument = data.partition(":")
+    prefix, path = (name + colon, argument) if plugins.has("data", name) else ("", data)
+    there = Path(os.path.expanduser(path))
+    return f"{prefix}{os.path.abspath(there)}" if path and os.path.exists(there) else data

@@ -15,15 +15,18 @@ from ft.text.documents import DEEPEST, parse_yaml
 from ft.text.reading import read_text
 
 
-def load_config(file: Path | None = None, sets: Iterable[str] = (), flags: Mapping[str, Any] | None = None) -> Config:
-    """Merge defaults, `file` (YAML or JSON), `key.path=value` texts and `flags`, the later winning. Raises FtError."""
-    given = _without_derived(read_tree(file)) if file else {}
+def load_config(
+    given: Path | Mapping[str, Any] | None = None, sets: Iterable[str] = (), flags: Mapping[str, Any] | None = None
+) -> Config:
+    """Merge defaults, what is `given` (a file in YAML or JSON, or its content), `key.path=value` texts and `flags`, the
+    later winning. Raises FtError."""
+    content = read_tree(given) if isinstance(given, Path) else given or {}
     typed = [*map(_typed, sets), *(Typed(tuple(key.split(".")), value, key) for key, value in (flags or {}).items())]
-    tree = merge(Config, given, typed)
+    tree = merge(Config, _without_derived(content), typed)
     try:
         return validate(Config, tree, "")
     except FtError as error:
-        raise FtError(f"{error}\n(the config is {file})" if file else str(error)) from None
+        raise FtError(f"{error}\n(the config is {given})" if isinstance(given, Path) else str(error)) from None
 
 
 def _typed(text: str) -> Typed:
@@ -48,7 +51,7 @@ def read_tree(file: Path) -> dict[str, Any]:
     return tree["config"] if tree.keys() == {"config", "plan"} else tree
 
 
-def _without_derived(tree: dict[str, Any]) -> dict[str, Any]:
+def _without_derived(tree: Mapping[str, Any]) -> Mapping[str, Any]:
     """Leave out what follows from the rest, where the file says everything, as a run's config does: else what is asked
     for over it, as by --optimizer, would not reach it."""
     training = tree.get("training")

@@ -50,6 +50,8 @@ class ComponentConfig(BaseModel):
 
 
 def _as_list(value: Any) -> Any:
+    if value is None:
+        raise ValueError('leave it out, or write a reference, as in "all" or "none"')
     return [value] if isinstance(value, str | dict) else value
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from importlib.metadata import EntryPoint
@@ -113,6 +113,26 @@ def load_plugins(
     found = sorted(entry_points if entry_points is not None else installed_plugins(), key=lambda e: (e[1], e[0].name))
     switches.check([(distribution, entry_point.name) for entry_point, distribution, _ in found])
     return Plugins(tuple(load_plugin(*each, switches) for each in found))
+
+
+SLOW = 1.0
+"""Seconds of import from which a plugin is told to slow down every command."""
+
+
+def troubles(plugins: Plugins) -> Iterator[str]:
+    """Yield what to warn of before plugins are used: each that is broken, slow, or may not work."""
+    for plugin in plugins.all:
+        if plugin.state == "broken":
+            text = f"could not be loaded: {plugin.error}"
+        elif plugin.seconds > SLOW:
+            text = f"takes {plugin.seconds:.1f} s to import, whatever is asked of ft"
+        elif plugin.warning:
+            text = f"may not work: {plugin.warning}"
+        else:
+            continue
+        yield (
+            f"plugin {plugin.distribution} {plugin.version} ({plugin.module}) {text} (see ft plugins why {plugin.name})"
+        )
 
 
 def implementation(component: Component, callable_name: str) -> Any:

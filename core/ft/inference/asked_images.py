@@ -34,7 +34,7 @@ def image_paths(given: Sequence[str], read_stdin: Callable[[], bytes] = lambda: 
 
 
 def _named(text: str) -> list[Path]:
-    path = _path(text)
+    path = image_path(text)
     if path.is_dir():
         return _inside(path)
     if path.exists():
@@ -56,13 +56,13 @@ def _matched(path: Path) -> list[Path]:
 
 def _listed(content: bytes) -> list[Path]:
     lines = content.split(b"\0") if b"\0" in content else [line.removesuffix(b"\r") for line in content.split(b"\n")]
-    paths = [_path(os.fsdecode(line)) for line in lines if line]
+    paths = [image_path(os.fsdecode(line)) for line in lines if line]
     if not paths:
         raise FtError("standard input names no image; give one path a line, as in: find photos -name '*.jpg' | ft ...")
     return [image for path in paths for image in (_inside(path) if path.is_dir() else [path])]
 
 
-def _path(text: str) -> Path:
+def image_path(text: str) -> Path:
     """The path that `text` is. Raises FtError for an address, which a path would make another of."""
     if address := _ADDRESS.match(text):
         instead = "give its path without file://" if address["scheme"].lower() == "file" else "fetch it first"

@@ -35,31 +35,37 @@ class Prediction:
 def predict(trained: Trained, paths: Sequence[Path], top: int, display: Display) -> Iterator[list[Prediction]]:
     """Yield the answers for images, in the order of `paths`, as soon as each batch is done: the `top` likeliest classes
     of each image, or why there is no answer. Raises FtError for what is wrong with more than one image."""
-    items = [Item(Picture.at(path), number) for number, path in enumerate(paths)]
+    answered = 0
+    for some in logits_or_why(trained, [Picture.at(path) for path in paths], display):
+        yield [_answer(path, each, trained.classes, top) for path, each in zip(paths[answered:], some, strict=False)]
+        answered += len(some)
+
+
+def logits_or_why(trained: Trained, pictures: Sequence[Picture], display: Display) -> Iterator[list[Tensor | str]]:
+    """Yield, in the order of `pictures` and as soon as each batch is done, the logits [C] of each image in float32 on
+    the CPU, or why there are none. Raises FtError for what is wrong with more than one image."""
+    items = [Item(picture, number) for number, picture in enumerate(pictures)]
     unread: dict[int, str] = {}
     answered = 0
     with logits_of(trained, items, display, unread=unread.__setitem__) as batches:
         for logits, numbers in batches:
             there = dict(zip(numbers.tolist(), logits, strict=True))
             until = max(there) + 1
-            yield [
-                _answer(paths[n], there[n], trained.classes, top) if n in there else _none(paths[n], unread.pop(n))
-                for n in range(answered, until)
-            ]
+            yield [_finite_or_why(there[n], items[n]) if n in there else unread.pop(n) for n in range(answered, until)]
             answered = until
     if unread:  # those behind the last that could be read
-        yield [_none(paths[n], unread[n]) for n in range(answered, len(paths))]
+        yield [unread[n] for n in range(answered, len(items))]
 
 
-def _answer(path: Path, logits: Tensor, classes: Sequence[str], top: int) -> Prediction:
-    if not logits.isfinite().all():
-        return _none(path, no_number(str(path)))
+def _finite_or_why(logits: Tensor, item: Item) -> Tensor | str:
+    return logits if logits.isfinite().all() else no_number(item.picture.name)
+
+
+def _answer(path: Path, logits: Tensor | str, classes: Sequence[str], top: int) -> Prediction:
+    if isinstance(logits, str):
+        return Prediction(path, (), (), logits)
     best = logits.softmax(0).topk(min(top, len(classes)))
     return Prediction(path, tuple(classes[i] for i in best.indices.tolist()), tuple(best.values.tolist()))
-
-
-def _none(path: Path, reason: str) -> Prediction:
-    return Prediction(path, (), (), reason)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 from rich.text import Text
 
-from ft.machine.progress import Bar, bars, counted
+from ft.machine.progress import Bar, Draw, bars, counted
 from ft.machine.signals import stopped_while
 from ft.text.terminal import told, visible
 
@@ -28,9 +28,10 @@ WORDY = 120
 class Display:
     """Results go to stdout; progress, notes and warnings to stderr, so that stdout can be piped."""
 
-    def __init__(self, out: Console | None = None, err: Console | None = None) -> None:
+    def __init__(self, out: Console | None = None, err: Console | None = None, draw: Draw = bars) -> None:
         self.out = out or Console()
         self.err = err or Console(stderr=True)
+        self._draw = draw
         self._bars: Progress | None = None
 
     def say(self, text: str) -> None:
@@ -92,7 +93,7 @@ class Display:
         if self._bars is not None:
             yield self._bars
             return
-        with bars(self.err, self.say) as self._bars:
+        with self._draw(self.err, self.say) as self._bars:
             try:
                 yield self._bars
             finally:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import copy_context
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
@@ -14,6 +15,10 @@ EVERY = 10.0
 """Seconds between the lines."""
 Amount = Callable[[float, float | None], str]
 """How much of how much is done, in words."""
+
+
+Draw = Callable[[Console, Callable[[str], None]], AbstractContextManager[Progress]]
+"""Shows, beside what a console prints, the tasks of the Progress that it gives a block, as `bars` does."""
 
 
 class Bar:
@@ -82,17 +87,35 @@ def bars(console: Console, say: Callable[[str], None]) -> Iterator[Progress]:
 
 
 @contextmanager
+def hidden(console: Console, say: Callable[[str], None]) -> Iterator[Progress]:
+    """Tasks of which nobody is told."""
+    yield Progress(console=console, disable=True)
+
+
+@contextmanager
 def _spoken(progress: Progress, say: Callable[[str], None]) -> Iterator[None]:
     """A thread says the lines, so that work which cannot tell how far it is does not look dead."""
-    ended = threading.Event()
 
     def talk() -> None:
-        while not ended.wait(EVERY):
-            for task in progress.tasks:
-                if task.visible and not task.finished:
-                    say(line_of(task))
+        for task in progress.tasks:
+            if task.visible and not task.finished:
+                say(line_of(task))
 
-    thread = threading.Thread(target=talk, name="progress", daemon=True)
+    with repeated(talk, EVERY):
+        yield
+
+
+@contextmanager
+def repeated(do: Callable[[], None], seconds: float) -> Iterator[None]:
+    """A block beside which a thread does something again and again."""
+    ended = threading.Event()
+
+    def go_on() -> None:
+        while not ended.wait(seconds):
+            do()
+
+    # What it prints belongs to whoever began the block: a notebook knows its cell by the context.
+    thread = threading.Thread(target=copy_context().run, args=(go_on,), name="progress", daemon=True)
     thread.start()
     try:
         yield

@@ -95,7 +95,7 @@ class Run:
         config = load_config(self.path / "config.yaml")
         if not trust_code:
             refuse_unpackaged(config.references(), str(self.path / "config.yaml"))
-        if flags and "data" in flags:
+        if flags and isinstance(flags.get("data"), str):
             flags = {**flags, "data": {**config.data.settings, "use": flags["data"]}}
         return load_config(self.path / "config.yaml", flags=flags) if flags else config
 

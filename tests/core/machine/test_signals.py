@@ -36,7 +36,7 @@ def test_handlers_are_as_before_afterwards() -> None:
 def test_a_second_signal_ends_the_process_at_once(number: signal.Signals, around: str) -> None:
     code = (
         "import os\nfrom contextlib import nullcontext\nfrom pathlib import Path\n"
-        "from ft.signals import end_on_signals, stop_on_signals\n"
+        "from ft.machine.signals import end_on_signals, stop_on_signals\n"
         f"with {around}, stop_on_signals(Path('run')):\n"
         f"    os.kill(os.getpid(), {int(number)})\n"
         f"    os.kill(os.getpid(), {int(number)})\n"

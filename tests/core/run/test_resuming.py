@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -13,12 +14,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from ft.cache import decision
 from ft.config.schema import Config
 from ft.errors import FtError
 from ft.extension.installed import Plugins
 from ft.finetune import finetune
 from ft.machine.display import Display
 from ft.machine.signals import StopAsked
+from ft.plan import pace
 from ft.run.folder import Run
 from ft.run.report import Report
 from ft.task.evaluation import figures_of
@@ -99,7 +102,7 @@ def interrupted(monkeypatch: pytest.MonkeyPatch, plugins: Plugins) -> Callable[.
             raise Interrupted
 
         with monkeypatch.context() as patched:
-            patched.setattr("ft.finetune.open_feed", end)
+            patched.setattr(sys.modules["ft.finetune"], "open_feed", end)
             with pytest.raises(Interrupted):
                 go_on(run, plugins, **flags)
         return run
@@ -308,9 +311,9 @@ def test_a_config_that_was_edited_changes_the_freeze_too(tiny_config: MakeConfig
 def test_the_precision_stays_as_the_run_began_when_the_cache_changes(
     first: str, then: str, tiny_config: MakeConfig, plugins: Plugins, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("plan.pace", "cache.decision"):
-        monkeypatch.setattr(f"ft.{module}.has_fast_bf16", lambda _: True)
-    monkeypatch.setattr("ft.plan.pace.CLEARLY", 0.0)  # bf16 is taken wherever it is tried
+    for module in (pace, decision):
+        monkeypatch.setattr(module, "has_fast_bf16", lambda _: True)
+    monkeypatch.setattr(pace, "CLEARLY", 0.0)  # bf16 is taken wherever it is tried
     keys = {"freeze": ["all"], "machine__precision": "auto", "cache__promise": first}
     run = stopped(tiny_config(**keys), plugins, "epoch 2/2", 4)
     before = run.read_json("plan.json")["precision"]

@@ -1,0 +1,206 @@
+"""ft for people who write Python: `ft.plan`, `ft.finetune` and `ft.load` do what the commands do.
+
+Nothing is printed unless it is asked for. Warnings are Python's, of the category `ft.FtWarning`; a mistake is an
+`FtError`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import html
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, Unpack
+
+from pydantic import TypeAdapter
+
+from ft.config.keywords import Keywords, Source, Where, changes_of, config_of
+from ft.config.schema import PREDICT_BATCH, PREDICT_PRECISION
+from ft.errors import FtError
+from ft.extension.installed import Plugins, load_plugins, troubles
+from ft.finetune import finetune as straight_path, prepare
+from ft.inference.load import load_trained
+from ft.inference.loaded import LoadedModel
+from ft.machine.display import Display
+from ft.machine.ownership import strange_run
+from ft.machine.python_display import PythonDisplay, printed
+from ft.machine.randomness import one_run_at_a_time
+from ft.machine.signals import StopAsked
+from ft.plan.records import Plan as PlainPlan
+from ft.plan.text import print_plan
+from ft.run.folder import Run
+from ft.run.report import Report, doubts
+from ft.run.report_text import print_report
+from ft.text.reading import read_text
+
+
+class Shown:
+    """What `print` and a notebook show of a record is what the command line prints."""
+
+    def show(self, display: Display) -> None:
+        """Print it."""
+        raise NotImplementedError
+
+    def __str__(self) -> str:
+        return printed(self.show)
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(str(self))}</pre>"
+
+
+@dataclass(frozen=True, repr=False)
+class Plan(Shown, PlainPlan):
+    """Exactly what a run will do; `print(plan)` is what `ft plan` prints."""
+
+    def show(self, display: Display) -> None:
+        print_plan(self, display)
+
+    def __repr__(self) -> str:
+        return f"<plan for {self.backbone} and {self.data}, {self.digest()}>"
+
+
+@dataclass(frozen=True, repr=False)
+class FinishedRun(Shown):
+    """A run that is done: its folder (an absolute path) and its report; `print(run)` is what `ft run` prints last."""
+
+    path: Path
+    report: Report
+
+    @property
+    def plan(self) -> Plan:
+        """The plan that was obeyed, of a run that went on its last. Raises FtError where it is gone."""
+        Run(self.path).plan_file()
+        return TypeAdapter(Plan).validate_json(read_text(self.path / "plan.json"))
+
+    def load(self, **how: Any) -> LoadedModel:
+        """The run's model, as `ft.load` loads it."""
+        return load(self.path, **how)
+
+    def show(self, display: Display) -> None:
+        print_report(self.report, _from_here(self.path), display)
+
+    def __repr__(self) -> str:
+        return f"<run in {self.path}, accuracy {self.report.val.accuracy:.1%}>"
+
+
+def plan(source: Source | None = None, /, *, verbose: bool = False, **settings: Unpack[Keywords]) -> Plan:
+    """Decide what `ft.finetune` would do with the same arguments; train nothing, and fetch nothing that is not needed
+    to tell.
+
+    `source` is the path of a config file, or a mapping as such a file holds; keywords go over it. Raises FtError, also
+    while another thread trains: both would draw from the same random numbers.
+    """
+    display = PythonDisplay(verbose)
+    config = config_of(source, settings)
+    plugins = _installed(display).preferring(config.prefer)
+    with one_run_at_a_time():
+        ready = prepare(config, plugins, display)
+    return Plan(**{field.name: getattr(ready.plan, field.name) for field in fields(PlainPlan)})
+
+
+def finetune(
+    source: Source | None = None,
+    /,
+    *,
+    resume: Where | None = None,
+    trust_code: bool = False,
+    verbose: bool = False,
+    **settings: Unpack[Keywords],
+) -> FinishedRun:
+    """Fine-tune a backbone on images, in the folder of a new run, or on from where the run in `resume` stopped.
+
+    `source` is the path of a config file, or a mapping as such a file holds; keywords go over it. Beside `resume` there
+    may be those that `ft run` may be given there. `trust_code` has components imported that the run to go on with names
+    by file or module. With `verbose`, it prints what `ft run` prints meanwhile, in a notebook in the cell.
+
+    Ctrl-C, or a notebook's interrupt, saves the state at the next step and raises KeyboardInterrupt; a second one does
+    so at once. Raises FtError for what the user can mend.
+    """
+    display = PythonDisplay(verbose)
+    plugins = _installed(display)
+    old = None if resume is None else Run(Path(resume).absolute())
+    if old is None:
+        config = config_of(source, settings)
+    else:
+        _warn_of_strangers(old.path, display)
+        config = old.config(trust_code, changes_of(source, settings, plugins))
+    with _in_folder(old, display), _stopped_as_python_is():
+        done, report = straight_path(config, plugins.preferring(config.prefer), display, old)
+        path = done.path.absolute()
+    for doubt in doubts(report, _from_here(path)):
+        display.warn(doubt)
+    return FinishedRun(path, report)
+
+
+def load(
+    run: Where,
+    *,
+    device: str = "auto",
+    precision: Literal["auto", "fp32", "bf16"] = PREDICT_PRECISION,
+    batch_size: int = PREDICT_BATCH,
+    workers: int | Literal["auto"] = "auto",
+    trust_code: bool = False,
+) -> LoadedModel:
+    """Load the model of a finished run; the keywords are the flags of `ft predict`.
+
+    Raises FtError where `run` is no folder of a finished run, where a plugin is missing that the model needs, and where
+    the run names code by file or module and `trust_code` is not given.
+    """
+    display, folder = PythonDisplay(), Path(run)
+    _warn_of_strangers(folder, display)
+    machine = {"device": device, "precision": precision, "workers": workers}
+    trained = load_trained(Run(folder), _installed(display), machine, batch_size, trust_code)
+    return LoadedModel(trained, folder.absolute())
+
+
+def _installed(display: Display) -> Plugins:
+    plugins = load_plugins()
+    for trouble in troubles(plugins):
+        display.warn(trouble)
+    return plugins
+
+
+def _warn_of_strangers(folder: Path, display: Display) -> None:
+    for warning in strange_run(folder):
+        display.warn(warning)
+
+
+def _from_here(path: Path) -> Path:
+    """A path as one would type it in the current folder."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+@contextlib.contextmanager
+def _in_folder(old: Run | None, display: Display) -> Iterator[None]:
+    """A block in the folder where a run was started that goes on, from which the paths in its config lead.
+
+    Raises FtError for another folder than the current one in a thread: there is one for the whole process.
+    """
+    here = Path.cwd()
+    folder = here if old is None else old.started_in()
+    if folder == here:
+        yield
+        return
+    if threading.current_thread() is not threading.main_thread():
+        raise FtError(f"the run began in {folder}, and goes on there: os.chdir there first, or use the main thread")
+    display.say(f"working in {folder}, where the run was started")
+    with contextlib.chdir(folder):
+        yield
+
+
+@contextlib.contextmanager
+def _stopped_as_python_is() -> Iterator[None]:
+    """A block that a signal stops as it stops other Python code: Ctrl-C by KeyboardInterrupt, others as their handler,
+    which by now is in its place again, has it."""
+    try:
+        yield
+    except StopAsked as asked:
+        where = f"; its state is saved. Continue with: ft.finetune(resume={os.fspath(asked.folder or '')!r})"
+        if signal.getsignal(asked.signal_number) is not signal.default_int_handler:
+            signal.raise_signal(asked.signal_number)
+        raise KeyboardInterrupt(f"{asked}{where}") from None
