@@ -11,38 +11,10 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-CORE = ROOT / "core" / "ft"
-PLUGINS = sorted(path for path in (ROOT / "plugins").iterdir() if (path / "__init__.py").exists())
+from rooms import CORE, ROOMS
 
-# The rooms of core/ft, from the bottom floor up: a module may import its own room and those that stand below it here.
-ROOMS = (
-    "_version",
-    "errors",
-    "text",
-    "extension",
-    "config",
-    "machine",
-    "task",
-    "weights",
-    "prefix",
-    "data",
-    "model",
-    "plan",
-    "run",
-    "cache",
-    "training",
-    "inference",
-    "opening",
-    "precision",
-    "finetune",
-    "front",
-    "scaffold",
-    "testing",
-    "cli",
-    "pytest_plugin",
-    "__main__",
-)
+ROOT = Path(__file__).parents[1]
+PLUGINS = sorted(path for path in (ROOT / "plugins").iterdir() if (path / "__init__.py").exists())
 
 
 def imports(path: Path, typing_too: bool = True) -> Iterator[str]:
@@ -83,6 +55,19 @@ def test_the_core_imports_downwards_only(path: Path) -> None:
         parts = name.split(".")
         if parts[0] == "ft" and len(parts) > 1 and not parts[1].startswith("__"):
             assert floor_of(CORE / parts[1]) <= own, f"{path.name} imports {name}, which is above it"
+
+
+@pytest.mark.parametrize("path", core_files(), ids=lambda path: str(path.relative_to(CORE)))
+def test_a_module_imports_nothing_that_is_private_to_another(path: Path) -> None:
+    nodes = (node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.ImportFrom))
+    own = (node for node in nodes if str(node.module).split(".")[0] == "ft")
+    assert not [a.name for node in own for a in node.names if a.name.startswith("_") and not a.name.endswith("__")]
+
+
+def test_every_room_has_a_floor_and_the_tests_are_in_its_like() -> None:
+    rooms = {path.name.removesuffix(".py") for path in CORE.iterdir() if not path.name.startswith("__")}
+    assert rooms - {"py.typed"} == {room for room in ROOMS if not room.startswith("__")}
+    assert {path.name for path in (ROOT / "tests" / "core").iterdir() if path.is_dir()} - {"__pycache__"} <= rooms
 
 
 @pytest.mark.parametrize("path", core_files(), ids=lambda path: str(path.relative_to(CORE)))

@@ -35,6 +35,7 @@ from PIL import Image
 import ft
 import warm_python
 import wheels
+from ft import pytest_plugin
 from ft.cli import COMMANDS, cli
 from ft.config.flags import FLAGS
 from ft.config.loading import load_config
@@ -43,9 +44,9 @@ from ft.extension.discovery import GROUP
 from ft.extension.installed import Component, Plugins, load_plugins, settings_class
 from ft.extension.kinds import KINDS
 from ft.extension.references import parse_reference
-from ft.testing import fixtures
 from ft.testing.checks import CHECKS
 from ft.testing.common import COMMON
+from rooms import CORE, ROOMS
 
 ROOT = Path(__file__).parents[1]
 DOCS = sorted((ROOT / "docs").glob("*.md"))
@@ -318,7 +319,7 @@ def test_every_path_and_hook_in_the_text_exists(page: Path) -> None:
         if re.fullmatch(r"(core|plugins|tests|docs|examples)/[\w./-]+", code) and "NAME" not in code:
             assert (ROOT / code).exists(), code
         if re.fullmatch(r"ft_[a-z_]+", code):
-            assert code in packages | {kind.hook for kind in KINDS.values()} | set(vars(fixtures)), code
+            assert code in packages | {kind.hook for kind in KINDS.values()} | set(vars(pytest_plugin)), code
 
 
 def test_both_readmes_have_the_same_code_and_the_same_table() -> None:
@@ -416,7 +417,7 @@ def test_every_page_is_in_the_menu_of_the_site() -> None:
     assert sorted(menu) == [page.name for page in DOCS]
 
 
-@pytest.mark.parametrize("name", ["configuration", "settings", "testing-plugins"])
+@pytest.mark.parametrize("name", ["architecture", "configuration", "settings", "testing-plugins"])
 def test_what_is_made_from_the_code_is_up_to_date(name: str) -> None:
     written = MADE.search((ROOT / f"docs/{name}.md").read_text(encoding="utf-8"))
     assert written
@@ -425,7 +426,33 @@ def test_what_is_made_from_the_code_is_up_to_date(name: str) -> None:
 
 def made() -> dict[str, str]:
     """The parts of pages that are made from the code, by page."""
-    return {"configuration": keys_table(), "settings": settings_tables(), "testing-plugins": checks_table()}
+    return {
+        "architecture": rooms_tables(),
+        "configuration": keys_table(),
+        "settings": settings_tables(),
+        "testing-plugins": checks_table(),
+    }
+
+
+def rooms_tables() -> str:
+    """For each room, from the top floor down, its matter, and a row for each of its modules."""
+    parts = []
+    for room in reversed(ROOMS):
+        folder = CORE / room
+        if not folder.is_dir():
+            parts += [f"**`core/ft/{room}.py`**: {matter(CORE / f'{room}.py')}", ""]
+            continue
+        modules = sorted(path for path in folder.rglob("*.py") if path != folder / "__init__.py")
+        rows = [f"| `{path.relative_to(folder)}` | {matter(path)} |" for path in modules]
+        parts += [f"**`core/ft/{room}/`**: {matter(folder / '__init__.py')}", ""]
+        parts += ["| file | its one matter |", "|---|---|", *rows, ""] if rows else []
+    return "\n".join(parts)
+
+
+def matter(path: Path) -> str:
+    """The first paragraph of a module's docstring, as one line."""
+    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    return " ".join(text.split("\n\n")[0].split()).replace("|", "\\|")
 
 
 def checks_table() -> str:

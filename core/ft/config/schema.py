@@ -1,4 +1,4 @@
-"""The configuration of a run: one pydantic tree, filled from defaults, a file, `--set` and flags, in that order."""
+"""The configuration of a run: one pydantic tree, in which every key has a type, bounds and a description."""
 
 from __future__ import annotations
 

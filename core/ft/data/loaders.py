@@ -1,4 +1,4 @@
-"""In which order images come, and the processes that decode them ahead of the training loop."""
+"""The processes that decode images ahead of the training loop."""
 
 from __future__ import annotations
 

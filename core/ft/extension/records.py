@@ -1,4 +1,4 @@
-"""The records that plugins hand to ft: what exists, and where its implementation lies.
+"""The records that plugins and ft hand to each other: a backbone, its stages, a weight entry, a sample.
 
 A record names its implementation lazily, as "package.module:name", so that listing plugins never imports torch.
 A callable does as well as such a string, which is handy in a test or a file of one's own.

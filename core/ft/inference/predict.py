@@ -1,4 +1,4 @@
-"""Using a finished run: rebuild its model, classify images with the training preprocessing, measure it."""
+"""Classifies images with the model of a finished run, preprocessed as in training."""
 
 from __future__ import annotations
 

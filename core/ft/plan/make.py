@@ -1,4 +1,4 @@
-"""What a run will do, as plain data: computed once, printed by `ft plan`, obeyed by training."""
+"""Decides what a run will do, once everything is known that it follows from."""
 
 from __future__ import annotations
 

@@ -1,0 +1,36 @@
+"""The rooms of core/ft."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+CORE = Path(__file__).parents[1] / "core" / "ft"
+
+ROOMS = (
+    "_version",
+    "errors",
+    "text",
+    "extension",
+    "config",
+    "machine",
+    "task",
+    "weights",
+    "prefix",
+    "data",
+    "model",
+    "plan",
+    "run",
+    "cache",
+    "training",
+    "inference",
+    "opening",
+    "precision",
+    "finetune",
+    "front",
+    "scaffold",
+    "testing",
+    "cli",
+    "pytest_plugin",
+    "__main__",
+)
+"""From the bottom floor up: a module may import its own room and those that stand above it in this list."""
