@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -21,10 +22,15 @@ class FinishedRun:
     def __init__(self, config: Config, plugins: Plugins) -> None:
         self.run, self.report = finetune(config, plugins, Display())
         self.weights = load_file(self.run.path / "model.safetensors")
-        lines = (self.run.path / "metrics.jsonl").read_text().splitlines()
         with (self.run.path / "images.csv").open(encoding="utf-8", newline="") as file:
             self.validated = [Path(row["path"]) for row in csv.DictReader(file) if row["split"] == "val"]
-        self.metrics = [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in lines]
+        self.metrics = metrics_in(self.run.path)
+
+
+def metrics_in(folder: Path) -> list[dict[str, Any]]:
+    """The figures of every epoch of the run in `folder`, but the seconds that it took."""
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    return [{key: value for key, value in json.loads(line).items() if key != "seconds"} for line in lines]
 
 
 def assert_same_outcome(one: FinishedRun, other: FinishedRun) -> None:

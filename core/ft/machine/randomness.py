@@ -42,10 +42,13 @@ def one_run_at_a_time() -> Iterator[None]:
 
 
 @contextmanager
-def drawing_from(seed: int, device: str = "cpu") -> Iterator[None]:
-    """A block whose random numbers, on the CPU and on `device`, follow from `seed`, whatever other threads do."""
+def drawing_from(seed: int, device: str = "cpu", torch_only: bool = False) -> Iterator[None]:
+    """A block whose random numbers, on the CPU and on `device`, follow from `seed`, whatever other threads do.
+
+    Where it draws from torch's generators alone (`torch_only`), the others are left as they are: that takes less time.
+    """
     with _DRAWING:
-        seed_all(seed, device)
+        (seed_torch if torch_only else seed_all)(seed, device)
         yield
 
 
@@ -59,12 +62,17 @@ def seeded(seed: int) -> Iterator[None]:
 
 def seed_all(seed: int, device: str = "cpu") -> None:
     """Seed every generator that code on the CPU and on `device` draws from."""
+    seed_torch(seed, device)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+
+
+def seed_torch(seed: int, device: str = "cpu") -> None:
+    """Seed torch's generators on the CPU and on `device`."""
     torch.default_generator.manual_seed(seed)  # torch.manual_seed asks every kind of device, which takes longer
     kind = torch.device(device).type
     if kind != "cpu":
         getattr(torch, kind).manual_seed(seed)
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
 
 
 def step_seed(seed: int, step: int) -> int:

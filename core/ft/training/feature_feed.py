@@ -15,6 +15,7 @@ from ft.data.order import epoch_batches, full_batch, spans
 from ft.data.transforms import network_input, train_transform
 from ft.machine.signals import StopRequest
 from ft.plan.records import CacheCost
+from ft.prefix.torch_only import torch_only
 from ft.run.context import Job
 
 
@@ -22,12 +23,13 @@ class FeatureFeed:
     """The frozen prefix's features, computed once, through the rest of the network."""
 
     def __init__(self, proved: Proved, features: Features, cost: CacheCost, idle: frozenset[str], job: Job) -> None:
-        self.cost, self.idle = cost, idle
+        self.cost, self.idle, self.torch_only = cost, idle, torch_only(proved.halves.suffix)
         self._proved, self._features, self._job, self._machine = proved, features, job, job.machine
         self._views = job.config.images.views or 1
         self._labels = torch.tensor([item.label for item in job.data.train])
         self._val_labels = torch.tensor([item.label for item in job.data.val])
-        images = job.config.images
+        images, size = job.config.images, job.config.training.batch_size
+        self._full, self._val_spans = full_batch(len(job.data.train), size), spans(len(job.data.val), size)
         self._images = ImageDataset(
             job.data.train,
             train_transform(job.preprocessing, images.augment),
@@ -38,12 +40,11 @@ class FeatureFeed:
 
     def batches(self, epoch: int, skip: int) -> Iterator[tuple[Any, torch.Tensor]]:
         n, size = len(self._labels), self._job.config.training.batch_size
-        full = full_batch(n, size)
         first, pixels = epoch % self._views * n, self._features.pixels
         batches = epoch_batches(n, size, self._job.config.seed, epoch, shuffle=True)[skip:]
         order = torch.tensor([index for batch in batches for index in batch])
         for batch, rows in zip(batches, torch.split(order, [len(batch) for batch in batches]), strict=True):
-            if len(batch) == full or self._proved.any_size:
+            if len(batch) == self._full or self._proved.any_size:
                 yield self._features.train.take(rows + first if first else rows), self._labels.index_select(0, rows)
             elif pixels is not None:
                 yield self._compute(*pixels.take(first + rows)), self._labels[rows]
@@ -86,11 +87,10 @@ class FeatureFeed:
         return self._proved.halves.suffix.forward(tuple(map(self._ready, inputs)))
 
     def validation(self, stop: StopRequest) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        n, size = len(self._val_labels), self._job.config.training.batch_size
-        for start, end in spans(n, size):
+        for start, end in self._val_spans:
             inputs = tuple(map(self._ready, self._features.val.take(torch.arange(start, end))))
             with torch.no_grad(), self._machine.autocast():
-                logits = self._proved.suffix_eval(inputs)
+                logits = self._proved.suffix_eval.forward(inputs)
             yield logits.float().cpu(), self._val_labels[start:end]
             stop.check()
 

@@ -40,6 +40,8 @@ class Feed(Protocol):
     cost: CacheCost
     idle: frozenset[str]
     """Names of parameters that training and validation do not read."""
+    torch_only: bool
+    """Whether `forward`, and what goes backward from it, draws from no generators but torch's."""
 
     def batches(self, epoch: int, skip: int) -> Iterator[tuple[Any, torch.Tensor]]:
         """Yield (inputs, labels [N] on the CPU) of an epoch's steps after the first `skip`."""
@@ -163,7 +165,7 @@ class ImageFeed:
         images: Loader | KeptImages,
         validation_images: KeptImages | None = None,
     ) -> None:
-        self.cost, self.idle = cost, frozenset[str]()
+        self.cost, self.idle, self.torch_only = cost, frozenset[str](), False
         self._module, self._job, self._images, self._validation_images = module, job, images, validation_images
 
     def batches(self, epoch: int, skip: int) -> Iterator[tuple[Any, torch.Tensor]]:

@@ -20,7 +20,7 @@ from ft.run.checkpoints import Checkpoint, Position, best_epoch, moving_tensors,
 from ft.run.context import Job
 from ft.run.folder import Run
 from ft.task.criterion import make_criterion
-from ft.task.evaluation import figures_of
+from ft.task.evaluation import RightAnswers, figures_of
 from ft.training.feeds import Feed
 from ft.training.optim import forget_gradients, lr_factor, make_optimizer, optimizer_state, restore_optimizer, set_lr
 from ft.training.step import Batch, learn, moving_buffers
@@ -37,7 +37,7 @@ def train(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
     training, machine = job.config.training, job.machine
     optimizer = make_optimizer(module, plan, training)
     criterion = make_criterion(training, job.data.labels, len(job.data.classes), machine)
-    position = _resume(run, job.config, module, optimizer)
+    position, right = _resume(run, job.config, module, optimizer), RightAnswers()
     moving = moving_buffers(module, plan.frozen_modules)
     module.zero_grad(set_to_none=True)
 
@@ -59,7 +59,7 @@ def train(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
                     step = before + position.step
                     set_rate(step)
                     batch = Batch(inputs, labels.to(machine.device), step_seed(job.config.seed, step))
-                    loss, hits, parts = learn(
+                    loss, answers, parts = learn(
                         batch, position.parts, module, plan, feed, criterion, training, machine, moving
                     )
                     if parts > position.parts:
@@ -71,10 +71,11 @@ def train(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
                     optimizer.step()
                     forget_gradients(optimizer)
                     now = time.perf_counter()
-                    position.finish_step(loss, hits, len(labels), now - started)
+                    position.finish_step(loss, right.among(answers), len(labels), now - started)
                     started = now
                     bar.advance(step + 1, f"loss {position.loss_sum / position.seen:.3f}")
                     job.stop.check()
+            position.hits += right.left()
             started = time.perf_counter()
             module.eval()
             val = figures_of(feed.validation(job.stop), len(job.data.classes))
@@ -88,6 +89,7 @@ def train(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
             run.log(position.history)
             job.display.epoch(record, plan.epochs, is_best)
     except StopAsked:
+        position.hits += right.left()
         save("last")
         raise
     return position

@@ -17,6 +17,7 @@ from ft.machine.memory import fit_in_memory
 from ft.machine.randomness import drawing_from
 from ft.plan.records import Plan
 from ft.task.criterion import Criterion, total_loss
+from ft.task.evaluation import Answered
 from ft.training.feeds import Feed
 
 
@@ -59,9 +60,9 @@ def learn(
     training: TrainingConfig,
     machine: Machine,
     moving: Sequence[tuple[nn.Module, str]],
-) -> tuple[float, int, int]:
+) -> tuple[float, list[Answered], int]:
     """Leave a batch's gradients in `module`, which has none, and whose buffers `moving` a step may change; return its
-    loss, how many answers are right, and the number of parts.
+    loss, what was answered in each part, and the number of parts.
 
     The batch is computed in `parts`, and in twice as many when memory runs out. The gradients of the parts add up to
     the batch's, but BatchNorm that trains sees one part at a time. With mixup (Zhang et al. 2018, section 2) one share
@@ -70,36 +71,36 @@ def learn(
     """
     before = [(layer, name, layer.get_buffer(name).clone()) for layer, name in moving] if training.auto_batch else []
 
-    @drawing_from(batch.seed, machine.device)  # anew in each attempt
-    def attempt(now: int) -> tuple[float, int]:
+    def attempt(now: int) -> tuple[float, list[Answered]]:
         if now > parts:  # an attempt that failed left gradients, and moved the statistics
             module.zero_grad(set_to_none=True)
             for layer, name, value in before:
                 layer.get_buffer(name).copy_(value)
-        share = float(Beta(training.mixup, training.mixup).sample()) if training.mixup else 1.0
-        total, hits = 0.0, 0
-        for inputs, labels in batch.split(now):
-            with machine.autocast():
-                outputs = feed.forward(inputs, share)
-            loss, logits = total_loss(outputs, labels, criterion, plan.aux_loss_weight)
-            if share < 1.0:
-                blended, _ = total_loss(outputs, labels.flip(0), criterion, plan.aux_loss_weight)
-                loss = share * loss + (1 - share) * blended
-            if now > 1:
-                loss = loss * (criterion.weight(labels) / criterion.weight(batch.labels))
-            loss.backward()  # type: ignore[no-untyped-call]
-            total += loss.item()
-            hits += int((logits.argmax(1) == labels).sum())
-        return total, hits
+        total, answers = 0.0, list[Answered]()
+        with drawing_from(batch.seed, machine.device, feed.torch_only):  # anew in each attempt
+            share = float(Beta(training.mixup, training.mixup).sample()) if training.mixup else 1.0
+            for inputs, labels in batch.split(now):
+                with machine.autocast():
+                    outputs = feed.forward(inputs, share)
+                loss, logits = total_loss(outputs, labels, criterion, plan.aux_loss_weight)
+                if share < 1.0:
+                    blended, _ = total_loss(outputs, labels.flip(0), criterion, plan.aux_loss_weight)
+                    loss = share * loss + (1 - share) * blended
+                if now > 1:
+                    loss = loss * (criterion.weight(labels) / criterion.weight(batch.labels))
+                loss.backward()  # type: ignore[no-untyped-call]
+                total += loss.item()
+                answers.append((logits.detach(), labels))
+        return total, answers
 
-    (loss, hits), needed = fit_in_memory(attempt, parts, max(parts, batch.most_parts))
+    (loss, answers), needed = fit_in_memory(attempt, parts, max(parts, batch.most_parts))
     if needed > parts and not training.auto_batch:
         size = len(batch.labels) // needed
         raise FtError(
             f"memory runs out in a step of {len(batch.labels)} images; {size} fit: use --batch-size {size}, or "
             f"--auto-batch, which keeps steps of {training.batch_size} and computes them in parts"
         )
-    return loss, hits, needed
+    return loss, answers, needed
 
 
 def moving_buffers(module: nn.Module, frozen_modules: Collection[str]) -> list[tuple[nn.Module, str]]:

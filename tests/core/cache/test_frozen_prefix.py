@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 import ft.cache.proof
 import ft.training.loop
 from faults.repetitions import FULL
-from finished_runs import FinishedRun, assert_same_outcome
+from finished_runs import FinishedRun, assert_same_outcome, metrics_in
 from ft.cache.proof import NotProved
 from ft.cache.store import FeatureStore
 from ft.config.loading import load_config
@@ -237,6 +237,40 @@ def test_a_cached_run_that_was_stopped_and_resumed_equals_an_uncached_one(
     resumed = load_file(run.path / "model.safetensors")
     assert report.cache.promise == "exact"
     assert all(torch.equal(plain.weights[name], tensor) for name, tensor in resumed.items())
+    assert metrics_in(run.path) == plain.metrics
+
+
+DRAWING_HEAD = """
+import random
+
+import numpy as np
+from torch import nn
+
+from ft import HeadBuilder
+
+
+class Drawing(nn.Linear):
+    def forward(self, x):
+        return super().forward(x * (0.5 + random.random() + np.random.rand()) if self.training else x)
+
+
+def build(feature_dim, num_classes, settings):
+    return Drawing(feature_dim, num_classes)
+
+
+Drawn = HeadBuilder("drawn", "Scales features by numbers that are not torch's", build=build)
+"""
+
+
+def test_a_head_that_draws_numbers_in_python_draws_the_same_from_kept_features(
+    tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path
+) -> None:
+    (tmp_path / "drawn.py").write_text(DRAWING_HEAD)
+    keys = {"freeze": ["all"], "head": f"{tmp_path / 'drawn.py'}:Drawn", "images__augment": "none"}
+    plain = FinishedRun(tiny_config(run_dir=tmp_path / "plain", cache__promise="off", **keys), plugins)
+    cached = FinishedRun(tiny_config(run_dir=tmp_path / "cached", cache__promise="exact", **keys), plugins)
+    assert cached.report.cache.promise == "exact"
+    assert_same_outcome(plain, cached)
 
 
 @pytest.mark.parametrize("promise", ["close", "fast"])

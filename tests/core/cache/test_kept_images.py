@@ -139,7 +139,8 @@ def test_a_blended_image_counts_for_both_of_its_labels() -> None:
         shares.append(share)
         return cast(torch.Tensor, module(images.lerp(images.flip(0), 1 - share)))
 
-    feed, plan = cast(Any, SimpleNamespace(forward=forward)), cast(Any, SimpleNamespace(aux_loss_weight=0.0))
+    feed = cast(Any, SimpleNamespace(forward=forward, torch_only=True))
+    plan = cast(Any, SimpleNamespace(aux_loss_weight=0.0))
     machine, training = Machine("cpu", "fp32", False), TrainingConfig(mixup=0.4)
     loss, _, _ = learn(Batch(images, labels, 7), 1, module, plan, feed, Criterion(None, 0.0), training, machine, [])
     (share,) = shares

@@ -24,6 +24,7 @@ from ft.machine.devices import Machine
 from ft.machine.display import Display
 from ft.machine.memory import arrange_large_blocks, explained_shortage, give_back_freed_memory, is_out_of_memory
 from ft.task.criterion import Criterion
+from ft.task.evaluation import RightAnswers
 from ft.training.step import Batch, learn, moving_buffers
 
 MOST = 3
@@ -64,13 +65,16 @@ def gradients(
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nGPU 0 has ...")
         return cast(torch.Tensor, module(images.lerp(images.flip(0), 1 - share)))
 
-    feed, plan = cast(Any, SimpleNamespace(forward=forward)), cast(Any, SimpleNamespace(aux_loss_weight=0.0))
+    feed = cast(Any, SimpleNamespace(forward=forward, torch_only=True))
+    plan = cast(Any, SimpleNamespace(aux_loss_weight=0.0))
     training = TrainingConfig(batch_size=13, auto_batch=auto, mixup=mixup)
     machine = Machine("cpu", "fp32", channels_last=False)
-    learnt = learn(
+    loss, answers, used = learn(
         Batch(inputs, labels, 1), parts, module, plan, feed, criterion, training, machine, moving_buffers(module, ())
     )
-    return (*learnt, [parameter.grad for parameter in module.parameters()])
+    right = RightAnswers()
+    hits = right.among(answers) + right.left()
+    return loss, hits, used, [parameter.grad for parameter in module.parameters()]
 
 
 @pytest.mark.parametrize("parts", [2, 3, 6])

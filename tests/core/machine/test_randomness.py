@@ -33,6 +33,15 @@ def test_every_generator_follows_from_the_seed(block: Callable[[int], Any]) -> N
     assert all(a != b for a, b in zip(found[1], found[2], strict=True))
 
 
+def test_where_only_torch_draws_only_its_generator_is_seeded() -> None:
+    with seeded(7):
+        _, python, numpy = draw()
+    with seeded(5):
+        expected, *_ = draw()
+    with seeded(7), drawing_from(5, torch_only=True):
+        assert draw() == (expected, python, numpy)
+
+
 def test_after_a_seeded_block_and_after_a_run_generators_are_as_they_were() -> None:
     with seeded(7):
         expected = draw()

@@ -5,7 +5,7 @@ import tracemalloc
 import pytest
 import torch
 
-from ft.task.evaluation import evaluate, figures_of
+from ft.task.evaluation import TOGETHER, RightAnswers, evaluate, figures_of
 from ft.task.metrics import Answers, Evaluation, Figures, Taken, figures, summarise
 
 
@@ -83,3 +83,17 @@ def test_twelve_thousand_classes_take_no_square_of_that() -> None:
     tracemalloc.stop()
     assert most < 20e6
     assert (len(got.classes), len(got.confusion), got.accuracy) == (12_000, 12_000, 0.0)
+
+
+def test_right_answers_are_counted_once_however_many_come_together() -> None:
+    right, told, expected = RightAnswers(), 0, 0
+    assert right.left() == 0
+    for step, images in enumerate((5, 3, TOGETHER // 4, 2, 1)):
+        torch.manual_seed(step)
+        logits, labels = torch.randn(images, 4), torch.randint(4, (images,))
+        expected += int((logits.argmax(1) == labels).sum())
+        told += right.among([(logits[:1], labels[:1]), (logits[1:], labels[1:])])
+        assert step < 2 or told > 0
+    assert told < expected
+    assert told + right.left() == expected
+    assert right.left() == 0
