@@ -6,10 +6,15 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from hypothesis import HealthCheck, settings
 
 from ft.config.loading import load_config
 from ft.config.schema import Config
 from ft.extension.installed import Plugins, load_plugins
+
+# How long an example takes says how busy the machine is, and nothing of the code.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 TINY = f"{Path(__file__).parent / 'tiny_provider.py'}:Tiny"
 

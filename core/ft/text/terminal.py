@@ -11,6 +11,7 @@ import json
 import math
 import re
 import sys
+import unicodedata
 from typing import Any
 
 from ft.text.redaction import shown
@@ -36,8 +37,11 @@ def visible(text: str) -> str:
 
     >>> print(visible("cat\x1b[2J\n\u202edog"))
     cat\x1b[2J\n\u202edog
+
+    What is drawn upon the character before it, as an accent or the colour of a skin, does not begin a name.
     """
-    return shortened(_INVISIBLE.sub(_escaped, shown(text)))
+    text = _INVISIBLE.sub(_escaped, shown(text))
+    return shortened(_escape(text[0]) + text[1:] if text and _is_drawn_upon(text[0]) else text)
 
 
 def told(text: str, hanging: str = "  ") -> str:
@@ -103,7 +107,19 @@ def prepare_streams() -> None:
 
 
 def _escaped(match: re.Match[str]) -> str:
-    return match[0].encode("unicode_escape").decode()
+    return _escape(match[0])
+
+
+def _escape(text: str) -> str:
+    return text.encode("unicode_escape").decode()
+
+
+def _is_drawn_upon(character: str) -> bool:
+    """Whether a character takes no place of its own: accents and joiners, skin colours, later parts of a syllable."""
+    parts = ("\U0001f3fb", "\U0001f3ff"), ("\u1160", "\u11ff"), ("\ud7b0", "\ud7ff")
+    return unicodedata.category(character) in ("Mn", "Mc", "Me", "Cf", "Cn") or any(
+        first <= character <= last for first, last in parts
+    )
 
 
 def _plainer(error: UnicodeError) -> tuple[str, int]:

@@ -188,7 +188,7 @@ def says(got: Any, value: Any) -> bool:
     return bool(got == value) or (isinstance(got, Path) and got == Path(value))
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(PATHS, VALUES, FLAGS, FILES)
 @example("training", 3, {"training.lr": 0.25}, {})
 @example("freeze.own", 3, {"freeze": ["all"]}, {})

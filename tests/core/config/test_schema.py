@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings, strategies as st
+from hypothesis import example, given, strategies as st
 
 from ft import FtError
 from ft.config.loading import load_config, read_tree
@@ -242,7 +242,6 @@ def test_yaml_cannot_make_objects(tmp_path: Path) -> None:
         load_config(write(tmp_path, "backbone: !!python/object/apply:os.getcwd []\n"))
 
 
-@settings(deadline=None)
 @given(st.text(max_size=40))
 def test_any_value_is_a_config_or_an_ft_error(value: str) -> None:
     for key in ("seed", "freeze", "head"):

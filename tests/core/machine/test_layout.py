@@ -139,6 +139,7 @@ def test_a_line_of_an_epoch_fits_a_narrow_terminal() -> None:
 
 @given(st.lists(st.text(st.characters(categories=None, exclude_categories=())), min_size=1, max_size=4))
 @example(["a [/b]", "bottle [glass]", ":cat:"])
+@example(["\U0001f3fb", "\u0301\u0301", "\u1160", "\U00013437"])  # drawn upon what stands before, of no width alone
 def test_whatever_a_cell_holds_is_printed_as_text(names: list[str]) -> None:
     out = io.StringIO()
     print_table(["name", *names], [(name, *names) for name in names], console=Console(file=out, width=80))
