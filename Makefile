@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 FROZEN_PREFIX := $(BIN)/python benchmarks/frozen_prefix.py
 EXAMPLES := $(wildcard examples/*/pyproject.toml)
 
-.PHONY: demo test faults bench docs lint types clean
+.PHONY: demo test quick faults bench docs lint types clean
 
 # The main job: real ImageNet weights, real photographs of solar cells, the backbone frozen.
 demo: $(VENV)/.ready
@@ -14,6 +14,10 @@ demo: $(VENV)/.ready
 
 test: lint types # as many processes as cores, so a thread in each
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
+
+# While you work: lint, types, and the tests that need no training, in less than a minute.
+quick: lint types
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal -m "not trains and not slow and not faults"
 
 # What breaks in the field, many times over, and more networks; `make test` does a few of each.
 faults: $(VENV)/.ready

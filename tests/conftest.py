@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 import pytest
@@ -17,6 +18,31 @@ settings.register_profile("unhurried", deadline=None, suppress_health_check=[Hea
 settings.load_profile("unhurried")
 
 TINY = f"{Path(__file__).parent / 'tiny_provider.py'}:Tiny"
+
+
+TRAINING = {"tiny_config", "prepare", "type_", "FinishedRun", "finetune", "subprocess", "warm_python", "wheels"}
+"""Fixtures, functions and modules: a test that uses one computes networks, or starts processes."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what `make quick` leaves out, and what `make faults` tries many times over."""
+    for item in items:
+        folders = set(item.path.parts)
+        if "faults" in folders:
+            item.add_marker("faults")
+        used = used_names(item) if isinstance(item, pytest.Function) else set()
+        if "prefix" in folders or TRAINING & used or {"ft", "run"} <= used:
+            item.add_marker("trains")
+
+
+def used_names(test: pytest.Function) -> set[str]:
+    """The fixtures of a test, and every name and text in its code and that of the functions in it."""
+    names, codes = set(test.fixturenames), [test.function.__code__]
+    while codes:
+        code = codes.pop()
+        names.update(code.co_names, (each for each in code.co_consts if isinstance(each, str)))
+        codes += [each for each in code.co_consts if isinstance(each, CodeType)]
+    return names
 
 
 @pytest.fixture(scope="session")

@@ -213,6 +213,7 @@ def test_a_model_is_shown_with_stages_names_and_weights(ft: Ft) -> None:
     assert [stage["name"] for stage in about["stages"]][:2] == ["block1", "block2"]
 
 
+@pytest.mark.slow
 def test_what_is_frozen_in_part_is_never_said_to_be_frozen_whole(ft: Ft) -> None:
     printed = ft("plan", "--backbone", "torchvision:resnet18", "--freeze", "bitfit").output
     assert "99% frozen" in printed

@@ -50,6 +50,7 @@ def frozen(ft: Ft, *args: str) -> list[str]:
 # Which of two
 
 
+@pytest.mark.slow
 def test_a_name_of_two_is_settled_by_prefer_in_the_config(ft: Ft, two: None, tmp_path: Path) -> None:
     with pytest.raises(FtError, match=r"(?s)more than one.*prefer: \{freeze:ends: ends-a\}"):
         ft("plan", *QUICK, "--freeze", "ends")

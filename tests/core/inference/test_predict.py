@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import inspect
 import os
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -179,13 +181,16 @@ def test_an_unfinished_run_is_said_to_be_one(tmp_path: Path, plugins: Plugins) -
 
 def test_folders_in_folders_without_end_are_looked_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for _ in range(1200):
+    usual = sys.getrecursionlimit()
+    for _ in range(400):
         os.mkdir("d")
         os.chdir("d")
     Image.new("RGB", (4, 4)).save("deepest.png")
     os.chdir(tmp_path)
     try:
+        sys.setrecursionlimit(len(inspect.stack()) + 200)
         assert [path.name for path in image_paths([str(tmp_path)])] == ["deepest.png"]
         assert [path.name for path in files_in(tmp_path).images] == ["deepest.png"]
     finally:
+        sys.setrecursionlimit(usual)
         subprocess.run(["rm", "-rf", "d"], cwd=tmp_path, check=True)  # pytest's own removal calls itself, too

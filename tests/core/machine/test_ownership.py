@@ -69,6 +69,7 @@ def test_features_that_others_could_have_written_are_not_used(which: str, store:
         assert store.obstacle(10).endswith(f"chmod o-w {store.folder}; or set FT_CACHE to another folder")
 
 
+@pytest.mark.slow
 def test_a_run_that_others_can_change_is_said(ft: Callable[..., Result], tmp_path: Path) -> None:
     (tmp_path / "r").mkdir()
     (tmp_path / "r").chmod(0o777)

@@ -19,6 +19,8 @@ from ft.testing import (
     WeightSourceConformance,
 )
 
+pytestmark = pytest.mark.slow
+
 HUBCONF = """
 from torch import nn
 
@@ -55,7 +57,6 @@ class TestHub(BackboneConformance):
         return (f"{tmp_path / 'checkout' / 'hubconf.py'}:net",)
 
 
-@pytest.mark.slow
 class TestTorchvisionTransformer(BackboneConformance):
     component = "backbone:torchvision"
     models = ("vit_b_32",)

@@ -113,6 +113,7 @@ def ft_freeze_strategies():
 """
 
 
+@pytest.mark.slow
 def test_a_plugin_that_imports_torch_when_it_is_listed(
     trial: Callable[..., Trial], ft_install: Callable[..., Path]
 ) -> None:
@@ -432,6 +433,7 @@ def test_a_plugin_is_installed_without_pip_and_gone_afterwards(
     assert "installed_plugin" in sys.modules
 
 
+@pytest.mark.slow
 def test_the_check_command_reports_a_row_for_each_component(ft_install: Callable[..., Path], ft: Ft) -> None:
     ft_install("installed-plugin", {"installed_plugin.py": PLUGIN})
     result = ft("plugins", "check", "Installed_Plugin")
@@ -440,6 +442,7 @@ def test_the_check_command_reports_a_row_for_each_component(ft_install: Callable
     assert row == ["freeze:installed", "12", "-", "-"]
 
 
+@pytest.mark.slow
 def test_the_check_command_fails_and_says_what_is_not_so(ft_install: Callable[..., Path], ft: Ft) -> None:
     ft_install("installed-plugin", {"installed_plugin.py": PLUGIN.replace("'''Everything but the first.'''", "")})
     ft_install("broken-plugin", {"broken_plugin.py": "import nothing_like_it"})

@@ -68,6 +68,7 @@ def test_new_plugins_are_linted_and_formatted(written: Path) -> None:
             assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_a_new_plugin_is_at_hand_and_says_how_it_is_used(
     ft: Ft, written: Path, site: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

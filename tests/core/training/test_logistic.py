@@ -72,6 +72,7 @@ class Objective:
         return float(self(vector))
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @example(n=6, width=1, classes=2, seed=37, penalty=1e-6, smoothing=0.0, weighted=False, start=0.0)
 @example(n=18, width=3, classes=4, seed=805, penalty=1e-6, smoothing=0.0, weighted=False, start=0.0)

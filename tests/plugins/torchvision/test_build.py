@@ -11,6 +11,8 @@ from ft.model.state_dict import WeightTensors, load_into
 from ft_torchvision.build import TorchvisionSettings, build
 from ft_torchvision.catalogue import models
 
+pytestmark = pytest.mark.slow  # every network of torchvision
+
 Build = Callable[..., Backbone]
 ALL = models(TorchvisionSettings())
 AUX = {"inception_v3": (("AuxLogits.fc",), (768,), 0.4), "googlenet": (("aux1.fc2", "aux2.fc2"), (1024, 1024), 0.3)}

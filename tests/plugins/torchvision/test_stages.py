@@ -11,6 +11,8 @@ from ft_torchvision.build import TorchvisionSettings
 from ft_torchvision.catalogue import models
 from ft_torchvision.families import FAMILIES, family_of
 
+pytestmark = pytest.mark.slow  # every network of torchvision
+
 Build = Callable[..., Backbone]
 ALL = models(TorchvisionSettings())
 ONE_OF_EACH = (
