@@ -34,9 +34,9 @@ from torch.nn.functional import cross_entropy
 from ft.config.loading import load_config
 from ft.extension.installed import load_plugins
 from ft.finetune import prepare
+from ft.job import Job
 from ft.machine.display import Display
 from ft.machine.signals import StopRequest
-from ft.run.context import Job
 from ft.run.folder import start_run
 from ft.training.feature_feed import FeatureFeed
 from ft.training.feeds import open_feed

@@ -30,10 +30,10 @@ from ft.data.load import ImageData
 from ft.data.transforms import eval_transform, network_input
 from ft.extension.installed import load_plugins
 from ft.finetune import prepare
+from ft.job import Job
 from ft.machine.display import Display
 from ft.machine.signals import StopRequest
 from ft.prefix.fold import Promise, prepare_prefix
-from ft.run.context import Job
 
 MODELS = {"torchvision:resnet18": "none", "efficientnet-lite:lite0": "default"}
 PROMISES: tuple[Promise, ...] = ("exact", "close", "fast")

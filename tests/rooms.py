@@ -20,6 +20,8 @@ ROOMS = (
     "model",
     "plan",
     "run",
+    "tracking",
+    "job",
     "cache",
     "training",
     "inference",

@@ -6,7 +6,8 @@ import ast
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -17,18 +18,9 @@ ROOT = Path(__file__).parents[1]
 PLUGINS = sorted(path for path in (ROOT / "plugins").iterdir() if (path / "__init__.py").exists())
 
 
-def imports(path: Path, typing_too: bool = True) -> Iterator[str]:
-    """Every module that a file imports, wherever the import stands in it; `if TYPE_CHECKING` may be left out."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    skipped = {
-        id(node)
-        for block in ast.walk(tree)
-        if isinstance(block, ast.If) and "TYPE_CHECKING" in ast.unparse(block.test) and not typing_too
-        for node in ast.walk(block)
-    }
-    for node in ast.walk(tree):
-        if id(node) in skipped:
-            continue
+def imports(path: Path) -> Iterator[str]:
+    """Every module that a file imports, wherever the import stands in it, also for type checking alone."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -51,10 +43,42 @@ def test_the_core_imports_downwards_only(path: Path) -> None:
     if path == CORE / "__init__.py":
         return
     own = floor_of(path)
-    for name in imports(path, typing_too=False):
+    for name in imports(path):
         parts = name.split(".")
         if parts[0] == "ft" and len(parts) > 1 and not parts[1].startswith("__"):
             assert floor_of(CORE / parts[1]) <= own, f"{path.name} imports {name}, which is above it"
+
+
+def core_graph() -> dict[str, set[str]]:
+    """Which modules of the core each of them imports, also for type checking alone."""
+    names = {path: ".".join(("ft", *path.relative_to(CORE).with_suffix("").parts)) for path in core_files()}
+    modules = {name.removesuffix(".__init__"): path for path, name in names.items()}
+    return {
+        module: {name if name in modules else name.rpartition(".")[0] for name in imports(path)} & modules.keys()
+        for module, path in modules.items()
+    }
+
+
+def circle(graph: Mapping[str, Iterable[str]]) -> list[str]:
+    """The modules of a circle of imports, the first of them once more at the end; [] where there is none."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def test_the_imports_of_the_core_make_no_circle() -> None:
+    graph = core_graph()
+    assert "ft.machine.signals" in graph["ft.machine.display"]
+    assert "ft.run.report" in graph["ft.tracking.events"], "an import for type checking counts"
+    assert not circle(graph)
+
+
+def test_a_circle_is_noticed() -> None:
+    graph = core_graph()
+    graph["ft.text.names"].add("ft.finetune")
+    assert {"ft.text.names", "ft.finetune"} <= set(circle(graph))
 
 
 @pytest.mark.parametrize("path", core_files(), ids=lambda path: str(path.relative_to(CORE)))

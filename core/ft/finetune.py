@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 
@@ -13,6 +14,7 @@ from ft.data.load import ImageData
 from ft.data.loaders import explained_deaths
 from ft.extension.installed import Plugins
 from ft.inference.measure import measure_saved
+from ft.job import Job
 from ft.machine.devices import Machine
 from ft.machine.display import Display
 from ft.machine.memory import arrange_large_blocks, explained_shortage, give_back_freed_memory
@@ -28,12 +30,14 @@ from ft.plan.pace import resolve_machine
 from ft.plan.records import Plan
 from ft.precision import settle
 from ft.prefix.find import FrozenPrefix
-from ft.run.checkpoints import moving_tensors, phase_from
-from ft.run.context import Job
-from ft.run.folder import Run, start_run
+from ft.run.checkpoints import Position, moving_tensors, phase_from
+from ft.run.folder import Run, repeatable, start_run
 from ft.run.provenance import describe_model, versions_used
 from ft.run.report import Report, make_report
-from ft.run.resuming import as_begun, can_go_on, go_on, selected_before, statistics_set_free
+from ft.run.resuming import as_begun, can_go_on, go_on, phase_begins, selected_before, statistics_set_free
+from ft.tracking.console import console
+from ft.tracking.events import PhaseStarted, RunEnded, RunStarted
+from ft.tracking.listener import Listener, telling
 from ft.training.feeds import open_feed
 from ft.training.loop import train
 from ft.training.solving import check_linear, solve
@@ -91,12 +95,14 @@ def prepare(
 
 
 @one_run_at_a_time()
-def finetune(config: Config, plugins: Plugins, display: Display, resume: Run | None = None) -> tuple[Run, Report]:
+def finetune(
+    config: Config, plugins: Plugins, display: Display, resume: Run | None = None, listeners: Sequence[Listener] = ()
+) -> tuple[Run, Report]:
     """Fine-tune as `config` says, in a new run or on from where `resume` stopped, and report what came of it.
 
-    A run goes on from its last state, also where it was finished, and also with another freeze. Raises FtError for what
-    the user can mend, also in a second thread that trains, and StopAsked when a signal asked to stop; the state is then
-    saved.
+    What the run tells on the way is said on the display, and to `listeners`. A run goes on from its last state, also
+    where it was finished, and also with another freeze. Raises FtError for what the user can mend, also in a second
+    thread that trains, and StopAsked when a signal asked to stop; the state is then saved.
     """
     arrange_large_blocks()
     stopped = resume if resume is not None and can_go_on(resume) else None
@@ -105,21 +111,30 @@ def finetune(config: Config, plugins: Plugins, display: Display, resume: Run | N
     versions = versions_used(config, ready.built, plugins)
     run = stopped or start_run(config, versions, resume)
     hint = f"Continue with: ft run --resume {run.path}"
-    with stop_on_signals(run.path) as stop, explained_deaths(hint), explained_shortage("Try a smaller --batch-size"):
+    with (
+        stop_on_signals(run.path) as stop,
+        telling([console(display), *listeners]) as tell,
+        explained_deaths(hint),
+        explained_shortage("Try a smaller --batch-size"),
+    ):
         run.sweep()
         if stopped is not None:
-            go_on(stopped, module, plan, config, versions, display)
+            position = go_on(stopped, module, plan, config, versions, display)
             if moved := keep_image_list(run.path / "images.csv", data):
                 display.say(moved)
         else:
-            run.write_plan(plan, [phase_from(config)])
+            position = Position(phases=[phase_from(config)])
+            run.write_plan(plan, position.phases)
             write_image_list(run.path / "images.csv", data)
             run.write_model_file(describe_model(config, ready.built, ready.model, data, versions))
             run.keep_frozen(module, moving_tensors(module, plan.frozen, plan.frozen_modules))
-        display.run_begins(run, plan, ready.built.notes)
+        resumed, history = stopped is not None, tuple(position.history)
+        tell(RunStarted(run.path, repeatable(config), plan, ready.built.notes, resumed, history))
+        if phase_begins(position):
+            tell(PhaseStarted(position.phases[-1]))
 
         before = frozen_digest(module, plan.frozen, plan.frozen_modules)
-        job = Job(data, ready.built.preprocessing, config, machine, display, stop)
+        job = Job(data, ready.built.preprocessing, config, machine, display, stop, tell)
         layers = layers_of(ready.built, ready.model)
         with noted_layers(layers):
             feed = open_feed(module, plan, ready.prefix, job)
@@ -137,4 +152,5 @@ def finetune(config: Config, plugins: Plugins, display: Display, resume: Run | N
         test = measure_saved(run, plugins, job, "test", data.test) if data.test else None
         report = make_report(config, plan, position, best.position.epoch, val, test, before, after, feed.cost)
         run.write_json("report.json", asdict(report))
+        tell(RunEnded(report, run.files_of_report()))
     return run, report

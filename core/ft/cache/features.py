@@ -27,12 +27,12 @@ from ft.cache.rows import Joined, Rows, Shape
 from ft.cache.store import FeatureStore, NotKept
 from ft.data.order import full_batch, spans
 from ft.data.transforms import network_input
+from ft.job import Job
 from ft.machine.devices import processor
 from ft.prefix.digest import prefix_digest
 from ft.prefix.fold import Promise, as_kept, prepare_prefix
 from ft.prefix.probe import run_padded
 from ft.prefix.records import CutTensor, Tensors
-from ft.run.context import Job
 from ft.text.redaction import shown
 
 PASS_BATCH = 32

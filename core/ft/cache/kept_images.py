@@ -29,7 +29,7 @@ from ft.data.loaders import load_batches
 from ft.data.order import epoch_batches
 from ft.data.transforms import Transform, eval_transform, train_transform
 from ft.extension.records import Preprocessing
-from ft.run.context import Job
+from ft.job import Job
 
 STORE_FORMAT = 9
 _WRITTEN_AT_ONCE = 32

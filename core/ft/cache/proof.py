@@ -16,6 +16,7 @@ from ft.cache.rows import Joined, Rows
 from ft.cache.store import FeatureStore
 from ft.data.order import full_batch, spans
 from ft.data.transforms import network_input
+from ft.job import Job
 from ft.plan.records import Plan
 from ft.prefix.find import FrozenPrefix, earlier, split_module, steady
 from ft.prefix.fold import as_kept, prepare_prefix
@@ -34,7 +35,6 @@ from ft.prefix.probe import (
 from ft.prefix.records import Cut, Tensors
 from ft.prefix.split import Halves
 from ft.prefix.state import attributes_kept
-from ft.run.context import Job
 
 NEAR = {"fast": NEAR_IN_BF16, "close": NEAR_IN_FP32}
 TRIED = 32

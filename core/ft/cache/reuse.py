@@ -12,11 +12,11 @@ from ft.cache.named_rows import Found, find_rows, made_alike
 from ft.cache.proof import Proved
 from ft.cache.store import FeatureStore
 from ft.data.transforms import network_input
+from ft.job import Job
 from ft.prefix.digest import computed_digest, prefix_digest
 from ft.prefix.fold import Promise, prepare_prefix
 from ft.prefix.records import Cut, CutTensor, Tensors
 from ft.prefix.split import bridge, prefix_of
-from ft.run.context import Job
 
 BESIDE = ("prefix", "computes", "kept")
 """What features that are otherwise made in one way may differ in."""

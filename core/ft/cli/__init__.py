@@ -8,7 +8,7 @@ from importlib import import_module
 
 import click
 
-from ft import __version__
+from ft._version import __version__
 from ft.cli.common import no_plugin_option
 from ft.cli.ending import end_stopped, end_with, explanation, flush_output
 from ft.cli.printing import tell_traceback, tell_usage_error

@@ -22,8 +22,8 @@ from ft.extension.records import Sample
 from ft.extension.settings import validate
 from ft.inference.load import Trained, load_trained
 from ft.inference.predict import logits_of, no_number
+from ft.job import Job
 from ft.machine.display import Display
-from ft.run.context import Job
 from ft.run.folder import Run
 from ft.task.evaluation import evaluate
 from ft.task.metrics import Evaluation

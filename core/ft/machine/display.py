@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -16,13 +16,6 @@ from ft.text.terminal import told, visible
 
 if TYPE_CHECKING:
     from ft.machine.transfer import Transfer
-    from ft.plan.records import Plan
-    from ft.run.checkpoints import EpochRecord
-    from ft.run.folder import Run
-
-
-WORDY = 120
-"""The width from which a line of figures names them."""
 
 
 class Display:
@@ -98,50 +91,6 @@ class Display:
                 yield self._bars
             finally:
                 self._bars = None
-
-    def features_ready(self, computed: int, decoded: int, seconds: float) -> None:
-        """Where the frozen prefix's features came from."""
-        source = f"computed for {computed} images in {seconds:.1f} s" if computed else "found"
-        self.say(f"features of the frozen prefix: {source}{'' if decoded else ', no image was decoded'}")
-
-    def images_ready(self, decoded: int, seconds: float) -> None:
-        """Where decoded images came from."""
-        source = f"{decoded} decoded in {seconds:.1f} s" if decoded else "found, none was decoded"
-        self.say(f"images: {source}")
-
-    def epoch(self, record: EpochRecord, epochs: int, is_best: bool) -> None:
-        """One line for a finished epoch."""
-        self._figures(f"epoch {record.epoch:>{len(str(epochs))}}/{epochs}", record, is_best)
-
-    def penalty(self, record: EpochRecord, count: int, is_best: bool) -> None:
-        """One line for a fit of the head with one penalty."""
-        self._figures(f"penalty {record.penalty:8.1e} ({record.epoch}/{count})", record, is_best)
-
-    def _figures(self, title: str, record: EpochRecord, is_best: bool) -> None:
-        """One line of figures; on a narrow terminal it does without the words."""
-        loss, accuracy, f1 = "loss ", " accuracy ", "macro F1 "
-        if self.out.is_terminal and self.out.width < WORDY:
-            loss, accuracy, f1 = "", "", "F1 "
-        self.tell(
-            f"{title}  train {loss}{record.train_loss:.4f} {accuracy}{record.train_accuracy:6.1%}   "
-            f"val {loss}{record.val.loss:.4f} {accuracy}{record.val.accuracy:6.1%}  "
-            f"{f1}{record.val.macro_f1:.3f}   {record.seconds:.1f} s{'  best' if is_best else ''}"
-        )
-
-    def run_begins(self, run: Run, plan: Plan, notes: Sequence[str]) -> None:
-        """What is about to happen, in a few lines; `ft plan` shows all of it."""
-        images = ", ".join(f"{number} {split}" for split, number in plan.images.items() if number)
-        total = plan.frozen_numel + plan.trainable_numel
-        self.say(f"{plan.backbone}, weights {plan.weights}")
-        if plan.data == "demo":
-            self.say("images are ft's built-in demo set; give your own with --data PATH")
-        self.say(f"{len(plan.classes)} classes, {images} images of {plan.image_size} px")
-        self.say(f"{plan.trainable_numel:,} of {total:,} parameters train, on {plan.device} in {plan.precision}")
-        for note in (*notes, *plan.notes):
-            self.say(note)
-        for warning in plan.warnings:
-            self.warn(warning)
-        self.say(f"run folder {run.path}")
 
 
 def _megabytes(done: float, total: float | None) -> str:

@@ -52,6 +52,15 @@ class EpochRecord:
     val: Annotated[Figures, BeforeValidator(_figures_alone)]
     penalty: float | None = None
 
+    def line(self) -> dict[str, Any]:
+        """What metrics.jsonl says of the epoch."""
+        val = {f"val_{name}": value for name, value in vars(self.val).items()}
+        return {**{name: value for name, value in vars(self).items() if name != "val"}, **val}
+
+    def figures(self) -> dict[str, float]:
+        """Every figure of the epoch, by its name in metrics.jsonl."""
+        return {name: value for name, value in self.line().items() if name != "epoch" and value is not None}
+
 
 @dataclass(frozen=True)
 class Phase:

@@ -101,8 +101,7 @@ class Run:
 
     def write_config(self, config: Config) -> None:
         """Publish config.yaml, with which the run can be repeated elsewhere; no address in it holds a secret."""
-        repeatable = without_secrets(config.model_copy(update={"run_dir": None}).model_dump(mode="json"))
-        publish_text(self.path / "config.yaml", as_yaml(repeatable))
+        publish_text(self.path / "config.yaml", as_yaml(repeatable(config)))
 
     def add_versions(self, versions: Mapping[str, Any]) -> None:
         """Add to versions.json the components that it lacks."""
@@ -124,8 +123,11 @@ class Run:
     def has_checkpoint(self, name: str) -> bool:
         return (self.path / f"{name}.pt").exists()
 
-    def save_checkpoint(self, name: str, checkpoint: Checkpoint) -> None:
-        save_checkpoint(self.path / f"{name}.pt", checkpoint)
+    def save_checkpoint(self, name: str, checkpoint: Checkpoint) -> Path:
+        """Write a checkpoint whole or not at all, and return where."""
+        path = self.path / f"{name}.pt"
+        save_checkpoint(path, checkpoint)
+        return path
 
     def read_checkpoint(self, name: str) -> Checkpoint:
         return load_checkpoint(self.path / f"{name}.pt")
@@ -212,9 +214,20 @@ class Run:
         changed = [key for key in before | now if key not in besides and before.get(key) != now.get(key)]
         return list(dict.fromkeys([*changed, *(key for key in then | recipe if then.get(key) != recipe.get(key))]))
 
+    def files_of_report(self) -> tuple[Path, ...]:
+        """The small files of a finished run: what was asked for, how it was made, and what came of it."""
+        names = ("config.yaml", "plan.json", "versions.json", "metrics.jsonl", "model.json", "report.json")
+        return tuple(self.path / name for name in names)
+
     def log(self, history: Sequence[EpochRecord]) -> None:
         """Publish metrics.jsonl: a line for each epoch in `history`."""
-        publish_text(self.path / "metrics.jsonl", "".join(json.dumps(_line(record)) + "\n" for record in history))
+        publish_text(self.path / "metrics.jsonl", "".join(json.dumps(record.line()) + "\n" for record in history))
+
+
+def repeatable(config: Config) -> dict[str, Any]:
+    """A config as plain data, with which its run can be repeated elsewhere; no address in it holds a secret."""
+    plain: dict[str, Any] = without_secrets(config.model_copy(update={"run_dir": None}).model_dump(mode="json"))
+    return plain
 
 
 def start_run(config: Config, versions: Mapping[str, Any], again: Run | None = None) -> Run:
@@ -251,8 +264,3 @@ def _free_path(backbone: str) -> Path:
 def _check_all_there(needed: Iterable[str], tensors: Collection[str], path: Path) -> None:
     if missing := sorted(set(needed) - set(tensors)):
         raise FtError(f"{path} lacks {len(missing)} of the model's tensors, {missing[0]} first; was it edited?")
-
-
-def _line(record: EpochRecord) -> dict[str, Any]:
-    val = {f"val_{name}": value for name, value in vars(record.val).items()}
-    return {**{name: value for name, value in vars(record).items() if name != "val"}, **val}

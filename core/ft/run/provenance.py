@@ -8,7 +8,7 @@ from typing import Any
 import torch
 import torchvision
 
-from ft import __version__
+from ft._version import __version__
 from ft.config.schema import Config
 from ft.data.load import ImageData
 from ft.errors import FtError

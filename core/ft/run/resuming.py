@@ -13,7 +13,7 @@ from ft.errors import FtError
 from ft.machine.display import Display
 from ft.model.freezing import trainable_names
 from ft.plan.records import Plan
-from ft.run.checkpoints import Checkpoint, moving_tensors, phase_from
+from ft.run.checkpoints import Checkpoint, Position, moving_tensors, phase_from
 from ft.run.folder import Run
 
 MAY_CHANGE = (
@@ -75,8 +75,9 @@ def statistics_set_free(run: Run, module: nn.Module) -> list[str]:
 
 def go_on(
     run: Run, module: nn.Module, plan: Plan, config: Config, versions: Mapping[str, Any], display: Display
-) -> None:
-    """Make the folder that of a run which goes on as `plan` says, from its last state, which `module` holds.
+) -> Position:
+    """Make the folder that of a run which goes on as `plan` says, from its last state, which `module` holds. Return
+    how far it has come.
 
     What newly trains begins with fresh optimizer state. Raises FtError, having changed nothing, when the plan differs
     in more than what follows from the freeze, the learning rates and the number of epochs, or nothing would be left to
@@ -89,7 +90,7 @@ def go_on(
     if last.plan_digest == plan.digest() and phase == replace(position.phases[-1], epoch=phase.epoch, step=phase.step):
         run.write_config(config)  # what is kept and how a batch is computed may differ
         run.write_plan(plan, position.phases)
-        return
+        return position
     _check(run, last, plan, config)
     display.say(_account(module, last, plan))
     if position.history:  # best.pt gets what was frozen until now, as that may move from now on
@@ -103,6 +104,12 @@ def go_on(
     tensors = moving_tensors(module, plan.frozen, plan.frozen_modules)
     run.save_checkpoint("last", Checkpoint(position, tensors, optimizer, plan.digest()))
     run.write_plan(plan, position.phases)
+    return position
+
+
+def phase_begins(position: Position) -> bool:
+    """Whether nothing of the last phase is done yet."""
+    return (position.phases[-1].epoch, position.phases[-1].step) == (position.epoch, position.step)
 
 
 def _check(run: Run, last: Checkpoint, plan: Plan, config: Config) -> None:

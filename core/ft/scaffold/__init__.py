@@ -9,7 +9,7 @@ from keyword import iskeyword
 from pathlib import Path
 from string import Template
 
-from ft import __version__
+from ft._version import __version__
 from ft.errors import FtError, did_you_mean
 from ft.extension.installed import Plugins
 from ft.extension.kinds import KINDS

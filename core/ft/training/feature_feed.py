@@ -13,10 +13,10 @@ from ft.cache.proof import Proved
 from ft.data.dataset import ImageDataset
 from ft.data.order import epoch_batches, full_batch, spans
 from ft.data.transforms import network_input, train_transform
+from ft.job import Job
 from ft.machine.signals import StopRequest
 from ft.plan.records import CacheCost
 from ft.prefix.torch_only import torch_only
-from ft.run.context import Job
 
 
 class FeatureFeed:

@@ -22,6 +22,7 @@ from ft.cache.store import FeatureStore, NotKept
 from ft.data.dataset import ImageDataset
 from ft.data.loaders import Loader
 from ft.data.transforms import network_input, train_transform
+from ft.job import Job
 from ft.machine.memory import give_back_freed_memory, is_out_of_memory
 from ft.machine.signals import StopRequest
 from ft.plan.records import CacheCost, CachePlan, Plan
@@ -29,7 +30,7 @@ from ft.prefix.find import FrozenPrefix
 from ft.prefix.sections import NotWhole
 from ft.prefix.split import needed_no_more
 from ft.prefix.state import attributes_kept
-from ft.run.context import Job
+from ft.tracking.events import FeaturesReady, ImagesReady
 from ft.training.feature_feed import FeatureFeed
 from ft.training.predicting import loader_of, predict_batches, predict_loaded
 
@@ -133,7 +134,7 @@ def _proved_feed(module: nn.Module, prefix: FrozenPrefix, plan: Plan, job: Job) 
         pass_seconds=features.pass_seconds,
         ceiling=proved.cut.ceiling,
     )
-    job.display.features_ready(cost.computed, cost.decoded, cost.seconds)
+    job.tell(FeaturesReady(cost.computed, cost.decoded, cost.seconds))
     idle = needed_no_more(module, proved.halves) if proved.any_size else frozenset[str]()
     return FeatureFeed(replace(proved, trial=None), features, cost, idle, job)
 
@@ -145,7 +146,7 @@ def _kept_image_feed(module: nn.Module, cache: CachePlan, job: Job, started: flo
     val, more = get_images(store, validation, job)
     decoded += more
     seconds = time.perf_counter() - started
-    job.display.images_ready(decoded, seconds)
+    job.tell(ImagesReady(decoded, seconds))
     cost = CacheCost(cache.promise, cache.reason, decoded=decoded, seconds=seconds)
     kept = kept_batches(val, validation, job, shuffle=False)
     return ImageFeed(module, cost, job, kept_batches(train, training, job, shuffle=True), kept)

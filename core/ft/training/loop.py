@@ -12,15 +12,16 @@ from torch import nn
 from ft.config.schema import Config
 from ft.config.training import TrainingConfig
 from ft.errors import FtError
+from ft.job import Job
 from ft.machine.randomness import step_seed
 from ft.machine.signals import StopAsked
 from ft.model.freezing import set_train_mode
 from ft.plan.records import Plan
 from ft.run.checkpoints import Checkpoint, Position, best_epoch, moving_tensors, phase_from
-from ft.run.context import Job
 from ft.run.folder import Run
 from ft.task.criterion import make_criterion
 from ft.task.evaluation import RightAnswers, figures_of
+from ft.tracking.events import CheckpointSaved, EpochDone
 from ft.training.feeds import Feed
 from ft.training.optim import forget_gradients, lr_factor, make_optimizer, optimizer_state, restore_optimizer, set_lr
 from ft.training.step import Batch, learn, moving_buffers
@@ -44,7 +45,8 @@ def train(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
     def save(name: str) -> None:
         tensors = moving_tensors(module, plan.frozen, plan.frozen_modules)
         _check_weights(tensors, position, run)
-        run.save_checkpoint(name, Checkpoint(position, tensors, optimizer_state(optimizer), plan.digest()))
+        path = run.save_checkpoint(name, Checkpoint(position, tensors, optimizer_state(optimizer), plan.digest()))
+        job.tell(CheckpointSaved(path, position.epoch, position.step))
 
     def set_rate(step: int) -> None:
         set_lr(optimizer, lr_factor(step, plan.warmup_steps, plan.total_steps))
@@ -87,7 +89,7 @@ def train(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
                 save("best")
             save("last")
             run.log(position.history)
-            job.display.epoch(record, plan.epochs, is_best)
+            job.tell(EpochDone(record, plan.epochs, record.epoch * plan.steps_per_epoch, is_best))
     except StopAsked:
         position.hits += right.left()
         save("last")

@@ -15,14 +15,15 @@ from torch.nn.utils import parameters_to_vector
 
 from ft.config.schema import Config
 from ft.errors import FtError
+from ft.job import Job
 from ft.plan.records import Plan
 from ft.prefix.find import FrozenPrefix, split_module
 from ft.prefix.linear import linear_head
 from ft.run.checkpoints import Checkpoint, Position, best_epoch, moving_tensors, phase_from
-from ft.run.context import Job
 from ft.run.folder import Run
 from ft.task.criterion import make_criterion
 from ft.task.evaluation import figures_of
+from ft.tracking.events import CheckpointSaved, PenaltyDone
 from ft.training.feature_feed import FeatureFeed
 from ft.training.feeds import Feed
 from ft.training.logistic import Fit, Regression, fit_head, make_regression
@@ -43,7 +44,8 @@ def solve(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
 
     def save(name: str) -> None:
         tensors = moving_tensors(module, plan.frozen, plan.frozen_modules)
-        run.save_checkpoint(name, Checkpoint(position, tensors, {}, plan.digest()))
+        path = run.save_checkpoint(name, Checkpoint(position, tensors, {}, plan.digest()))
+        job.tell(CheckpointSaved(path, position.epoch, position.step))
 
     if position.epoch == 0:
         save("last")
@@ -72,7 +74,7 @@ def solve(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
             save("best")
         save("last")
         run.log(position.history)
-        job.display.penalty(record, plan.epochs, is_best)
+        job.tell(PenaltyDone(record, plan.epochs, is_best))
         job.stop.check()
     return position
 

@@ -10,10 +10,7 @@ from hypothesis import example, given, strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from ft.machine.display import Display
 from ft.machine.layout import matrix, print_matrix, print_table
-from ft.run.checkpoints import EpochRecord
-from ft.task.metrics import ClassMetrics, Evaluation
 from ft.text.terminal import prepare_streams, visible
 
 HEADERS = ("name", "state", "about")
@@ -124,17 +121,6 @@ def test_a_terminal_that_knows_only_ascii_gets_every_table() -> None:
 
 """.removeprefix("\n")
     )
-
-
-def test_a_line_of_an_epoch_fits_a_narrow_terminal() -> None:
-    figures = Evaluation(0.5, 0.8, 0.79, (ClassMetrics("a", 0.8, 0.8, 0.8, 4),), ((4,),))
-    for width, named in ((80, False), (140, True)):
-        out = io.StringIO()
-        display = Display(Console(file=out, width=width, force_terminal=True))
-        display.epoch(EpochRecord(7, 0.5322, 0.734, 0.001, 12.3, figures), epochs=120, is_best=True)
-        (line,) = out.getvalue().splitlines()
-        assert len(line) < width
-        assert ("accuracy" in line) is named
 
 
 @given(st.lists(st.text(st.characters(categories=None, exclude_categories=())), min_size=1, max_size=4))

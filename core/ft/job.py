@@ -10,6 +10,7 @@ from ft.extension.records import Preprocessing
 from ft.machine.devices import Machine
 from ft.machine.display import Display
 from ft.machine.signals import StopRequest
+from ft.tracking.listener import Listener
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,3 +23,4 @@ class Job:
     machine: Machine
     display: Display
     stop: StopRequest
+    tell: Listener
