@@ -51,7 +51,8 @@ from rooms import CORE, ROOMS
 ROOT = Path(__file__).parents[1]
 DOCS = sorted((ROOT / "docs").glob("*.md"))
 PAGES = [*(ROOT / name for name in ("README.md", "README.zh.md", "CONTRIBUTING.md", "CHANGELOG.md")), *DOCS]
-PAGE_OF = {"backbone": "backbones", "head": "backbones", "freeze": "freezing", "weights": "weights", "data": "data"}
+PAGE_OF = {"head": "backbones", "freeze": "freezing", "weights": "weights", "data": "data"}
+"""Where the components of a kind are documented, unless on a page of its plural."""
 LONG = [["weights", "fetch"], ["weights", "doctor"], ["weights", "bundle"], ["plugins", "check"]]
 MADE = re.compile(r"(?<=<!-- made -->\n).*(?=<!-- /made -->)", re.DOTALL)
 
@@ -362,7 +363,9 @@ def built_in() -> list[Component]:
 
 @pytest.mark.parametrize("component", built_in(), ids=lambda c: f"{c.kind.name}:{c.name}")
 def test_every_built_in_component_is_documented_with_its_settings(component: Component) -> None:
-    text = (ROOT / "docs" / f"{PAGE_OF[component.kind.name]}.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / f"{PAGE_OF.get(component.kind.name, f'{component.kind.name}s')}.md").read_text(
+        encoding="utf-8"
+    )
     for name in (component.name, *settings_class(component).model_fields):
         assert re.search(rf"`{re.escape(name)}[`:]", text), name
 

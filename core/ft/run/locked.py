@@ -8,23 +8,11 @@ from importlib import import_module
 from pathlib import Path
 
 from ft.config.schema import Config
-from ft.data.load import data_reference
 from ft.errors import FtError
 from ft.extension.installed import Component, Plugins
 from ft.extension.references import parse_reference
-from ft.model.catalogue import find_model
-from ft.model.head import KEEP
+from ft.plan.components import components_of
 from ft.run.records import ComponentUsed, VersionsFile
-
-
-def components_of(config: Config, plugins: Plugins) -> Iterator[Component]:
-    """The components that a config names, but for the weight source, which is known once it has answered."""
-    yield find_model(config.backbone.use, plugins)[0]
-    if config.head.use != KEEP:
-        yield plugins.get("head", parse_reference(config.head.use))
-    for each in (*config.freeze, *config.train, *(group.match for group in config.groups)):
-        yield plugins.get("freeze", parse_reference(each.use))
-    yield plugins.get("data", data_reference(config.data.use, plugins))
 
 
 def describe_component(component: Component) -> dict[str, str]:
@@ -59,7 +47,7 @@ def code_digest(component: Component) -> str:
 def check_locked(config: Config, plugins: Plugins, versions: VersionsFile, where: str) -> None:
     """Raise FtError unless each component is the one that versions.json of an earlier run records; `where` names it."""
     locked = {(c.kind, c.name): c for c in versions.components}
-    used = list(components_of(config, plugins))
+    used = [component for _, component in components_of(config, plugins)]
     for (kind, name), each in locked.items():
         if kind == "weights" and plugins.has(kind, f"{each.distribution}/{name}"):
             used.append(plugins.get(kind, parse_reference(f"{each.distribution}/{name}")))

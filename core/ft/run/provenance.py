@@ -13,10 +13,12 @@ from ft.config.schema import Config
 from ft.data.load import ImageData
 from ft.errors import FtError
 from ft.extension.installed import Plugins
+from ft.extension.kinds import KINDS
 from ft.extension.references import parse_reference
 from ft.model.backbone import BuiltBackbone
 from ft.model.head import Model
-from ft.run.locked import components_of, describe_component
+from ft.plan.components import components_of
+from ft.run.locked import describe_component
 from ft.run.records import ModelFile, read_record
 
 
@@ -60,7 +62,7 @@ def seen_otherwise(built: BuiltBackbone) -> list[str]:
 
 def versions_used(config: Config, built: BuiltBackbone, plugins: Plugins) -> dict[str, Any]:
     """ft, Python, torch, and distribution, version and digest of every component that the run uses."""
-    components = list(components_of(config, plugins))
+    components = [component for _, component in components_of(config, plugins)]
     if built.fetched is not None and built.fetched.source != "cache":
         components.append(plugins.get("weights", parse_reference(built.fetched.source)))
     return {
@@ -74,7 +76,8 @@ def versions_used(config: Config, built: BuiltBackbone, plugins: Plugins) -> dic
 
 def _preferred(config: Config, versions: dict[str, Any]) -> dict[str, str]:
     """What of `config.prefer` it takes to rebuild the model."""
-    rebuilt = {f"{c['kind']}:{c['name']}" for c in versions["components"] if c["kind"] in ("backbone", "head")}
+    kinds = [kind.name for kind in KINDS.values() if kind.keys[0].path in ModelFile.model_fields]
+    rebuilt = {f"{c['kind']}:{c['name']}" for c in versions["components"] if c["kind"] in kinds}
     return {name: distribution for name, distribution in config.prefer.items() if name in rebuilt}
 
 

@@ -26,18 +26,12 @@ if TYPE_CHECKING:
     from ft.testing.networks import tiny_backbones as tiny_backbones
     from ft.testing.served import WeightFile as WeightFile
 
-_WHERE = {
-    "BackboneConformance": "ft.testing.conformance",
-    "DataConformance": "ft.testing.conformance",
-    "FreezeConformance": "ft.testing.conformance",
-    "HeadConformance": "ft.testing.conformance",
-    "WeightSourceConformance": "ft.testing.conformance",
-    "WeightFile": "ft.testing.served",
-    "tiny_backbones": "ft.testing.networks",
-}
+_WHERE = {"WeightFile": "ft.testing.served", "tiny_backbones": "ft.testing.networks"}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
+    where = "ft.testing.conformance" if name.endswith("Conformance") else _WHERE.get(name, "")
+    module = import_module(where) if where else None
+    if name.startswith("_") or not hasattr(module, name):
         raise AttributeError(f"module 'ft.testing' has no attribute {name!r}")
-    return getattr(import_module(_WHERE[name]), name)
+    return getattr(module, name)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from ft.extension.installed import Component, implementation
 from ft.extension.records import Backbone, ModelFacts
 from ft.testing.common import loaded_by_importing
 from ft.testing.trial import Check, NotApplicable, Trial, expect
@@ -108,10 +109,8 @@ def the_head_is_where_it_says(trial: Trial) -> None:
         hook.remove()
         expect(seen, f"{model}: nothing passes {backbone.head_paths[0]}")
         rank = 4 if backbone.head_form == "map" else 2
-        fits = len(seen[0]) == rank and seen[0][1] == backbone.feature_dim
-        expect(
-            fits, f"{model}: {seen[0]} enters the head; head_form {backbone.head_form}, {backbone.feature_dim} features"
-        )
+        fits, said = len(seen[0]) == rank and seen[0][1] == backbone.feature_dim, f"head_form {backbone.head_form}"
+        expect(fits, f"{model}: {seen[0]} enters the head; {said}, {backbone.feature_dim} features")
 
 
 def the_pooling_is_where_it_says(trial: Trial) -> None:
@@ -152,11 +151,10 @@ def it_trains_with_a_new_head(trial: Trial) -> None:
 
 def building_follows_the_seed(trial: Trial) -> None:
     """The same seed builds the same network."""
-    _need_models(trial)
-    for settings in trial.read_settings():
-        for model in trial.arguments:
-            one, other = (seeded_digest(lambda m=model, s=settings: trial.call("build", m, s).module) for _ in range(2))
-            expect(one == other, f"{trial.label} does not build {model} the same from the same seed")
+    for each in _one_by_one(trial):
+        ((model, settings),) = zip(each.arguments, each.read_settings(), strict=True)
+        one, other = (answer(trial.component, model, settings) for _ in range(2))
+        expect(one == other, f"{trial.label} does not build {model} the same from the same seed")
 
 
 def it_builds_without_values(trial: Trial) -> None:
@@ -168,14 +166,14 @@ def it_builds_without_values(trial: Trial) -> None:
         ((model, backbone),) = _backbones(each)
         try:
             ((_, empty),) = _backbones(each, "meta")
-            answer = _forward(empty, training=False)
+            logits = _forward(empty, training=False)
         except Exception as error:  # torch has no class for "there is no value"
             raise NotApplicable(f"{model} needs values, so ft plan takes memory for it: {error!s:.200}") from error
         if not all(tensor.is_meta for tensor in empty.module.state_dict().values()):
             raise NotApplicable(f"{model} ignores torch.device('meta'), so ft plan takes memory for it")
         shapes, other = ({name: p.shape for name, p in b.module.named_parameters()} for b in (backbone, empty))
         expect(shapes == other, f"{model} has other parameters on the meta device")
-        expect(isinstance(answer, torch.Tensor), f"{model} returns a {type(answer).__name__}, not a tensor")
+        expect(isinstance(logits, torch.Tensor), f"{model} returns a {type(logits).__name__}, not a tensor")
 
 
 def a_frozen_prefix_can_be_cut(trial: Trial) -> None:
@@ -210,9 +208,8 @@ def it_can_be_exported(trial: Trial) -> None:
         except Exception as error:  # torch.export has no class for "this cannot be captured"
             expect(False, f"{model} cannot be exported: {type(error).__name__}: {error!s:.200}")
         with torch.no_grad():
-            expect(
-                torch.allclose(exported(images), module(images), atol=1e-4), f"{model}: exported, it gives other logits"
-            )
+            same = torch.allclose(exported(images), module(images), atol=1e-4)
+        expect(same, f"{model}: exported, it gives other logits")
 
 
 def _need_models(trial: Trial) -> None:
@@ -256,10 +253,8 @@ def _forward(backbone: Backbone, training: bool) -> Any:
 def _put_heads(backbone: Backbone) -> None:
     from torch import nn
 
-    form = backbone.head_form
-    main: nn.Module = (
-        nn.Conv2d(backbone.feature_dim, CLASSES, 1) if form == "map" else nn.Linear(backbone.feature_dim, CLASSES)
-    )
+    dim = backbone.feature_dim
+    main: nn.Module = nn.Conv2d(dim, CLASSES, 1) if backbone.head_form == "map" else nn.Linear(dim, CLASSES)
     heads = (main, *(nn.Linear(dim, CLASSES) for dim in backbone.aux_dims))
     for path, head in zip(backbone.head_paths, heads, strict=True):
         backbone.module.set_submodule(path, head)
@@ -284,7 +279,12 @@ def _visited(backbone: Backbone) -> list[int]:
     return order
 
 
-BACKBONE: tuple[Check, ...] = (
+def answer(component: Component, model: str | None, settings: Any) -> str:
+    """The digest of a network that it builds."""
+    return seeded_digest(lambda: implementation(component, "build")(model, settings).module)
+
+
+CHECKS: tuple[Check, ...] = (
     listing_models_loads_no_torch,
     models_have_names,
     weights_can_be_told_apart,

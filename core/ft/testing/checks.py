@@ -1,27 +1,22 @@
-"""All checks: those of every kind and those of one."""
+"""All checks: those of every kind and those of one, which stand in the module of this folder that is named after it.
+
+Such a module has `CHECKS`, and `answer(component, argument, settings)`, which uses a component once and returns what
+came of it in a form that can be compared and pickled.
+"""
 
 from __future__ import annotations
 
 import fnmatch
 from collections.abc import Sequence
+from importlib import import_module
 
 from ft.errors import FtError
 from ft.extension.installed import Component, implementation, read_settings
-from ft.testing.backbone import BACKBONE
+from ft.extension.kinds import KINDS
 from ft.testing.common import COMMON
-from ft.testing.data import DATA
-from ft.testing.freeze import FREEZE
-from ft.testing.head import HEAD
 from ft.testing.trial import Check, NotApplicable
-from ft.testing.weights import WEIGHTS
 
-CHECKS: dict[str, tuple[Check, ...]] = {
-    "backbone": COMMON + BACKBONE,
-    "freeze": COMMON + FREEZE,
-    "head": COMMON + HEAD,
-    "weights": COMMON + WEIGHTS,
-    "data": COMMON + DATA,
-}
+CHECKS: dict[str, tuple[Check, ...]] = {kind: (*COMMON, *import_module(f"ft.testing.{kind}").CHECKS) for kind in KINDS}
 
 
 def usual_arguments(component: Component, models: str = "1") -> tuple[str | None, ...]:

@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 import pytest
 
 from ft.extension.installed import Plugins, load_plugins
-from ft.extension.kinds import KINDS
 from ft.extension.references import parse_reference
 from ft.testing.checks import CHECKS, usual_arguments
 from ft.testing.served import WeightFile, serve_weights
@@ -25,14 +24,34 @@ class _Conformance:
     component: ClassVar[str] = ""
     settings: ClassVar[Sequence[Mapping[str, Any]]] = ({},)
 
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """Each check of the kind is a test of its own."""
+        if "check" in metafunc.fixturenames:
+            metafunc.parametrize("check", CHECKS[self.kind], ids=lambda check: check.__name__)
+
+    def test_conforms(self, check: Check, trial: Trial) -> None:
+        __tracebackhide__ = True  # what matters is the message, not where in the kit it was found
+        try:
+            check(trial)
+        except NotSo as found:
+            if found.__cause__ is not None:
+                raise
+            pytest.fail(str(found), pytrace=False)
+        except NotApplicable as reason:
+            pytest.skip(str(reason))
+
+    @pytest.fixture
+    def weight_file(self) -> Any:
+        return None
+
     @pytest.fixture
     def trial(
         self,
         arguments: Sequence[str | None] | None,
+        weight_file: WeightFile | None,
         ft_worker: Executor,
         tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
-        request: pytest.FixtureRequest,
     ) -> Trial:
         """What the checks get: the component as it is installed, and what to try it with."""
         kind, _, text = self.component.partition(":")
@@ -51,24 +70,8 @@ class _Conformance:
             worker=ft_worker,
             arguments=tuple(usual_arguments(found) if arguments is None else arguments),
             settings=tuple(self.settings),
-            weight_file=request.getfixturevalue("weight_file") if kind == "weights" else None,
+            weight_file=weight_file,
         )
-
-    def run(self, check: Check, trial: Trial) -> None:
-        __tracebackhide__ = True  # what matters is the message, not where in the kit it was found
-        try:
-            check(trial)
-        except NotSo as found:
-            if found.__cause__ is not None:
-                raise
-            pytest.fail(str(found), pytrace=False)
-        except NotApplicable as reason:
-            pytest.skip(str(reason))
-
-
-def _checks(kind: str) -> pytest.MarkDecorator:
-    assert kind in KINDS
-    return pytest.mark.parametrize("check", CHECKS[kind], ids=lambda check: check.__name__)
 
 
 class BackboneConformance(_Conformance):
@@ -81,10 +84,6 @@ class BackboneConformance(_Conformance):
     def arguments(self) -> Sequence[str] | None:
         return self.models
 
-    @_checks("backbone")
-    def test_conforms(self, check: Check, trial: Trial) -> None:
-        self.run(check, trial)
-
 
 class FreezeConformance(_Conformance):
     """`arguments` are what may stand after the name, as "3" in depth:3; by default the example's."""
@@ -96,23 +95,19 @@ class FreezeConformance(_Conformance):
     def _arguments(self) -> Sequence[str | None] | None:
         return self.arguments
 
-    @_checks("freeze")
-    def test_conforms(self, check: Check, trial: Trial) -> None:
-        self.run(check, trial)
 
-
-class HeadConformance(_Conformance):
-    """`settings` are mappings to build heads from; by default the defaults."""
-
-    kind = "head"
+class _ByName(_Conformance):
+    """Of kinds whose references are names alone."""
 
     @pytest.fixture
     def arguments(self) -> Sequence[None]:
         return (None,)
 
-    @_checks("head")
-    def test_conforms(self, check: Check, trial: Trial) -> None:
-        self.run(check, trial)
+
+class HeadConformance(_ByName):
+    """`settings` are mappings to build heads from; by default the defaults."""
+
+    kind = "head"
 
 
 class WeightSourceConformance(_Conformance):
@@ -141,10 +136,6 @@ class WeightSourceConformance(_Conformance):
     def arguments(self, argument: str | None) -> Sequence[str | None]:
         return (argument,)
 
-    @_checks("weights")
-    def test_conforms(self, check: Check, trial: Trial) -> None:
-        self.run(check, trial)
-
 
 class DataConformance(_Conformance):
     """Override the fixture `argument`: make a few images of two classes and return what names them."""
@@ -158,7 +149,3 @@ class DataConformance(_Conformance):
     @pytest.fixture
     def arguments(self, argument: str | None) -> Sequence[str | None]:
         return (argument,)
-
-    @_checks("data")
-    def test_conforms(self, check: Check, trial: Trial) -> None:
-        self.run(check, trial)

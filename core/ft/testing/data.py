@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ft.errors import FtError
+from ft.extension.installed import Component
 from ft.extension.records import Remark, Sample
 from ft.testing.trial import Check, NotSo, Trial, expect
 
@@ -105,7 +106,16 @@ def _loaded(trial: Trial) -> Iterator[tuple[Any, str | None, list[Sample]]]:
                 raise trial.unfit(argument, error) from None
 
 
-DATA: tuple[Check, ...] = (
+def answer(component: Component, argument: str | None, settings: Any) -> list[tuple[str, str, str | None]]:
+    """Name, label and split of each image that it loads."""
+    from ft.data.pictures import picture_of
+    from ft.data.source_cache import load_samples
+
+    samples = load_samples(component, argument, settings)
+    return [(picture_of(sample).name, sample.label, sample.split) for sample in samples]
+
+
+CHECKS: tuple[Check, ...] = (
     samples_are_labelled_images,
     images_open,
     the_order_is_always_the_same,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Set
 from typing import Any
 
 from ft.errors import FtError
+from ft.extension.installed import Component
 from ft.extension.records import Backbone
 from ft.testing.networks import tiny_backbones
 from ft.testing.trial import Check, NotApplicable, NotSo, Trial, expect
@@ -113,7 +115,16 @@ def _state(backbone: Backbone) -> tuple[Any, ...]:
     return digest(module), flags, [part.training for part in module.modules()]
 
 
-FREEZE: tuple[Check, ...] = (
+def answer(component: Component, argument: str | None, settings: Any) -> dict[str, list[str]]:
+    """What it selects of each of the small networks that the argument fits."""
+    found = {}
+    for name, backbone in tiny_backbones().items():
+        with contextlib.suppress(FtError):
+            found[name] = sorted(select(component, backbone, argument, settings))
+    return found
+
+
+CHECKS: tuple[Check, ...] = (
     it_selects_parameters,
     selecting_is_deterministic,
     selecting_changes_nothing,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from ft.extension.installed import Component, implementation
 from ft.testing.trial import Check, NotApplicable, Trial, expect
 from ft.testing.worker import seeded_digest
 
@@ -121,7 +122,12 @@ def _maps(trial: Trial, head: nn.Module, given: list[int], wanted: list[int]) ->
     expect(not fault, f"{trial.label} builds a head that {fault}")
 
 
-HEAD: tuple[Check, ...] = (
+def answer(component: Component, argument: None, settings: Any) -> str:
+    """The digest of a head that it builds."""
+    return seeded_digest(lambda: implementation(component, "build")(8, 3, settings))
+
+
+CHECKS: tuple[Check, ...] = (
     it_maps_features_to_classes,
     it_maps_every_position,
     it_pools_feature_maps,

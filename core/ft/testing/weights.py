@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ft.errors import FtError
+from ft.extension.installed import Component, implementation
 from ft.extension.records import WeightEntry
 from ft.testing.served import WeightFile
 from ft.testing.trial import Check, NotApplicable, NotSo, Trial, expect
@@ -90,7 +91,12 @@ def _fetched(trial: Trial, cache: Any) -> Iterator[Path]:
             yield trial.call("fetch", _file(trial).entry, argument, settings, cache)
 
 
-WEIGHTS: tuple[Check, ...] = (
+def answer(component: Component, argument: str | None, settings: Any) -> str:
+    """The name of the function that fetches."""
+    return str(implementation(component, "fetch").__qualname__)
+
+
+CHECKS: tuple[Check, ...] = (
     fetch_returns_the_file,
     fetching_again_changes_nothing,
     another_file_is_refused,

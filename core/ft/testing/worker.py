@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor, ProcessPoolExecutor
+from importlib import import_module
 from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
 
@@ -43,19 +44,7 @@ def answer_elsewhere(
 def answer(component: Component, argument: str | None, settings: Mapping[str, Any]) -> Any:
     """Use the component once and return what came of it, comparable and picklable."""
     values = read_settings(component, settings, component.kind.name)
-    if component.kind.name == "freeze":
-        return _selections(component, argument, values)
-    if component.kind.name == "head":
-        return seeded_digest(lambda: implementation(component, "build")(8, 3, values))
-    if component.kind.name == "backbone":
-        return seeded_digest(lambda: implementation(component, "build")(argument, values).module)
-    if component.kind.name == "data":
-        from ft.data.pictures import picture_of
-        from ft.data.source_cache import load_samples
-
-        samples = load_samples(component, argument, values)
-        return [(picture_of(sample).name, sample.label, sample.split) for sample in samples]
-    return implementation(component, "fetch").__qualname__
+    return import_module(f"ft.testing.{component.kind.name}").answer(component, argument, values)
 
 
 def seeded_digest(build: Any, seed: int = 0) -> str:
@@ -85,14 +74,3 @@ def select(component: Component, backbone: Backbone, argument: str | None, setti
         backbone.module.eval()
         given.append(tiny_batches())
     return implementation(component, "select")(*given)
-
-
-def _selections(component: Component, argument: str | None, settings: Any) -> dict[str, list[str]]:
-    from ft.errors import FtError
-    from ft.testing.networks import tiny_backbones
-
-    found = {}
-    for name, backbone in tiny_backbones().items():
-        with contextlib.suppress(FtError):  # an argument need not fit every network
-            found[name] = sorted(select(component, backbone, argument, settings))
-    return found

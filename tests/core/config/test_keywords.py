@@ -130,7 +130,9 @@ def test_a_run_that_goes_on_takes_what_ft_run_takes_beside_resume(
         "data": str(tmp_path / "photos"),
     }
     for wrong in ({"image_size": 64}, {"images": {"size": 64}}):
-        with pytest.raises(FtError, match=r"leave out image_size\. Beside it there may be data, freeze, .*epochs"):
+        with pytest.raises(
+            FtError, match=r"leave out image_size\. Beside it there may be freeze, train, data, .*epochs"
+        ):
             changes_of(None, wrong, plugins)
     with pytest.raises(FtError, match=r"leave out training\.momentum"):
         changes_of(None, {"training": {"momentum": 0.5}}, plugins)
