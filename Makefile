@@ -55,8 +55,9 @@ $(VENV)/.ready: pyproject.toml $(EXAMPLES)
 	$(PYTHON) -c 'import sys; sys.exit("ft needs Python 3.11 or newer: make PYTHON=python3.12 ..." if sys.version_info < (3, 11) else 0)'
 	@echo "setting up $(VENV): about two minutes and 5 GB, once"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
-	$(BIN)/python -m pip install --quiet $(addprefix --editable ./,$(dir $(EXAMPLES)))
+	$(BIN)/python -m pip install --quiet hatchling editables # once, not once for each of what follows
+	$(BIN)/python -m pip install --quiet --no-build-isolation --no-compile --editable '.[dev]' \
+		$(addprefix --editable ./,$(dir $(EXAMPLES)))
 	touch $@
 
 # What the benchmarks compare ft with: about 0.8 GB more, which nothing else needs.

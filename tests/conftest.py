@@ -27,7 +27,7 @@ TRAINING = {"tiny_config", "prepare", "type_", "FinishedRun", "finetune", "subpr
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what `make quick` leaves out, and what `make faults` tries many times over."""
     for item in items:
-        folders = set(item.path.parts)
+        folders = set(item.path.parts[len(Path(__file__).parent.parts) :])
         if "faults" in folders:
             item.add_marker("faults")
         used = used_names(item) if isinstance(item, pytest.Function) else set()
