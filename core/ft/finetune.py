@@ -18,7 +18,7 @@ from ft.job import Job
 from ft.machine.devices import Machine
 from ft.machine.display import Display
 from ft.machine.memory import arrange_large_blocks, explained_shortage, give_back_freed_memory
-from ft.machine.randomness import one_run_at_a_time, seed_all
+from ft.machine.randomness import drawing_from, one_run_at_a_time, seed_all
 from ft.machine.signals import stop_on_signals
 from ft.model.backbone import BuiltBackbone
 from ft.model.freezing import apply_frozen, choose_frozen, frozen_digest, frozen_modules
@@ -70,7 +70,7 @@ def prepare(
     config, data, built, model, machine = opened.config, opened.data, opened.built, opened.model, opened.machine
     examples = Examples(data, built.preprocessing, config, machine)
     selected = None if stopped is None else selected_before(stopped, config)
-    with display.progress("choosing what to freeze"):
+    with display.progress("choosing what to freeze"), drawing_from(config.seed, machine.device):
         frozen = choose_frozen(config.freeze, config.train, built.backbone, plugins, examples, selected)
     config = resolve_augment(config, only_head_trains=frozen.names >= set(built.backbone.parameter_names()))
     apply_frozen(model.module, frozen.names, frozen_modules(model.module, frozen.names, model.head_paths))

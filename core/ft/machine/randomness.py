@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -35,7 +35,7 @@ def one_run_at_a_time() -> Iterator[None]:
             "wait for it, or start this one in a process of its own"
         )
     try:
-        with random_state_kept():
+        with _state_kept(_of_devices):
             yield
     finally:
         _RUNNING.release()
@@ -62,9 +62,10 @@ def seeded(seed: int) -> Iterator[None]:
 
 def seed_all(seed: int, device: str = "cpu") -> None:
     """Seed every generator that code on the CPU and on `device` draws from."""
-    seed_torch(seed, device)
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
+    with _DRAWING:
+        seed_torch(seed, device)
+        random.seed(seed)
+        np.random.seed(seed % 2**32)
 
 
 def seed_torch(seed: int, device: str = "cpu") -> None:
@@ -82,23 +83,37 @@ def step_seed(seed: int, step: int) -> int:
 
 @contextmanager
 def random_state_kept() -> Iterator[None]:
-    """A block after which every generator, also those of devices, is as it was."""
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
-    mps_state = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
-    with torch.random.fork_rng(devices=devices), _state_kept():
-        try:
-            yield
-        finally:
-            if mps_state is not None:
-                torch.mps.set_rng_state(mps_state)
+    """A block after which every generator, also those of devices, is as it was; no other thread has them meanwhile."""
+    with _DRAWING, _state_kept(_of_devices):
+        yield
 
 
 @contextmanager
-def _state_kept() -> Iterator[None]:
-    torch_state, python_state, numpy_state = torch.get_rng_state(), random.getstate(), np.random.get_state()
+def _state_kept(more: Callable[[], Callable[[], None]] | None = None) -> Iterator[None]:
+    with _DRAWING:  # held while states are taken and put back: another thread does the same
+        torch_state, python_state, numpy_state = torch.get_rng_state(), random.getstate(), np.random.get_state()
+        put_back_more = more() if more else None
     try:
         yield
     finally:
-        torch.set_rng_state(torch_state)
-        random.setstate(python_state)
-        np.random.set_state(numpy_state)
+        with _DRAWING:
+            torch.set_rng_state(torch_state)
+            random.setstate(python_state)
+            np.random.set_state(numpy_state)
+            if put_back_more:
+                put_back_more()
+
+
+def _of_devices() -> Callable[[], None]:
+    """Take the states of devices' generators; return what puts them back."""
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
+    on_cuda = {device: torch.cuda.get_rng_state(device) for device in devices}
+    on_mps = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
+
+    def put_back() -> None:
+        for device, state in on_cuda.items():
+            torch.cuda.set_rng_state(state, device)
+        if on_mps is not None:
+            torch.mps.set_rng_state(on_mps)
+
+    return put_back

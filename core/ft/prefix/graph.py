@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import io
 import math
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from torch.nn.utils.parametrize import is_parametrized
 from torch.utils._pytree import tree_unflatten
 
 from ft.machine.randomness import random_state_kept
+from ft.machine.turns import changing_how_networks_run
 from ft.prefix.state import (
     attributes_kept,
     buffers_kept,
@@ -130,6 +132,7 @@ class _Tracer(fx.Tracer):
         super().__init__(autowrap_modules=(math,))
         self.opaque = opaque
         self.arithmetic = arithmetic()
+        self.thread = threading.get_ident()
 
     def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
         self.check_arithmetic()
@@ -145,9 +148,16 @@ class _Tracer(fx.Tracer):
             return True
         return super().is_leaf_module(m, module_qualified_name)
 
+    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
+        if threading.get_ident() != self.thread:
+            return attr_val
+        return super().getattr(attr, attr_val, parameter_proxy_cache)
+
     def call_module(
         self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
+        if threading.get_ident() != self.thread:  # torch.fx wraps the calls of all modules, whichever thread makes them
+            return forward(*args, **kwargs)
         self.check_arithmetic()  # here it is the caller's doing
         with _innermost(self.path_of_module(m)):
             return super().call_module(m, forward, args, kwargs)
@@ -197,6 +207,7 @@ def _exported(module: nn.Module, example: torch.Tensor, symbolic_reason: str, au
             random_state_kept(),
             redirect_stdout(io.StringIO()),
             redirect_stderr(io.StringIO()),
+            changing_how_networks_run(),
             autocast(),
         ):
             before = python_random_state()

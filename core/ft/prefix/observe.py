@@ -21,6 +21,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._pytree import tree_map
 
 from ft.machine.randomness import random_state_kept
+from ft.machine.turns import changing_how_networks_run
 from ft.prefix.graph import Autocast, Graph, NotTraceable, arithmetic, first_line, random_images
 from ft.prefix.state import (
     attributes_kept,
@@ -262,9 +263,10 @@ def _quiet() -> Iterator[None]:
 
 @contextmanager
 def _fast_path(enabled: bool) -> Iterator[None]:
-    before = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(enabled)
-    try:
-        yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(before)
+    with changing_how_networks_run():
+        before = torch.backends.mha.get_fastpath_enabled()
+        torch.backends.mha.set_fastpath_enabled(enabled)
+        try:
+            yield
+        finally:
+            torch.backends.mha.set_fastpath_enabled(before)

@@ -19,6 +19,7 @@ from ft.extension.records import Preprocessing
 from ft.machine.devices import Machine
 from ft.machine.display import Display
 from ft.machine.signals import StopRequest
+from ft.machine.turns import running_a_network
 
 
 def predict_batches(
@@ -55,7 +56,7 @@ def predict_loaded(
     module.eval()
     with display.progress("evaluating", len(images)) as bar:
         for done, (pixels, labels, _) in enumerate(images.epoch(0), start=1):
-            with torch.no_grad(), machine.autocast():
+            with running_a_network(), torch.no_grad(), machine.autocast():
                 logits = module(network_input(pixels, preprocessing, machine))
             yield logits.float().cpu(), labels
             bar.advance(done)

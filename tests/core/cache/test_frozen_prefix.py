@@ -19,6 +19,7 @@ import ft.cache.proof
 import ft.training.loop
 from faults.repetitions import FULL
 from finished_runs import FinishedRun, assert_same_outcome, metrics_in
+from ft.cache import decision
 from ft.cache.proof import NotProved
 from ft.cache.store import FeatureStore
 from ft.config.loading import load_config
@@ -28,6 +29,7 @@ from ft.extension.installed import Plugins
 from ft.finetune import finetune, prepare
 from ft.machine.display import Display
 from ft.machine.signals import StopAsked
+from ft.plan import pace
 from ft.run.folder import Run
 from ft.run.report import Report
 from ft.task.evaluation import figures_of
@@ -543,8 +545,8 @@ def test_what_bf16_would_lose_is_kept_in_fp32(
 def test_a_run_chooses_fp32_where_bf16_loses_what_tells_images_apart(
     network: str, cache: str, tiny_config: MakeConfig, plugins: Plugins, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("cache.decision", "plan.pace"):
-        monkeypatch.setattr(f"ft.{module}.has_fast_bf16", lambda _: True)
+    for module in (decision, pace):
+        monkeypatch.setattr(module, "has_fast_bf16", lambda _: True)
     monkeypatch.setattr(
         "ft.precision.fastest", lambda paces, usual: replace(usual, precision="bf16") if paces else usual
     )

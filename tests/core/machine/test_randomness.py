@@ -16,7 +16,7 @@ from ft.errors import FtError
 from ft.extension.installed import Plugins
 from ft.finetune import finetune
 from ft.machine.display import Display
-from ft.machine.randomness import drawing_from, one_run_at_a_time, seeded
+from ft.machine.randomness import drawing_from, one_run_at_a_time, random_state_kept, seeded
 
 
 def draw() -> tuple[float, float, float]:
@@ -69,6 +69,25 @@ def test_a_thread_that_builds_a_network_changes_nothing_for_one_that_trains() ->
         inside.set()
         assert not done.wait(0.05)
         assert draw() == expected
+    thread.join()
+
+
+def test_a_thread_that_looks_at_the_state_sees_nothing_of_one_that_builds_a_network() -> None:
+    inside, done = threading.Event(), threading.Event()
+
+    def build() -> None:
+        inside.wait()
+        with seeded(1):
+            draw()
+        done.set()
+
+    thread = threading.Thread(target=build)
+    thread.start()
+    with random_state_kept():
+        before = torch.get_rng_state()
+        inside.set()
+        assert not done.wait(0.05)
+        assert torch.equal(torch.get_rng_state(), before)
     thread.join()
 
 

@@ -10,10 +10,12 @@ import torch
 import yaml
 from torch import nn
 
+from ft.cache import decision
 from ft.config.loading import load_config
 from ft.config.schema import Config
 from ft.extension.installed import Plugins
 from ft.finetune import finetune, prepare
+from ft.machine import devices
 from ft.machine.devices import Machine
 from ft.machine.display import Display
 from ft.plan import pace
@@ -35,8 +37,8 @@ def timed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[Machine, floa
         really(module, run, batch, machine)
         return seconds[machine]
 
-    for module in ("plan.pace", "cache.decision", "machine.devices"):
-        monkeypatch.setattr(f"ft.{module}.has_fast_bf16", lambda _: True)
+    for module in (pace, decision, devices):
+        monkeypatch.setattr(module, "has_fast_bf16", lambda _: True)
     monkeypatch.setattr(pace, "step_seconds", measured)
     monkeypatch.setenv("FT_CACHE", str(tmp_path / "own-cache"))
     return seconds

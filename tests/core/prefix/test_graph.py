@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import threading
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -10,6 +12,7 @@ from torch import nn
 
 from backbones import Tapped
 from ft.prefix.find import FrozenPrefix, find_prefix, split_module
+from ft.prefix.graph import to_graph
 from ft.prefix.probe import probe_equality
 from ft.prefix.records import NoCut, Price
 
@@ -195,3 +198,27 @@ def test_tensors_from_constants_are_not_left_on_the_module(memory_format: torch.
     assert set(vars(net)) == before
     images = torch.randn(3, 3, 8, 8).contiguous(memory_format=memory_format)
     assert probe_equality(net, split_module(found), images) is None
+
+
+class Accompanied(nn.Module):
+    """While it runs, another thread does something, and is waited for."""
+
+    def __init__(self, beside: Callable[[], None]) -> None:
+        super().__init__()
+        self.fc = nn.Linear(2, 2)
+        self.beside = beside
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        thread = threading.Thread(target=self.beside)
+        thread.start()
+        thread.join()
+        return self.fc(x)
+
+
+def test_a_network_of_another_thread_runs_as_ever_while_one_is_traced() -> None:
+    other = nn.Sequential(nn.BatchNorm1d(2), nn.Linear(2, 2)).eval()
+    came_to: list[torch.Tensor] = []
+    graph = to_graph(Accompanied(lambda: came_to.append(other(torch.ones(1, 2)))), torch.ones(1, 2))
+    assert graph.tracer == "torch.fx"
+    assert [node.target for node in graph.nodes if node.op == "call_module"] == ["fc"]
+    assert [each.shape for each in came_to] == [(1, 2)]
