@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, settings
 from ft.config.loading import load_config
 from ft.config.schema import Config
 from ft.extension.installed import Plugins, load_plugins
+from weight_server import WeightServer, weight_server
 
 # How long an example takes says how busy the machine is, and nothing of the code.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -61,6 +62,13 @@ def _isolated(cache_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def plugins() -> Plugins:
     return load_plugins()
+
+
+@pytest.fixture
+def web() -> Iterator[WeightServer]:
+    """A server on this machine that has nothing yet."""
+    with weight_server() as server:
+        yield server
 
 
 @pytest.fixture

@@ -6,13 +6,14 @@ import contextlib
 import re
 import socket
 import struct
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from weight_server import serving
 
 Fault = Callable[["Request"], None]
 
@@ -107,11 +108,5 @@ def hostile_server(content: bytes, faults: dict[str, Fault]) -> Iterator[Hostile
     handler = type("Bound", (Request,), {})
     server = _Server(("127.0.0.1", 0), handler)
     site = handler.site = HostileServer(f"http://127.0.0.1:{server.server_port}", content, faults)  # type: ignore[attr-defined]
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
+    with serving(server):
         yield site
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

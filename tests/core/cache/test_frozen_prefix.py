@@ -38,11 +38,32 @@ from memory_maps import mapped_file_at, needs_maps
 from signal_at_progress import SignalAtProgress
 
 MakeConfig = Callable[..., Config]
+Pair = Callable[..., tuple[FinishedRun, FinishedRun]]
 
 
 @pytest.fixture(autouse=True)
 def _own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FT_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def plain_and_cached(tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path) -> Pair:
+    """Runs of a network, of which only the head trains unless keys say more, with and without features kept."""
+
+    def run(network: str, promise: str, **keys: Any) -> tuple[FinishedRun, FinishedRun]:
+        keys = {"freeze": ["all"], "images__augment": "none", **keys}
+        plain = FinishedRun(tiny_config(network, run_dir=tmp_path / "plain", cache__promise="off", **keys), plugins)
+        return plain, FinishedRun(
+            tiny_config(network, run_dir=tmp_path / "cached", cache__promise=promise, **keys), plugins
+        )
+
+    return run
+
+
+@pytest.fixture
+def bf16_is_fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is emulated where it is not."""
+    monkeypatch.setattr("ft.cache.decision.has_fast_bf16", lambda _: True)
 
 
 def torchvision_config(tmp_path: Path, name: str, model: str, **keys: Any) -> Config:
@@ -275,11 +296,9 @@ def test_a_head_that_draws_numbers_in_python_draws_the_same_from_kept_features(
     assert_same_outcome(plain, cached)
 
 
+@pytest.mark.usefixtures("bf16_is_fast")
 @pytest.mark.parametrize("promise", ["close", "fast"])
-def test_looser_promises_come_near(
-    promise: str, tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("ft.cache.decision.has_fast_bf16", lambda _: True)  # emulated where it is not
+def test_looser_promises_come_near(promise: str, tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path) -> None:
     keys = {"freeze": ["all"], "training__epochs": 3}
     plain = FinishedRun(
         tiny_config(run_dir=tmp_path / "plain", cache__promise="off", images__augment="none", **keys), plugins
@@ -292,9 +311,9 @@ def test_looser_promises_come_near(
 
 @pytest.mark.parametrize("batch_size", [64, 19])
 def test_all_images_in_one_batch_are_computed_in_it(
-    batch_size: int, tiny_config: MakeConfig, plugins: Plugins, capsys: pytest.CaptureFixture[str]
+    batch_size: int, plain_and_cached: Pair, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    plain, cached = plain_and_cached(tiny_config, "small", "exact", plugins, training__batch_size=batch_size)
+    plain, cached = plain_and_cached("small", "exact", training__batch_size=batch_size)
     assert_same_outcome(plain, cached)
     assert cached.report.cache.computed == 24
     assert cached.report.cache.decoded == 24  # the proof takes two batches, each with all images to train on
@@ -431,21 +450,11 @@ def test_memory_that_runs_out_in_the_proof_ends_no_run(
     )
 
 
-def plain_and_cached(
-    make: MakeConfig, network: str, promise: str, plugins: Plugins, **keys: Any
-) -> tuple[FinishedRun, FinishedRun]:
-    """A run of `network`, of which only the head trains unless `keys` say more, with and without features kept."""
-    keys = {"freeze": ["all"], "images__augment": "none", **keys}
-    folder = make().run_dir.parent
-    plain = FinishedRun(make(network, run_dir=folder / "plain", cache__promise="off", **keys), plugins)
-    return plain, FinishedRun(make(network, run_dir=folder / "cached", cache__promise=promise, **keys), plugins)
-
-
 @pytest.mark.parametrize("promise", ["exact", "close"])
 def test_a_network_that_looks_across_the_batch_keeps_no_features_of_other_batches(
-    promise: str, tiny_config: MakeConfig, plugins: Plugins, capsys: pytest.CaptureFixture[str]
+    promise: str, plain_and_cached: Pair, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    plain, cached = plain_and_cached(tiny_config, "centred", promise, plugins)
+    plain, cached = plain_and_cached("centred", promise)
     assert_same_outcome(plain, cached)
     assert cached.report.cache.computed == 0
     assert "computed in every epoch after all" in capsys.readouterr().err
@@ -469,9 +478,9 @@ def test_where_the_proof_fails_at_one_cut_an_earlier_one_is_proved(
 
 @pytest.mark.parametrize("promise", ["exact", "close"])
 def test_what_a_layer_keeps_while_features_are_computed_does_not_reach_training(
-    promise: str, tiny_config: MakeConfig, plugins: Plugins, capsys: pytest.CaptureFixture[str]
+    promise: str, plain_and_cached: Pair, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    plain, cached = plain_and_cached(tiny_config, "doubled", promise, plugins)
+    plain, cached = plain_and_cached("doubled", promise)
     if promise == "exact":
         assert_same_outcome(plain, cached)
     assert (cached.report.cache.computed, plain.report.cache.computed) == (24, 0)
@@ -480,10 +489,10 @@ def test_what_a_layer_keeps_while_features_are_computed_does_not_reach_training(
 
 @pytest.mark.parametrize("promise", ["exact", "close", "fast"])
 def test_a_network_that_cannot_be_traced_is_computed_once_up_to_a_module_boundary(
-    promise: str, tiny_config: MakeConfig, plugins: Plugins, capsys: pytest.CaptureFixture[str]
+    promise: str, plain_and_cached: Pair, capsys: pytest.CaptureFixture[str]
 ) -> None:
     precision = "bf16" if promise == "fast" else "fp32"
-    plain, cached = plain_and_cached(tiny_config, "checked", promise, plugins, machine__precision=precision)
+    plain, cached = plain_and_cached("checked", promise, machine__precision=precision)
     if promise == "exact":
         assert_same_outcome(plain, cached)
     assert (cached.report.cache.computed, plain.report.cache.computed) == (24, 0)
@@ -491,24 +500,22 @@ def test_a_network_that_cannot_be_traced_is_computed_once_up_to_a_module_boundar
 
 
 def test_a_network_that_bears_no_module_boundary_after_all_ends_no_run(
-    tiny_config: MakeConfig, plugins: Plugins, capsys: pytest.CaptureFixture[str]
+    plain_and_cached: Pair, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    plain, cached = plain_and_cached(tiny_config, "chunked", "close", plugins)
+    plain, cached = plain_and_cached("chunked", "close")
     assert_same_outcome(plain, cached)
     assert "goes through a batch in parts" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("bf16_is_fast")
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_where_the_proof_of_a_promise_fails_a_stricter_one_is_kept(
     precision: str,
-    tiny_config: MakeConfig,
-    plugins: Plugins,
-    monkeypatch: pytest.MonkeyPatch,
+    plain_and_cached: Pair,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Layers that cannot be copied cannot be folded; in bf16 too, what is computed once is what the plain loop does."""
-    monkeypatch.setattr("ft.cache.decision.has_fast_bf16", lambda _: True)
-    plain, cached = plain_and_cached(tiny_config, "uncopyable", "fast", plugins, machine__precision=precision)
+    plain, cached = plain_and_cached("uncopyable", "fast", machine__precision=precision)
     assert_same_outcome(plain, cached)
     cost = cached.report.cache
     why = "because its layers cannot be copied (cannot pickle '_thread.lock' object)"
@@ -522,17 +529,15 @@ def test_where_the_proof_of_a_promise_fails_a_stricter_one_is_kept(
 HIDDEN = ["offset-constant", "offset-bias", "offset-channel", "offset-saturated", "two-ways"]
 
 
+@pytest.mark.usefixtures("bf16_is_fast")
 @pytest.mark.parametrize("network", HIDDEN)
 def test_what_bf16_would_lose_is_kept_in_fp32(
     network: str,
-    tiny_config: MakeConfig,
-    plugins: Plugins,
-    monkeypatch: pytest.MonkeyPatch,
+    plain_and_cached: Pair,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("ft.cache.decision.has_fast_bf16", lambda _: True)
     frozen = {"freeze": ["until:layer2"]}
-    plain, cached = plain_and_cached(tiny_config, network, "fast", plugins, **frozen)
+    plain, cached = plain_and_cached(network, "fast", **frozen)
     cost = cached.report.cache
     assert (cost.promise, cost.computed) == ("close", 24)
     assert cost.reason.startswith("fp32, folded; not fast, because what an image gives is off by")
@@ -582,13 +587,13 @@ def test_features_that_are_not_what_the_network_computes_are_computed_anew(
 @pytest.mark.parametrize("first", ["all", "regex:(scale|stem).*"])
 @pytest.mark.parametrize("views", [None, 2])
 def test_features_of_a_network_that_differs_where_nobody_can_look_are_left_alone(
-    views: int | None, first: str, tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path
+    views: int | None, first: str, tiny_config: MakeConfig, plain_and_cached: Pair, plugins: Plugins, tmp_path: Path
 ) -> None:
     keys = {"images__views": views, "images__augment": "flip" if views else "none", "training__epochs": 4}
     FinishedRun(
         tiny_config("scaled-1", run_dir=tmp_path / "other", freeze=[first], cache__promise="exact", **keys), plugins
     )
-    plain, cached = plain_and_cached(tiny_config, "scaled-3", "exact", plugins, **keys)
+    plain, cached = plain_and_cached("scaled-3", "exact", **keys)
     assert_same_outcome(plain, cached)
     assert cached.report.cache.computed == 20 * (views or 1) + 4
 
@@ -598,25 +603,25 @@ def test_features_of_a_network_that_differs_where_nobody_can_look_are_left_alone
     ("network", "computed"), [("remembering", 24), ("remembering-later", 0), ("tapped", 0), ("checked-tapped", 0)]
 )
 def test_a_network_whose_layers_leave_something_for_others_trains_as_if_nobody_had_looked_at_it(
-    network: str, computed: int, promise: str, tiny_config: MakeConfig, plugins: Plugins
+    network: str, computed: int, promise: str, plain_and_cached: Pair
 ) -> None:
-    plain, cached = plain_and_cached(tiny_config, network, promise, plugins)
+    plain, cached = plain_and_cached(network, promise)
     assert cached.report.cache.computed == computed
     if promise == "exact" or not computed:
         assert_same_outcome(plain, cached)
 
 
 @pytest.mark.parametrize("channels_last", [True, False])
-def test_a_map_of_one_pixel_crosses_the_cut(channels_last: bool, tiny_config: MakeConfig, plugins: Plugins) -> None:
+def test_a_map_of_one_pixel_crosses_the_cut(channels_last: bool, plain_and_cached: Pair) -> None:
     keys = {"freeze": ["regex:features.*"], "machine__channels_last": channels_last}
-    plain, cached = plain_and_cached(tiny_config, "one-pixel-map", "close", plugins, **keys)
+    plain, cached = plain_and_cached("one-pixel-map", "close", **keys)
     assert cached.report.cache.computed == 24
     assert cached.metrics[-1]["train_loss"] == pytest.approx(plain.metrics[-1]["train_loss"], abs=1e-4)
 
 
-def test_views_that_are_seen_at_all_twice_are_kept(tiny_config: MakeConfig, plugins: Plugins) -> None:
+def test_views_that_are_seen_at_all_twice_are_kept(plain_and_cached: Pair) -> None:
     keys = {"images__augment": "flip", "images__views": 3, "training__epochs": 5}
-    plain, cached = plain_and_cached(tiny_config, "small", "exact", plugins, **keys)
+    plain, cached = plain_and_cached("small", "exact", **keys)
     assert cached.report.cache.computed == 3 * 20 + 4
     assert_same_outcome(plain, cached)
 

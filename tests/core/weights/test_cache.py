@@ -5,7 +5,6 @@ import hashlib
 import io
 import json
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from ft import FtError, WeightEntry
 from ft.machine.files import temporary_beside
 from ft.machine.transfer import Transfer
 from ft.weights.cache import Cache, check_file_name, hub_folder, offline_by, open_cache
-from weight_server import Answer, WeightServer, weight_server
+from weight_server import Answer, WeightServer
 
 
 def saved(**tensors: torch.Tensor) -> bytes:
@@ -30,12 +29,6 @@ DIGEST = hashlib.sha256(CONTENT).hexdigest()
 ENTRY = WeightEntry("V1", "net-1234.pth", sha256=DIGEST[:8])
 UNVERIFIABLE = dataclasses.replace(ENTRY, sha256="")
 PAGE = b"<!DOCTYPE html><html><body>Please log in</body></html>"
-
-
-@pytest.fixture
-def web() -> Iterator[WeightServer]:
-    with weight_server() as server:
-        yield server
 
 
 @pytest.fixture

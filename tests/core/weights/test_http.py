@@ -15,12 +15,6 @@ from weight_server import Answer, WeightServer, weight_server
 
 
 @pytest.fixture
-def web() -> Iterator[WeightServer]:
-    with weight_server() as server:
-        yield server
-
-
-@pytest.fixture
 def other() -> Iterator[WeightServer]:
     with weight_server() as server:
         yield server

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,11 +11,11 @@ import torch
 
 from ft.config.schema import WeightsConfig
 from ft.errors import FtError
-from ft.extension.installed import Plugins, load_plugins
+from ft.extension.installed import Plugins
 from ft.extension.records import WeightEntry
 from ft.weights.cache import Cache
 from ft.weights.choice import FetchedWeights, choose_weights, fetch_weights
-from weight_server import Answer, WeightServer, weight_server
+from weight_server import Answer, WeightServer
 
 
 def saved(value: float) -> bytes:
@@ -26,17 +25,6 @@ def saved(value: float) -> bytes:
 
 
 CONTENT = saved(1)
-
-
-@pytest.fixture(scope="module")
-def plugins() -> Plugins:
-    return load_plugins()
-
-
-@pytest.fixture
-def web() -> Iterator[WeightServer]:
-    with weight_server() as server:
-        yield server
 
 
 @pytest.fixture

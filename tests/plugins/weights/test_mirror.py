@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ import torch
 from ft import FtError, Settings, WeightEntry
 from ft.weights.cache import Cache
 from ft_weights.mirror import fetch
-from weight_server import Answer, WeightServer, weight_server
+from weight_server import Answer, WeightServer
 
 
 def saved(value: float) -> bytes:
@@ -24,12 +23,6 @@ CONTENT = saved(1)
 ENTRY = WeightEntry(
     "V1", "net 1.pth", url="https://publisher.example/models/a/net.pth", sha256=hashlib.sha256(CONTENT).hexdigest()[:8]
 )
-
-
-@pytest.fixture
-def web() -> Iterator[WeightServer]:
-    with weight_server() as server:
-        yield server
 
 
 @pytest.fixture
