@@ -232,10 +232,42 @@ def test_code_without_a_name_runs_from_the_top_of_its_page_to_the_end(
                 exec(compile(_quickly(block.text), f"{page.name}: {block.text}", "exec"), session)
 
 
+@pytest.mark.filterwarnings(
+    "ignore:::zmq", "ignore:::jupyter_client", "ignore:::nbclient", "ignore::DeprecationWarning"
+)
+def test_the_notebook_shows_a_plan_a_bar_figures_and_a_picture(type_: Callable[[str], Result], workspace: Path) -> None:
+    nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
+    pytest.importorskip("ipykernel")
+    notebook = nbformat.read(ROOT / "docs/first-model.ipynb", as_version=4)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    for cell in code:
+        cell.source = _quickly(cell.source)
+    plan, run, picture, _ = code
+    often = "import warnings\nfrom ft.machine import python_display\npython_display.REDRAWN = 0.001\n"
+    run.source = f"{often}warnings.simplefilter('ignore')\n{run.source}"
+    shown: list[str] = []
+
+    class Client(nbclient.NotebookClient):
+        def process_message(self, msg: Any, cell: Any, cell_index: int) -> Any:
+            shown.append(msg["content"].get("data", {}).get("text/html", ""))
+            return super().process_message(msg, cell, cell_index)
+
+    Client(notebook, timeout=120, resources={"metadata": {"path": str(workspace)}}).execute()
+    assert plan.outputs[0].data["text/html"].startswith("<pre>backbone    efficientnet-lite:lite0, 3.4 M parameters")
+    assert any(re.search(r"<progress value=\"\d+\" max=\"\d+\"></progress> <code>epoch 1/\d ", html) for html in shown)
+    told = "".join(output.get("text", "") for output in run.outputs)
+    assert re.search(r"^epoch 1/\d  train loss \d", told, re.MULTILINE)
+    assert "\x1b" not in told
+    assert [output.data["text/html"] for output in run.outputs if output.output_type == "display_data"] == [""]
+    assert run.outputs[-1].data["text/html"].startswith("<pre>best epoch ")
+    assert "image/png" in picture.outputs[-1].data
+
+
 def _quickly(code: str) -> str:
     """The same, with nothing that is tried out or proved, and smaller images where it says no size."""
     backbone = 'backbone="efficientnet-lite:lite0", '
-    size = "" if "image_size" in code else "image_size=32, epochs=1, "
+    size = "" if "image_size" in code else "image_size=32, "
+    size += "" if "epochs" in code else "epochs=1, "
     return re.sub(r'backbone="[\w:-]+",\s', f'{backbone}{size}cache="off", precision="fp32", ', code).replace(
         '{"backbone":', '{"cache": {"promise": "off"}, "precision": "fp32", "backbone":'
     )

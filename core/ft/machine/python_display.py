@@ -32,7 +32,7 @@ class PythonDisplay(Display):
         if not verbose:
             super().__init__(Console(quiet=True), Console(quiet=True), hidden)
         elif Console().is_jupyter:
-            plain = Console(force_jupyter=False, color_system=None)
+            plain = Console(force_jupyter=False, force_terminal=False, color_system=None)
             super().__init__(plain, plain, NotebookBars())
         else:
             super().__init__()
