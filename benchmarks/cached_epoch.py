@@ -127,7 +127,7 @@ def compare(
     plugins = load_plugins()
     ready = prepare(config, plugins, Display(), "pretrained")
     job = Job(ready.data, ready.built.preprocessing, ready.config, ready.machine, Display(), StopRequest())
-    feed = open_feed(ready.model.module, ready.plan, ready.prefix, job)
+    feed = open_feed(ready.model.module, ready.plan, ready.prefix, ready.store, job)
     assert isinstance(feed, FeatureFeed), feed.cost.reason
     head = ready.model.module.get_submodule("fc")
     assert isinstance(head, nn.Linear)

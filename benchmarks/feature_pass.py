@@ -22,6 +22,7 @@ from typing import Any
 
 import torch
 
+from ft.cache.decision import open_store
 from ft.cache.features import get_features
 from ft.cache.proof import Proved, prove
 from ft.config.loading import load_config
@@ -64,7 +65,7 @@ def compare(model: str, weights: str, promise: Promise, args: argparse.Namespace
     assert ready.prefix is not None, ready.plan.cache.reason
     data = some(ready.data, args.images)
     job = Job(data, ready.built.preprocessing, ready.config, ready.machine, Display(), StopRequest())
-    proved, _ = prove(ready.model.module, ready.prefix, ready.plan, job)
+    proved, _ = prove(ready.model.module, ready.prefix, ready.plan, ready.store, job)
     loop = bare_loop(proved, promise, job)
     ours, bare, shares = [], [], []
     for _ in range(args.rounds):
@@ -87,7 +88,7 @@ def some(data: ImageData, images: int) -> ImageData:
 def feature_pass(proved: Proved, promise: Promise, job: Job) -> float:
     """Images a second of ft's own function with nothing kept, folding, decoding and storing included."""
     started = time.perf_counter()
-    features = get_features(proved, promise, job)
+    features = get_features(proved, promise, open_store(job.config), job)
     seconds = time.perf_counter() - started
     assert features.computed == features.decoded == len(job.data.items), "nothing was kept before"
     return features.computed / seconds

@@ -101,20 +101,20 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     from ft.data.pictures import Content, Picture
 
     paths: list[Path] = []
-    read, check = ft.data.dataset.read_image, ft.data.readable.facts_of
+    read, check = ft.data.dataset.read_image, ft.data.readable.examined
 
     def reading(picture: Picture, *rest: Any) -> Any:
         assert picture.path is not None
         paths.append(picture.path)
         return read(picture, *rest)
 
-    def checking(picture: Picture, content: Content) -> Any:
+    def checking(picture: Picture, content: Content, *rest: Any) -> Any:
         assert picture.path is not None
         paths.append(picture.path)
-        return check(picture, content)
+        return check(picture, content, *rest)
 
     monkeypatch.setattr(ft.data.dataset, "read_image", reading)
-    monkeypatch.setattr(ft.data.readable, "facts_of", checking)
+    monkeypatch.setattr(ft.data.readable, "examined", checking)
     return paths
 
 

@@ -7,6 +7,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 
 from ft.cache.decision import plan_cache, resolve_augment
+from ft.cache.store import FeatureStore
 from ft.config.schema import Config
 from ft.data.examples import Examples
 from ft.data.image_list import keep_image_list, write_image_list
@@ -55,6 +56,7 @@ class Prepared:
     machine: Machine
     plan: Plan
     prefix: FrozenPrefix | None
+    store: FeatureStore
 
 
 def prepare(
@@ -91,7 +93,7 @@ def prepare(
     plan = make_plan(model, built, frozen, cache, data, config, settled.machine, settled.paces, plugins)
     if prefix is not None and config.training.optimizer == "lbfgs":
         check_linear(prefix, plan.head)
-    return Prepared(config, data, built, model, settled.machine, plan, prefix)
+    return Prepared(config, data, built, model, settled.machine, plan, prefix, opened.store)
 
 
 @one_run_at_a_time()
@@ -137,7 +139,7 @@ def finetune(
         job = Job(data, ready.built.preprocessing, config, machine, display, stop, tell)
         layers = layers_of(ready.built, ready.model)
         with noted_layers(layers):
-            feed = open_feed(module, plan, ready.prefix, job)
+            feed = open_feed(module, plan, ready.prefix, ready.store, job)
         with closing(feed), run.paged_out(module, feed.idle), noted_layers(layers):
             give_back_freed_memory()
             fit = solve if config.training.optimizer == "lbfgs" else train
@@ -148,8 +150,8 @@ def finetune(
         best = run.load_checkpoint("best", module, moving_tensors(module, plan.frozen, plan.frozen_modules))
         run.save_model(module, keep_frozen=not best.tensors.keys().isdisjoint(plan.frozen))
         module.to("meta")  # so that it takes no memory beside the one that is rebuilt from what was saved
-        val = measure_saved(run, plugins, job, "validation", data.val)
-        test = measure_saved(run, plugins, job, "test", data.test) if data.test else None
+        val = measure_saved(run, plugins, ready.store, job, "validation", data.val)
+        test = measure_saved(run, plugins, ready.store, job, "test", data.test) if data.test else None
         report = make_report(config, plan, position, best.position.epoch, val, test, before, after, feed.cost)
         run.write_json("report.json", asdict(report))
         tell(RunEnded(report, run.files_of_report()))

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from ft.cache.ahead import kept_ahead
+from ft.cache.decision import open_store
+from ft.cache.store import FeatureStore
 from ft.config.schema import Config
 from ft.data.copies import warn_of_copies
 from ft.data.image_list import check_same_images, may_have_moved
@@ -16,8 +19,9 @@ from ft.extension.installed import Plugins
 from ft.machine.devices import Machine, choose_machine
 from ft.machine.display import Display
 from ft.machine.ownership import strange_cache
+from ft.machine.randomness import seeded
 from ft.model.backbone import BuiltBackbone, build_backbone
-from ft.model.freezing import needs_data
+from ft.model.freezing import choose_frozen, needs_data
 from ft.model.head import Model, build_model
 from ft.plan.components import check_settings
 from ft.plan.pace import is_open
@@ -32,13 +36,15 @@ Values = Literal["pretrained", "random", "empty"]
 @dataclass(frozen=True, eq=False)
 class Opened:
     """`config` is the one given, with what follows from the images filled in. `machine` is where the network lies, in
-    fp32 where the config leaves the precision open. The network has its weights where `has_weights`."""
+    fp32 where the config leaves the precision open. The network has its weights where `has_weights`. The `store` is
+    where the run keeps what it computes once."""
 
     config: Config
     data: ImageData
     built: BuiltBackbone
     model: Model
     machine: Machine
+    store: FeatureStore
     has_weights: bool
 
 
@@ -48,19 +54,22 @@ def open_run(config: Config, plugins: Plugins, display: Display, values: Values,
     Where `values` are "empty" they are what has to be known to plan: weights where what is frozen follows from images,
     random ones where a step is measured. A run that goes on has the images and the state with which it `stopped`.
     """
-    machine = choose_machine(config.machine)
+    machine, store, trains = choose_machine(config.machine), open_store(config), values != "empty"
     with may_have_moved(stopped is not None), display.progress("looking for images"):
         check_settings(config, plugins)
         data = load_data(config, plugins)
     if stopped is not None:
         values = "random"
-    elif values == "empty" and any(needs_data(rule, plugins) for rule in (*config.freeze, *config.train)):
+    elif values == "empty" and _looks_at_images(config, plugins):
         values = "pretrained"
     elif values == "empty" and is_open(config, machine):
         values = "random"
     built = build_backbone(config, plugins, display, values)
+    only_head = trains and _only_head_trains(config, built, plugins)
+    ahead = kept_ahead(store, data, built.preprocessing, config, only_head) if trains else None
     with display.progress("reading images", len(data.items)) as bar:
-        data = check_images(data, config.images.bad, bar.advance, ranged=config.images.range is not None)
+        ranged = config.images.range is not None
+        data = check_images(data, config.images.bad, bar.advance, ranged=ranged, ahead=ahead)
     asked, config = config.images.range, resolve_range(config, data)
     data = warn_of_values(warn_of_copies(data), asked, config.images.value_range)
     data = replace(data, warnings=(*data.warnings, *strange_cache(unverified(built.choice))))
@@ -71,4 +80,18 @@ def open_run(config: Config, plugins: Plugins, display: Display, values: Values,
     if stopped is not None:
         check_same_images(stopped.path / "images.csv", data)
         stopped.restore(model.module)
-    return Opened(config, data, built, model, machine, has_weights=values == "pretrained")
+    return Opened(config, data, built, model, machine, store, has_weights=values == "pretrained")
+
+
+def _looks_at_images(config: Config, plugins: Plugins) -> bool:
+    """Whether what is frozen follows from images."""
+    return any(needs_data(rule, plugins) for rule in (*config.freeze, *config.train))
+
+
+def _only_head_trains(config: Config, built: BuiltBackbone, plugins: Plugins) -> bool:
+    """Whether that is known, where augmentation follows from it, before any image was looked at."""
+    if config.images.augment != "auto" or _looks_at_images(config, plugins):
+        return False
+    with seeded(config.seed):  # what is drawn to choose is drawn again when it counts
+        frozen = choose_frozen(config.freeze, config.train, built.backbone, plugins)
+    return frozen.names >= set(built.backbone.parameter_names())

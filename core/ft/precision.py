@@ -10,11 +10,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from ft.cache.image_source import unvaried_images
 from ft.config.schema import Config
-from ft.data.dataset import ImageDataset
-from ft.data.load import ImageData
-from ft.data.transforms import eval_transform, network_input
-from ft.extension.records import Preprocessing
+from ft.data.transforms import network_input
 from ft.machine.devices import Machine
 from ft.machine.memory import is_out_of_memory
 from ft.model.head import Model
@@ -46,24 +44,22 @@ def settle(opened: Opened, config: Config, prefix: FrozenPrefix | None) -> Settl
     machine, demanded = fastest(paces, opened.machine), config.machine.precision == "bf16"
     if not opened.has_weights:
         return Settled(machine, paces, ())
-    machine, loss = without_loss(machine, model, opened.data, opened.built.preprocessing, demanded)
+    machine, loss = without_loss(machine, opened, demanded)
     return Settled(machine, paces, (loss,) if loss else ())
 
 
-def without_loss(
-    machine: Machine, model: Model, data: ImageData, preprocessing: Preprocessing, demanded: bool
-) -> tuple[Machine, str]:
+def without_loss(machine: Machine, opened: Opened, demanded: bool) -> tuple[Machine, str]:
     """Return `machine`, in fp32 where bf16 loses what tells images apart before it reaches the head, and a warning.
 
     bf16 has three digits, so beside a constant of 1,000 whatever is below 4 is gone. A head that is given that learns
     nothing, whether features are kept or not. Where bf16 was `demanded` it stays, and there is the warning alone.
-    `model` has its weights, and is left as it was.
+    The model has its weights, and is left as it was.
     """
     if machine.precision == "fp32":
         return machine, ""
+    model, data, preprocessing = opened.model, opened.data, opened.built.preprocessing
     order = torch.randperm(len(data.train), generator=torch.Generator().manual_seed(0)).tolist()[:TRIED]
-    dataset = ImageDataset([data.train[row] for row in order], eval_transform(preprocessing), seed=0)
-    pixels = torch.stack([dataset[0, index][0] for index in range(len(order))])
+    pixels = unvaried_images(opened.store, [data.train[row] for row in order], data, preprocessing)
     images = network_input(pixels, preprocessing, machine)
     in_fp32 = replace(machine, precision="fp32")
     try:

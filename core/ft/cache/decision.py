@@ -41,7 +41,7 @@ def plan_cache(
     if wanted == "off":
         return CachePlan("off", "not asked for (--cache off)"), None
     promise = _promise(config, machine)
-    reason = _seen_once(config)
+    reason = seen_once(config)
     if reason and not frozen:
         reason = f"nothing is frozen, and {reason}"
     if not reason:
@@ -70,6 +70,11 @@ def plan_stricter(
             return describe_cut(found.cut, promise, config, machine, cache.images, said), found
         promise = STRICTER.get(promise)
     return None
+
+
+def open_store(config: Config) -> FeatureStore:
+    """The folder of what is kept, as large as it may become in a run."""
+    return FeatureStore(int(config.cache.disk_gb * GB))
 
 
 def resolve_augment(config: Config, only_head_trains: bool) -> Config:
@@ -171,7 +176,7 @@ def _promise(config: Config, machine: Machine) -> Literal["exact", "close", "fas
     return wanted
 
 
-def _seen_once(config: Config) -> str:
+def seen_once(config: Config) -> str:
     """Why no image is seen twice, so that nothing can be kept, whatever the network; "" where it is."""
     augment, views = config.images.augment, config.images.views
     if augment != "none" and views is None:
@@ -198,7 +203,7 @@ def _too_much(each: int, images: int, config: Config, what: str) -> str:
     if size > config.cache.disk_gb * GB:
         need = math.ceil(size / GB * 10) / 10
         return f"its {what} would take {need:.1f} GB; --set cache.disk_gb={need:.1f} allows that"
-    store = FeatureStore(int(config.cache.disk_gb * GB))
+    store = open_store(config)
     # Of training and validation one has half of the images or more; what is there already may be all that is needed.
     alike = (entry for entry in store.entries() if 2 * entry.rows >= images)
     kept = any(sum(shape.row_bytes for shape in entry.shapes if shape != NAME) == each for entry in alike)

@@ -10,21 +10,15 @@ from typing import Any
 
 import torch
 
-from ft.cache.kept_images import (
-    Part,
-    about_images,
-    batches_of,
-    bring_images,
-    find_images,
-    get_images,
-    image_parts,
-    row_names,
-)
+from ft.cache.image_rows import Part, about_images, image_parts, row_names
+from ft.cache.image_source import batches_of, bring_images, find_source
+from ft.cache.kept_images import get_images
 from ft.cache.named_rows import Found, add_rows, find_rows, made_alike, nothing_found, places_of
 from ft.cache.proof import NotProved, Proved, Trial
 from ft.cache.reuse import find_shallower, made_of_noise
 from ft.cache.rows import Joined, Rows, Shape
-from ft.cache.store import FeatureStore, NotKept
+from ft.cache.store import FeatureStore
+from ft.cache.writer import NotKept
 from ft.data.order import full_batch, spans
 from ft.data.transforms import network_input
 from ft.job import Job
@@ -81,14 +75,13 @@ class _Had:
     decoded: int = 0
 
 
-def get_features(proved: Proved, promise: Promise, job: Job) -> Features:
+def get_features(proved: Proved, promise: Promise, store: FeatureStore, job: Job) -> Features:
     """Return the features of all training and validation images, computing those that the store does not have.
 
     Raises NotProved when they are not what the proof computed, and StopAsked when a signal asks to stop meanwhile;
     nothing half done is then left behind.
     """
     config, machine = job.config, job.machine
-    store = FeatureStore(int(config.cache.disk_gb * 1e9))
     passes = [_pass_over(part, proved, promise, job) for part in image_parts(job)]
     about = {
         **about_images(job.preprocessing),
@@ -201,10 +194,10 @@ def _completed(
         features, computed, decoded = _continued(kept.rows, bridge, batches, title, job), 0, 0
         note["seconds"] = kept.seconds
     else:
-        images = find_images(store, one.part, job, rows)
+        images = find_source(store, one.part, job, rows)
         pixels = bring_images(images, one.part, [batch for batch, _ in batches], job, title)
         features = _computed(pixels, [size for _, size in batches], one, job)
-        computed, decoded = len(rows), len(set(rows).intersection(images.missing))
+        computed, decoded = len(rows), sum(map(images.is_decoded, rows))
     shapes = [Shape(_row_shape(tensor), tensor.dtype) for tensor in one.proved.cut.tensors]
     kept_features = (as_kept(tensors, one.proved.cut) for tensors in features)
     with torch.inference_mode():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -126,6 +127,29 @@ def add_rows(
             done, started = end, time.perf_counter()
         kept["seconds"] = note.get("seconds", 0.0) + _steady_seconds(took)
     return _unnamed(writer.written), kept["seconds"]
+
+
+def add_rows_as_they_come(
+    store: FeatureStore,
+    about: Mapping[str, Any],
+    shapes: Sequence[Shape],
+    most: int,
+    rows: Iterator[tuple[bytes, Tensors]],
+) -> int:
+    """Write rows one by one, with names that are known only then, as an entry made as `about` says. Return how many
+    there were, of `most`.
+
+    Of several with one name the first is kept. Raises NotKept where that is not possible, and what `rows` raises.
+    """
+    names: dict[bytes, None] = {}
+    key = secrets.token_hex(16)  # other processes write entries of their own
+    with store.write(key, [*shapes, NAME], most, {**about, "seconds": 0.0}) as writer:
+        for name, tensors in rows:
+            if name not in names:
+                writer.put(len(names), (*(tensor[None] for tensor in tensors), named([name])))
+                names[name] = None
+        writer.cut(len(names))
+    return len(names)
 
 
 def _steady_seconds(took: Sequence[float]) -> float:

@@ -89,7 +89,7 @@ class Proved:
         return self.halves.suffix_eval
 
 
-def prove(module: nn.Module, prefix: FrozenPrefix, plan: Plan, job: Job) -> tuple[Proved, int]:
+def prove(module: nn.Module, prefix: FrozenPrefix, plan: Plan, store: FeatureStore, job: Job) -> tuple[Proved, int]:
     """Return the halves of the network, cut earlier than planned where *exact* needs that, and how many images were
     decoded for it.
 
@@ -97,7 +97,7 @@ def prove(module: nn.Module, prefix: FrozenPrefix, plan: Plan, job: Job) -> tupl
     halves, and one validation, equal those through the whole in every bit. *close*, *fast*: they do so but for
     rounding. Raises NotProved with what differs.
     """
-    promise, store = plan.cache.promise, FeatureStore(int(job.config.cache.disk_gb * 1e9))
+    promise = plan.cache.promise
     assert promise != "off"
     full = full_batch(len(job.data.train), job.config.training.batch_size)
     count = 2 * max(2, full) if promise == "exact" else max(STEPPED, min(TRIED, len(job.data.train)))

@@ -8,6 +8,7 @@ import struct
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import BinaryIO
 
 import numpy as np
@@ -52,7 +53,9 @@ class Rows:
 
     def in_memory(self) -> Rows:
         """A copy that is not mapped."""
-        return Rows(tuple(tensor.clone() for tensor in self.tensors))
+        copied = Rows(tuple(tensor.clone() for tensor in self.tensors))
+        self.let_go()
+        return copied
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,8 +89,26 @@ class Joined:
         return Rows(self.take(torch.arange(len(self))))
 
 
+MOST_ROWS = 10**12
+
+
 def header(shapes: Sequence[Shape], rows: int) -> bytes:
-    """The beginning of a safetensors file of `rows` rows; the tensors follow, one after the other."""
+    """The beginning of a safetensors file of `rows` rows; the tensors follow, one after the other.
+
+    It is equally long for any number of rows, so that a file can be cut.
+    """
+    text = _fields(shapes, rows).ljust(len(_fields(shapes, MOST_ROWS)))
+    text += b" " * (-len(text) % 64)  # rows that begin at round addresses are read faster
+    return struct.pack("<Q", len(text)) + text
+
+
+def starts(shapes: Sequence[Shape], rows: int) -> list[int]:
+    """Where each tensor of such a file begins, and the file ends."""
+    sizes = [len(header(shapes, rows)), *(shape.row_bytes * rows for shape in shapes)]
+    return list(accumulate(sizes))
+
+
+def _fields(shapes: Sequence[Shape], rows: int) -> bytes:
     fields, end = {}, 0
     for number, shape in enumerate(shapes):
         size = shape.row_bytes * rows
@@ -97,14 +118,12 @@ def header(shapes: Sequence[Shape], rows: int) -> bytes:
             "data_offsets": [end, end + size],
         }
         end += size
-    text = json.dumps(fields).encode()
-    text += b" " * (-len(text) % 64)  # rows that begin at round addresses are read faster
-    return struct.pack("<Q", len(text)) + text
+    return json.dumps(fields).encode()
 
 
 def whole_size(shapes: Sequence[Shape], rows: int) -> int:
     """Bytes of such a file."""
-    return len(header(shapes, rows)) + rows * sum(shape.row_bytes for shape in shapes)
+    return starts(shapes, rows)[-1]
 
 
 def map_rows(file: BinaryIO, shapes: Sequence[Shape], rows: int) -> Rows:

@@ -2,7 +2,8 @@
 
 A key stands for everything that decides the values, so whoever finds an entry may use it. Entries appear whole or not
 at all: the data file is published first, its note last, and only what has a note counts. Several processes may write
-the same key; the last one's identical file wins. What was used longest ago goes first when room is needed.
+the same key; the last one's identical file wins. When room is needed, decoded images go first, since they are large and
+quickly made, and of them, and of the rest, what was used longest ago.
 """
 
 from __future__ import annotations
@@ -15,16 +16,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-from ft.cache.rows import Rows, Shape, header, map_rows, whole_size
+from ft.cache.rows import Rows, Shape, map_rows, whole_size
+from ft.cache.writer import NotKept, Writer
 from ft.errors import FtError
 from ft.machine.files import CannotWrite, cache_folder, left_behind, megabytes, publish, publish_json, sha256_of
 from ft.machine.ownership import others_can_change
-from ft.prefix.digest import tensor_bytes
-from ft.prefix.records import DTYPES, Tensors
 from ft.text.documents import read_json
 from ft.text.reading import open_plain
+
+DECODED = "decoded images"
+"""What an entry of decoded images says of itself in place of a promise."""
 
 
 @dataclass(frozen=True)
@@ -40,53 +43,22 @@ class Entry:
     about: Mapping[str, Any]
     used: float
 
-
-class Writer:
-    """Puts rows where they belong in a file that is not published yet, and then gives them back.
-
-    `written` is there once all is, mapped from the file. It lasts, whoever removes the entry meanwhile, to make room.
-    """
-
-    written: Rows
-    sha256: str
-
-    def __init__(self, file: BinaryIO, shapes: Sequence[Shape], rows: int) -> None:
-        self._file, self._shapes, self._rows = file, shapes, rows
-        begin = file.write(header(shapes, rows))
-        sizes = [shape.row_bytes * rows for shape in shapes]
-        self._starts = [begin + sum(sizes[:i]) for i in range(len(sizes))]
-
-    def put(self, row: int, tensors: Tensors) -> None:
-        """Write a batch of rows, the first of which is number `row`. Raises NotKept when the disk refuses."""
-        for start, shape, tensor in zip(self._starts, self._shapes, tensors, strict=True):
-            assert tensor.shape[1:] == shape.shape, f"{tuple(tensor.shape)} are no rows of {shape}"
-            assert tensor.dtype == DTYPES[shape.dtype][1], f"{tensor.dtype} is not {shape.dtype}"
-            assert row + len(tensor) <= self._rows, f"there are {self._rows} rows"
-            try:
-                self._file.seek(start + row * shape.row_bytes)
-                self._file.write(tensor_bytes(tensor))
-            except OSError as error:
-                raise NotKept(f"cannot write {self._file.name}: {error.strerror or error}") from error
-
-    def finish(self, path: Path) -> None:
-        """Look at what was written before it gets the name under which another process may remove it."""
-        try:
-            self.sha256 = sha256_of(path)
-            with open_plain(path) as file:
-                self.written = map_rows(file, self._shapes, self._rows)
-        except (OSError, FtError) as error:
-            raise NotKept(f"what was written cannot be read again: {error}") from error
-
-
-class NotKept(FtError):
-    """The store cannot be written to, or has no room."""
+    @property
+    def of_images(self) -> bool:
+        """Whether its rows are decoded images."""
+        return self.about.get("promise") == DECODED
 
 
 class FeatureStore:
-    """The folder of features; `limit` bounds its size in bytes."""
+    """The folder of features; `limit` bounds its size in bytes.
+
+    What was written, or read whole, is not read again for its digest by the same object, which is a run's: it stays
+    mapped until it is removed.
+    """
 
     def __init__(self, limit: int, folder: Path | None = None) -> None:
         self.folder, self.limit = folder or cache_folder() / "features", limit
+        self._mapped: dict[str, tuple[str, Rows]] = {}
 
     def path(self, key: str) -> Path:
         """Where the tensors of `key` are, or would be."""
@@ -128,6 +100,11 @@ class FeatureStore:
             return f"they would take {megabytes(size)}, and {megabytes(free)} are free on the disk of {folder}"
         return ""
 
+    def has_room_for_images(self, size: int) -> bool:
+        """Whether `size` bytes of decoded images have room beside all that is here but such."""
+        there = sum(entry.size for entry in self.entries() if not entry.of_images)
+        return there + size <= self.limit and not self.obstacle(size)
+
     @contextmanager
     def write(self, key: str, shapes: Sequence[Shape], rows: int, about: Mapping[str, Any]) -> Iterator[Writer]:
         """Write an entry; it exists once the block has ended without an exception. `about` may grow in the block.
@@ -148,10 +125,12 @@ class FeatureStore:
                 yield writer
             if late:
                 writer.finish(path)
+            size, rows = whole_size(shapes, writer.rows), writer.rows
             note = {"sha256": writer.sha256, "size": size, "rows": rows, "about": about}
             publish_json(
                 self.folder / f"{key}.json", {**note, "shapes": [{"shape": s.shape, "dtype": s.dtype} for s in shapes]}
             )
+            self._mapped[key] = (writer.sha256, writer.written)
         except CannotWrite as error:
             if not os.path.exists(self.folder / f"{key}.json"):
                 with suppress(OSError):
@@ -164,6 +143,9 @@ class FeatureStore:
 
         None when the file is gone, or is not what was written; it is then removed.
         """
+        sha256, rows = self._mapped.get(entry.key, ("", None))
+        if rows is not None and sha256 == entry.sha256:
+            return rows.in_memory() if in_memory else rows
         try:
             with open_plain(entry.path) as file:
                 if hashlib.file_digest(file, "sha256").hexdigest() != entry.sha256:
@@ -171,7 +153,10 @@ class FeatureStore:
                         self.remove(entry.path)
                     return None
                 mapped = map_rows(file, entry.shapes, entry.rows)
-                return mapped.in_memory() if in_memory else mapped
+                if in_memory:
+                    return mapped.in_memory()
+                self._mapped[entry.key] = (entry.sha256, mapped)
+                return mapped
         except OSError:
             return None  # removed meanwhile, to make room, or the disk does not give it back
 
@@ -202,8 +187,8 @@ class FeatureStore:
         return found
 
     def prune(self, limit: int, room: int = 0) -> list[Entry]:
-        """Remove entries, those used longest ago first, until all take `limit` bytes at most and the disk has `room`
-        more; and what writers that died left behind. Returns what is removed."""
+        """Remove entries, decoded images and those used longest ago first, until all take `limit` bytes at most and the
+        disk has `room` more; and what writers that died left behind. Returns what is removed."""
         entries, dead = self.entries(), left_behind(self.folder)
         whole = {entry.key for entry in entries}
         # Notes of others who share the folder may be theirs alone.
@@ -224,7 +209,7 @@ class FeatureStore:
             free = room
         limit = min(limit, total - max(0, room - free))
         removed = []
-        for entry in entries:
+        for entry in sorted(entries, key=lambda entry: not entry.of_images):
             if total <= limit:
                 break
             if self.remove(entry.path):
@@ -242,6 +227,7 @@ class FeatureStore:
     def remove(self, path: Path) -> bool:
         """Take the entry with this file away: its note first, so that it is never taken for whole. False when it stays,
         being someone else's, who lets others read."""
+        self._mapped.pop(path.stem, None)
         try:
             path.with_suffix(".json").unlink(missing_ok=True)
             path.unlink(missing_ok=True)

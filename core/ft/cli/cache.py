@@ -52,7 +52,7 @@ def list_entries(as_json: bool) -> None:
 @click.option("--to", "limit_gb", type=click.FloatRange(0), metavar="GB", help="what may stay; default: nothing")
 @click.option("--damaged", is_flag=True, help="remove only what ft cache verify finds")
 def prune(limit_gb: float | None, damaged: bool) -> None:
-    """Remove entries, those used longest ago first, until at most --to GB are left."""
+    """Remove entries, decoded images and those used longest ago first, until at most --to GB are left."""
     from ft.machine.layout import size
 
     store = _store()

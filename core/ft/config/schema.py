@@ -146,7 +146,10 @@ class CacheConfig(Section):
         0.25, ge=0, le=1e6, description="features up to this size are kept in memory, others on disk"
     )
     disk_gb: float = Field(
-        20.0, ge=0, le=1e6, description="size of the folder of features; what was used longest ago goes"
+        20.0,
+        ge=0,
+        le=1e6,
+        description="size of the folder of features; decoded images go first, then what was used longest ago",
     )
 
 

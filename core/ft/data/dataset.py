@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -44,8 +45,13 @@ class ImageDataset(Dataset[tuple[Tensor, int, int]]):
         )
         if self.seed is None:
             return self.transform(image), item.label, index
-        with seeded(_seed(self.seed, epoch % self.views if self.views else epoch, index)):
+        with view_drawn(self.seed, epoch % self.views if self.views else epoch, index):
             return self.transform(image), item.label, index
+
+
+def view_drawn(seed: int, view: int, index: int) -> AbstractContextManager[None]:
+    """Inside, what is drawn is what the `view` of the training image `index` follows from."""
+    return seeded(_seed(seed, view, index))
 
 
 def _seed(*parts: int) -> int:

@@ -41,7 +41,7 @@ def decode_image(content: Content, value_range: Range | None = None, least: int 
     eighth of its size while both sides keep `least` pixels. Raises whatever Pillow does, and ValueError for pixels that
     have no range.
     """
-    return _to_rgb(load_image(content, least), value_range)
+    return to_rgb(load_image(content, least), value_range)
 
 
 def load_image(content: Content, least: int | None = None) -> Image.Image:
@@ -64,16 +64,38 @@ def load_image(content: Content, least: int | None = None) -> Image.Image:
 
 def examine(content: Content) -> Facts:
     """Decode all of an image and say what is unusual about it. Raises whatever Pillow does."""
+    facts, image = decode_as_stored(content, least=1)  # which reads the whole file all the same
+    if facts.values is None:
+        to_rgb(image, None)
+    return facts
+
+
+def decode_as_stored(content: Content, least: int | None = None) -> tuple[Facts, Image.Image]:
+    """Decode all of an image; say what is unusual about it, and return it upright, with the values that it has.
+
+    It is smaller where `decode_image` says so. Raises whatever Pillow does.
+    """
     if isinstance(content, Image.Image):
-        return Facts(_values(content, ""))
+        return Facts(values_of(content, "")), content
     with open_image(content) as image:
         rawmode = str([tile[3] for tile in getattr(image, "tile", ())])  # how pixels lie in the file, in Pillow's words
         frames = _frames(image, content)
         try:
-            _load_pixels(image, least=1)  # which reads the whole file all the same
+            _load_pixels(image, least)
+            loaded = image
         except Exception:
-            return Facts(_values(load_image(content, least=1), rawmode), frames)
-        return Facts(_values(image, rawmode), frames)
+            loaded = load_image(content, least)
+        return Facts(values_of(loaded, rawmode), frames), upright(loaded)
+
+
+def to_rgb(image: Image.Image, value_range: Range | None) -> Image.Image:
+    """An image as RGB with 8 bits, as `decode_image` makes it. Raises ValueError for values that have no range."""
+    if (values := deep_values(image)) is not None:
+        return Image.fromarray(to_8_bits(values, value_range)).convert("RGB")
+    if image.has_transparency_data:
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def open_image(content: bytes) -> Image.Image:
@@ -119,19 +141,3 @@ def _frames(image: Image.Image, content: bytes) -> int:
         raise
     except Exception:  # whatever damaged later frames raise, the first one is what is used
         return 1
-
-
-def _values(image: Image.Image, rawmode: str) -> Values | None:
-    values = values_of(image, rawmode)
-    if values is None:
-        _to_rgb(image, None)
-    return values
-
-
-def _to_rgb(image: Image.Image, value_range: Range | None) -> Image.Image:
-    if (values := deep_values(image)) is not None:
-        return Image.fromarray(to_8_bits(values, value_range)).convert("RGB")
-    if image.has_transparency_data:
-        white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
-    return image if image.mode == "RGB" else image.convert("RGB")

@@ -26,6 +26,8 @@ from ft.text.reading import MOST_TABLE, read_bytes
 SETTLED = 2 * 10**9
 """Nanoseconds for which a file has to be left alone before it is taken for unchanged by its state: what is written to
 twice within one tick of its clock (of FAT: two seconds) looks the same."""
+_NO_FILES = 100_000
+"""How many images that are no files are remembered at most: nobody can see that they are gone."""
 _OTHERS = 2
 """How many times as many files as are asked for may be remembered before those that are gone are forgotten."""
 
@@ -86,7 +88,8 @@ def remember(place: str, reader: str, known: Known, asked: int) -> None:
     """Remember what is `known` in place of what was; a start `asked` for so many images."""
     names = list(known.digests)
     if len(names) > _OTHERS * asked:
-        names = [name for name in names if os.path.lexists(name)]
+        others = [name for name in names if not os.path.isabs(name)]
+        names = [*others[-_NO_FILES:], *(name for name in names if os.path.isabs(name) and os.path.lexists(name))]
     kept = {known.digests[name] for name in names}
     columns = {
         "reader": reader,

@@ -40,7 +40,8 @@ class ImageData:
 
     `classes` are those of the training images, sorted; an item's label is an index into them. `notes` say what ft
     chose, `warnings` what the user may not have meant. `digests` are the sha256 of the images' content by their
-    pictures' names, and `facts` what is unusual about some of them, once they are checked.
+    pictures' names, and `facts` what is unusual about some of them, once they are checked; `decoded` counts those whose
+    pixels were kept then, for the run.
     """
 
     classes: tuple[str, ...]
@@ -52,6 +53,7 @@ class ImageData:
     warnings: tuple[str, ...] = ()
     digests: Mapping[str, str] = field(default_factory=dict, repr=False)
     facts: Mapping[str, Facts] = field(default_factory=dict, repr=False)
+    decoded: int = 0
 
     @property
     def items(self) -> tuple[Item, ...]:

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from itertools import islice
 from typing import Literal, TypeVar
 
 import PIL
+from torch import Tensor
 
-from ft.data.decoding import FORMATS, NOTHING, Facts, examine
+from ft.data.decoding import FORMATS, NOTHING, Facts, decode_as_stored, image_to_tensor, to_rgb
 from ft.data.image_failures import failure_of
 from ft.data.known_files import Known, recall, remember, settled_state, state_of
 from ft.data.load import ImageData, Item, first_lines, some_names, unmeasured
 from ft.data.pictures import Content, Picture, content_digest
-from ft.data.values import Values, objection_to_values
+from ft.data.transforms import Transform
+from ft.data.values import Values, needs_range, objection_to_values
 from ft.errors import FtError
 
 S = TypeVar("S")
@@ -29,14 +33,42 @@ _STATES = 1024
 
 
 @dataclass(frozen=True)
+class Passed:
+    """An image that was decoded to be checked, as it is passed on: its digest, what is unusual about it, and its pixels
+    [3, S, S] in uint8."""
+
+    digest: str
+    facts: Facts
+    pixels: Tensor
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """Whoever wants the pixels of images that the check decodes, so that they need not be decoded again.
+
+    `names` are those of their pictures, and `transform` makes the pixels; those of grey images with more than 8 bits
+    only where `range_known`. A thread makes those of `at_once` images at a time. `accepts` says beforehand whether so
+    many are wanted, and `keep` takes all that come, of which it keeps so many at most, and returns how many it kept.
+    """
+
+    names: Collection[str]
+    transform: Transform
+    range_known: bool
+    at_once: int
+    accepts: Callable[[int], bool]
+    keep: Callable[[Iterator[Passed], int], int]
+
+
+@dataclass(frozen=True)
 class _Looked:
     """What a picture holds: its sha256, why it is no image, if it is none, the state by which its file is known again,
-    and what is unusual about it."""
+    what is unusual about it, and its pixels where somebody wants them."""
 
     digest: str
     reason: str | None = None
     state: str = ""
     facts: Facts = NOTHING
+    pixels: Tensor | None = None
 
 
 def check_images(
@@ -45,21 +77,23 @@ def check_images(
     progress: Callable[[int], object] | None = None,
     advice: str = "Mend them, or leave them out with --bad-images skip",
     ranged: bool = False,
+    ahead: Ahead | None = None,
 ) -> ImageData:
     """Decode every image once, on all cores; return the data that can be read, with the digests of its images.
 
     A file that has not changed since it was found readable is not opened, and a content that was found readable is not
     decoded again. `progress` is told how many of `data.items` are done. Unless a range of values is stated (`ranged`),
-    pixels that need one cannot be read. Raises FtError listing the unreadable images when `bad` is "fail", and when
-    leaving them out ("skip") would empty a class or the validation; and where the machine failed, not an image.
+    pixels that need one cannot be read. What is decoded goes to `ahead`, too. Raises FtError listing the unreadable
+    images when `bad` is "fail", and when leaving them out ("skip") would empty a class or the validation; and where the
+    machine failed, not an image.
     """
-    looked = _look_at([item.picture for item in data.items], data.source, progress)
+    looked, passed = _look_at([item.picture for item in data.items], data.source, progress, ahead)
     digests = {name: one.digest for name, one in looked.items()}
     facts = {name: one.facts for name, one in looked.items() if one.facts != NOTHING}
     objections = {name: objection_to_values(one.values, ranged) for name, one in facts.items() if one.values}
     found = {name: one.reason or objections.get(name) for name, one in looked.items()}
     reasons = {name: reason for name, reason in found.items() if reason is not None}
-    data = replace(data, digests=digests, facts=facts)
+    data = replace(data, digests=digests, facts=facts, decoded=passed)
     if not reasons:
         return data
     said = [f"{name}: {reason}" for name, reason in reasons.items()]
@@ -90,8 +124,11 @@ def digest_of(picture: Picture) -> str:
         return f"unreadable: {failure_of(error, picture.name)}"
 
 
-def _look_at(pictures: Sequence[Picture], source: str, progress: Callable[[int], object] | None) -> dict[str, _Looked]:
-    """Look at pictures, as far as it is not known what they hold, by their names; what was seen is remembered."""
+def _look_at(
+    pictures: Sequence[Picture], source: str, progress: Callable[[int], object] | None, ahead: Ahead | None
+) -> tuple[dict[str, _Looked], int]:
+    """Look at pictures, as far as it is not known what they hold, by their names; what was seen is remembered. Then,
+    how many were kept ahead."""
     here = os.path.join(os.getcwd(), "")
     files = {one.name: one.name if one.path is None else _absolute(here, os.fspath(one.path)) for one in pictures}
     folders = {os.path.dirname(files[one.name]) for one in pictures if one.path is not None}
@@ -108,10 +145,21 @@ def _look_at(pictures: Sequence[Picture], source: str, progress: Callable[[int],
     changed = [picture for picture in pictures if picture.name not in looked]
     readable = dict.fromkeys(known.digests.values(), NOTHING) if changed else {}
     readable.update((digest, _facts(known, digest)) for digest in known.facts)
-    for picture, one in zip(changed, _spread(partial(_look, readable=readable), changed, CHUNK), strict=True):
-        looked[picture.name] = one
-        if progress is not None and (len(looked) % CHUNK == 0 or len(looked) == len(files)):
-            progress(len(looked))
+    # What is no file, or was just changed, is read again, and mostly found to be what it was.
+    new = [one.name for one in changed if files[one.name] not in known.digests or known.states[files[one.name]]]
+    wanted = 0 if ahead is None else sum(name in ahead.names for name in new)
+    ahead = ahead if ahead is not None and wanted and ahead.accepts(wanted) else None
+    look, size = partial(_look, readable=readable, ahead=ahead), CHUNK if ahead is None else ahead.at_once
+
+    def passing() -> Iterator[Passed]:
+        for picture, one in zip(changed, _spread(look, changed, size), strict=True):
+            looked[picture.name] = one if one.pixels is None else replace(one, pixels=None)
+            if progress is not None and (len(looked) % CHUNK == 0 or len(looked) == len(files)):
+                progress(len(looked))
+            if one.pixels is not None:
+                yield Passed(one.digest, one.facts, one.pixels)
+
+    passed = sum(1 for _ in passing()) if ahead is None else ahead.keep(passing(), wanted)
     seen = {files[one.name]: looked[one.name] for one in changed if looked[one.name].reason is None}
     if seen:
         now = known.having_seen(
@@ -119,7 +167,7 @@ def _look_at(pictures: Sequence[Picture], source: str, progress: Callable[[int],
             {one.digest: asdict(one.facts) for one in seen.values() if one.facts != NOTHING},
         )
         remember(place, reader, now, len(files))
-    return {name: looked[name] for name in files}
+    return {name: looked[name] for name in files}, passed
 
 
 def _absolute(here: str, path: str) -> str:
@@ -133,7 +181,7 @@ def _facts(known: Known, digest: str) -> Facts:
     return Facts(Values(**told["values"]) if told["values"] else None, told["frames"])
 
 
-def _look(picture: Picture, readable: Mapping[str, Facts]) -> _Looked:
+def _look(picture: Picture, readable: Mapping[str, Facts], ahead: Ahead | None) -> _Looked:
     """Read a picture, and decode it unless its content is known to be `readable`, with the facts about it."""
     file = "" if picture.path is None else str(picture.path)
     state = settled_state(file)
@@ -143,19 +191,34 @@ def _look(picture: Picture, readable: Mapping[str, Facts]) -> _Looked:
     except Exception as error:  # also what a data source raises that opens it
         fault = failure_of(error, picture.name)
         return _Looked(f"unreadable: {fault}", fault)
-    reason, facts = (None, readable[digest]) if digest in readable else facts_of(picture, content)
-    return _Looked(digest, reason, state if state == state_of(file) else "", facts)
+    state = state if state == state_of(file) else ""
+    if digest in readable:
+        return _Looked(digest, None, state, readable[digest])
+    wanted = ahead if ahead is not None and picture.name in ahead.names else None
+    reason, facts, pixels = examined(picture, content, wanted)
+    return _Looked(digest, reason, state, facts, pixels)
 
 
-def facts_of(picture: Picture, content: Content) -> tuple[str | None, Facts]:
-    """Why `content`, which is that of the picture, cannot be decoded, or None, and what is unusual about it.
+def examined(picture: Picture, content: Content, ahead: Ahead | None = None) -> tuple[str | None, Facts, Tensor | None]:
+    """Why `content`, which is that of the picture, cannot be decoded, or None, what is unusual about it, and its pixels
+    where they are wanted `ahead`.
 
     Raises FtError where the machine failed, as for want of memory.
     """
     try:
-        return None, examine(content)
+        facts, image = decode_as_stored(content, least=1 if ahead is None else ahead.transform.least)
+        if needs_range(facts.values) and not (ahead is not None and _in_range(facts, ahead)):
+            return None, facts, None
+        rgb = to_rgb(image, None if ahead is None else ahead.transform.value_range)
+        return None, facts, None if ahead is None else ahead.transform(image_to_tensor(rgb))
     except Exception as error:  # whatever a decoder raises, the image is what is wrong
-        return failure_of(error, picture.name), NOTHING
+        return failure_of(error, picture.name), NOTHING, None
+
+
+def _in_range(facts: Facts, ahead: Ahead) -> bool:
+    """Whether the values of an image can be brought to 8 bits by now."""
+    assert facts.values is not None
+    return ahead.range_known and not objection_to_values(facts.values, ahead.transform.value_range is not None)
 
 
 def _reader() -> str:
@@ -164,14 +227,23 @@ def _reader() -> str:
 
 
 def _spread(work: Callable[[S], T], items: Sequence[S], size: int) -> Iterator[T]:
-    """Do `work` for each item, on all cores, where a thread takes `size` at a time.
+    """Do `work` for each item, on all cores, where a thread takes `size` at a time; what it gives comes in their order.
 
-    Pillow decodes, hashlib digests, and the system answers, without the interpreter's lock.
+    Pillow decodes, hashlib digests, and the system answers, without the interpreter's lock. Threads are no more than
+    two turns ahead of whoever takes what they give.
     """
-    chunks = [items[start : start + size] for start in range(0, len(items), size)]
-    pool = ThreadPoolExecutor()
+    chunks = (items[start : start + size] for start in range(0, len(items), size))
+    threads = min(32, (os.cpu_count() or 1) + 4)
+    pool = ThreadPoolExecutor(threads)
     try:
-        for some in pool.map(lambda chunk: [work(item) for item in chunk], chunks):
-            yield from some
+        under_way = deque(pool.submit(_do_all, work, chunk) for chunk in islice(chunks, 2 * threads))
+        while under_way:
+            done = under_way.popleft().result()
+            under_way.extend(pool.submit(_do_all, work, chunk) for chunk in islice(chunks, 1))
+            yield from done
     finally:
         pool.shutdown(wait=False, cancel_futures=True)  # a stop does not wait for a disk that does not answer
+
+
+def _do_all(work: Callable[[S], T], items: Sequence[S]) -> list[T]:
+    return [work(item) for item in items]

@@ -40,9 +40,17 @@ class Transform:
     value_range: Range | None = None
     least: int | None = None
     """Pixels of the shorter side that an image is to keep if it is decoded at a smaller size."""
+    varied: tuple[Step, ...] = ()
+    """Further steps, where the first ones make of an image what evaluation sees: from there on it may be a view."""
 
     def __call__(self, image: Tensor) -> Tensor:
         for step in self.steps:
+            image = step(image)
+        return self.vary(image)
+
+    def vary(self, image: Tensor) -> Tensor:
+        """Take the further steps alone, from [3, S, S]."""
+        for step in self.varied:
             image = step(image)
         return image
 
@@ -116,7 +124,7 @@ def train_transform(preprocessing: Preprocessing, augment: Augment) -> Transform
     if augment == "none":
         return eval_transform(preprocessing)
     if augment == "flip":
-        return Transform((partial(_square, preprocessing), flip), preprocessing.value_range, _least(preprocessing))
+        return replace(eval_transform(preprocessing), varied=(flip,))
     mode = _MODES[preprocessing.interpolation]
     section = v2.RandomResizedCrop(preprocessing.crop_size, scale=(_SMALLEST_CROP, 1.0), interpolation=mode)
     least = round(_least(preprocessing) / _SMALLEST_CROP**0.5)

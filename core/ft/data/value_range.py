@@ -9,7 +9,7 @@ from typing import Literal
 from ft.config.schema import Config
 from ft.data.decoding import Facts
 from ft.data.load import ImageData
-from ft.data.values import Range, Values
+from ft.data.values import Range, Values, needs_range
 
 _HALF = 32767
 """A set of 16-bit images none of whose values is above uses less than half of the grey levels that it could."""
@@ -21,7 +21,7 @@ def resolve_range(config: Config, data: ImageData) -> Config:
     if config.images.range != "auto":
         return config
     train = (data.facts.get(item.picture.name) for item in data.train)
-    deep = [each.values for each in train if each is not None and each.values and each.values.kind != "16-bit colour"]
+    deep = [each.values for each in train if each is not None and each.values and needs_range(each.values)]
     lowest, highest = min((v.lowest for v in deep), default=0.0), max((v.highest for v in deep), default=0.0)
     found = (lowest, max(highest, lowest + 1)) if deep else None
     return config.model_copy(update={"images": config.images.model_copy(update={"range": found})})
@@ -44,8 +44,8 @@ def warn_of_values(data: ImageData, asked: Range | Literal["auto"] | None, value
 def strange_values(facts: Mapping[str, Facts], asked: bool, value_range: Range | None) -> Iterator[str]:
     """Say what is lost of images with more than 8 bits, by the names of pictures."""
     every = {name: one.values for name, one in facts.items() if one.values is not None}
-    grey = {name: values for name, values in every.items() if values.kind != "16-bit colour"}
-    coloured = {name: values for name, values in every.items() if values.kind == "16-bit colour"}
+    grey = {name: values for name, values in every.items() if needs_range(values)}
+    coloured = {name: values for name, values in every.items() if not needs_range(values)}
     if asked and not grey:
         yield "images.range has no effect: no image is grey with more than 8 bits"
     elif value_range is not None:

@@ -47,6 +47,11 @@ def values_of(image: Image.Image, rawmode: str) -> Values | None:
     return Values("16-bit colour", 257.0 * float(upper.min()), 257.0 * float(upper.max()))
 
 
+def needs_range(values: Values | None) -> bool:
+    """Whether it depends on a range of values what becomes of an image: one that is grey, with more than 8 bits."""
+    return values is not None and values.kind != "16-bit colour"
+
+
 def objection_to_values(values: Values, ranged: bool) -> str | None:
     """Why values cannot be brought to 8 bits, where a range is stated or not; None where they can."""
     if not values.finite:

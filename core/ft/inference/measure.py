@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from ft.cache.kept_images import find_images, kept_batches, measured_part
-from ft.cache.named_rows import nothing_found
+from ft.cache.image_rows import measured_part
+from ft.cache.image_source import BroughtImages
 from ft.cache.store import FeatureStore
 from ft.config.schema import PREDICT_BATCH, PREDICT_PRECISION, Config
 from ft.data.image_list import known_splits
@@ -29,7 +29,9 @@ from ft.task.evaluation import evaluate
 from ft.task.metrics import Evaluation
 
 
-def measure_saved(run: Run, plugins: Plugins, job: Job, name: str, items: Sequence[Item]) -> Evaluation:
+def measure_saved(
+    run: Run, plugins: Plugins, store: FeatureStore, job: Job, name: str, items: Sequence[Item]
+) -> Evaluation:
     """Measure what a run just saved on `items`, its images called `name`.
 
     The model is rebuilt from the run's files and computes as in `ft evaluate`, so these are the figures that anybody
@@ -43,10 +45,8 @@ def measure_saved(run: Run, plugins: Plugins, job: Job, name: str, items: Sequen
     job.display.say(f"measuring the saved model on {len(items)} {name} images, in {PREDICT_PRECISION} as ft evaluate")
     own = replace(job, config=trained.config, preprocessing=trained.preprocessing, machine=trained.machine)
     part = measured_part(name, items, own)
-    store = FeatureStore(int(job.config.cache.disk_gb * 1e9))
-    found = find_images(store, part, own) if job.config.cache.promise != "off" else nothing_found(part.rows)
-    kept = None if found.missing else kept_batches(found.rows, part, own, shuffle=False)
-    with logits_of(trained, items, job.display, job.stop, job.data.digests, kept) as batches:
+    images = None if job.config.cache.promise == "off" else BroughtImages(store, part, own)
+    with logits_of(trained, items, job.display, job.stop, job.data.digests, images) as batches:
         return evaluate(_finite(batches, items), trained.classes)
 
 

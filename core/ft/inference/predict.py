@@ -9,7 +9,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ft.cache.kept_images import KeptImages
+from ft.cache.image_source import BroughtImages
 from ft.data.batches import Unread
 from ft.data.load import Item
 from ft.data.loaders import explained_deaths
@@ -75,10 +75,10 @@ def logits_of(
     display: Display,
     stop: StopRequest | None = None,
     digests: Mapping[str, str] | None = None,
-    kept: KeptImages | None = None,
+    images: BroughtImages | None = None,
     unread: Unread | None = None,
 ) -> Iterator[Iterator[tuple[Tensor, Tensor]]]:
-    """Give the block (logits, labels) of `items`, whose decoded images may be `kept`; without those that are `unread`,
+    """Give the block (logits, labels) of `items`, whose `images` somebody may bring; without those that are `unread`,
     where somebody is told of them.
 
     Loader processes end with it; raises FtError for one that died.
@@ -90,8 +90,8 @@ def logits_of(
         explained_shortage("Try a smaller --batch-size"),
         closing(
             predict_batches(module, items, preprocessing, trained.config, machine, display, stop, digests, unread)
-            if kept is None
-            else predict_loaded(module, kept, preprocessing, machine, display, stop or StopRequest())
+            if images is None
+            else predict_loaded(module, images, preprocessing, machine, display, stop or StopRequest())
         ) as batches,
     ):
         yield batches

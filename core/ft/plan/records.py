@@ -68,7 +68,8 @@ class CachePlan:
 
 @dataclass(frozen=True)
 class CacheCost:
-    """What became of the plan: the promise kept, why, and how many images (and views) were computed and decoded.
+    """What became of the plan: the promise kept, why, how many images (and views) were computed, and how many decoded,
+    those included that were kept while they were checked.
 
     Both are 0 when the store had all that was needed. `seconds` passed until it was there, `proof_seconds` of them
     with the proof that it is what was promised. `pass_seconds` is what its batches took to compute, now or in an

@@ -20,9 +20,8 @@ def console(display: Display) -> Listener:
                 _started(event, display)
             case FeaturesReady():
                 display.say(f"features of the frozen prefix: {_features(event)}")
-            case ImagesReady(decoded, seconds):
-                source = f"{decoded} decoded in {seconds:.1f} s" if decoded else "found, none was decoded"
-                display.say(f"images: {source}")
+            case ImagesReady():
+                display.say(f"images: {_images(event)}")
             case EpochDone(record, epochs, _, is_best):
                 title = f"epoch {record.epoch:>{len(str(epochs))}}/{epochs}"
                 display.tell(_figures(title, record, is_best, display))
@@ -54,6 +53,13 @@ def _features(event: FeaturesReady) -> str:
     """Where the frozen prefix's features came from."""
     source = f"computed for {event.computed} images in {event.seconds:.1f} s" if event.computed else "found"
     return source if event.decoded else f"{source}, no image was decoded"
+
+
+def _images(event: ImagesReady) -> str:
+    """Where decoded images came from."""
+    before = [f"{event.ahead} decoded while they were checked"] if event.ahead else []
+    now = [f"{event.decoded} decoded in {event.seconds:.1f} s"] if event.decoded else []
+    return ", ".join((*before, *now)) or "found, none was decoded"
 
 
 def _figures(title: str, record: EpochRecord, is_best: bool, display: Display) -> str:

@@ -51,10 +51,11 @@ class FeaturesReady:
 
 @dataclass(frozen=True)
 class ImagesReady:
-    """Decoded images are there, for which so many were `decoded`."""
+    """Decoded images are there, for which so many were `decoded` in so many seconds, and `ahead`, to be checked."""
 
     decoded: int
     seconds: float
+    ahead: int = 0
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,11 @@ from torch import nn
 
 from ft.cache.decision import keep_images, plan_stricter
 from ft.cache.features import get_features
-from ft.cache.kept_images import KeptImages, get_images, image_parts, kept_batches
+from ft.cache.image_rows import image_parts
+from ft.cache.kept_images import KeptImages, get_images, kept_batches
 from ft.cache.proof import NotProved, prove
-from ft.cache.store import FeatureStore, NotKept
+from ft.cache.store import FeatureStore
+from ft.cache.writer import NotKept
 from ft.data.dataset import ImageDataset
 from ft.data.loaders import Loader
 from ft.data.transforms import network_input, train_transform
@@ -60,14 +62,14 @@ class Feed(Protocol):
         """Let go of processes and memory."""
 
 
-def open_feed(module: nn.Module, plan: Plan, prefix: FrozenPrefix | None, job: Job) -> Feed:
+def open_feed(module: nn.Module, plan: Plan, prefix: FrozenPrefix | None, store: FeatureStore, job: Job) -> Feed:
     """Return the feed that the plan chose, once it is proved on real images to be what was promised.
 
     Where the proof fails, the whole network runs in every epoch and a warning says why; images are still kept decoded.
     """
     cache, started = plan.cache, time.perf_counter()
     if prefix is not None:
-        found = _feature_feed(module, prefix, plan, job)
+        found = _feature_feed(module, prefix, plan, store, job)
         if not isinstance(found, str):
             return found
         why = found
@@ -75,7 +77,7 @@ def open_feed(module: nn.Module, plan: Plan, prefix: FrozenPrefix | None, job: J
         cache = keep_images(why, job.config, job.preprocessing.crop_size, cache.images)
     if cache.keeps == "images":
         try:
-            return _kept_image_feed(module, cache, job, started)
+            return _kept_image_feed(module, cache, store, job, started)
         except NotKept as error:
             cache = CachePlan("off", _why_not(error, job))
         job.display.warn(f"images are decoded in every epoch after all: {cache.reason}")
@@ -95,13 +97,15 @@ def _why_not(error: Exception, job: Job) -> str:
     raise error
 
 
-def _feature_feed(module: nn.Module, prefix: FrozenPrefix, plan: Plan, job: Job) -> FeatureFeed | str:
+def _feature_feed(
+    module: nn.Module, prefix: FrozenPrefix, plan: Plan, store: FeatureStore, job: Job
+) -> FeatureFeed | str:
     """Keep features under the plan's promise, or, where the proof of it fails, under a stricter one, which a warning
     says; or return why under none."""
     try:
         # What is bit for bit the plain loop's is computed as there, also where that is in bf16.
         with job.machine.autocast() if plan.cache.promise == "exact" else nullcontext():
-            return _proved_feed(module, prefix, plan, job)
+            return _proved_feed(module, prefix, plan, store, job)
     except (NotProved, NotWhole, NotKept, RuntimeError, MemoryError) as error:
         why, unproved = _why_not(error, job), isinstance(error, NotProved)
     size, frozen = job.preprocessing.crop_size, plan.frozen
@@ -110,25 +114,25 @@ def _feature_feed(module: nn.Module, prefix: FrozenPrefix, plan: Plan, job: Job)
         return why
     cache, prefix = stricter
     job.display.warn(f"features are not kept as '{plan.cache.promise}' promises, so '{cache.promise}' is tried: {why}")
-    return _feature_feed(module, prefix, replace(plan, cache=cache), job)
+    return _feature_feed(module, prefix, replace(plan, cache=cache), store, job)
 
 
-def _proved_feed(module: nn.Module, prefix: FrozenPrefix, plan: Plan, job: Job) -> FeatureFeed:
+def _proved_feed(module: nn.Module, prefix: FrozenPrefix, plan: Plan, store: FeatureStore, job: Job) -> FeatureFeed:
     cache, started = plan.cache, time.perf_counter()
     assert cache.promise != "off"
     with attributes_kept(module):  # what a layer keeps of inference mode is no good for training
         with job.display.progress("proof"):
-            proved, decoded = prove(module, prefix, plan, job)
+            proved, decoded = prove(module, prefix, plan, store, job)
         give_back_freed_memory()
         proof = time.perf_counter() - started
         for note in proved.notes:
             job.display.say(note)
-        features = get_features(proved, cache.promise, job)
+        features = get_features(proved, cache.promise, store, job)
     cost = CacheCost(
         promise=cache.promise,
         reason=cache.reason,
         computed=features.computed,
-        decoded=decoded + features.decoded,
+        decoded=job.data.decoded + decoded + features.decoded,
         seconds=time.perf_counter() - started,
         proof_seconds=proof,
         pass_seconds=features.pass_seconds,
@@ -139,15 +143,14 @@ def _proved_feed(module: nn.Module, prefix: FrozenPrefix, plan: Plan, job: Job) 
     return FeatureFeed(replace(proved, trial=None), features, cost, idle, job)
 
 
-def _kept_image_feed(module: nn.Module, cache: CachePlan, job: Job, started: float) -> ImageFeed:
-    store = FeatureStore(int(job.config.cache.disk_gb * 1e9))
+def _kept_image_feed(module: nn.Module, cache: CachePlan, store: FeatureStore, job: Job, started: float) -> ImageFeed:
     training, validation = image_parts(job)
     train, decoded = get_images(store, training, job)
     val, more = get_images(store, validation, job)
     decoded += more
     seconds = time.perf_counter() - started
-    job.tell(ImagesReady(decoded, seconds))
-    cost = CacheCost(cache.promise, cache.reason, decoded=decoded, seconds=seconds)
+    job.tell(ImagesReady(decoded, seconds, job.data.decoded))
+    cost = CacheCost(cache.promise, cache.reason, decoded=job.data.decoded + decoded, seconds=seconds)
     kept = kept_batches(val, validation, job, shuffle=False)
     return ImageFeed(module, cost, job, kept_batches(train, training, job, shuffle=True), kept)
 

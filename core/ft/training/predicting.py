@@ -8,6 +8,7 @@ from contextlib import closing
 import torch
 from torch import nn
 
+from ft.cache.image_source import BroughtImages
 from ft.cache.kept_images import KeptImages
 from ft.config.schema import Config
 from ft.data.batches import Unread
@@ -46,7 +47,7 @@ def predict_batches(
 
 def predict_loaded(
     module: nn.Module,
-    images: Loader | KeptImages,
+    images: Loader | KeptImages | BroughtImages,
     preprocessing: Preprocessing,
     machine: Machine,
     display: Display,

@@ -121,7 +121,7 @@ def test_a_damaged_image_store_is_said_and_made_anew(
     again = FinishedRun(tiny_config(run_dir=tmp_path / "b", **WHOLE), plugins)
     assert_same_outcome(plain, again)
     assert again.report.cache.decoded == 24
-    assert capsys.readouterr().err.count("were damaged or are gone, and are decoded anew") == 2
+    assert capsys.readouterr().err.count("were damaged or are gone, and are decoded anew") == 1
 
 
 def test_mixup_is_a_barrier_and_the_plan_says_so(tiny_config: MakeConfig, plugins: Plugins) -> None:

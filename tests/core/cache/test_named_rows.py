@@ -8,7 +8,8 @@ import torch
 
 from ft.cache.named_rows import add_rows
 from ft.cache.rows import Shape
-from ft.cache.store import FeatureStore, Writer
+from ft.cache.store import FeatureStore
+from ft.cache.writer import Writer
 from ft.prefix.records import Tensors
 
 

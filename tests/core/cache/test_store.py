@@ -12,11 +12,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 import warm_python
 from faults.interrupted_commands import wait_for
 from ft.cache.rows import Shape
-from ft.cache.store import FeatureStore, NotKept, Writer
+from ft.cache.store import FeatureStore
+from ft.cache.writer import NotKept, Writer
 from ft.errors import FtError
 from ft.machine.files import CannotWrite
 from ft.prefix.cut import KEEPABLE
@@ -107,7 +109,7 @@ def test_a_flipped_bit_is_noticed_and_the_entry_removed(store: FeatureStore, in_
     content = bytearray(entry.path.read_bytes())
     content[-5] ^= 1
     entry.path.write_bytes(content)
-    assert store.read(entry, in_memory) is None
+    assert FeatureStore(10**6, store.folder).read(entry, in_memory) is None
     assert store.find("a") is None
 
 
@@ -185,7 +187,7 @@ def test_a_disk_that_refuses_while_it_is_written_to_keeps_nothing(
     def refuse(_: torch.Tensor) -> bytes:
         raise OSError(number, "bad")
 
-    monkeypatch.setattr("ft.cache.store.tensor_bytes", refuse)  # as if the write that takes them did
+    monkeypatch.setattr("ft.cache.writer.tensor_bytes", refuse)  # as if the write that takes them did
     with pytest.raises(NotKept, match=said):
         put(store, "a")
     assert not list(store.folder.iterdir())
@@ -239,6 +241,50 @@ def test_a_note_that_does_not_fit_its_file_is_no_entry(store: FeatureStore, chan
     note.write_text(json.dumps(json.loads(note.read_text()) | changes))
     assert store.find("a") is None
     assert store.damaged() == [store.path("a")]
+
+
+def test_what_a_run_wrote_or_read_it_does_not_read_again_for_its_digest(
+    store: FeatureStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(store, "a")
+    later, entry = FeatureStore(10**6, store.folder), store.find("a")
+    assert entry is not None
+    assert later.read(entry, in_memory=False) is not None
+    monkeypatch.setattr("ft.cache.store.open_plain", lambda path: pytest.fail(f"{path} is read again"))
+    for each in (store, later):
+        found = each.read(entry, in_memory=False)
+        assert found is not None
+        assert torch.equal(found.tensors[0], rows(0)[0])
+        each.remove(entry.path)
+        assert each.find("a") is None
+
+
+@pytest.mark.parametrize("kept", [0, 1, 4, ROWS])
+def test_fewer_rows_than_were_thought_of_make_a_whole_entry(store: FeatureStore, kept: int) -> None:
+    tensors = rows(0)
+    with store.write("a", SHAPES, ROWS, {}) as writer:
+        writer.put(0, tuple(tensor[:kept] for tensor in tensors))
+        writer.cut(kept)
+    entry = store.find("a")
+    assert entry is not None
+    assert (entry.rows, store.damaged()) == (kept, [])
+    found = FeatureStore(10**6, store.folder).read(entry, in_memory=True)
+    assert found is not None
+    assert all(torch.equal(got, tensor[:kept]) for got, tensor in zip(found.tensors, tensors, strict=True))
+    assert load_file(entry.path)["feature0"].shape == (kept, *SHAPES[0].shape)
+
+
+def test_decoded_images_go_first_and_count_for_no_room_for_such(store: FeatureStore) -> None:
+    size = 0
+    for age, (key, promise) in enumerate([("a", "exact"), ("b", "decoded images"), ("c", "decoded images")]):
+        with store.write(key, SHAPES, ROWS, {"promise": promise}) as writer:
+            writer.put(0, rows(0))
+        os.utime(store.folder / f"{key}.json", (1000 + age, 1000 + age))
+        size = store.path(key).stat().st_size
+    tight = FeatureStore(3 * size, store.folder)
+    assert tight.has_room_for_images(2 * size)
+    assert not tight.has_room_for_images(2 * size + 1)
+    assert [entry.key for entry in tight.prune(size)] == ["b", "c"]
 
 
 def test_what_is_larger_than_the_store_makes_nothing_go(store: FeatureStore) -> None:

@@ -214,17 +214,36 @@ def test_an_image_that_is_no_file_is_opened_each_time_and_decoded_once(
         asked.append(key)
         return content + key.encode()
 
-    def failing(picture: Picture, content: Content) -> tuple[None, Facts]:
+    def looking(picture: Picture, content: Content, _: object) -> tuple[None, Facts, None]:
         decodings.append(picture.name)
-        return None, Facts()
+        return None, Facts(), None
 
-    monkeypatch.setattr("ft.data.readable.facts_of", failing)
+    monkeypatch.setattr("ft.data.readable.examined", looking)
     items = tuple(Item(Picture(key, open=partial(opened, key)), number) for number, key in enumerate("abcd"))
     data = ImageData(("a", "b"), items[:2], items[2:], (), "zipped")
     first = check_images(data, "fail")
     assert (sorted(asked), sorted(decodings)) == (list("abcd"), list("abcd"))
     assert check_images(data, "fail").digests == first.digests
     assert (len(asked), len(decodings)) == (8, 4)
+
+
+def test_images_that_are_no_files_are_not_forgotten_where_a_part_of_them_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decodings: list[str] = []
+
+    def looking(picture: Picture, content: Content, _: object) -> tuple[None, Facts, None]:
+        decodings.append(picture.name)
+        return None, Facts(), None
+
+    monkeypatch.setattr("ft.data.readable.examined", looking)
+    items = tuple(Item(Picture(key, open=key.encode), number % 2) for number, key in enumerate("abcdefgh"))
+    whole = ImageData(("a", "b"), items[:4], items[4:], (), "zipped")
+    check_images(whole, "fail")
+    check_images(ImageData(("a", "b"), (), items[4:6], (), "zipped"), "fail")
+    decodings.clear()
+    check_images(whole, "fail")
+    assert decodings == []
 
 
 def test_what_is_not_there_looks_like_nothing(tmp_path: Path) -> None:

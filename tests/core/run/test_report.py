@@ -16,7 +16,7 @@ from PIL import Image
 from ft.config.schema import Config
 from ft.errors import FtError
 from ft.extension.installed import Plugins
-from ft.finetune import finetune
+from ft.finetune import finetune, prepare
 from ft.machine.display import Display
 from ft.machine.signals import StopAsked
 from ft.run.folder import Run
@@ -103,6 +103,7 @@ def test_an_image_that_changed_since_the_run_began_is_not_measured(
                 Image.new("RGB", (32, 32)).save(paths[0])
 
     config = tiny_config(freeze=["all"], data=f"folder:{drawn(tmp_path / 'photos')}")
+    prepare(config, plugins, Display())  # a plan keeps no images, so the run decodes what it measures
     with pytest.raises(FtError, match="changed since the run began"):
         finetune(config, plugins, Changing())
 

@@ -51,6 +51,8 @@ def test_a_line_of_an_epoch_fits_a_narrow_terminal() -> None:
         (FeaturesReady(0, 0, 0.1), "features of the frozen prefix: found, no image was decoded"),
         (ImagesReady(8, 1.25), "images: 8 decoded in 1.2 s"),
         (ImagesReady(0, 1.25), "images: found, none was decoded"),
+        (ImagesReady(0, 1.25, 9), "images: 9 decoded while they were checked"),
+        (ImagesReady(2, 1.25, 9), "images: 9 decoded while they were checked, 2 decoded in 1.2 s"),
     ],
 )
 def test_an_event_is_a_line(event: Event, line: str) -> None:

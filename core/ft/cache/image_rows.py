@@ -1,0 +1,101 @@
+"""Images as rows that are kept: which a run has, what each is known by, and what decides its bytes besides."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import PIL
+import torch
+import torchvision
+
+from ft.cache.store import DECODED
+from ft.data.decoding import NOTHING, Facts
+from ft.data.load import ImageData, Item
+from ft.data.transforms import Transform, eval_transform, train_transform
+from ft.data.values import needs_range
+from ft.extension.records import Preprocessing
+from ft.job import Job
+
+STORE_FORMAT = 10
+
+
+@dataclass(frozen=True)
+class Part:
+    """Images that are looked for together, row view * N + image; `random` says what their views follow from."""
+
+    name: str
+    items: Sequence[Item]
+    transform: Transform
+    views: int
+    random: Mapping[str, Any]
+
+    @property
+    def rows(self) -> int:
+        return len(self.items) * self.views
+
+
+def image_parts(job: Job) -> tuple[Part, Part]:
+    """Return the training images, in all views that a run shows, and the validation images."""
+    return (
+        Part("training", job.data.train, *_training_views(job)),
+        measured_part("validation", job.data.val, job),
+    )
+
+
+def measured_part(name: str, items: Sequence[Item], job: Job) -> Part:
+    """Return images as a model is measured on them: without augmentation, each once."""
+    return Part(name, items, eval_transform(job.preprocessing), 1, {})
+
+
+def _training_views(job: Job) -> tuple[Transform, int, Mapping[str, Any]]:
+    augment, views = job.config.images.augment, job.config.images.views or 1
+    drawn = {} if augment == "none" else {"augment": augment, "seed": job.config.seed}
+    return train_transform(job.preprocessing, augment), views, drawn
+
+
+def about_images(preprocessing: Preprocessing) -> dict[str, Any]:
+    """Everything that decides the bytes of an image's row, but for what its name stands for."""
+    said = json.loads(json.dumps(asdict(preprocessing)))
+    del said["value_range"]
+    return {
+        "format": STORE_FORMAT,
+        "versions": [torch.__version__, torchvision.__version__, PIL.__version__],
+        "preprocessing": said,
+    }
+
+
+def about_decoded(preprocessing: Preprocessing) -> dict[str, Any]:
+    """The same of decoded images."""
+    return {**about_images(preprocessing), "promise": DECODED, "backbone": "any"}
+
+
+def image_name(digest: str, facts: Facts, preprocessing: Preprocessing) -> bytes:
+    """What an image as evaluation sees it is known by: the digest of its content and, where it depends on it, the range
+    of values that become black and white."""
+    content = bytes.fromhex(digest)
+    if not needs_range(facts.values):
+        return content
+    return hashlib.sha256(content + json.dumps(preprocessing.value_range).encode()).digest()
+
+
+def image_names(items: Sequence[Item], data: ImageData, preprocessing: Preprocessing) -> list[bytes]:
+    """What each of some images is known by."""
+    pictures = (item.picture.name for item in items)
+    return [image_name(data.digests[each], data.facts.get(each, NOTHING), preprocessing) for each in pictures]
+
+
+def row_names(part: Part, job: Job) -> list[bytes]:
+    """What each row of a part is known by: as its image is and, where its view is random, what that is drawn from."""
+    digests = image_names(part.items, job.data, job.preprocessing)
+    if not part.random:
+        return digests * part.views
+    drawn = json.dumps(part.random, sort_keys=True)
+    return [
+        hashlib.sha256(digest + f"{drawn} {index} {view}".encode()).digest()
+        for view in range(part.views)
+        for index, digest in enumerate(digests)
+    ]
