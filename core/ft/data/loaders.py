@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import multiprocessing
 import os
 import re
 import signal
@@ -123,8 +124,7 @@ def make_loader(
     def batches(epoch: int) -> list[list[int]]:
         return epoch_batches(len(dataset), batch_size, dataset.seed or 0, epoch, shuffle, rank, world)
 
-    if workers == "auto":
-        workers = auto_workers(device, batches=-(-len(dataset) // batch_size), cores=_cores(), world=world)
+    workers = _chosen(workers, device, -(-len(dataset) // batch_size), world)
     return Loader(dataset, batches, workers, device, stop, unread)
 
 
@@ -136,8 +136,7 @@ def load_batches(
     stop: StopRequest | None = None,
 ) -> Loader:
     """Return a loader of the batches that are listed for each of some `epochs`."""
-    if workers == "auto":
-        workers = auto_workers(device, batches=max(map(len, epochs.values())), cores=_cores())
+    workers = _chosen(workers, device, max(map(len, epochs.values())))
     return Loader(dataset, epochs.__getitem__, workers, device, stop)
 
 
@@ -154,6 +153,15 @@ def explained_deaths(what_next: str) -> Iterator[None]:
             f"loader process {died[1]} {died[2]}; often because memory ran out, or /dev/shm, of which a container has "
             f"more with --shm-size 1g. Fewer --workers need less. {what_next}"
         ) from error
+
+
+def _chosen(workers: int | Literal["auto"], device: str, batches: int, world: int = 1) -> int:
+    """How many loader processes there are to be. Raises FtError for any in a process that may have none."""
+    if multiprocessing.current_process().daemon:  # as those of multiprocessing.Pool are
+        if workers not in ("auto", 0):
+            raise FtError("a daemonic process can start no loader processes; use --workers 0 in it")
+        return 0
+    return auto_workers(device, batches, cores=_cores(), world=world) if workers == "auto" else workers
 
 
 def auto_workers(device: str, batches: int, cores: int, world: int = 1) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -244,6 +245,20 @@ def test_workers_are_as_many_as_there_is_work_and_room_for(
     device: str, batches: int, cores: int, world: int, workers: int
 ) -> None:
     assert auto_workers(device, batches, cores, world) == workers
+
+
+def _batches_of(items: list[Item], workers: Any) -> int | str:
+    try:
+        with loading(items, workers, batch_size=1) as loader:
+            return len(list(loader.epoch(0)))
+    except FtError as error:
+        return str(error)
+
+
+def test_a_process_that_may_have_none_decodes_by_itself(items: list[Item]) -> None:
+    with multiprocessing.get_context("fork").Pool(1) as pool:  # whose processes are daemonic
+        assert pool.apply(_batches_of, (items, "auto")) == len(items)
+        assert "--workers 0" in str(pool.apply(_batches_of, (items, 1)))
 
 
 def test_a_program_ends_although_a_traceback_still_holds_a_loader(items: list[Item]) -> None:
