@@ -13,7 +13,7 @@ import torch
 from ft.cache.image_rows import Part, about_images, image_parts, row_names
 from ft.cache.image_source import batches_of, bring_images, find_source
 from ft.cache.kept_images import get_images
-from ft.cache.named_rows import Found, add_rows, find_rows, made_alike, nothing_found, places_of
+from ft.cache.named_rows import Found, add_rows, find_rows, made_alike, nothing_found, other_values, places_of
 from ft.cache.proof import NotProved, Proved, Trial
 from ft.cache.reuse import find_shallower, made_of_noise
 from ft.cache.rows import Joined, Rows, Shape
@@ -106,6 +106,8 @@ def get_features(proved: Proved, promise: Promise, store: FeatureStore, job: Job
             job.display.warn("kept features are not what the network computes, and are computed anew")
             _forget(store, about)
             found, doubtful = nothing_found(one.part.rows), True
+        if not found.parts and one.part.name == "training" and (why := _why_anew(store, about, one, job)):
+            job.display.say(why)
         had = _completed(store, about, found, doubtful, one, job)
         if trial is not None and not trial.agrees(had.rows):
             _forget(store, about)
@@ -164,6 +166,18 @@ def _kept(store: FeatureStore, about: Mapping[str, Any], one: _Pass, job: Job) -
         job.display.warn(f"features in {path} were damaged or are gone, and are computed anew")
 
     return find_rows(store, about, _names(one, job), damaged)
+
+
+def _why_anew(store: FeatureStore, about: Mapping[str, Any], one: _Pass, job: Job) -> str:
+    """Why features that were kept of these images are of no use; "" where there are none."""
+    sizes = other_values(store, about, "batch_size", _names(one, job)) if one.promise == "exact" else []
+    if not sizes:
+        return ""
+    fewer = one.size < job.config.training.batch_size
+    return (
+        f"features that were kept of batches of {' and '.join(map(str, sizes))} images are computed anew: 'exact' has "
+        f"the bits of batches of {one.size}" + (", since there are so few training images" if fewer else "")
+    )
 
 
 def _those_found(trial: Trial, found: Found) -> Trial:

@@ -162,6 +162,15 @@ def made_alike(one: Mapping[str, Any], about: Mapping[str, Any]) -> bool:
     return all(key in one and one[key] == value for key, value in about.items())
 
 
+def other_values(store: FeatureStore, about: Mapping[str, Any], key: str, names: Sequence[bytes]) -> list[Any]:
+    """The other values of `key` for which rows of some of these names are there, otherwise made as `about` says."""
+    rest = {each: value for each, value in about.items() if each != key}
+    alike = [entry for entry in store.entries() if entry.about.get(key) != about[key] and made_alike(entry.about, rest)]
+    glanced = [(entry.about[key], store.glance(entry)) for entry in alike if entry.shapes[-1:] == (NAME,)]
+    every = range(len(names))
+    return sorted({value for value, rows in glanced if rows is not None and _places(rows, names, every)})
+
+
 def named(names: Sequence[bytes]) -> torch.Tensor:
     """Names as a tensor [rows, 32]."""
     return torch.frombuffer(bytearray(b"".join(names)), dtype=torch.uint8).view(-1, 32)

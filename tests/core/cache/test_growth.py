@@ -94,6 +94,25 @@ def test_only_what_is_new_is_decoded_and_computed(
         assert_same_outcome(run("plain", "off"), second)
 
 
+def test_a_set_smaller_than_a_batch_is_computed_anew_when_it_grows_and_that_is_said(
+    run: Callable[..., FinishedRun], photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys = {"training__batch_size": 64, "training__epochs": 2}
+    run("first", **keys)
+    add(photos)
+    capsys.readouterr()
+    second = run("second", **keys)
+    assert second.report.cache.computed == 22 + 6
+    said = capsys.readouterr().err
+    assert (
+        "features that were kept of batches of 20 images are computed anew: 'exact' has the bits of batches of 22, "
+        "since there are so few training images\n"
+    ) in said
+    run("third", **keys)
+    run("close", "close", **keys)
+    assert "computed anew" not in capsys.readouterr().err
+
+
 def test_a_batch_that_is_odd_is_computed_whole(run: Callable[..., FinishedRun], photos: Path) -> None:
     """Six validation images in batches of four are four and two, then four and three."""
     run("first")
