@@ -65,7 +65,10 @@ class Plan(Shown, PlainPlan):
 
 @dataclass(frozen=True, repr=False)
 class FinishedRun(Shown):
-    """A run that is done: its folder (an absolute path) and its report; `print(run)` is what `ft run` prints last."""
+    """A run that is done: its folder (an absolute path) and its report; `print(run)` is what `ft run` prints last.
+
+    Where a run's folder is asked for, it stands for it, as in `ft.load(run)`.
+    """
 
     path: Path
     report: Report
@@ -75,6 +78,9 @@ class FinishedRun(Shown):
         """The plan that was obeyed, of a run that went on its last. Raises FtError where it is gone."""
         Run(self.path).plan_file()
         return TypeAdapter(Plan).validate_json(read_text(self.path / "plan.json"))
+
+    def __fspath__(self) -> str:
+        return os.fspath(self.path)
 
     def load(self, **how: Any) -> LoadedModel:
         """The run's model, as `ft.load` loads it."""
