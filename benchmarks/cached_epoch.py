@@ -98,8 +98,8 @@ class InTurns:
         self.began.append(time.process_time())
         yield from self.feed.batches(epoch, skip)
 
-    def validation(self, stop: StopRequest) -> Iterator[Any]:
-        yield from self.feed.validation(stop)
+    def validation(self) -> Iterator[Any]:
+        yield from self.feed.validation()
         self.validated.append(time.process_time())
 
 
@@ -126,7 +126,9 @@ def compare(
     )
     plugins = load_plugins()
     ready = prepare(config, plugins, Display(), "pretrained")
-    job = Job(ready.data, ready.built.preprocessing, ready.config, ready.machine, Display(), StopRequest())
+    job = Job(
+        ready.built.preprocessing, ready.config, ready.machine, Display(), StopRequest(), ready.data, lambda _: None
+    )
     feed = open_feed(ready.model.module, ready.plan, ready.prefix, ready.store, job)
     assert isinstance(feed, FeatureFeed), feed.cost.reason
     head = ready.model.module.get_submodule("fc")

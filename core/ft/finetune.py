@@ -136,7 +136,7 @@ def finetune(
             tell(PhaseStarted(position.phases[-1]))
 
         before = frozen_digest(module, plan.frozen, plan.frozen_modules)
-        job = Job(data, ready.built.preprocessing, config, machine, display, stop, tell)
+        job = Job(ready.built.preprocessing, config, machine, display, stop, data, tell)
         layers = layers_of(ready.built, ready.model)
         with noted_layers(layers):
             feed = open_feed(module, plan, ready.prefix, ready.store, job)

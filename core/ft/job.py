@@ -14,13 +14,20 @@ from ft.tracking.listener import Listener
 
 
 @dataclass(frozen=True, eq=False)
-class Job:
-    """Nothing in it changes during a run but `stop`, which a signal sets."""
+class Looking:
+    """How a network looks at images: how they are prepared, in what batches and by how many processes they come, where
+    it computes, who sees how far it is, and what may ask it to stop. Nothing in it changes but `stop`."""
 
-    data: ImageData
     preprocessing: Preprocessing
     config: Config
     machine: Machine
     display: Display
     stop: StopRequest
+
+
+@dataclass(frozen=True, eq=False)
+class Job(Looking):
+    """The same of a run, with its images, and who is told what becomes of it."""
+
+    data: ImageData
     tell: Listener

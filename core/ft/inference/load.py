@@ -13,8 +13,10 @@ from ft.extension.installed import Plugins
 from ft.extension.records import Preprocessing
 from ft.extension.settings import validate
 from ft.extension.unpackaged import refuse_unpackaged
+from ft.job import Looking
 from ft.machine.devices import Machine, choose_machine, has_fast_bf16
 from ft.machine.display import Display
+from ft.machine.signals import StopRequest
 from ft.model.backbone import build_backbone
 from ft.model.head import build_model
 from ft.model.layer_notes import Layers, layers_of
@@ -34,6 +36,10 @@ class Trained:
     """The table of the images of the run, which says in what splits they were."""
     layers: Layers
     """Whose the layers of the network are."""
+
+    def looking(self, display: Display) -> Looking:
+        """How it looks at images, for whoever watches on this display."""
+        return Looking(self.preprocessing, self.config, self.machine, display, StopRequest())
 
 
 def load_trained(run: Run, plugins: Plugins, machine: dict[str, Any], batch_size: int, trust_code: bool) -> Trained:

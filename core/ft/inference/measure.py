@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from torch import Tensor
 
 from ft.cache.image_rows import measured_part
 from ft.cache.image_source import BroughtImages
 from ft.cache.store import FeatureStore
-from ft.config.schema import PREDICT_BATCH, PREDICT_PRECISION, Config
+from ft.config.schema import PREDICT_BATCH, PREDICT_PRECISION, ComponentConfig
 from ft.data.image_list import known_splits
 from ft.data.load import ImageData, Item, number_classes, read_samples
 from ft.data.pictures import picture_of
@@ -46,18 +47,20 @@ def measure_saved(
     own = replace(job, config=trained.config, preprocessing=trained.preprocessing, machine=trained.machine)
     part = measured_part(name, items, own)
     images = None if job.config.cache.promise == "off" else BroughtImages(store, part, own)
-    with logits_of(trained, items, job.display, job.stop, job.data.digests, images) as batches:
+    with logits_of(trained, items, own, job.data.digests, images) as batches:
         return evaluate(_finite(batches, items), trained.classes)
 
 
-def measure(trained: Trained, data: str, split: str, plugins: Plugins, display: Display) -> tuple[Evaluation, int]:
+def measure(
+    trained: Trained, data: str | Mapping[str, Any], split: str, plugins: Plugins, display: Display
+) -> tuple[Evaluation, int]:
     """Evaluate on the images of `data` (a reference, or a mapping as in a config) that are in `split`; say how many.
 
     Where the data brings no split, an image that the run had, known by its content, is in the split it was in there,
     and a new one is split as the run split its own: "val" has no image that the run trained on. Classes are matched by
     name. Raises FtError for a class that the model does not know.
     """
-    found = read_samples(validate(Config, {"backbone": "x", "data": data}, "").data, plugins)
+    found = read_samples(validate(ComponentConfig, {"use": data} if isinstance(data, str) else data, "data"), plugins)
     samples = found.samples
     splits = _splits(samples, trained) if split != "all" else dict.fromkeys(samples, "all")
     items = number_classes([s for key, s in samples.items() if splits[key] == split], trained.classes)
@@ -71,7 +74,7 @@ def measure(trained: Trained, data: str, split: str, plugins: Plugins, display: 
         measured = ImageData(trained.classes, (), items, (), found.source)
         ranged = trained.preprocessing.value_range is not None
         check_images(measured, "fail", bar.advance, "Mend or remove them", ranged)
-    with logits_of(trained, items, display) as batches:
+    with logits_of(trained, items, trained.looking(display)) as batches:
         return evaluate(_finite(batches, items), trained.classes), len(items)
 
 

@@ -15,9 +15,9 @@ from ft.data.load import Item
 from ft.data.loaders import explained_deaths
 from ft.data.pictures import Picture
 from ft.inference.load import Trained
+from ft.job import Looking
 from ft.machine.display import Display
 from ft.machine.memory import explained_shortage
-from ft.machine.signals import StopRequest
 from ft.model.layer_notes import noted_layers
 from ft.training.predicting import predict_batches, predict_loaded
 
@@ -47,7 +47,7 @@ def logits_or_why(trained: Trained, pictures: Sequence[Picture], display: Displa
     items = [Item(picture, number) for number, picture in enumerate(pictures)]
     unread: dict[int, str] = {}
     answered = 0
-    with logits_of(trained, items, display, unread=unread.__setitem__) as batches:
+    with logits_of(trained, items, trained.looking(display), unread=unread.__setitem__) as batches:
         for logits, numbers in batches:
             there = dict(zip(numbers.tolist(), logits, strict=True))
             until = max(there) + 1
@@ -72,8 +72,7 @@ def _answer(path: Path, logits: Tensor | str, classes: Sequence[str], top: int) 
 def logits_of(
     trained: Trained,
     items: Sequence[Item],
-    display: Display,
-    stop: StopRequest | None = None,
+    looking: Looking,
     digests: Mapping[str, str] | None = None,
     images: BroughtImages | None = None,
     unread: Unread | None = None,
@@ -83,15 +82,14 @@ def logits_of(
 
     Loader processes end with it; raises FtError for one that died.
     """
-    module, machine, preprocessing = trained.module, trained.machine, trained.preprocessing
     with (
         noted_layers(trained.layers),
         explained_deaths("With --workers 0 there are none"),
         explained_shortage("Try a smaller --batch-size"),
         closing(
-            predict_batches(module, items, preprocessing, trained.config, machine, display, stop, digests, unread)
+            predict_batches(trained.module, items, looking, digests, unread)
             if images is None
-            else predict_loaded(module, images, preprocessing, machine, display, stop or StopRequest())
+            else predict_loaded(trained.module, images, looking)
         ) as batches,
     ):
         yield batches

@@ -14,7 +14,6 @@ from ft.data.dataset import ImageDataset
 from ft.data.order import epoch_batches, full_batch, spans
 from ft.data.transforms import network_input, train_transform
 from ft.job import Job
-from ft.machine.signals import StopRequest
 from ft.plan.records import CacheCost
 from ft.prefix.torch_only import torch_only
 
@@ -86,13 +85,13 @@ class FeatureFeed:
         # Not called: what torch.fx puts around a call explains errors in graphs, and takes time in every step.
         return self._proved.halves.suffix.forward(tuple(map(self._ready, inputs)))
 
-    def validation(self, stop: StopRequest) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    def validation(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         for start, end in self._val_spans:
             inputs = tuple(map(self._ready, self._features.val.take(torch.arange(start, end))))
             with torch.no_grad(), self._machine.autocast():
                 logits = self._proved.suffix_eval.forward(inputs)
             yield logits.float().cpu(), self._val_labels[start:end]
-            stop.check()
+            self._job.stop.check()
 
     def close(self) -> None:
         """Nothing runs beside the loop."""

@@ -26,7 +26,6 @@ from ft.data.loaders import Loader
 from ft.data.transforms import network_input, train_transform
 from ft.job import Job
 from ft.machine.memory import give_back_freed_memory, is_out_of_memory
-from ft.machine.signals import StopRequest
 from ft.plan.records import CacheCost, CachePlan, Plan
 from ft.prefix.find import FrozenPrefix
 from ft.prefix.sections import NotWhole
@@ -55,7 +54,7 @@ class Feed(Protocol):
         With a `share` below 1, each image is blended with that of the opposite place in the batch, which has the rest.
         """
 
-    def validation(self, stop: StopRequest) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    def validation(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Yield (logits [N, C] in float32, labels [N]), both on the CPU, for the validation images in their order."""
 
     def close(self) -> None:
@@ -84,7 +83,7 @@ def open_feed(module: nn.Module, plan: Plan, prefix: FrozenPrefix | None, store:
     transform = train_transform(job.preprocessing, job.config.images.augment)
     dataset = ImageDataset(job.data.train, transform, job.config.seed, job.config.images.views)
     cost = CacheCost("off", cache.reason)
-    return ImageFeed(module, cost, job, loader_of(dataset, job.config, job.machine, True, job.stop))
+    return ImageFeed(module, cost, job, loader_of(dataset, job, shuffle=True))
 
 
 def _why_not(error: Exception, job: Job) -> str:
@@ -180,13 +179,11 @@ class ImageFeed:
         images = network_input(inputs, self._job.preprocessing, self._job.machine)
         return self._module(images if share == 1.0 else images.lerp(images.flip(0), 1 - share))
 
-    def validation(self, stop: StopRequest) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    def validation(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         job = self._job
         if self._validation_images is None:
-            return predict_batches(
-                self._module, job.data.val, job.preprocessing, job.config, job.machine, job.display, stop
-            )
-        return predict_loaded(self._module, self._validation_images, job.preprocessing, job.machine, job.display, stop)
+            return predict_batches(self._module, job.data.val, job)
+        return predict_loaded(self._module, self._validation_images, job)
 
     def close(self) -> None:
         self._images.close()

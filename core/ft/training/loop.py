@@ -80,7 +80,7 @@ def train(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
             position.hits += right.left()
             started = time.perf_counter()
             module.eval()
-            val = figures_of(feed.validation(job.stop), len(job.data.classes))
+            val = figures_of(feed.validation(), len(job.data.classes))
             _check_finite(val.loss, "validation loss", position, run)
             set_rate((position.epoch + 1) * plan.steps_per_epoch - 1)  # a run that stopped here had no step left
             record = position.finish_epoch(optimizer.param_groups[0]["lr"], val, time.perf_counter() - started)

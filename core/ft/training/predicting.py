@@ -10,27 +10,19 @@ from torch import nn
 
 from ft.cache.image_source import BroughtImages
 from ft.cache.kept_images import KeptImages
-from ft.config.schema import Config
 from ft.data.batches import Unread
 from ft.data.dataset import ImageDataset
 from ft.data.load import Item
 from ft.data.loaders import Loader, make_loader
 from ft.data.transforms import eval_transform, network_input
-from ft.extension.records import Preprocessing
-from ft.machine.devices import Machine
-from ft.machine.display import Display
-from ft.machine.signals import StopRequest
+from ft.job import Looking
 from ft.machine.turns import running_a_network
 
 
 def predict_batches(
     module: nn.Module,
     items: Sequence[Item],
-    preprocessing: Preprocessing,
-    config: Config,
-    machine: Machine,
-    display: Display,
-    stop: StopRequest | None = None,
+    looking: Looking,
     digests: Mapping[str, str] | None = None,
     unread: Unread | None = None,
 ) -> Generator[tuple[torch.Tensor, torch.Tensor], None, None]:
@@ -39,39 +31,28 @@ def predict_batches(
     Raises FtError for a bad image, and one that has not the digest that is told; where somebody is told of those that
     are `unread`, they are left out.
     """
-    dataset = ImageDataset(items, eval_transform(preprocessing), seed=None, digests=digests)
-    stop = stop or StopRequest()
-    with closing(loader_of(dataset, config, machine, False, stop, unread)) as loader:
-        yield from predict_loaded(module, loader, preprocessing, machine, display, stop)
+    dataset = ImageDataset(items, eval_transform(looking.preprocessing), seed=None, digests=digests)
+    with closing(loader_of(dataset, looking, shuffle=False, unread=unread)) as loader:
+        yield from predict_loaded(module, loader, looking)
 
 
 def predict_loaded(
-    module: nn.Module,
-    images: Loader | KeptImages | BroughtImages,
-    preprocessing: Preprocessing,
-    machine: Machine,
-    display: Display,
-    stop: StopRequest,
+    module: nn.Module, images: Loader | KeptImages | BroughtImages, looking: Looking
 ) -> Generator[tuple[torch.Tensor, torch.Tensor], None, None]:
     """Yield the same for images that something brings in its batches."""
     module.eval()
-    with display.progress("evaluating", len(images)) as bar:
+    with looking.display.progress("evaluating", len(images)) as bar:
         for done, (pixels, labels, _) in enumerate(images.epoch(0), start=1):
-            with running_a_network(), torch.no_grad(), machine.autocast():
-                logits = module(network_input(pixels, preprocessing, machine))
+            with running_a_network(), torch.no_grad(), looking.machine.autocast():
+                logits = module(network_input(pixels, looking.preprocessing, looking.machine))
             yield logits.float().cpu(), labels
             bar.advance(done)
-            stop.check()
+            looking.stop.check()
 
 
-def loader_of(
-    dataset: ImageDataset,
-    config: Config,
-    machine: Machine,
-    shuffle: bool,
-    stop: StopRequest,
-    unread: Unread | None = None,
-) -> Loader:
+def loader_of(dataset: ImageDataset, looking: Looking, shuffle: bool, unread: Unread | None = None) -> Loader:
     """The processes that decode a data set in the config's batches."""
-    size, workers = config.training.batch_size, config.machine.workers
-    return make_loader(dataset, size, workers, machine.device, shuffle=shuffle, stop=stop, unread=unread)
+    size, workers = looking.config.training.batch_size, looking.config.machine.workers
+    return make_loader(
+        dataset, size, workers, looking.machine.device, shuffle=shuffle, stop=looking.stop, unread=unread
+    )

@@ -61,7 +61,7 @@ def solve(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
                 job.display.warn(_not_converged(penalty, fit))
             position.finish_step(fit.loss, fit.hits, len(regression.labels), time.perf_counter() - started)
             started = time.perf_counter()
-            val = figures_of(feed.validation(job.stop), len(job.data.classes))
+            val = figures_of(feed.validation(), len(job.data.classes))
             bar.advance(position.epoch + 1)
         if not math.isfinite(val.loss):  # the weights are finite, so their penalty is not to blame
             raise FtError(

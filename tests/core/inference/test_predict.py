@@ -44,8 +44,7 @@ def test_a_saved_model_gives_the_logits_it_gave(finished: tuple[Run, Any, Config
     items = ready.data.val
 
     def logits(module: torch.nn.Module) -> torch.Tensor:
-        args = (items, trained.preprocessing, trained.config, trained.machine, Display())
-        return torch.cat([batch for batch, _ in predict_batches(module, *args)])
+        return torch.cat([batch for batch, _ in predict_batches(module, items, trained.looking(Display()))])
 
     assert torch.equal(logits(ready.model.module), logits(trained.module))
     assert trained.preprocessing == ready.built.preprocessing
