@@ -81,7 +81,7 @@ def _cache_came_to(report: Report) -> str:
     if cost.promise == "off":
         return f"nothing was computed once: {cost.reason}"
     if not cost.computed and cost.ceiling == 1.0:
-        source = f"{cost.decoded} decoded in {cost.seconds:.1f} s" if cost.decoded else "found in the store"
+        source = f"{cost.decoded} decoded" if cost.decoded else "found in the store"
         return f"images {source}; nothing of the network was computed once: {cost.reason}"
     source = f"computed for {cost.computed} images in {cost.seconds:.1f} s" if cost.computed else "found in the store"
     came_to = f"epochs {times(report.speedup)} as fast, " if report.speedup else ""
