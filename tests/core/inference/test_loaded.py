@@ -25,6 +25,8 @@ from ft.inference.predict import predict
 from ft.machine.display import Display
 from ft.run.folder import Run
 
+pytestmark = pytest.mark.trains  # the run whose model is asked
+
 KEYS: dict[str, Any] = {
     "backbone": f"{TINY}:small",
     "weights": "none",
