@@ -15,6 +15,7 @@ from ft.cli.common import load_and_report
 from ft.cli.completion import complete_data
 from ft.cli.printing import tell_json
 from ft.config.schema import PREDICT_BATCH, PREDICT_PRECISION
+from ft.machine.memory import garbage_waits
 
 if TYPE_CHECKING:
     from ft.cli.answers import Show
@@ -64,10 +65,11 @@ def predict(
 
     IMAGES are files, folders, patterns as 'photos/**/*.jpg', or - for paths on standard input, one a line.
     """
+    with garbage_waits():
+        from ft.inference.predict import predict as classify
     from ft.cli.answers import answer_file, complaint, json_list, table
     from ft.errors import FtError
     from ft.inference.asked_images import image_paths
-    from ft.inference.predict import predict as classify
     from ft.machine.display import Display
 
     if out is not None and as_json:
@@ -100,7 +102,8 @@ def predict(
 @using_a_run
 def evaluate(run: Path, data: str, split: str, as_json: bool, **machine: Any) -> None:
     """Measure the model of RUN on DATA, a reference as for `ft run --data`; classes are matched by name."""
-    from ft.inference.measure import measure
+    with garbage_waits():
+        from ft.inference.measure import measure
     from ft.machine.display import Display
     from ft.run.report_text import print_evaluation
 

@@ -13,6 +13,7 @@ import click
 from ft.cli.common import load_and_report, no_plugin_option
 from ft.cli.options import changes_from, config_from, config_options
 from ft.cli.printing import tell_json
+from ft.machine.memory import garbage_waits
 from ft.text.redaction import without_secrets
 
 
@@ -43,7 +44,8 @@ def run(
       ft run --resume runs/20260101-120000-torchvision-resnet18 --freeze none --epochs 20 --lr 1e-4
       ft run --locked runs/20260101-120000-torchvision-resnet18 --seed 1
     """
-    from ft.finetune import finetune
+    with garbage_waits():
+        from ft.finetune import finetune
     from ft.machine.display import Display
     from ft.machine.ownership import strange_run
     from ft.machine.signals import StopAsked
@@ -87,7 +89,8 @@ def plan(file: Path | None, sets: tuple[str, ...], as_json: bool, **given: Any) 
 
     Only where what is frozen follows from images, as with --freeze fisher:1, does it fetch the weights.
     """
-    from ft.finetune import prepare
+    with garbage_waits():
+        from ft.finetune import prepare
     from ft.machine.display import Display
     from ft.plan.text import print_plan
 

@@ -19,6 +19,7 @@ from ft.errors import FtError, did_you_mean
 from ft.extension.installed import Plugins, read_settings
 from ft.extension.records import Remark, Sample
 from ft.extension.references import Reference, parse_reference
+from ft.machine.memory import garbage_waits
 from ft.text.names import as_text, class_name, look_alikes, portable
 from ft.text.redaction import check_whole, shown, what_is_left_out
 
@@ -78,6 +79,7 @@ class Found:
     warnings: tuple[str, ...] = ()
 
 
+@garbage_waits()
 def load_data(config: Config, plugins: Plugins) -> ImageData:
     """Ask the data source for its images, split what has no split, and number the classes. Opens no image.
 
@@ -101,6 +103,7 @@ def load_data(config: Config, plugins: Plugins) -> ImageData:
     return replace(data, warnings=(*found.warnings, *unused_shares(samples, config.split), *unmeasured(data)))
 
 
+@garbage_waits()
 def read_samples(data: ComponentConfig, plugins: Plugins) -> Found:
     """Ask a data source for its samples, each once and with the name of its class. Raises FtError for none."""
     check_whole(data.use)

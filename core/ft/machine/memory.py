@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import gc
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -44,6 +45,20 @@ def give_back_freed_memory() -> None:
     """Have the C library return to the system what was freed: a phase that needed much has ended."""
     with suppress(OSError, TypeError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
+
+
+@contextmanager
+def garbage_waits() -> Iterator[None]:
+    """A block that makes objects by the hundred thousand, which stay: records of images, or torch's modules. Python's
+    search for garbage in circles, which looks at all of them again and again as they grow in number, waits until it
+    ends."""
+    searching = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if searching:
+            gc.enable()
 
 
 def is_out_of_memory(error: BaseException) -> bool:

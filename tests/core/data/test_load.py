@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -48,6 +50,20 @@ def labels(items: tuple[Item, ...], data: ImageData) -> Counter[str]:
 
 def keyed(samples: list[Sample]) -> dict[str, Sample]:
     return {sample.path.as_posix(): sample for sample in samples}
+
+
+def test_while_samples_are_read_nobody_searches_for_garbage_and_afterwards_somebody_does() -> None:
+    searched = []
+
+    def yielding(argument: str | None, settings: object) -> Iterator[Sample]:
+        searched.append(gc.isenabled())
+        yield from samples_of({"a": 4, "b": 4})
+
+    component = Component(KINDS["data"], DataSource("given", "for a test", load=yielding), "test-dist", "1.0")
+    plugins = Plugins((Plugin("test", "test", "test-dist", "1.0", "ok", components=(component,)),))
+    load_data(Config.model_validate({"backbone": "x:y", "data": "given"}), plugins)
+    assert searched == [False]
+    assert gc.isenabled()
 
 
 # Classes

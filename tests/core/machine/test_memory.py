@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import platform
 from collections.abc import Callable, Sequence
@@ -22,7 +23,13 @@ from ft.extension.installed import Plugins
 from ft.finetune import finetune
 from ft.machine.devices import Machine
 from ft.machine.display import Display
-from ft.machine.memory import arrange_large_blocks, explained_shortage, give_back_freed_memory, is_out_of_memory
+from ft.machine.memory import (
+    arrange_large_blocks,
+    explained_shortage,
+    garbage_waits,
+    give_back_freed_memory,
+    is_out_of_memory,
+)
 from ft.task.criterion import Criterion
 from ft.task.evaluation import RightAnswers
 from ft.training.step import Batch, learn, moving_buffers
@@ -183,3 +190,18 @@ def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr("ctypes.CDLL", none)
     arrange_large_blocks()
     give_back_freed_memory()
+
+
+def test_garbage_is_searched_for_again_after_a_block_in_which_it_waits() -> None:
+    found = []
+
+    def fail() -> None:
+        with garbage_waits():
+            with garbage_waits():
+                found.append(gc.isenabled())
+            found.append(gc.isenabled())
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert [*found, gc.isenabled()] == [False, False, True]
