@@ -34,7 +34,7 @@ from ft.prefix.find import FrozenPrefix
 from ft.run.checkpoints import Position, moving_tensors, phase_from
 from ft.run.folder import Run, repeatable, start_run
 from ft.run.provenance import describe_model, versions_used
-from ft.run.report import Report, make_report
+from ft.run.report import Outcome, Report, make_report
 from ft.run.resuming import as_begun, can_go_on, go_on, phase_begins, selected_before, statistics_set_free
 from ft.tracking.console import console
 from ft.tracking.events import PhaseStarted, RunEnded, RunStarted
@@ -152,7 +152,8 @@ def finetune(
         module.to("meta")  # so that it takes no memory beside the one that is rebuilt from what was saved
         val = measure_saved(run, plugins, ready.store, job, "validation", data.val)
         test = measure_saved(run, plugins, ready.store, job, "test", data.test) if data.test else None
-        report = make_report(config, plan, position, best.position.epoch, val, test, before, after, feed.cost)
+        outcome = Outcome(position, best.position.epoch, before, after, feed.cost, val, test)
+        report = make_report(config, plan, outcome)
         run.write_json("report.json", asdict(report))
         tell(RunEnded(report, run.files_of_report()))
     return run, report

@@ -73,13 +73,8 @@ def load_into(backbone: Backbone, weights: WeightTensors, where: str) -> LoadRep
     given = {n: t for n, t in given.items() if n not in counters}
     unused = [n for n in given if n not in expected and _is_under(n, backbone.unused_weights)]
     body = {n: t for n, t in given.items() if n not in unused and not backbone.in_head(n)}
-    missing = [
-        n for n in expected if n not in given and not backbone.in_head(n) and not n.endswith(".num_batches_tracked")
-    ]
-    extra = [n for n in body if n not in expected]
-    reshaped = [n for n in body if n in expected and body[n].shape != expected[n].shape]
-    if missing or extra or reshaped:
-        raise FtError(_misfit(where, backbone, expected, body, missing, extra, reshaped))
+    if misfit := _misfit(body, expected, backbone):
+        raise FtError(f"the weights in {where} do not fit {backbone}: {misfit}")
     head = {n: t for n, t in given.items() if backbone.in_head(n) and n not in unused}
     fitting = {n: t for n, t in head.items() if n in expected and t.shape == expected[n].shape}
     left = [n for n in head if n not in fitting] + [n for n in expected if backbone.in_head(n) and n not in head]
@@ -171,18 +166,16 @@ def _is_under(name: str, prefixes: Iterable[str]) -> bool:
     return any(name == p or name.startswith(p.rstrip(".") + ".") for p in prefixes)
 
 
-def _misfit(
-    where: str,
-    backbone: Backbone,
-    expected: Mapping[str, Tensor],
-    body: Mapping[str, Tensor],
-    missing: list[str],
-    extra: list[str],
-    reshaped: list[str],
-) -> str:
+def _misfit(body: Mapping[str, Tensor], expected: Mapping[str, Tensor], backbone: Backbone) -> str:
+    """In what tensors outside the head, those in a file, differ from the expected ones; "" where they fit."""
     wanted = [n for n in expected if not backbone.in_head(n)]
+    missing = [n for n in wanted if n not in body and not n.endswith(".num_batches_tracked")]
+    extra = [n for n in body if n not in expected]
+    reshaped = [n for n in body if n in expected and body[n].shape != expected[n].shape]
+    if not (missing or extra or reshaped):
+        return ""
     fitting = len(body) - len(extra) - len(reshaped)
-    lines = [f"the weights in {where} do not fit {backbone}: {fitting} of its {len(wanted)} tensors are there"]
+    lines = [f"{fitting} of its {len(wanted)} tensors are there"]
     if missing:
         lines.append(f"  missing {len(missing)}: " + some([f"{n} {_shape(expected[n])}" for n in missing]))
     if extra:

@@ -52,21 +52,26 @@ class Report:
     phases: tuple[Phase, ...]
 
 
-def make_report(
-    config: Config,
-    plan: Plan,
-    position: Position,
-    best_epoch: int,
-    val: Evaluation,
-    test: Evaluation | None,
-    before: str,
-    after: str,
-    cache: CacheCost,
-) -> Report:
-    """Sum up a run. `before` and `after` are digests of what is frozen; that they differ is a bug, never a result."""
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What there is once training is over: how far it came, which epoch was the best, digests of what is frozen from
+    before and after, what was computed once, and the figures of the saved model."""
+
+    position: Position
+    best_epoch: int
+    frozen_before: str
+    frozen_after: str
+    cost: CacheCost
+    val: Evaluation
+    test: Evaluation | None
+
+
+def make_report(config: Config, plan: Plan, outcome: Outcome) -> Report:
+    """Sum up a run. That what is frozen differs from before is a bug, never a result."""
+    before, after, position = outcome.frozen_before, outcome.frozen_after, outcome.position
     assert before == after, f"frozen tensors moved: digest {before} became {after}"
     history = position.history
-    best = history[best_epoch - 1]
+    best = history[outcome.best_epoch - 1]
     return Report(
         backbone=plan.backbone,
         weights=plan.weights,
@@ -75,21 +80,21 @@ def make_report(
         train=tuple(each.use for each in config.train),
         classes=plan.classes,
         epochs=len(history),
-        best_epoch=best_epoch,
+        best_epoch=outcome.best_epoch,
         monitor=config.training.monitor,
         penalty=best.penalty,
         chosen_by=best.val,
         precision=plan.precision,
-        val=val,
-        test=test,
+        val=outcome.val,
+        test=outcome.test,
         seconds=sum(record.seconds for record in history),
         trainable_parameters=plan.trainable_numel,
         frozen_parameters=plan.frozen_numel,
         frozen_digest_before=before,
         frozen_digest_after=after,
         plan_digest=plan.digest(),
-        cache=cache,
-        speedup=_speedup(plan, history[position.phases[-1].epoch :] or history, cache),
+        cache=outcome.cost,
+        speedup=_speedup(plan, history[position.phases[-1].epoch :] or history, outcome.cost),
         warnings=plan.warnings,
         phases=tuple(position.phases),
     )
