@@ -9,7 +9,7 @@ from itertools import chain, islice
 
 from ft.cache.decision import resolve_augment, seen_once
 from ft.cache.image_rows import about_decoded, image_name
-from ft.cache.named_rows import NAME, add_rows_as_they_come
+from ft.cache.named_rows import NAME, Shelf
 from ft.cache.rows import Shape, whole_size
 from ft.cache.store import FeatureStore
 from ft.cache.writer import NotKept
@@ -56,7 +56,7 @@ def _keep(store: FeatureStore, preprocessing: Preprocessing, shape: Shape, passe
     if first is not None:
         some = islice(chain([first], rows), most)
         with suppress(NotKept):  # there is no room after all: the run decodes what it needs
-            kept = add_rows_as_they_come(store, about_decoded(preprocessing), [shape], most, some)
+            kept = Shelf(store, about_decoded(preprocessing)).add_as_they_come([shape], most, some)
     for _ in passed:  # to be checked
         pass
     return kept

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import torch
 from ft.cache.image_rows import Part, about_images, image_parts, row_names
 from ft.cache.image_source import batches_of, bring_images, find_source
 from ft.cache.kept_images import get_images
-from ft.cache.named_rows import Found, add_rows, find_rows, made_alike, nothing_found, other_values, places_of
+from ft.cache.named_rows import Found, Shelf, nothing_found
 from ft.cache.proof import NotProved, Proved, Trial
 from ft.cache.reuse import find_shallower, made_of_noise
 from ft.cache.rows import Joined, Rows, Shape
@@ -83,7 +83,7 @@ def get_features(proved: Proved, promise: Promise, store: FeatureStore, job: Job
     """
     config, machine = job.config, job.machine
     passes = [_pass_over(part, proved, promise, job) for part in image_parts(job)]
-    about = {
+    about: dict[str, Any] = {
         **about_images(job.preprocessing),
         "prefix": prefix_digest(proved.halves.prefix),
         "computes": made_of_noise(proved.halves.prefix, promise, job),
@@ -95,22 +95,23 @@ def get_features(proved: Proved, promise: Promise, store: FeatureStore, job: Job
         "processor": processor(machine.device),
         "batch_size": passes[0].size,
     }
+    shelf = Shelf(store, about)
     pixels, decoded = (None, 0) if proved.any_size else _pixels(store, passes, job)
     in_memory = proved.cut.bytes * sum(one.part.rows for one in passes) <= config.cache.memory_gb * 1e9
     got, doubtful = [], False
     for one in passes:
         trial = proved.trial if one.part.name == "training" else None
-        found = _kept(store, about, one, job)
+        found = _kept(shelf, one, job)
         if trial is not None and found.parts and not _those_found(trial, found).agrees(found.rows):
             # Something decides the values that nothing here knows of; what has no trial is not to be believed then.
             job.display.warn("kept features are not what the network computes, and are computed anew")
-            _forget(store, about)
+            shelf.clear()
             found, doubtful = nothing_found(one.part.rows), True
-        if not found.parts and one.part.name == "training" and (why := _why_anew(store, about, one, job)):
+        if not found.parts and one.part.name == "training" and (why := _why_anew(shelf, one, job)):
             job.display.say(why)
-        had = _completed(store, about, found, doubtful, one, job)
+        had = _completed(shelf, found, doubtful, one, job)
         if trial is not None and not trial.agrees(had.rows):
-            _forget(store, about)
+            shelf.clear()
             raise NotProved("what an image gives differs from one pass to another")
         got.append(replace(had, rows=had.rows.in_memory()) if in_memory else had)
     computed, decoded = sum(had.computed for had in got), decoded + sum(had.decoded for had in got)
@@ -159,18 +160,18 @@ def _pixels(store: FeatureStore, passes: Sequence[_Pass], job: Job) -> tuple[Joi
         return None, 0
 
 
-def _kept(store: FeatureStore, about: Mapping[str, Any], one: _Pass, job: Job) -> Found:
+def _kept(shelf: Shelf, one: _Pass, job: Job) -> Found:
     """What the store has of a part."""
 
     def damaged(path: Path) -> None:
         job.display.warn(f"features in {path} were damaged or are gone, and are computed anew")
 
-    return find_rows(store, about, _names(one, job), damaged)
+    return shelf.find(_names(one, job), damaged=damaged)
 
 
-def _why_anew(store: FeatureStore, about: Mapping[str, Any], one: _Pass, job: Job) -> str:
+def _why_anew(shelf: Shelf, one: _Pass, job: Job) -> str:
     """Why features that were kept of these images are of no use; "" where there are none."""
-    sizes = other_values(store, about, "batch_size", _names(one, job)) if one.promise == "exact" else []
+    sizes = shelf.other_values("batch_size", _names(one, job)) if one.promise == "exact" else []
     if not sizes:
         return ""
     fewer = one.size < job.config.training.batch_size
@@ -187,36 +188,27 @@ def _those_found(trial: Trial, found: Found) -> Trial:
     return replace(trial, rows=[trial.rows[number] for number in there], features=features)
 
 
-def _forget(store: FeatureStore, about: Mapping[str, Any]) -> None:
-    for entry in store.entries():
-        if made_alike(entry.about, about):
-            store.remove(entry.path)
-
-
-def _completed(
-    store: FeatureStore, about: Mapping[str, Any], found: Found, doubtful: bool, one: _Pass, job: Job
-) -> _Had:
+def _completed(shelf: Shelf, found: Found, doubtful: bool, one: _Pass, job: Job) -> _Had:
     """Compute the features that are not found, and add them to the store: from images where others are `doubtful`."""
     if not found.missing:
         return _Had(found.rows, found.seconds)
     batches, names, title = _batches(one, found.missing), _names(one, job), f"{one.part.name} features"
     rows = [row for batch, _ in batches for row in batch]
     note = {"cut": asdict(one.proved.cut), "backbone": shown(job.config.backbone.use), "seconds": 0.0}
-    shallower = None if doubtful else find_shallower(store, about, names, rows, one.proved, one.promise, job)
+    shallower = None if doubtful else find_shallower(shelf, names, rows, one.proved, one.promise, job)
     if shallower is not None:  # mapped already: writing may make room by removing its entries
         kept, bridge = shallower
         features, computed, decoded = _continued(kept.rows, bridge, batches, title, job), 0, 0
         note["seconds"] = kept.seconds
     else:
-        images = find_source(store, one.part, job, rows)
+        images = find_source(shelf.store, one.part, job, rows)
         pixels = bring_images(images, one.part, [batch for batch, _ in batches], job, title)
         features = _computed(pixels, [size for _, size in batches], one, job)
         computed, decoded = len(rows), sum(map(images.is_decoded, rows))
     shapes = [Shape(_row_shape(tensor), tensor.dtype) for tensor in one.proved.cut.tensors]
     kept_features = (as_kept(tensors, one.proved.cut) for tensors in features)
     with torch.inference_mode():
-        written, seconds = add_rows(store, about, shapes, [names[row] for row in rows], kept_features, note)
-    whole = found.plus(written, places_of(rows), seconds)
+        whole = shelf.add(found, {row: names[row] for row in rows}, shapes, kept_features, note)
     return _Had(whole.rows, whole.seconds, computed, decoded)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from ft.cache.image_rows import Part, about_decoded, image_names, row_names
-from ft.cache.named_rows import Found, find_rows, nothing_found, places_of
+from ft.cache.named_rows import Found, Shelf, nothing_found, places_of
 from ft.cache.store import FeatureStore
 from ft.data.batches import Batch
 from ft.data.dataset import ImageDataset, view_drawn
@@ -32,7 +32,7 @@ def _find(store: FeatureStore, names: Sequence[bytes], job: Job, wanted: Iterabl
     def damaged(path: Path) -> None:
         job.display.warn(f"images in {path} were damaged or are gone, and are decoded anew")
 
-    return find_rows(store, about_decoded(job.preprocessing), names, damaged, wanted)
+    return Shelf(store, about_decoded(job.preprocessing)).find(names, wanted, damaged)
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +64,7 @@ def unvaried_images(
     store: FeatureStore, items: Sequence[Item], data: ImageData, preprocessing: Preprocessing
 ) -> torch.Tensor:
     """Return a few images [n, 3, S, S] as evaluation sees them: kept ones, or decoded now, in this process."""
-    found = find_rows(store, about_decoded(preprocessing), image_names(items, data, preprocessing))
+    found = Shelf(store, about_decoded(preprocessing)).find(image_names(items, data, preprocessing))
     dataset, missing = ImageDataset(items, eval_transform(preprocessing), seed=None), set(found.missing)
     return torch.stack(
         [dataset[0, row][0] if row in missing else found.rows.take([row])[0][0] for row in range(len(items))]

@@ -14,7 +14,7 @@ import torch
 
 from ft.cache.image_rows import Part, about_decoded, image_parts, row_names
 from ft.cache.image_source import Source, batches_of, bring_images, find_source
-from ft.cache.named_rows import add_rows, places_of
+from ft.cache.named_rows import Shelf
 from ft.cache.rows import Joined, Rows, Shape
 from ft.cache.store import FeatureStore
 from ft.cache.writer import NotKept
@@ -58,12 +58,11 @@ def keep_images(store: FeatureStore, part: Part, source: Source, rows: Sequence[
     missing = [row for row in rows if not source.is_kept(row)]
     if not missing:
         return source
-    about, side, names = about_decoded(job.preprocessing), job.preprocessing.crop_size, row_names(part, job)
+    side, names = job.preprocessing.crop_size, row_names(part, job)
     brought = bring_images(source, part, batches_of(missing, part, _WRITTEN_AT_ONCE), job, title)
     pixels = ((images,) for _, images in brought)
-    some = [names[row] for row in missing]
-    written, seconds = add_rows(store, about, [Shape((3, side, side), "uint8")], some, pixels, {})
-    return replace(source, kept=source.kept.plus(written, places_of(missing), seconds))
+    shelf, some = Shelf(store, about_decoded(job.preprocessing)), {row: names[row] for row in missing}
+    return replace(source, kept=shelf.add(source.kept, some, [Shape((3, side, side), "uint8")], pixels))
 
 
 def get_images(store: FeatureStore, part: Part, job: Job, in_memory: bool = True) -> tuple[Joined | Rows, int]:

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from ft.cache.rows import Joined, Rows, Shape
-from ft.cache.store import FeatureStore
+from ft.cache.store import Entry, FeatureStore
 from ft.prefix.records import Tensors
 
 NAME = Shape((32,), "uint8")
@@ -68,107 +68,118 @@ def places_of(numbers: Sequence[int]) -> dict[int, int]:
     return {number: place for place, number in enumerate(numbers)}
 
 
-def find_rows(
-    store: FeatureStore,
-    about: Mapping[str, Any],
-    names: Sequence[bytes],
-    damaged: Callable[[Path], object] | None = None,
-    wanted: Iterable[int] | None = None,
-) -> Found:
-    """Find the rows of these names, or the `wanted` of them, in whole entries made as `about` says.
+@dataclass(frozen=True, eq=False)
+class Shelf:
+    """The rows in a store that are made in one way: `about` says everything that decides them beside their names."""
 
-    They are mapped from their files. `damaged` is told of an entry that is not what was written, or has gone.
-    """
-    found = nothing_found(len(names))
-    missing = dict.fromkeys(range(len(names)) if wanted is None else wanted)
-    alike = [entry for entry in store.entries() if entry.shapes[-1:] == (NAME,) and made_alike(entry.about, about)]
-    for entry in sorted(alike, key=lambda entry: -entry.rows):
-        if not missing:
-            break
-        glanced = store.glance(entry)
-        if glanced is None or not _places(glanced, names, missing):
-            continue
-        rows = store.read(entry, in_memory=False)
-        if rows is None:
-            if damaged is not None:
-                damaged(entry.path)
-            continue
-        store.find(entry.key)  # so it counts as used
-        places = _places(rows, names, missing)
-        found = found.plus(_unnamed(rows), places, entry.about["seconds"] * len(places) / entry.rows)
-        for number in places:
-            del missing[number]
-    return found
+    store: FeatureStore
+    about: Mapping[str, Any]
 
+    def find(
+        self,
+        names: Sequence[bytes],
+        wanted: Iterable[int] | None = None,
+        damaged: Callable[[Path], object] | None = None,
+    ) -> Found:
+        """Find the rows of these names, or the `wanted` of them, in whole entries.
 
-def add_rows(
-    store: FeatureStore,
-    about: Mapping[str, Any],
-    shapes: Sequence[Shape],
-    names: Sequence[bytes],
-    batches: Iterator[Tensors],
-    note: Mapping[str, Any],
-) -> tuple[Rows, float]:
-    """Write rows of these names, which come in `batches`, as an entry made as `about` says. Return them, mapped from
-    its file, and the seconds that so many batches take once the first is done, without what writing them takes; those
-    in `note`, which is kept beside it, count, too.
+        They are mapped from their files. `damaged` is told of an entry that is not what was written, or has gone.
+        """
+        found = nothing_found(len(names))
+        missing = dict.fromkeys(range(len(names)) if wanted is None else wanted)
+        for entry in sorted(self._entries(self.about), key=lambda entry: -entry.rows):
+            if not missing:
+                break
+            glanced = self.store.glance(entry)
+            if glanced is None or not _places(glanced, names, missing):
+                continue
+            rows = self.store.read(entry, in_memory=False)
+            if rows is None:
+                if damaged is not None:
+                    damaged(entry.path)
+                continue
+            self.store.find(entry.key)  # so it counts as used
+            places = _places(rows, names, missing)
+            found = found.plus(_unnamed(rows), places, entry.about["seconds"] * len(places) / entry.rows)
+            for number in places:
+                del missing[number]
+        return found
 
-    Raises NotKept where that is not possible, and what `batches` raises; nothing is then kept.
-    """
-    done, took = 0, list[float]()
-    kept = {**about, **note}
-    key = hashlib.sha256(json.dumps(about, sort_keys=True).encode() + b"".join(names)).hexdigest()[:32]
-    with store.write(key, [*shapes, NAME], len(names), kept) as writer:
-        started = time.perf_counter()
-        for tensors in batches:
-            took.append(time.perf_counter() - started)
-            end = done + len(tensors[0])
-            writer.put(done, (*tensors, named(names[done:end])))
-            done, started = end, time.perf_counter()
-        kept["seconds"] = note.get("seconds", 0.0) + _steady_seconds(took)
-    return _unnamed(writer.written), kept["seconds"]
+    def add(
+        self,
+        found: Found,
+        names: Mapping[int, bytes],
+        shapes: Sequence[Shape],
+        batches: Iterator[Tensors],
+        note: Mapping[str, Any] | None = None,
+    ) -> Found:
+        """Write rows that are not `found`, which come in `batches`, as an entry: their numbers and `names` in that
+        order. Return what is there now: the new ones are mapped from the entry's file.
 
+        Their seconds are what so many batches take once the first is done, without what writing them takes; those in
+        `note`, which is kept beside the entry, count, too. Raises NotKept where that is not possible, and what
+        `batches` raises; nothing is then kept.
+        """
+        done, took, named_so = 0, list[float](), list(names.values())
+        kept = {**self.about, "seconds": 0.0, **(note or {})}
+        with self.store.write(self._key(named_so), [*shapes, NAME], len(names), kept) as writer:
+            started = time.perf_counter()
+            for tensors in batches:
+                took.append(time.perf_counter() - started)
+                end = done + len(tensors[0])
+                writer.put(done, (*tensors, named(named_so[done:end])))
+                done, started = end, time.perf_counter()
+            kept["seconds"] += _steady_seconds(took)
+        return found.plus(_unnamed(writer.written), places_of(list(names)), kept["seconds"])
 
-def add_rows_as_they_come(
-    store: FeatureStore,
-    about: Mapping[str, Any],
-    shapes: Sequence[Shape],
-    most: int,
-    rows: Iterator[tuple[bytes, Tensors]],
-) -> int:
-    """Write rows one by one, with names that are known only then, as an entry made as `about` says. Return how many
-    there were, of `most`.
+    def add_as_they_come(self, shapes: Sequence[Shape], most: int, rows: Iterator[tuple[bytes, Tensors]]) -> int:
+        """Write rows one by one, with names that are known only then, as an entry. Return how many there were, of
+        `most`.
 
-    Of several with one name the first is kept. Raises NotKept where that is not possible, and what `rows` raises.
-    """
-    names: dict[bytes, None] = {}
-    key = secrets.token_hex(16)  # other processes write entries of their own
-    with store.write(key, [*shapes, NAME], most, {**about, "seconds": 0.0}) as writer:
-        for name, tensors in rows:
-            if name not in names:
-                writer.put(len(names), (*(tensor[None] for tensor in tensors), named([name])))
-                names[name] = None
-        writer.cut(len(names))
-    return len(names)
+        Of several with one name the first is kept. Raises NotKept where that is not possible, and what `rows` raises.
+        """
+        names: dict[bytes, None] = {}
+        key = secrets.token_hex(16)  # other processes write entries of their own
+        with self.store.write(key, [*shapes, NAME], most, {**self.about, "seconds": 0.0}) as writer:
+            for name, tensors in rows:
+                if name not in names:
+                    writer.put(len(names), (*(tensor[None] for tensor in tensors), named([name])))
+                    names[name] = None
+            writer.cut(len(names))
+        return len(names)
+
+    def clear(self) -> None:
+        """Remove every entry."""
+        for entry in self._entries(self.about):
+            self.store.remove(entry.path)
+
+    def like(self, *but: str) -> list[Entry]:
+        """The entries that are made in the same way, `but` for what these keys say."""
+        return self._entries({key: value for key, value in self.about.items() if key not in but})
+
+    def other_values(self, key: str, names: Sequence[bytes]) -> list[Any]:
+        """The other values of `key` for which rows of some of these names are there, otherwise made in the same way."""
+        others = [entry for entry in self.like(key) if entry.about.get(key, self.about[key]) != self.about[key]]
+        glanced = [(entry.about[key], self.store.glance(entry)) for entry in others]
+        every = range(len(names))
+        return sorted({value for value, rows in glanced if rows is not None and _places(rows, names, every)})
+
+    def _entries(self, about: Mapping[str, Any]) -> list[Entry]:
+        named_rows = (entry for entry in self.store.entries() if entry.shapes[-1:] == (NAME,))
+        return [
+            entry
+            for entry in named_rows
+            if all(key in entry.about and entry.about[key] == value for key, value in about.items())
+        ]
+
+    def _key(self, names: Sequence[bytes]) -> str:
+        text = json.dumps(self.about, sort_keys=True).encode()
+        return hashlib.sha256(text + b"".join(names)).hexdigest()[:32]
 
 
 def _steady_seconds(took: Sequence[float]) -> float:
     """What batches that took so long take without what happens once: processes that start, memory that is found."""
     return len(took) * statistics.median(took[1:] or took) if took else 0.0
-
-
-def made_alike(one: Mapping[str, Any], about: Mapping[str, Any]) -> bool:
-    """Whether all that `about` says holds for an entry."""
-    return all(key in one and one[key] == value for key, value in about.items())
-
-
-def other_values(store: FeatureStore, about: Mapping[str, Any], key: str, names: Sequence[bytes]) -> list[Any]:
-    """The other values of `key` for which rows of some of these names are there, otherwise made as `about` says."""
-    rest = {each: value for each, value in about.items() if each != key}
-    alike = [entry for entry in store.entries() if entry.about.get(key) != about[key] and made_alike(entry.about, rest)]
-    glanced = [(entry.about[key], store.glance(entry)) for entry in alike if entry.shapes[-1:] == (NAME,)]
-    every = range(len(names))
-    return sorted({value for value, rows in glanced if rows is not None and _places(rows, names, every)})
 
 
 def named(names: Sequence[bytes]) -> torch.Tensor:

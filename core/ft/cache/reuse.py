@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import fx
 
-from ft.cache.named_rows import Found, find_rows, made_alike
+from ft.cache.named_rows import Found, Shelf
 from ft.cache.proof import Proved
-from ft.cache.store import FeatureStore
 from ft.data.transforms import network_input
 from ft.job import Job
 from ft.prefix.digest import computed_digest, prefix_digest
@@ -33,8 +33,7 @@ def made_of_noise(prefix: fx.GraphModule, promise: Promise, job: Job) -> str:
 
 
 def find_shallower(
-    store: FeatureStore,
-    about: Mapping[str, Any],
+    shelf: Shelf,
     names: Sequence[bytes],
     wanted: Sequence[int],
     proved: Proved,
@@ -47,8 +46,7 @@ def find_shallower(
     Of several the deepest, since least is left to compute. Their prefix must be a part of ours to the byte, and compute
     the same.
     """
-    alike = {key: value for key, value in about.items() if key not in BESIDE}
-    fitting = [entry.about for entry in store.entries() if "cut" in entry.about and made_alike(entry.about, alike)]
+    fitting = [entry.about for entry in shelf.like(*BESIDE) if "cut" in entry.about]
     prefixes = {str([made[key] for key in BESIDE]): made for made in fitting}
     for made in sorted(prefixes.values(), key=lambda made: -len(made["cut"]["prefix_nodes"])):
         cut = _cut(made["cut"])
@@ -62,8 +60,8 @@ def find_shallower(
         module = bridge(proved.observed, cut, proved.cut)
         if module is None:
             continue
-        shallower = {**alike, **{key: made[key] for key in BESIDE}}
-        found = find_rows(store, shallower, names, wanted=wanted)
+        shallower = replace(shelf, about={**shelf.about, **{key: made[key] for key in BESIDE}})
+        found = shallower.find(names, wanted)
         if set(wanted).isdisjoint(found.missing):
             return found, prepare_prefix(module, promise)
     return None

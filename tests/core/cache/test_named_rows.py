@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ft.cache.named_rows import add_rows
+from ft.cache.named_rows import Shelf, nothing_found
 from ft.cache.rows import Shape
 from ft.cache.store import FeatureStore
 from ft.cache.writer import Writer
@@ -30,9 +30,25 @@ def test_the_time_of_a_pass_is_that_of_batches_once_it_is_under_way(
             clock[0] += seconds
             yield (torch.zeros(1, 3),)
 
-    names = [bytes([number]) * 32 for number in range(4)]
-    store = FeatureStore(10**9, tmp_path)
-    rows, seconds = add_rows(store, {"made": "so"}, [Shape((3,), "float32")], names, batches(), {"seconds": 1.0})
-    assert seconds == 1.0 + 4 * 2.0
-    assert store.entries()[0].about["seconds"] == seconds
-    assert rows.tensors[0].shape == (4, 3)
+    names = {number: bytes([number]) * 32 for number in range(4)}
+    shelf = Shelf(FeatureStore(10**9, tmp_path), {"made": "so"})
+    found = shelf.add(nothing_found(4), names, [Shape((3,), "float32")], batches(), {"seconds": 1.0})
+    assert found.seconds == 1.0 + 4 * 2.0
+    assert shelf.store.entries()[0].about["seconds"] == found.seconds
+    assert found.rows.take([3, 0])[0].shape == (2, 3)
+
+
+def test_rows_are_found_on_the_shelf_where_they_were_added_and_on_no_other(tmp_path: Path) -> None:
+    store, names = FeatureStore(10**9, tmp_path), {number: bytes([number]) * 32 for number in range(3)}
+    shelf, other = Shelf(store, {"made": "so", "batch_size": 4}), Shelf(store, {"made": "so", "batch_size": 8})
+    values = torch.arange(3.0)[:, None]
+    shelf.add(nothing_found(3), names, [Shape((1,), "float32")], iter([(values,)]))
+    every = list(names.values())
+    assert shelf.find([*every[::-1], b"x" * 32]).missing == [3]
+    assert torch.equal(shelf.find(every[::-1]).rows.take([0, 1, 2])[0], values.flip(0))
+    assert other.find(every).missing == [0, 1, 2]
+    assert other.other_values("batch_size", every) == [4]
+    other.clear()
+    assert not shelf.find(every).missing
+    shelf.clear()
+    assert shelf.find(every).missing == [0, 1, 2]
