@@ -63,6 +63,8 @@ RUNS: dict[str, tuple[tuple[str, ...], ...]] = {
 """A run's command lines; each after the first goes on from where the one before it stopped."""
 MACHINE_AND_TIME = ("versions", "cache", "seconds", "images_per_second", "speedup", "paces", "run", "path")
 """Parts of report and plan that tell of the machine, of the time, and of where files lie."""
+SAID_TWICE = ("optimizer",)
+"""Parts of a plan that follow from its recipe."""
 
 
 def main() -> None:
@@ -124,7 +126,7 @@ def digest_of(folder: Path) -> dict[str, str]:
 
 def _without(tree: Any) -> Any:
     if isinstance(tree, dict):
-        return {key: _without(value) for key, value in tree.items() if key not in MACHINE_AND_TIME}
+        return {key: _without(value) for key, value in tree.items() if key not in (*MACHINE_AND_TIME, *SAID_TWICE)}
     return [_without(value) for value in tree] if isinstance(tree, list) else tree
 
 

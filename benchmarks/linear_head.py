@@ -27,12 +27,17 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
+
+from ft_optim.lbfgs import LBFGSSettings, build as build_lbfgs
+
+MINIMISER = partial(build_lbfgs, settings=LBFGSSettings())
 
 PENALTIES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 CLOSE = 1e-6
@@ -153,7 +158,7 @@ def ft_sweep(problem: Problem, penalties: tuple[float, ...] | list[float], toler
     fits = []
     for penalty in penalties:
         started = time.process_time()
-        fit_head(head, regression, penalty, tolerance=tolerance)
+        fit_head(head, regression, penalty, tolerance=tolerance, minimiser=MINIMISER)
         weight, bias = (tensor.detach().numpy().copy() for tensor in (head.weight, head.bias))
         fits.append(Fit(weight, bias, time.process_time() - started))
     return fits

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import sys
+import tomllib
 from collections.abc import Callable, Iterator
+from importlib.metadata import distribution
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -19,6 +22,16 @@ settings.register_profile("unhurried", deadline=None, suppress_health_check=[Hea
 settings.load_profile("unhurried")
 
 TINY = f"{Path(__file__).parent / 'tiny_provider.py'}:Tiny"
+
+
+def pytest_configure() -> None:
+    """Stop where ft was installed before its pyproject.toml got another entry point: its plugins would not be found."""
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = project["entry-points"]["ft.plugins"].items()
+    installed = {(point.name, point.value) for point in distribution("ftkit").entry_points}
+    if missing := sorted(name for name, module in wanted if (name, module) not in installed):
+        command = f"{sys.executable} -m pip install --no-deps --no-build-isolation --editable ."
+        pytest.exit(f"ft is not installed with the entry points {', '.join(missing)}: run make, or {command}", 2)
 
 
 TRAINING = {"tiny_config", "prepare", "type_", "FinishedRun", "finetune", "subprocess", "warm_python", "wheels"}

@@ -26,7 +26,17 @@ from typing import Any
 TESTS = Path(__file__).parent
 IMPORTED = (
     *("ft.cli.run", "ft.cli.predict", "ft.cli.data", "ft.finetune", "ft.inference.predict", "ft.model.state_dict"),
-    *("ft_torchvision", "ft_freeze", "ft_heads", "ft_weights", "ft_data", "ft_timm", "ft_hub", "torchvision.models"),
+    *(
+        "ft_torchvision",
+        "ft_freeze",
+        "ft_heads",
+        "ft_weights",
+        "ft_data",
+        "ft_timm",
+        "ft_hub",
+        "ft_optim",
+        "torchvision.models",
+    ),
 )
 MOST = 1 << 20  # bytes of a request
 

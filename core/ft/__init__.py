@@ -26,6 +26,7 @@ from ft.extension.kinds import (
     DataSource as DataSource,
     FreezeStrategy as FreezeStrategy,
     HeadBuilder as HeadBuilder,
+    Optimizer as Optimizer,
     WeightSource as WeightSource,
 )
 from ft.extension.records import (

@@ -27,6 +27,7 @@ from ft.model.head import Model
 from ft.model.layer_notes import layers_of, noted_layers
 from ft.opening import Values, open_run
 from ft.plan.make import make_plan
+from ft.plan.optimizer import ChosenOptimizer
 from ft.plan.pace import resolve_machine
 from ft.plan.records import Plan
 from ft.precision import settle
@@ -40,8 +41,7 @@ from ft.tracking.console import console
 from ft.tracking.events import PhaseStarted, RunEnded, RunStarted
 from ft.tracking.listener import Listener, telling
 from ft.training.feeds import open_feed
-from ft.training.loop import train
-from ft.training.solving import check_linear, solve
+from ft.training.fit import check_fit, fit, set_fitting_modes
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +57,7 @@ class Prepared:
     plan: Plan
     prefix: FrozenPrefix | None
     store: FeatureStore
+    optimizer: ChosenOptimizer
 
 
 def prepare(
@@ -76,8 +77,7 @@ def prepare(
         frozen = choose_frozen(config.freeze, config.train, built.backbone, plugins, examples, selected)
     config = resolve_augment(config, only_head_trains=frozen.names >= set(built.backbone.parameter_names()))
     apply_frozen(model.module, frozen.names, frozen_modules(model.module, frozen.names, model.head_paths))
-    if config.training.optimizer == "lbfgs":
-        model.module.eval()  # so the head is fitted: dropout plays no part in it
+    set_fitting_modes(model.module, config.training)
     size = built.preprocessing.crop_size
     with noted_layers(layers_of(built, model)):
         with display.progress("finding what can be computed once"):
@@ -90,10 +90,11 @@ def prepare(
     moving = () if stopped is None else statistics_set_free(stopped, model.module)
     data = replace(data, warnings=(*data.warnings, *settled.warnings, *moving))
     config = resolve_machine(config, settled.machine)
-    plan = make_plan(model, built, frozen, cache, data, config, settled.machine, settled.paces, plugins)
-    if prefix is not None and config.training.optimizer == "lbfgs":
-        check_linear(prefix, plan.head)
-    return Prepared(config, data, built, model, settled.machine, plan, prefix, opened.store)
+    plan = make_plan(
+        model, built, frozen, cache, data, config, settled.machine, settled.paces, plugins, opened.optimizer
+    )
+    check_fit(plan, prefix)
+    return Prepared(config, data, built, model, settled.machine, plan, prefix, opened.store, opened.optimizer)
 
 
 @one_run_at_a_time()
@@ -136,13 +137,12 @@ def finetune(
             tell(PhaseStarted(position.phases[-1]))
 
         before = frozen_digest(module, plan.frozen, plan.frozen_modules)
-        job = Job(ready.built.preprocessing, config, machine, display, stop, data, tell)
+        job = Job(ready.built.preprocessing, config, machine, display, stop, data, tell, ready.optimizer)
         layers = layers_of(ready.built, ready.model)
         with noted_layers(layers):
             feed = open_feed(module, plan, ready.prefix, ready.store, job)
         with closing(feed), run.paged_out(module, feed.idle), noted_layers(layers):
             give_back_freed_memory()
-            fit = solve if config.training.optimizer == "lbfgs" else train
             position = fit(module, plan, feed, job, run)
         machine.place(module)
         after = frozen_digest(module, plan.frozen, plan.frozen_modules)

@@ -10,6 +10,7 @@ from ft.extension.records import Preprocessing
 from ft.machine.devices import Machine
 from ft.machine.display import Display
 from ft.machine.signals import StopRequest
+from ft.plan.optimizer import ChosenOptimizer
 from ft.tracking.listener import Listener
 
 
@@ -27,7 +28,8 @@ class Looking:
 
 @dataclass(frozen=True, eq=False)
 class Job(Looking):
-    """The same of a run, with its images, and who is told what becomes of it."""
+    """The same of a run, with its images, who is told what becomes of it, and what takes its steps."""
 
     data: ImageData
     tell: Listener
+    optimizer: ChosenOptimizer

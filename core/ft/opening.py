@@ -24,6 +24,7 @@ from ft.model.backbone import BuiltBackbone, build_backbone
 from ft.model.freezing import choose_frozen, needs_data
 from ft.model.head import Model, build_model
 from ft.plan.components import check_settings
+from ft.plan.optimizer import ChosenOptimizer, choose_optimizer
 from ft.plan.pace import is_open
 from ft.run.folder import Run
 from ft.run.provenance import seen_otherwise
@@ -35,9 +36,9 @@ Values = Literal["pretrained", "random", "empty"]
 
 @dataclass(frozen=True, eq=False)
 class Opened:
-    """`config` is the one given, with what follows from the images filled in. `machine` is where the network lies, in
-    fp32 where the config leaves the precision open. The network has its weights where `has_weights`. The `store` is
-    where the run keeps what it computes once."""
+    """`config` is the one given, with what follows from the images and the optimizer filled in. `machine` is where the
+    network lies, in fp32 where the config leaves the precision open. The network has its weights where `has_weights`.
+    The `store` is where the run keeps what it computes once."""
 
     config: Config
     data: ImageData
@@ -46,6 +47,7 @@ class Opened:
     machine: Machine
     store: FeatureStore
     has_weights: bool
+    optimizer: ChosenOptimizer
 
 
 def open_run(config: Config, plugins: Plugins, display: Display, values: Values, stopped: Run | None) -> Opened:
@@ -57,6 +59,8 @@ def open_run(config: Config, plugins: Plugins, display: Display, values: Values,
     machine, store, trains = choose_machine(config.machine), open_store(config), values != "empty"
     with may_have_moved(stopped is not None), display.progress("looking for images"):
         check_settings(config, plugins)
+        optimizer = choose_optimizer(config, plugins)
+        config = config.model_copy(update={"training": config.training.of(optimizer.record)})
         data = load_data(config, plugins)
     if stopped is not None:
         values = "random"
@@ -80,7 +84,7 @@ def open_run(config: Config, plugins: Plugins, display: Display, values: Values,
     if stopped is not None:
         check_same_images(stopped.path / "images.csv", data)
         stopped.restore(model.module)
-    return Opened(config, data, built, model, machine, store, has_weights=values == "pretrained")
+    return Opened(config, data, built, model, machine, store, has_weights=values == "pretrained", optimizer=optimizer)
 
 
 def _looks_at_images(config: Config, plugins: Plugins) -> bool:

@@ -73,11 +73,15 @@ def test_what_is_not_frozen_moves_with_its_statistics(tiny_config: MakeConfig, p
     assert {"layer1.0.weight", "layer1.1.running_mean", "layer2.1.running_var", "fc.weight"} <= changed
 
 
-@pytest.mark.parametrize(("title", "done"), [("epoch 1/2", 2), ("epoch 2/2", 4), ("evaluating", 1)])
+@pytest.mark.parametrize(
+    ("title", "done", "optimizer"),
+    [("epoch 1/2", 2, "sgd"), ("epoch 2/2", 4, "sgd"), ("evaluating", 1, "sgd")]
+    + [("epoch 1/2", 2, name) for name in ("adafactor", "muon", "nadam", "radam")],
+)
 def test_a_run_that_was_stopped_and_resumed_equals_one_that_was_not(
-    title: str, done: int, tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path
+    title: str, done: int, optimizer: str, tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path
 ) -> None:
-    keys: dict[str, Any] = {"freeze": ["until:stem"], "training__optimizer": "sgd"}
+    keys: dict[str, Any] = {"freeze": ["until:stem"], "training__optimizer": optimizer}
     whole, report = finetune(tiny_config(run_dir=tmp_path / "whole", **keys), plugins, Display())
     config = tiny_config(run_dir=tmp_path / "stopped", **keys)
     with pytest.raises(StopAsked) as asked:

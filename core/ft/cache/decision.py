@@ -23,7 +23,7 @@ from ft.prefix.records import Cut, NoCut, Price
 GB = 10**9
 STRICTER: dict[str, Literal["close", "exact"]] = {"fast": "close", "close": "exact"}
 """What is tried where the proof of a promise fails."""
-LBFGS_PASSES = 100
+PASSES_OF_A_SOLVER = 100
 """About how often L-BFGS sees every image."""
 WORTHWHILE = 1.05
 """Ceilings below this do not pay for keeping anything."""
@@ -88,7 +88,7 @@ def resolve_augment(config: Config, only_head_trains: bool) -> Config:
 def price_of(config: Config) -> Price:
     """What computing and keeping cost in this run; every (image, view) is seen epochs / views times."""
     epochs = config.training.epochs / (config.images.views or 1)
-    seen = LBFGS_PASSES if config.training.optimizer == "lbfgs" else epochs
+    seen = PASSES_OF_A_SOLVER if config.training.solves else epochs
     return Price(epochs=seen)
 
 
@@ -184,7 +184,7 @@ def seen_once(config: Config) -> str:
             f"augmentation '{augment}' makes a new view of every image in every epoch; "
             "--views 4 replays four, --augment none makes none"
         )
-    if config.training.optimizer != "lbfgs" and config.training.epochs <= (views or 1):
+    if not config.training.solves and config.training.epochs <= (views or 1):
         return "every view of an image is seen once only"
     return ""
 

@@ -114,17 +114,20 @@ def _sets(ctx: click.Context, plugins: Plugins) -> Iterator[Offer]:
     yield from _keys(Config, "")
     for kind in KINDS.values():
         for key in kind.keys:
-            uses = list(_uses(ctx, key, Config)) if key.flag else []
+            yield from ((f"{key.path}={use}", about) for use, about in _references(kind.name)(ctx, plugins))
+            uses = list(_uses(ctx, key)) if key.flag else []
             for number, use in enumerate(uses):
                 yield from _settings_of(kind.name, use, key.path if len(uses) == 1 else f"{key.path}.{number}", plugins)
 
 
-def _uses(ctx: click.Context, key: Key, config: Any) -> Iterator[str]:
+def _uses(ctx: click.Context, key: Key) -> Iterator[str]:
     """The components that the line names by a flag; where it names none, the usual one."""
+    from ft.config.schema import field_at
+
     typed = ctx.params.get(variable(key.flag))
     if key.several:
         yield from typed or ()
-    elif use := typed or getattr(config.model_fields[key.path].default, "use", None):
+    elif use := typed or getattr(field_at(key.path).default, "use", None):
         yield use
 
 

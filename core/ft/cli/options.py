@@ -11,7 +11,7 @@ import click
 from ft.cli.completion import COMPLETE, complete_set
 from ft.config.flags import FLAGS, ON_RESUME, changes_on_resume, variable
 from ft.config.loading import load_config
-from ft.config.schema import Config
+from ft.config.schema import Config, field_at
 from ft.errors import FtError
 from ft.extension.installed import Plugins
 
@@ -64,7 +64,7 @@ def _chosen(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _option(flag: str, key: str, text: str, several: bool) -> Callable[[F], F]:
-    field = _field(key)
+    field = field_at(key)
     about = text or field.description or ""
     if not several and not field.is_required() and field.default is not None and "default" not in about:
         about = "; ".join(part for part in (about, f"default: {getattr(field.default, 'use', field.default)}") if part)
@@ -78,14 +78,6 @@ def _option(flag: str, key: str, text: str, several: bool) -> Callable[[F], F]:
         help=about,
         **kind,
     )
-
-
-def _field(key: str) -> Any:
-    model: Any = Config
-    *parents, last = key.split(".")
-    for parent in parents:
-        model = model.model_fields[parent].annotation
-    return model.model_fields[last]
 
 
 def _click_type(annotation: Any) -> Any:

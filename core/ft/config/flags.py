@@ -17,7 +17,6 @@ FLAGS: tuple[tuple[str, str, str, bool], ...] = (
     *((key.flag, key.path, key.about, key.several) for kind in KINDS.values() for key in kind.keys if key.flag),
     ("--epochs", "training.epochs", "passes over the training images", False),
     ("--batch-size", "training.batch_size", "images a step", False),
-    ("--optimizer", "training.optimizer", "", False),
     ("--lr", "training.lr", "", False),
     ("--head-lr", "training.head_lr", "", False),
     ("--lr-decay", "training.lr_decay", "", False),

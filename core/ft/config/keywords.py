@@ -45,7 +45,7 @@ class Keywords(TypedDict, total=False):
     weight_source: str | Sequence[str]
     epochs: int
     batch_size: int
-    optimizer: Literal["adamw", "sgd", "lbfgs"]
+    optimizer: Component
     lr: float | None
     head_lr: float | None
     lr_decay: float

@@ -8,7 +8,6 @@ from typing import Any
 
 from ft.config.merging import Typed, merge
 from ft.config.schema import Config
-from ft.config.training import TrainingConfig, derived
 from ft.errors import FtError
 from ft.extension.settings import validate
 from ft.text.documents import DEEPEST, parse_yaml
@@ -22,7 +21,7 @@ def load_config(
     later winning. Raises FtError."""
     content = read_tree(given) if isinstance(given, Path) else given or {}
     typed = [*map(_typed, sets), *(Typed(tuple(key.split(".")), value, key) for key, value in (flags or {}).items())]
-    tree = merge(Config, _without_derived(content), typed)
+    tree = merge(Config, _without_derived(content, typed), typed)
     try:
         return validate(Config, tree, "")
     except FtError as error:
@@ -51,18 +50,15 @@ def read_tree(file: Path) -> dict[str, Any]:
     return tree["config"] if tree.keys() == {"config", "plan"} else tree
 
 
-def _without_derived(tree: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Leave out what follows from the rest, where the file says everything, as a run's config does: else what is asked
-    for over it, as by --optimizer, would not reach it."""
+def _without_derived(tree: Mapping[str, Any], typed: Iterable[Typed]) -> Mapping[str, Any]:
+    """Leave out what a run's config says followed from the rest, where something else is asked for over it: else a new
+    --optimizer or --lr would not reach it."""
     training = tree.get("training")
-    if not isinstance(training, dict) or not TrainingConfig.model_fields.keys() <= training.keys():
+    if not isinstance(training, Mapping) or all(each.path[0] != "training" for each in typed):
         return tree
-    said = training
-    for names in (("lr", "head_lr"), ("head_lr",), ("weight_decay",)):
-        rest = {key: value for key, value in said.items() if key not in names}
-        if all(training[key] == value for key, value in derived(rest).items()):
-            said = rest
-    return {**tree, "training": said}
+    followed = training.get("derived")
+    gone = {"derived", *followed} if isinstance(followed, list | tuple) else set()
+    return {**tree, "training": {key: value for key, value in training.items() if key not in gone}}
 
 
 def _yaml(text: str, where: str) -> Any:

@@ -11,14 +11,14 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     create_model,
     field_validator,
-    model_serializer,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 
+from ft.config.component import ComponentConfig as ComponentConfig, Components, as_list
 from ft.config.training import TrainingConfig
 from ft.extension.kinds import KINDS, Key, Kind
 from ft.extension.settings import Section
@@ -28,45 +28,11 @@ PREDICT_BATCH = 32
 """How a finished model is used, unless it is told otherwise: by ft predict, ft evaluate, and a run's own report."""
 
 
-class ComponentConfig(BaseModel):
-    """A reference, with the settings of the component it names: `mlp`, or `{use: mlp, hidden: [256]}`."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-    use: str = Field(min_length=1)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_text(cls, value: Any) -> Any:
-        if not isinstance(value, str | dict | ComponentConfig):
-            raise ValueError("write a reference, as in mlp, or a mapping, as in {use: mlp, hidden: [256]}")
-        return {"use": value} if isinstance(value, str) else value
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        return dict(self.model_extra or {})
-
-    @model_serializer
-    def _as_text(self) -> Any:
-        fields = type(self).model_fields
-        said = {name: value for name, value in self if name not in fields or value != fields[name].default}
-        said = {"use": self.use, **said}
-        return said if len(said) > 1 else self.use
-
-
-def _as_list(value: Any) -> Any:
-    if value is None:
-        raise ValueError('leave it out, or write a reference, as in "all" or "none"')
-    return [value] if isinstance(value, str | dict) else value
-
-
-Components = Annotated[tuple[ComponentConfig, ...], BeforeValidator(_as_list)]
-
-
 class WeightsConfig(ComponentConfig):
     """Which weights, and where to look for them after the cache and before the place the entry names."""
 
     use: str = Field("default", description="none, default, an entry's name, or a weight source such as local:PATH")
-    sources: Annotated[tuple[str, ...], BeforeValidator(_as_list)] = Field(
+    sources: Annotated[tuple[str, ...], BeforeValidator(as_list)] = Field(
         (), description="weight sources to try in this order after the cache"
     )
     key: str | None = Field(
@@ -186,7 +152,7 @@ class Config(Section):
     data: ComponentConfig = ComponentConfig(use="demo")
     split: SplitConfig = SplitConfig()
     images: ImagesConfig = ImagesConfig()
-    training: TrainingConfig = Field(default_factory=lambda: TrainingConfig.model_validate({}))
+    training: TrainingConfig = TrainingConfig()
     groups: tuple[GroupConfig, ...] = ()
     cache: CacheConfig = CacheConfig()
     machine: MachineConfig = MachineConfig()
@@ -228,6 +194,16 @@ def _parts_at(value: Any, path: Sequence[str], place: str) -> Iterator[tuple[str
         yield from _parts_at(below, path[1:], f"{place}.{path[0]}" if place else path[0])
     else:
         yield place, value if isinstance(value, ComponentConfig) else ComponentConfig(use=value)
+
+
+def field_at(path: str) -> FieldInfo:
+    """The field of a key of the config, as of training.lr."""
+    model: Any = Config
+    *sections, last = path.split(".")
+    for section in sections:
+        model = model.model_fields[section].annotation
+    found: FieldInfo = model.model_fields[last]
+    return found
 
 
 C = TypeVar("C", bound=BaseModel)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pluggy
 
-from ft.extension.kinds import BackboneProvider, DataSource, FreezeStrategy, HeadBuilder, WeightSource
+from ft.extension.kinds import BackboneProvider, DataSource, FreezeStrategy, HeadBuilder, Optimizer, WeightSource
 
 hookspec = pluggy.HookspecMarker("ft")
 hookimpl = pluggy.HookimplMarker("ft")
@@ -93,4 +93,20 @@ def ft_data_sources() -> Iterable[DataSource]:
     @hookimpl
     def ft_data_sources():
         yield DataSource("prefixed", "cat_001.jpg, dog_002.jpg: the label is in the name", load=load)
+    """
+
+
+@hookspec
+def ft_optimizers() -> Iterable[Optimizer]:
+    """Yield optimizers.
+
+    from ft import Optimizer, hookimpl
+
+    def build(groups, settings):
+        import torch
+        return torch.optim.Adamax(groups)
+
+    @hookimpl
+    def ft_optimizers():
+        yield Optimizer("adamax", "Adam by the largest gradient", build=build, lr=2e-4, head_lr=2e-3, weight_decay=0.0)
     """

@@ -104,6 +104,31 @@ class DataSource:
     example: str = ""
 
 
+@dataclass(frozen=True)
+class Optimizer:
+    """Takes the steps: `build(groups, settings) -> torch.optim.Optimizer`.
+
+    `groups` are torch's param groups: mappings with "params", "lr", the peak, and "weight_decay". ft sets the "lr" of
+    each group of the optimizer before each step, and saves `optimizer.state` by parameter name. `lr`, `head_lr` and
+    `weight_decay` are used where nobody names others. `state(settings)`, where given, says how many values are kept for
+    each parameter.
+
+    One that `solves` takes no steps on batches: its `step(closure)` minimises, in at most the group's "max_iter"
+    iterations and down to its "tolerance_grad", what a closure computes with its gradients, and leaves their number in
+    `state[parameter]["n_iter"]`. It fits a linear head to all images at once, for each of its settings' `penalties`.
+    """
+
+    name: str
+    summary: str
+    build: Lazy
+    settings: type[BaseModel] | str | None = None
+    lr: float = 1e-4
+    head_lr: float = 1e-3
+    weight_decay: float = 1e-2
+    state: Lazy | None = None
+    solves: bool = False
+
+
 class Extension(Protocol):
     """What the records of all kinds have."""
 
@@ -229,6 +254,20 @@ KINDS = {
             "data source",
             ("load",),
             (Key("data", "--data", "a folder, folder:PATH, csv:FILE, or another data source"),),
+        ),
+        Kind(
+            "optimizer",
+            "ft_optimizers",
+            Optimizer,
+            "optimizer",
+            ("build",),
+            (
+                Key(
+                    "training.optimizer",
+                    "--optimizer",
+                    "what takes the steps, as in adamw or sgd; or lbfgs: solves for a linear head on kept features",
+                ),
+            ),
         ),
     )
 }

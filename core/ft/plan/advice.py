@@ -11,35 +11,38 @@ from ft.config.training import TrainingConfig
 from ft.model.backbone import BuiltBackbone
 from ft.model.freezing import FrozenChoice
 from ft.model.head import Model
+from ft.plan.optimizer import OLDER, ChosenOptimizer
 
-_WITHOUT_EFFECT = {
-    "adamw": {"momentum", "penalties"},
-    "sgd": {"penalties"},
-    "lbfgs": {
-        *("lr", "head_lr", "lr_decay", "weight_decay", "momentum", "clip_norm", "warmup_epochs", "epochs"),
-        *("patience", "auto_batch"),
-    },
-}
+_OF_STEPS = (
+    *("lr", "head_lr", "lr_decay", "weight_decay", "clip_norm", "warmup_epochs", "epochs"),
+    *("patience", "auto_batch"),
+)
+"""Keys of `training` without effect where no steps are taken."""
 
 
 def advice(
-    config: Config, built: BuiltBackbone, model: Model, frozen: FrozenChoice, trainable: Sequence[str]
+    config: Config,
+    built: BuiltBackbone,
+    model: Model,
+    frozen: FrozenChoice,
+    trainable: Sequence[str],
+    optimizer: ChosenOptimizer,
 ) -> Iterator[str]:
     """Yield what in `config` does nothing, or not what it says, when the parameters `trainable` train."""
     if built.choice is None and frozen.names:
         yield "weights are random (--weights none) and layers are frozen: frozen layers will never learn anything"
     if config.images.views is not None and config.images.augment == "none":
         yield f"--views {config.images.views} has no effect: without augmentation all views of an image are the same"
-    training = config.training
-    usual = TrainingConfig.model_validate({"optimizer": training.optimizer})
-    changed = {name for name, value in usual if getattr(training, name) != value}
-    if without := sorted(changed & _WITHOUT_EFFECT[training.optimizer]):
-        yield f"without effect with {training.optimizer}: training.{', training.'.join(without)}"
-    if training.optimizer == "lbfgs":
+    training, name = config.training, optimizer.component.name
+    changed = {key for key, value in TrainingConfig().of(optimizer.record) if getattr(training, key) != value}
+    idle = {*OLDER, *(_OF_STEPS if training.solves else ())} - type(optimizer.settings).model_fields.keys()
+    if without := sorted(changed & idle):
+        yield f"without effect with {name}: training.{', training.'.join(without)}"
+    if training.solves:
         if dropout := _dropout(model):
-            yield f"without effect with lbfgs: the head's dropout ('{dropout}'), since the head is fitted in eval mode"
+            yield f"without effect with {name}: the head's dropout ('{dropout}'), since the head is fitted in eval mode"
         if auxiliary := built.backbone.head_paths[1:]:
-            yield f"lbfgs fits no auxiliary classifiers, which predictions do without: {', '.join(auxiliary)}"
+            yield f"{name} fits no auxiliary classifiers, which predictions do without: {', '.join(auxiliary)}"
         return
     if all(built.backbone.in_head(name) for name in trainable):
         if training.lr_decay < 1:

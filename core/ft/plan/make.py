@@ -21,6 +21,7 @@ from ft.model.freezing import FrozenChoice, frozen_modules, trainable_names
 from ft.model.head import Model
 from ft.plan.advice import advice
 from ft.plan.groups import make_groups
+from ft.plan.optimizer import ChosenOptimizer
 from ft.plan.records import CachePlan, ParamGroup, Plan, StagePlan
 from ft.text.redaction import without_secrets
 
@@ -35,6 +36,7 @@ def make_plan(
     machine: Machine,
     paces: Mapping[Machine, float],
     plugins: Plugins,
+    optimizer: ChosenOptimizer,
 ) -> Plan:
     """Decide everything that training needs to know. Raises FtError when nothing would train, or could not."""
     training = config.training
@@ -43,10 +45,11 @@ def make_plan(
         raise FtError("everything is frozen and the head is kept, so nothing would train; use --head linear or --train")
     groups = make_groups(model, built.backbone, trainable, config, plugins)
     modules = frozen_modules(model.module, frozen.names, model.head_paths)
-    lbfgs = training.optimizer == "lbfgs"
-    if lbfgs and cache.keeps != "features":
-        raise FtError(f"--optimizer lbfgs works on features computed once, and there are none: {cache.reason}")
-    steps = 1 if lbfgs else len(epoch_batches(len(data.train), training.batch_size, config.seed, 0, shuffle=True))
+    planned = optimizer.planned()
+    solves = planned.solves
+    if solves and cache.keeps != "features":
+        raise FtError(f"--optimizer {planned.name} works on features computed once, and there are none: {cache.reason}")
+    steps = 1 if solves else len(epoch_batches(len(data.train), training.batch_size, config.seed, 0, shuffle=True))
     numel = {name: parameter.numel() for name, parameter in model.module.named_parameters()}
     moving = _moving_batchnorms(model.module)
     if moving and min(training.batch_size, len(data.train)) == 1:
@@ -64,9 +67,9 @@ def make_plan(
         data=data.source,
         classes=data.classes,
         images={"train": len(data.train), "val": len(data.val), "test": len(data.test)},
-        epochs=len(training.penalties) if lbfgs else training.epochs,
+        epochs=len(planned.penalties) if solves else training.epochs,
         steps_per_epoch=steps,
-        warmup_steps=0 if lbfgs else min(math.ceil(training.warmup_epochs * steps), training.epochs * steps // 2),
+        warmup_steps=0 if solves else min(math.ceil(training.warmup_epochs * steps), training.epochs * steps // 2),
         aux_loss_weight=built.backbone.aux_loss_weight,
         device=machine.device,
         precision=machine.precision,
@@ -75,14 +78,15 @@ def make_plan(
         recipe=_recipe(config),
         cache=cache,
         notes=data.notes,
-        warnings=(*frozen.warnings, *data.warnings, *advice(config, built, model, frozen, trainable)),
+        warnings=(*frozen.warnings, *data.warnings, *advice(config, built, model, frozen, trainable, optimizer)),
         selected=frozen.selected,
         paces={tried.describe(): round(pace, 1) for tried, pace in paces.items()},
+        optimizer=planned,
     )
 
 
 def _recipe(config: Config) -> dict[str, Any]:
-    told = {"epochs", "lr", "head_lr", "lr_decay", "weight_decay"}  # by the groups, or the number of steps
+    told = {"epochs", "lr", "head_lr", "lr_decay", "weight_decay", "derived"}  # by the groups, or the number of steps
     training = config.training.model_dump(mode="json", exclude={*told, "auto_batch"})
     components = config.model_dump(mode="json", include={"backbone", "head"})
     return {

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-NOT_DECISIVE = ("weights", "data", "notes", "warnings", "cache", "selected", "paces")
+NOT_DECISIVE = ("weights", "data", "notes", "warnings", "cache", "selected", "paces", "optimizer")
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,17 @@ class CacheCost:
 
 
 @dataclass(frozen=True)
+class OptimizerPlan:
+    """What of the optimizer the recipe does not tell: whether it solves for the head, with which `penalties`, the
+    strongest first, or how many values it keeps for each parameter, where it says so."""
+
+    name: str = ""
+    solves: bool = False
+    penalties: tuple[float, ...] = ()
+    state: float | None = None
+
+
+@dataclass(frozen=True)
 class Plan:
     """Exactly what will happen. `frozen` names parameters, `frozen_modules` the modules that stay in eval mode.
 
@@ -121,6 +132,7 @@ class Plan:
     warnings: tuple[str, ...]
     selected: Mapping[str, tuple[str, ...]]
     paces: Mapping[str, float]
+    optimizer: OptimizerPlan = OptimizerPlan()
 
     @property
     def total_steps(self) -> int:

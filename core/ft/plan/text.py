@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def print_plan(plan: Plan, display: Display) -> None:
     """The tree of stages and what becomes of each, then what training will do."""
-    console, fitted = display.out, plan.recipe["training.optimizer"] == "lbfgs"
+    console, fitted = display.out, plan.optimizer.solves
     total = plan.frozen_numel + plan.trainable_numel
     lines = [
         ("backbone", f"{plan.backbone}, {count(total)} parameters, images of {plan.image_size} px"),
@@ -69,9 +69,9 @@ def print_plan(plan: Plan, display: Display) -> None:
 
 
 def _steps(plan: Plan) -> str:
-    if plan.recipe["training.optimizer"] == "lbfgs":
-        penalties = ", ".join(f"{each:g}" for each in sorted(plan.recipe["training.penalties"], reverse=True))
-        return f"the head is fitted by L-BFGS with penalties {penalties}; the best on validation images stays"
+    if plan.optimizer.solves:
+        optimizer, penalties = plan.optimizer.name, ", ".join(f"{each:g}" for each in plan.optimizer.penalties)
+        return f"the head is fitted by {optimizer} with penalties {penalties}; the best on validation images stays"
     return f"{plan.epochs} epochs x {plan.steps_per_epoch} steps, warm-up over {plan.warmup_steps} steps"
 
 
@@ -107,20 +107,21 @@ def _cache_lines(plan: Plan) -> list[tuple[str, str]]:
 
 def _memory(plan: Plan) -> str:
     """What stays in memory while the network trains; what a step computes comes on top."""
-    cache, optimizer = plan.cache, plan.recipe["training.optimizer"]
+    cache, optimizer = plan.cache, plan.optimizer
     parts = [f"{size(4 * (plan.frozen_numel + plan.trainable_numel))} of weights"]
-    if optimizer == "lbfgs":
+    if optimizer.solves:
         rows, width = plan.images["train"] * cache.views, plan.trainable_numel // len(plan.classes)
         rank = min(rows, width)  # of the features, all in float64, beside a Hessian and its factor
         parts.append(f"{size(8 * (rows * rank + 2 * rank**2))} to fit the head")
     else:
-        states = {"adamw": 2, "sgd": int(plan.recipe["training.momentum"] > 0)}[optimizer]
-        parts.append(f"{size(4 * plan.trainable_numel * (1 + states))} of gradients and optimizer state")
+        learned = round(4 * plan.trainable_numel * (1 + (optimizer.state or 0)))
+        parts.append(f"{size(learned)} of gradients" + ("" if optimizer.state is None else " and optimizer state"))
     if cache.keeps == "features":
         parts[0] += " (what is computed once leaves memory then)"
     if cache.keeps != "nothing" and cache.kept == "memory":
         parts.append(f"{size(cache.bytes)} of {cache.keeps}")
-    return ", ".join(parts) + "; a step's activations come on top"
+    above = "a step's activations" + ("" if optimizer.solves or optimizer.state is not None else " and optimizer state")
+    return ", ".join(parts) + f"; {above} come on top"
 
 
 def _state(frozen: int, total: int) -> str:

@@ -259,12 +259,13 @@ def put_checked(module: nn.Module, tensors: Mapping[str, torch.Tensor], path: Pa
 
 def check_optimizer(module: nn.Module, state: Mapping[str, Mapping[str, Any]], path: Path) -> None:
     """Raise FtError unless the optimizer's state is that of parameters of `module`."""
-    shapes = {name: parameter.shape for name, parameter in module.named_parameters()}
+    own = dict(module.named_parameters())
     for name, values in state.items():
-        if name not in shapes:
+        if name not in own:
             raise FtError(f"{path} holds the optimizer's state of '{name}', which this model does not have")
-        for key, value in values.items():
-            if isinstance(value, torch.Tensor) and value.shape not in ((), shapes[name]):
+        for key, value in values.items():  # sums by row are smaller; another rank is the optimizer's own matter
+            alike = isinstance(value, torch.Tensor) and value.ndim == own[name].ndim
+            if alike and {*value.shape} - {1, *own[name].shape}:
                 raise FtError(f"{path} does not fit the model: '{key}' of '{name}' is {_form(value)}; {_INSTEAD}")
 
 

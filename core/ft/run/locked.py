@@ -10,6 +10,7 @@ from pathlib import Path
 from ft.config.schema import Config
 from ft.errors import FtError
 from ft.extension.installed import Component, Plugins
+from ft.extension.kinds import Kind
 from ft.extension.references import parse_reference
 from ft.plan.components import components_of
 from ft.run.records import ComponentUsed, VersionsFile
@@ -51,13 +52,24 @@ def check_locked(config: Config, plugins: Plugins, versions: VersionsFile, where
     for (kind, name), each in locked.items():
         if kind == "weights" and plugins.has(kind, f"{each.distribution}/{name}"):
             used.append(plugins.get(kind, parse_reference(f"{each.distribution}/{name}")))
-    lines = dict.fromkeys(line for component in used for line in _differences(component, locked))
+    told = {each.kind for each in versions.components}
+    lines = dict.fromkeys(
+        line
+        for component in used
+        if component.kind.name in told or not _always_used(component.kind)
+        for line in _differences(component, locked)
+    )
     if lines:
         listed = "\n".join(f"  {line}" for line in lines)
         raise FtError(
             f"--locked {where}: not the components of that run:\n{listed}\n"
             "Install what it used, or leave out --locked to run with what there is"
         )
+
+
+def _always_used(kind: Kind) -> bool:
+    """Whether every run uses a component of the kind, so that a record without one is older than the kind."""
+    return not kind.keys[0].several and not kind.keys[0].words
 
 
 def _differences(component: Component, locked: Mapping[tuple[str, str], ComponentUsed]) -> Iterator[str]:

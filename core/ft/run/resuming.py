@@ -116,8 +116,9 @@ def _check(run: Run, last: Checkpoint, plan: Plan, config: Config) -> None:
     if others := [key for key in run.what_changed(plan) if key not in MAY_CHANGE]:
         changed = f"{', '.join(others)} changed since then"
         raise FtError(f"{run.path} cannot go on as it began: {changed}; undo that, or start a new run")
-    if config.training.optimizer == "lbfgs":
-        raise FtError(f"{run.path} is fitted by lbfgs, which has one freeze and takes no steps; start a new run")
+    if plan.optimizer.solves:
+        name = plan.optimizer.name
+        raise FtError(f"{run.path} is fitted by {name}, which has one freeze and takes no steps; start a new run")
     if plan.epochs <= (done := last.position.epoch):
         raise FtError(f"{run.path} has done {done} epochs, and {plan.epochs} are asked for; add --epochs {done + 5}")
 

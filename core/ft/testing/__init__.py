@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         DataConformance as DataConformance,
         FreezeConformance as FreezeConformance,
         HeadConformance as HeadConformance,
+        OptimizerConformance as OptimizerConformance,
         WeightSourceConformance as WeightSourceConformance,
     )
     from ft.testing.networks import tiny_backbones as tiny_backbones

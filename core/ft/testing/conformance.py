@@ -110,6 +110,12 @@ class HeadConformance(_ByName):
     kind = "head"
 
 
+class OptimizerConformance(_ByName):
+    """`settings` are mappings to build optimizers from; by default the defaults."""
+
+    kind = "optimizer"
+
+
 class WeightSourceConformance(_Conformance):
     """Override the fixture `argument`: put `weight_file` where the source looks, and return what names that place.
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import nn
@@ -28,6 +29,8 @@ NEAR = 1e-7
 """How far above its minimum, relative to it, the objective may be."""
 FIRST_STAGE = 30
 """Iterations with the first L; with each further one twice as many as with the one before."""
+Minimiser = Callable[[list[dict[str, Any]]], Any]
+"""From a param group, with the most iterations and a tolerance, to a torch.optim.Optimizer whose `step` minimises."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +87,8 @@ def fit_head(
     penalty: float,
     check: Callable[[], None] = lambda: None,
     tolerance: float = 1e-6,
+    *,
+    minimiser: Minimiser,
 ) -> Fit:
     """Minimise the objective over the head, starting from its values.
 
@@ -104,7 +109,7 @@ def fit_head(
         most = min(FIRST_STAGE * 2**stage, MOST_ITERATIONS - iterations)
         lower = _preconditioner(position, regression, ridge, torch.float32 if stage == 0 else torch.float64)
         before_it = _curvature(position, regression)
-        position, used, value, gradient = _lbfgs(objective, position, lower, most, tolerance, check)
+        position, used, value, gradient = _minimised(objective, position, lower, most, tolerance, check, minimiser)
         iterations, slope = iterations + used, float(gradient.abs().max())
         excess = _excess(gradient, lower, before_it, _curvature(position, regression), ridge)
         rests = slope <= 10 * tolerance and before - value <= NEAR * value
@@ -118,24 +123,18 @@ def fit_head(
     return Fit(float(regression.criterion(logits, regression.labels)), hits, iterations, rests or slope <= tolerance)
 
 
-def _lbfgs(
+def _minimised(
     objective: Callable[[torch.Tensor], torch.Tensor],
     start: torch.Tensor,
     lower: torch.Tensor,
     most: int,
     tolerance: float,
     check: Callable[[], None],
+    minimiser: Minimiser,
 ) -> tuple[torch.Tensor, int, float, torch.Tensor]:
     """Return where at most so many iterations lead, how many they were, and objective and derivatives there."""
     scaled = (start @ lower).requires_grad_()
-    optimizer = torch.optim.LBFGS(
-        [scaled],
-        max_iter=most,
-        tolerance_grad=tolerance,
-        tolerance_change=0,
-        history_size=20,
-        line_search_fn="strong_wolfe",
-    )
+    optimizer = minimiser([{"params": [scaled], "max_iter": most, "tolerance_grad": tolerance}])
 
     def position() -> torch.Tensor:
         solved: torch.Tensor = torch.linalg.solve_triangular(lower.t(), scaled.t(), upper=True)
@@ -148,7 +147,7 @@ def _lbfgs(
         total.backward()  # type: ignore[no-untyped-call]
         return total
 
-    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    optimizer.step(closure)
     value = closure().item()  # the gradient that the optimizer leaves may be that of a point it tried
     assert scaled.grad is not None
     return position().detach(), int(optimizer.state[scaled]["n_iter"]), value, scaled.grad

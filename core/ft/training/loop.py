@@ -36,7 +36,7 @@ def train(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
     StopAsked, the state saved, when a signal asks to stop.
     """
     training, machine = job.config.training, job.machine
-    optimizer = make_optimizer(module, plan, training)
+    optimizer = make_optimizer(module, plan, job.optimizer)
     criterion = make_criterion(training, job.data.labels, len(job.data.classes), machine)
     position, right = _resume(run, job.config, module, optimizer), RightAnswers()
     moving = moving_buffers(module, plan.frozen_modules)

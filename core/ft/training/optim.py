@@ -8,26 +8,33 @@ from typing import Any
 
 import torch
 
-from ft.config.training import TrainingConfig
+from ft.plan.optimizer import ChosenOptimizer
 from ft.plan.records import Plan
 
 
-def make_optimizer(module: torch.nn.Module, plan: Plan, training: TrainingConfig) -> torch.optim.Optimizer:
+def make_optimizer(module: torch.nn.Module, plan: Plan, optimizer: ChosenOptimizer) -> torch.optim.Optimizer:
     """Build the optimizer over the plan's param groups; each group knows its peak learning rate and its names."""
     parameters = dict(module.named_parameters())
     groups = [
-        {
-            "params": [parameters[name] for name in group.parameters],
-            "lr": group.lr,
-            "weight_decay": group.weight_decay,
-            "peak_lr": group.lr,
-            "names": group.parameters,
-        }
+        {"params": [parameters[name] for name in group.parameters], "lr": group.lr, "weight_decay": group.weight_decay}
         for group in plan.groups
     ]
-    if training.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=0.0, momentum=training.momentum, nesterov=training.momentum > 0, fused=True)
-    return torch.optim.AdamW(groups, lr=0.0, fused=True)
+    made = optimizer.build(groups)
+    if not isinstance(made, torch.optim.Optimizer):
+        raise TypeError(f"{optimizer.label} returned {made!r}; it has to return a torch.optim.Optimizer")
+    mark_groups(made, parameters)
+    held = sorted(name for group in made.param_groups for name in group["names"])
+    if held != sorted(name for group in plan.groups for name in group.parameters):
+        raise TypeError(f"{optimizer.label} does not hold each parameter that it was given once")
+    return made
+
+
+def mark_groups(optimizer: torch.optim.Optimizer, parameters: Mapping[str, torch.nn.Parameter]) -> None:
+    """Write into each param group its peak learning rate, which is its present one, and its parameters' names."""
+    names = {parameter: name for name, parameter in parameters.items()}
+    for group in optimizer.param_groups:
+        group["peak_lr"] = group["lr"]
+        group["names"] = tuple(names.get(parameter, "?") for parameter in group["params"])
 
 
 def lr_factor(step: int, warmup_steps: int, total_steps: int) -> float:
@@ -74,5 +81,7 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, saved: Mapping[str, Mapp
                     key: value.to(parameter.device, copy=True) if isinstance(value, torch.Tensor) else value
                     for key, value in saved[name].items()
                 }
-            elif group.get("momentum"):  # torch's fused SGD takes the first step for all of a group, or for none
+            elif (
+                isinstance(optimizer, torch.optim.SGD) and group["momentum"]
+            ):  # torch's fused SGD takes the first step for all of a group, or for none
                 optimizer.state[parameter] = {"momentum_buffer": torch.zeros_like(parameter)}

@@ -30,16 +30,16 @@ from ft.training.logistic import Fit, Regression, fit_head, make_regression
 
 
 def solve(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Position:
-    """Fit the head for each of the job's `training.penalties`, the strongest first; the best one is in best.pt.
+    """Fit the head for each of the plan's penalties, the strongest first; the best one is in best.pt.
 
     The objective is the mean loss over training images and views plus half the penalty times the squared norm of the
     head's weight. Each fit starts from the one before. An "epoch" of the history is one penalty; a run that is stopped
     within a fit resumes at the end of the one before, and ends with the same weights. Raises FtError when there are no
     kept features or something is not finite, and StopAsked when a signal asks to stop.
     """
-    head = _linear(module, feed)
+    head = _linear(module, feed, plan)
     regression = _regression(head, feed, job)
-    penalties = sorted(job.config.training.penalties, reverse=True)
+    penalties = plan.optimizer.penalties
     position = _resume(run, module, job.config)
 
     def save(name: str) -> None:
@@ -53,12 +53,12 @@ def solve(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
     for penalty in penalties[position.epoch :]:
         with job.display.progress("penalties", plan.epochs, position.epoch) as bar:
             started = time.perf_counter()
-            fit = fit_head(head, regression, penalty, job.stop.check)
+            fit = fit_head(head, regression, penalty, job.stop.check, minimiser=job.optimizer.build)
             _check_finite(fit.loss, "training loss", penalty, penalties)
             largest = parameters_to_vector(head.parameters()).detach().abs().max()
             _check_finite(float(largest), "largest weight", penalty, penalties)
             if not fit.converged:
-                job.display.warn(_not_converged(penalty, fit))
+                job.display.warn(_not_converged(plan.optimizer.name, penalty, fit))
             position.finish_step(fit.loss, fit.hits, len(regression.labels), time.perf_counter() - started)
             started = time.perf_counter()
             val = figures_of(feed.validation(), len(job.data.classes))
@@ -79,29 +79,31 @@ def solve(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
     return position
 
 
-def check_linear(prefix: FrozenPrefix, head: Sequence[str]) -> None:
-    """Raise FtError when more than a linear layer is left to train; `head` describes what does."""
+def check_linear(prefix: FrozenPrefix, plan: Plan) -> None:
+    """Raise FtError when more than a linear layer is left to train."""
+    asked = f"--optimizer {plan.optimizer.name} fits a linear head"
     if prefix.observed.graph.boundaries is not None:
         raise FtError(
-            "--optimizer lbfgs fits a linear head, and in a network that cannot be traced nobody sees that no more is "
+            f"{asked}, and in a network that cannot be traced nobody sees that no more is "
             "left to train; use --optimizer adamw"
         )
     if moving := [barrier for barrier in prefix.cut.barriers if barrier.kind in ("random", "statistics", "state")]:
         raise FtError(
-            f"--optimizer lbfgs fits a linear head on features that never change, and {moving[0].path} "
-            f"{moving[0].reason}; use --optimizer adamw"
+            f"{asked} on features that never change, and {moving[0].path} {moving[0].reason}; use --optimizer adamw"
         )
     suffix = split_module(prefix).suffix_eval
     if suffix is not None and linear_head(suffix) is None:
         raise FtError(
-            "--optimizer lbfgs fits a linear head, and more is left to train, or something else: "
-            f"{', '.join(head)}; use --freeze all --head linear, or --optimizer adamw"
+            f"{asked}, and more is left to train, or something else: "
+            f"{', '.join(plan.head)}; use --freeze all --head linear, or --optimizer adamw"
         )
 
 
-def _linear(module: nn.Module, feed: Feed) -> nn.Linear:
+def _linear(module: nn.Module, feed: Feed, plan: Plan) -> nn.Linear:
     if not isinstance(feed, FeatureFeed):
-        raise FtError(f"--optimizer lbfgs works on features computed once, and there are none: {feed.cost.reason}")
+        raise FtError(
+            f"--optimizer {plan.optimizer.name} works on features computed once, and there are none: {feed.cost.reason}"
+        )
     module.eval()
     head = linear_head(feed.suffix_eval)
     assert head is not None, "the plan refuses any other"
@@ -138,8 +140,8 @@ def _check_finite(value: float, what: str, penalty: float, penalties: Sequence[f
         )
 
 
-def _not_converged(penalty: float, fit: Fit) -> str:
+def _not_converged(name: str, penalty: float, fit: Fit) -> str:
     return (
-        f"with penalty {penalty:g}, L-BFGS has not reached the minimum in {fit.iterations} iterations; the head is "
+        f"with penalty {penalty:g}, {name} has not reached the minimum in {fit.iterations} iterations; the head is "
         "what they came to. Larger training.penalties need fewer"
     )

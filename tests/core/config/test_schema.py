@@ -3,7 +3,6 @@ from __future__ import annotations
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import example, given, strategies as st
@@ -11,7 +10,6 @@ from hypothesis import example, given, strategies as st
 from ft import FtError
 from ft.config.loading import load_config, read_tree
 from ft.config.schema import ComponentConfig, Config
-from ft.config.training import TrainingConfig
 from ft.text.documents import as_yaml
 
 BACKBONE = "backbone=torchvision:resnet18"
@@ -35,56 +33,6 @@ def test_flags_win_over_set_over_the_file_over_defaults(tmp_path: Path) -> None:
     assert config.backbone.use == "a:file"
     assert (config.seed, config.training.epochs, config.training.batch_size, config.training.patience) == (1, 1, 2, 3)
     assert config.head.use == "linear"
-
-
-def rates(tmp_path: Path, training: dict[str, Any], of_a_run: bool = True, **flags: Any) -> tuple[Any, Any]:
-    file = tmp_path / "config.yaml"
-    whole = TrainingConfig.model_validate(training).model_dump(mode="json")
-    file.write_text(as_yaml({"backbone": "a:b", "training": whole if of_a_run else training}))
-    found = load_config(file, flags={f"training.{key}": value for key, value in flags.items()}).training
-    return found.lr, found.head_lr
-
-
-def test_rates_that_a_runs_config_says_follow_from_the_flags_again(tmp_path: Path) -> None:
-    usual, given = {"lr": 0.0001, "head_lr": 0.001}, {"lr": 0.02, "head_lr": 0.02}
-    assert rates(tmp_path, usual, lr=0.0002) == (0.0002, 0.001)
-    assert rates(tmp_path, usual) == (0.0001, 0.001)
-    assert rates(tmp_path, usual, lr=0.5) == (0.5, 0.5)
-    assert rates(tmp_path, usual, optimizer="sgd") == (0.001, 0.01)
-    assert rates(tmp_path, given, optimizer="sgd") == (0.02, 0.02)
-    assert rates(tmp_path, given, lr=0.5) == (0.5, 0.5)
-
-
-@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
-def test_typing_a_default_changes_nothing(optimizer: str) -> None:
-    usual = TrainingConfig.model_validate({"optimizer": optimizer})
-    for name, value in usual:
-        assert TrainingConfig.model_validate({"optimizer": optimizer, name: value}) == usual, name
-
-
-def test_the_heads_rate_is_its_own_until_the_backbones_is_larger() -> None:
-    found = {lr: TrainingConfig.model_validate({"lr": lr}).head_lr for lr in (1e-5, 1e-3, 3e-3)}
-    assert found == {1e-5: 1e-3, 1e-3: 1e-3, 3e-3: 3e-3}
-    assert TrainingConfig.model_validate({"lr": 0.1, "head_lr": 1e-4}).head_lr == 1e-4
-
-
-def test_each_optimizer_has_its_usual_weight_decay(tmp_path: Path) -> None:
-    assert [TrainingConfig.model_validate({"optimizer": o}).weight_decay for o in ("adamw", "sgd")] == [1e-2, 1e-4]
-    file = tmp_path / "config.yaml"
-    file.write_text(as_yaml({"backbone": "a:b", "training": TrainingConfig().model_dump(mode="json")}))
-    assert load_config(file, flags={"training.optimizer": "sgd"}).training.weight_decay == 1e-4
-    assert load_config(file, ["training.weight_decay=0.3"], {"training.optimizer": "sgd"}).training.weight_decay == 0.3
-
-
-def test_a_heads_rate_that_follows_from_nothing_stays(tmp_path: Path) -> None:
-    assert rates(tmp_path, {"lr": 0.0001, "head_lr": 0.005}, lr=0.5) == (0.5, 0.005)
-    assert rates(tmp_path, {"head_lr": 0.005}, lr=0.5) == (0.5, 0.005)
-
-
-def test_rates_that_a_file_says_in_few_words_stay(tmp_path: Path) -> None:
-    usual = {"lr": 0.0001, "head_lr": 0.001}
-    assert rates(tmp_path, usual, of_a_run=False, lr=0.5) == (0.5, 0.001)
-    assert rates(tmp_path, usual, of_a_run=False, optimizer="sgd") == (0.0001, 0.001)
 
 
 def test_a_config_is_the_same_after_being_written_and_read(tmp_path: Path) -> None:

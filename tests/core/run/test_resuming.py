@@ -195,7 +195,7 @@ def test_features_of_what_is_frozen_again_are_those_of_its_trained_weights(
     assert differing(last_state(run), last_state(plain)) == set()
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "muon", "adafactor"])
 def test_optimizer_state_is_kept_for_what_still_trains_and_for_nothing_else(
     optimizer: str, tiny_config: MakeConfig, plugins: Plugins, interrupted: Callable[..., Run]
 ) -> None:

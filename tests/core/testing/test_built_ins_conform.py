@@ -15,6 +15,7 @@ from ft.testing import (
     DataConformance,
     FreezeConformance,
     HeadConformance,
+    OptimizerConformance,
     WeightFile,
     WeightSourceConformance,
 )
@@ -197,6 +198,36 @@ class TestGs(_Elsewhere):
 
 class TestHf(_Elsewhere):
     component = "weights:hf"
+
+
+class TestAdamW(OptimizerConformance):
+    component = "optimizer:adamw"
+    settings = ({}, {"betas": [0.5, 0.9]})
+
+
+class TestSGD(OptimizerConformance):
+    component = "optimizer:sgd"
+    settings = ({}, {"momentum": 0.0}, {"nesterov": False})
+
+
+class TestNAdam(OptimizerConformance):
+    component = "optimizer:nadam"
+
+
+class TestRAdam(OptimizerConformance):
+    component = "optimizer:radam"
+
+
+class TestAdafactor(OptimizerConformance):
+    component = "optimizer:adafactor"
+
+
+class TestMuon(OptimizerConformance):
+    component = "optimizer:muon"
+
+
+class TestLBFGS(OptimizerConformance):
+    component = "optimizer:lbfgs"
 
 
 class TestFolder(DataConformance):

@@ -56,7 +56,14 @@ def test_new_plugins_of_every_kind_pass_their_own_tests_from_their_wheels(writte
     assert process.returncode == 0, out + err
     assert " passed" in out
     skipped = [line for line in out.splitlines() if line.startswith("SKIPPED")]
-    optional = ("has no build_map", "has no build_pool", "has a pool_path", "publishes no weights", "tells no facts")
+    optional = (
+        "has no build_map",
+        "has no build_pool",
+        "has a pool_path",
+        "publishes no weights",
+        "tells no facts",
+        "solves nothing",
+    )
     assert not [line for line in skipped if not any(reason in line for reason in optional)]
 
 
@@ -116,9 +123,12 @@ def test_new_plugins_run_together(site: Path, tmp_path: Path) -> None:
         Image.new("RGB", (64, 64), (25 * number, 0, 0)).save(tmp_path / "photos" / f"{label}_{number}.png")
     parts = ("--backbone", "new-backbone:small", "--weights", "none", "--head", "new-head", "--data", "new-data:photos")
     program = "import os, sys; sys.path.insert(0, os.environ['PYTHONPATH']); from ft.cli import main; main()"
-    arguments = ["run", *parts, "--freeze", "new-freeze:1000", "--epochs", "1", "--run-dir", "r"]
+    arguments = ["run", *parts, "--freeze", "new-freeze:1000", "--optimizer", "new-optimizer", "--epochs", "1"]
+    arguments += ["--run-dir", "r"]
     process = warm_python.start(program, arguments, tmp_path, PYTHONPATH=str(site))
     _, err = process.communicate()
     assert process.returncode == 0, err
     used = json.loads((tmp_path / "r" / "versions.json").read_text())["components"]
-    assert [each["distribution"] for each in used] == [f"ft-new-{k}" for k in ("backbone", "head", "freeze", "data")]
+    assert [each["distribution"] for each in used] == [
+        f"ft-new-{kind}" for kind in ("backbone", "freeze", "head", "data", "optimizer")
+    ]

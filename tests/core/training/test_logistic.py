@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -11,6 +12,9 @@ from torch.nn.functional import cross_entropy
 from ft.task.criterion import Criterion
 from ft.training import logistic
 from ft.training.logistic import Fit, fit_head, make_regression
+from ft_optim.lbfgs import LBFGSSettings, build as build_lbfgs
+
+MINIMISER = partial(build_lbfgs, settings=LBFGSSettings())
 
 Change = Callable[[torch.Tensor], torch.Tensor]
 PLAIN = Criterion(None, 0.0)
@@ -93,7 +97,7 @@ def test_a_fit_is_the_minimum_that_newtons_method_finds(
     inputs, labels = examples(n, width, classes, seed)
     criterion = Criterion(torch.linspace(0.2, 3, classes) if weighted else None, smoothing)
     head = linear(width, classes, start)
-    fit = fit_head(head, make_regression(inputs, labels, criterion), penalty)
+    fit = fit_head(head, make_regression(inputs, labels, criterion), penalty, minimiser=MINIMISER)
     objective = Objective(inputs, labels, penalty, criterion)
     assert fit.converged
     assert objective.of(head) <= objective.minimum(classes) * (1 + 1e-6)
@@ -116,7 +120,7 @@ def test_a_fit_is_the_minimum_whatever_the_features_are(change: Change, penalty:
     inputs, labels = examples(50, 8, 3)
     inputs = change(inputs)
     head = linear(inputs.shape[1], 3)
-    fit_head(head, make_regression(inputs, labels, PLAIN), penalty)
+    fit_head(head, make_regression(inputs, labels, PLAIN), penalty, minimiser=MINIMISER)
     objective = Objective(inputs, labels, penalty, PLAIN)
     assert objective.of(head) <= objective.minimum(3) * (1 + 1e-6)
 
@@ -125,7 +129,7 @@ def test_without_a_penalty_the_fit_is_that_of_maximum_likelihood() -> None:
     inputs, labels = examples(60, 3, 2)
     labels[::5] = 1 - labels[::5]
     head = linear(3, 2)
-    fit = fit_head(head, make_regression(inputs, labels, PLAIN), 0.0)
+    fit = fit_head(head, make_regression(inputs, labels, PLAIN), 0.0, minimiser=MINIMISER)
     objective = Objective(inputs, labels, 0.0, PLAIN)
     assert fit.converged
     assert objective.of(head) <= objective.minimum(2) * (1 + 1e-6)
@@ -136,7 +140,7 @@ def test_without_a_penalty_classes_that_can_be_told_apart_are(n: int) -> None:
     inputs, labels = examples(n, 20, 2)
     inputs[:, 0] = labels * 2.0
     head = linear(20, 2)
-    fit = fit_head(head, make_regression(inputs, labels, PLAIN), 0.0)
+    fit = fit_head(head, make_regression(inputs, labels, PLAIN), 0.0, minimiser=MINIMISER)
     assert fit.hits == n
     assert all(bool(tensor.isfinite().all()) for tensor in head.parameters())
     assert bool((head(inputs).argmax(1) == labels).all())
@@ -145,7 +149,7 @@ def test_without_a_penalty_classes_that_can_be_told_apart_are(n: int) -> None:
 def test_a_head_without_a_bias_is_fitted_without_one() -> None:
     inputs, labels = examples(40, 5, 3)
     head = linear(5, 3, bias=False)
-    fit_head(head, make_regression(inputs, labels, PLAIN, has_bias=False), 1e-2)
+    fit_head(head, make_regression(inputs, labels, PLAIN, has_bias=False), 1e-2, minimiser=MINIMISER)
     weight = head.weight.detach().double().requires_grad_()
     loss = cross_entropy(inputs.double() @ weight.t(), labels) + 0.5e-2 * weight.square().sum()
     (slope,) = torch.autograd.grad(loss, weight)
@@ -155,7 +159,7 @@ def test_a_head_without_a_bias_is_fitted_without_one() -> None:
 def test_a_fit_says_its_loss_and_how_many_answers_are_right() -> None:
     inputs, labels = examples(40, 5, 3)
     head = linear(5, 3)
-    fit = fit_head(head, make_regression(inputs, labels, PLAIN), 1e-2)
+    fit = fit_head(head, make_regression(inputs, labels, PLAIN), 1e-2, minimiser=MINIMISER)
     logits = head(inputs)
     assert fit.loss == pytest.approx(float(cross_entropy(logits, labels).detach()), rel=1e-5)
     assert fit.hits == int((logits.argmax(1) == labels).sum())
@@ -174,13 +178,13 @@ def test_what_check_raises_ends_a_fit_and_leaves_the_head_as_it_was() -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fit_head(head, make_regression(inputs, labels, PLAIN), 1e-4, check)
+        fit_head(head, make_regression(inputs, labels, PLAIN), 1e-4, check, minimiser=MINIMISER)
     assert all(torch.equal(one, other) for one, other in zip(before, head.parameters(), strict=True))
 
 
 def test_a_fit_that_runs_out_of_iterations_has_not_converged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logistic, "MOST_ITERATIONS", 3)
     inputs, labels = examples(40, 5, 3)
-    fit = fit_head(linear(5, 3), make_regression(inputs, labels, PLAIN), 1e-6)
+    fit = fit_head(linear(5, 3), make_regression(inputs, labels, PLAIN), 1e-6, minimiser=MINIMISER)
     assert isinstance(fit, Fit)
     assert (fit.iterations, fit.converged) == (3, False)

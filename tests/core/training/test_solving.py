@@ -103,7 +103,7 @@ def test_a_sweep_stopped_within_a_fit_goes_on_from_the_one_before(
     whole, _ = finetune(tiny_config(run_dir=tmp_path / "whole", **KEYS), plugins, Display())
     fits, chosen = 0, 1 if "first" in moment else 3
 
-    def stopped(head: Any, regression: Any, penalty: float, check: Callable[[], None]) -> Fit:
+    def stopped(head: Any, regression: Any, penalty: float, check: Callable[[], None], minimiser: Any) -> Fit:
         nonlocal fits
         fits += 1
         evaluations = 0
@@ -115,7 +115,7 @@ def test_a_sweep_stopped_within_a_fit_goes_on_from_the_one_before(
                 os.kill(os.getpid(), signal.SIGTERM)
             check()
 
-        fit = fit_head(head, regression, penalty, counted)
+        fit = fit_head(head, regression, penalty, counted, minimiser=minimiser)
         if fits == chosen:
             os.kill(os.getpid(), signal.SIGTERM)  # while the validation images are predicted
         return fit
@@ -185,8 +185,8 @@ def test_a_fit_that_is_not_finite_is_refused_and_not_kept(
     plugins: Plugins,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def broken(head: Any, regression: Any, penalty: float, check: Callable[[], None]) -> Fit:
-        fit = fit_head(head, regression, penalty, check)
+    def broken(head: Any, regression: Any, penalty: float, check: Callable[[], None], minimiser: Any) -> Fit:
+        fit = fit_head(head, regression, penalty, check, minimiser=minimiser)
         if penalty == 0.1:
             return fit
         with torch.no_grad():
@@ -217,11 +217,11 @@ def test_a_fit_that_has_not_converged_is_said(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     finetune(tiny_config(training__penalties=[1e-3], **KEYS), plugins, Display())
-    assert "L-BFGS" not in capsys.readouterr().err
+    assert "lbfgs has not" not in capsys.readouterr().err
     monkeypatch.setattr("ft.training.logistic.MOST_ITERATIONS", 2)
     finetune(tiny_config(training__penalties=[1e-3], run_dir=tmp_path / "again", **KEYS), plugins, Display())
     said = capsys.readouterr().err
-    assert "warning: with penalty 0.001, L-BFGS has not reached the minimum in 2 iterations" in said
+    assert "warning: with penalty 0.001, lbfgs has not reached the minimum in 2 iterations" in said
 
 
 @pytest.mark.parametrize(

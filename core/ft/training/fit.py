@@ -1,0 +1,33 @@
+"""How a model is fitted: in steps, or, where the optimizer solves for a linear head, at once."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from ft.config.training import TrainingConfig
+from ft.job import Job
+from ft.plan.records import Plan
+from ft.prefix.find import FrozenPrefix
+from ft.run.checkpoints import Position
+from ft.run.folder import Run
+from ft.training.feeds import Feed
+from ft.training.loop import train
+from ft.training.solving import check_linear, solve
+
+
+def set_fitting_modes(module: nn.Module, training: TrainingConfig) -> None:
+    """Put `module`, whose frozen modules are in eval mode, into the modes that it is fitted in: where a head is solved
+    for, dropout plays no part in it."""
+    if training.solves:
+        module.eval()
+
+
+def check_fit(plan: Plan, prefix: FrozenPrefix | None) -> None:
+    """Raise FtError when the optimizer cannot fit what is left to train."""
+    if plan.optimizer.solves and prefix is not None:
+        check_linear(prefix, plan)
+
+
+def fit(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Position:
+    """Fit `module` as `plan` says; the best of its states is in best.pt. Raises as `train` and `solve` do."""
+    return (solve if plan.optimizer.solves else train)(module, plan, feed, job, run)
