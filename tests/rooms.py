@@ -27,6 +27,8 @@ ROOMS = (
     "inference",
     "opening",
     "precision",
+    "deciding",
+    "beginning",
     "finetune",
     "front",
     "scaffold",

@@ -23,6 +23,7 @@ from safetensors.torch import load_file
 
 from conftest import TINY
 from faults.crash_while_saving import CRASHED, crash_after
+from ft import beginning
 from ft.config.loading import load_config
 from ft.config.schema import Config
 from ft.extension.installed import load_plugins
@@ -82,7 +83,7 @@ def crash(run: Run, flags: Mapping[str, Any], operations: int, display: Display)
             go_on(*args)
             os._exit(0)
 
-        vars(sys.modules["ft.finetune"])["go_on"] = counted
+        vars(beginning)["go_on"] = counted
         resume(run, flags, display)
         os._exit(1)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
@@ -26,19 +27,25 @@ from ft.plan.records import CachePlan, ParamGroup, Plan, StagePlan
 from ft.text.redaction import without_secrets
 
 
-def make_plan(
-    model: Model,
-    built: BuiltBackbone,
-    frozen: FrozenChoice,
-    cache: CachePlan,
-    data: ImageData,
-    config: Config,
-    machine: Machine,
-    paces: Mapping[Machine, float],
-    plugins: Plugins,
-    optimizer: ChosenOptimizer,
-) -> Plan:
+@dataclass(frozen=True, eq=False)
+class Decisions:
+    """Everything that a plan follows from. `paces` are the images a second of each machine that was tried."""
+
+    config: Config
+    data: ImageData
+    built: BuiltBackbone
+    model: Model
+    frozen: FrozenChoice
+    cache: CachePlan
+    machine: Machine
+    paces: Mapping[Machine, float]
+    optimizer: ChosenOptimizer
+
+
+def make_plan(decisions: Decisions, plugins: Plugins) -> Plan:
     """Decide everything that training needs to know. Raises FtError when nothing would train, or could not."""
+    config, data, machine, cache = decisions.config, decisions.data, decisions.machine, decisions.cache
+    built, model, frozen, optimizer = decisions.built, decisions.model, decisions.frozen, decisions.optimizer
     training = config.training
     trainable = trainable_names(model.module, frozen.names)
     if not trainable or (not model.new_head and all(built.backbone.in_head(name) for name in trainable)):
@@ -80,7 +87,7 @@ def make_plan(
         notes=data.notes,
         warnings=(*frozen.warnings, *data.warnings, *advice(config, built, model, frozen, trainable, optimizer)),
         selected=frozen.selected,
-        paces={tried.describe(): round(pace, 1) for tried, pace in paces.items()},
+        paces={tried.describe(): round(pace, 1) for tried, pace in decisions.paces.items()},
         optimizer=planned,
     )
 

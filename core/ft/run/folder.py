@@ -40,6 +40,7 @@ from ft.run.checkpoints import (
     check_optimizer,
     load_checkpoint,
     load_tensors,
+    moving_tensors,
     put_checked,
     save_checkpoint,
     save_tensors,
@@ -187,6 +188,12 @@ class Run:
         save_tensors(self.path / "model.safetensors", module.state_dict())
         if not keep_frozen:
             (self.path / "frozen.safetensors").unlink(missing_ok=True)
+
+    def save_best(self, module: nn.Module, plan: Plan) -> int:
+        """Publish the best state, which `module` gets, as the run's model; return its epoch."""
+        best = self.load_checkpoint("best", module, moving_tensors(module, plan.frozen, plan.frozen_modules))
+        self.save_model(module, keep_frozen=not best.tensors.keys().isdisjoint(plan.frozen))
+        return best.position.epoch
 
     def load_model(self, module: nn.Module) -> None:
         """Put model.safetensors into `module`. Raises FtError when it is missing or does not fit."""

@@ -23,39 +23,43 @@ MAY_CHANGE = (
 """What of a plan follows from the freeze, the learning rates and the number of epochs."""
 
 
-def can_go_on(run: Run) -> bool:
-    """Whether the run has a checkpoint to go on from, which then is its latest state.
+def to_go_on(run: Run | None) -> Run | None:
+    """The run, where it has a checkpoint to go on from, which then is its latest state; else None.
 
     A kill between the writing of best.pt and of last.pt leaves the later state in best.pt alone; last.pt becomes that.
     """
-    if not run.has_checkpoint("last"):
-        return False
+    if run is None or not run.has_checkpoint("last"):
+        return None
     last = run.read_checkpoint("last")
     if last.position.history:  # else best.pt, if there is one, is of an attempt that was killed in its first epoch
         best = run.read_checkpoint("best")
         if best.position.epoch > last.position.epoch:
             run.save_checkpoint("last", best)
             run.log(best.position.history)
-    return True
+    return run
 
 
-def as_begun(config: Config, run: Run) -> Config:
+def as_begun(config: Config, run: Run | None) -> Config:
     """The config with the precision that `run` began with, also where it was `auto` and an older ft did not say."""
-    if config.machine.precision != "auto" or config.machine.resolved is not None:
+    if run is None or config.machine.precision != "auto" or config.machine.resolved is not None:
         return config
     machine = config.machine.model_copy(update={"resolved": run.plan_file().precision})
     return config.model_copy(update={"machine": machine})
 
 
-def selected_before(run: Run, config: Config) -> Mapping[str, Sequence[str]] | None:
+def selected_before(run: Run | None, config: Config) -> Mapping[str, Sequence[str]] | None:
     """What freezing strategies that look at images selected for `run`; None when `config` has another freeze."""
+    if run is None:
+        return None
     planned = run.plan_file()
     then, now = planned.phases[-1], phase_from(config)
     return planned.selected if (then.freeze, then.train) == (now.freeze, now.train) else None
 
 
-def statistics_set_free(run: Run, module: nn.Module) -> list[str]:
+def statistics_set_free(run: Run | None, module: nn.Module) -> list[str]:
     """Say which BatchNorm layers of `module`, in the modes it goes on in, follow the images and did not in the run."""
+    if run is None:
+        return []
     stood = run.plan_file().frozen_modules
     freed = [
         path

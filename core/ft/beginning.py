@@ -1,0 +1,61 @@
+"""How a run begins to work: in a folder of its own, watched by whoever may stop it, anew or where it stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from ft.data.image_list import keep_image_list, write_image_list
+from ft.data.loaders import explained_deaths
+from ft.deciding import Prepared
+from ft.machine.display import Display
+from ft.machine.memory import explained_shortage
+from ft.machine.signals import StopRequest, stop_on_signals
+from ft.run.checkpoints import Position, moving_tensors, phase_from
+from ft.run.folder import Run, repeatable
+from ft.run.provenance import describe_model
+from ft.run.resuming import go_on, phase_begins
+from ft.tracking.events import PhaseStarted, RunStarted
+from ft.tracking.listener import Listener, telling
+
+
+@contextmanager
+def at_work(run: Run, listeners: Sequence[Listener]) -> Iterator[tuple[StopRequest, Listener]]:
+    """A block in which a run works, that is given what asks it to stop, and whom it tells what becomes of it.
+
+    A signal asks it to stop; memory that runs out and a loader process that dies are said with what to do.
+    """
+    with (
+        stop_on_signals(run.path) as stop,
+        telling(listeners) as tell,
+        explained_deaths(f"Continue with: ft run --resume {run.path}"),
+        explained_shortage("Try a smaller --batch-size"),
+    ):
+        yield stop, tell
+
+
+def begin(run: Run, ready: Prepared, versions: dict[str, Any], goes_on: bool, display: Display, tell: Listener) -> None:
+    """Bring the folder of a run to where its first step may be taken: a new one, or one that `goes_on`."""
+    run.sweep()
+    position = (_again if goes_on else _anew)(run, ready, versions, display)
+    history = tuple(position.history)
+    tell(RunStarted(run.path, repeatable(ready.config), ready.plan, ready.built.notes, goes_on, history))
+    if phase_begins(position):
+        tell(PhaseStarted(position.phases[-1]))
+
+
+def _anew(run: Run, ready: Prepared, versions: dict[str, Any], display: Display) -> Position:
+    position, plan, module = Position(phases=[phase_from(ready.config)]), ready.plan, ready.model.module
+    run.write_plan(plan, position.phases)
+    write_image_list(run.path / "images.csv", ready.data)
+    run.write_model_file(describe_model(ready.config, ready.built, ready.model, ready.data, versions))
+    run.keep_frozen(module, moving_tensors(module, plan.frozen, plan.frozen_modules))
+    return position
+
+
+def _again(run: Run, ready: Prepared, versions: dict[str, Any], display: Display) -> Position:
+    position = go_on(run, ready.model.module, ready.plan, ready.config, versions, display)
+    if moved := keep_image_list(run.path / "images.csv", ready.data):
+        display.say(moved)
+    return position

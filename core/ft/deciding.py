@@ -1,0 +1,93 @@
+"""What is decided of a run once it is open: what is frozen, what is computed once, where it trains, its plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ft.cache.decision import plan_cache, resolve_augment
+from ft.cache.store import FeatureStore
+from ft.config.schema import Config
+from ft.data.examples import Examples
+from ft.data.load import ImageData
+from ft.extension.installed import Plugins
+from ft.job import Job
+from ft.machine.devices import Machine
+from ft.machine.display import Display
+from ft.machine.randomness import drawing_from
+from ft.machine.signals import StopRequest
+from ft.model.backbone import BuiltBackbone
+from ft.model.freezing import apply_frozen, choose_frozen, frozen_digest, frozen_modules
+from ft.model.head import Model
+from ft.model.layer_notes import Layers, layers_of, noted_layers
+from ft.opening import Opened
+from ft.plan.make import Decisions, make_plan
+from ft.plan.optimizer import ChosenOptimizer
+from ft.plan.pace import resolve_machine
+from ft.plan.records import Plan
+from ft.precision import settle
+from ft.prefix.find import FrozenPrefix
+from ft.run.folder import Run
+from ft.run.resuming import selected_before, statistics_set_free
+from ft.tracking.listener import Listener
+from ft.training.fit import check_fit, set_fitting_modes
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """Everything that is decided before the first step. `config` is the one given, with what follows from the data,
+    the network and the machine filled in. The model's modes are those it trains in."""
+
+    config: Config
+    data: ImageData
+    built: BuiltBackbone
+    model: Model
+    machine: Machine
+    plan: Plan
+    prefix: FrozenPrefix | None
+    store: FeatureStore
+    optimizer: ChosenOptimizer
+
+    @property
+    def layers(self) -> Layers:
+        """Whose the layers of the network are."""
+        return layers_of(self.built, self.model)
+
+    def job(self, display: Display, stop: StopRequest, tell: Listener) -> Job:
+        """What the steps of the run share."""
+        preprocessing, optimizer = self.built.preprocessing, self.optimizer
+        return Job(preprocessing, self.config, self.machine, display, stop, self.data, tell, optimizer)
+
+    def frozen_digest(self) -> str:
+        """The sha256 of all that is frozen, as it is now."""
+        return frozen_digest(self.model.module, self.plan.frozen, self.plan.frozen_modules)
+
+
+def decide(opened: Opened, plugins: Plugins, display: Display, stopped: Run | None) -> Prepared:
+    """Decide what the run that was `opened` will do, and put its network into the modes it trains in.
+
+    Of a run that goes on, what was selected when it `stopped` stands until its freeze is changed. Raises FtError where
+    nothing would train, or could not.
+    """
+    config, data, built, model, machine = opened.config, opened.data, opened.built, opened.model, opened.machine
+    examples = Examples(data, built.preprocessing, config, machine)
+    with display.progress("choosing what to freeze"), drawing_from(config.seed, machine.device):
+        before = selected_before(stopped, config)
+        frozen = choose_frozen(config.freeze, config.train, built.backbone, plugins, examples, before)
+    config = resolve_augment(config, only_head_trains=frozen.names >= set(built.backbone.parameter_names()))
+    apply_frozen(model.module, frozen.names, frozen_modules(model.module, frozen.names, model.head_paths))
+    set_fitting_modes(model.module, config.training)
+    size = built.preprocessing.crop_size
+    with noted_layers(layers_of(built, model)):
+        with display.progress("finding what can be computed once"):
+            cache, prefix = plan_cache(model.module, frozen.names, config, machine, size, data)
+        with display.progress("measuring a step"):
+            settled = settle(opened, config, prefix)
+        if settled.machine != machine:
+            settled.machine.place(model.module)
+            cache, prefix = plan_cache(model.module, frozen.names, config, settled.machine, size, data)
+    warnings = (*data.warnings, *settled.warnings, *statistics_set_free(stopped, model.module))
+    data, config, machine = replace(data, warnings=warnings), resolve_machine(config, settled.machine), settled.machine
+    decisions = Decisions(config, data, built, model, frozen, cache, machine, settled.paces, opened.optimizer)
+    plan = make_plan(decisions, plugins)
+    check_fit(plan, prefix)
+    return Prepared(config, data, built, model, machine, plan, prefix, opened.store, opened.optimizer)
