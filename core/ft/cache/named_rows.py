@@ -93,12 +93,13 @@ class Shelf:
             glanced = self.store.glance(entry)
             if glanced is None or not _places(glanced, names, missing):
                 continue
+            if self.store.find(entry.key) is None:  # others could have changed it; else it counts as used
+                continue
             rows = self.store.read(entry, in_memory=False)
             if rows is None:
                 if damaged is not None:
                     damaged(entry.path)
                 continue
-            self.store.find(entry.key)  # so it counts as used
             places = _places(rows, names, missing)
             found = found.plus(_unnamed(rows), places, entry.about["seconds"] * len(places) / entry.rows)
             for number in places:

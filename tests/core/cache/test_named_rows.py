@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,3 +53,15 @@ def test_rows_are_found_on_the_shelf_where_they_were_added_and_on_no_other(tmp_p
     assert not shelf.find(every).missing
     shelf.clear()
     assert shelf.find(every).missing == [0, 1, 2]
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="Windows has other permissions")
+@pytest.mark.parametrize("others", ["the folder", "json", "safetensors"])
+def test_rows_that_others_could_have_written_are_not_found(others: str, tmp_path: Path) -> None:
+    shelf, names = Shelf(FeatureStore(10**9, tmp_path), {"made": "so"}), {0: b"a" * 32}
+    shelf.add(nothing_found(1), names, [Shape((1,), "float32")], iter([(torch.zeros(1, 1),)]))
+    again = Shelf(FeatureStore(10**9, tmp_path), {"made": "so"})
+    assert not again.find([b"a" * 32]).missing
+    for path in [tmp_path] if others == "the folder" else tmp_path.glob(f"*.{others}"):
+        path.chmod(0o777)
+    assert again.find([b"a" * 32]).missing == [0]
