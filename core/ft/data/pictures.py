@@ -83,8 +83,10 @@ def content_digest(content: Content) -> str:
     """The sha256 of what was read. Equal pixels in an equal form have an equal one, an array's or a PIL image's."""
     if isinstance(content, bytes):
         return hashlib.sha256(content).hexdigest()
-    form = (content.mode, content.size, content.info.get("transparency"), content.getpalette())
-    made = hashlib.sha256(repr(form).encode())
+    form = [content.mode, content.size, content.info.get("transparency"), content.getpalette()]
+    if content.palette is not None and content.palette.mode == "RGBA":  # which says of each colour how opaque it is
+        form.append(content.getpalette("RGBA"))
+    made = hashlib.sha256(repr(tuple(form)).encode())
     made.update(content.tobytes())
     return made.hexdigest()
 

@@ -156,8 +156,11 @@ def test_the_digest_of_pixels_is_of_the_pixels_and_their_form() -> None:
     palette.putpalette([1, 2, 3])
     recoloured = palette.copy()
     recoloured.putpalette([3, 2, 1])
-    digests = [opened(each).digest() for each in (other, PIXELS.reshape(10, 12, 3), palette, recoloured)]
-    assert len({digest, *digests}) == 5
+    clear, opaque = palette.copy(), palette.copy()
+    for image, alpha in ((clear, 0), (opaque, 255)):
+        image.putpalette([1, 2, 3, alpha], "RGBA")
+    forms = (other, PIXELS.reshape(10, 12, 3), palette, recoloured, clear, opaque)
+    assert len({digest, *(opened(each).digest() for each in forms)}) == 7
 
 
 def test_an_image_that_is_another_each_time_is_refused_while_a_run_goes_on() -> None:
