@@ -38,8 +38,14 @@ def _own(node: fx.Node, half: fx.GraphModule) -> bool:
 
 
 def _own_layer(layer: nn.Module) -> bool:
-    own = type(layer).__module__.startswith("torch.nn.modules.")
-    return own and "forward" not in vars(layer) and not has_hooks(layer)
+    kind = type(layer)
+    own = all(each.__module__.startswith("torch.nn.modules.") for each in (kind, kind.forward))
+    return own and not has_hooks(layer) and not any(map(_foreign, vars(layer).values()))
+
+
+def _foreign(attribute: object) -> bool:
+    """Whether a layer may call what it was given: a `forward` of its own, or a Transformer layer's `activation`."""
+    return callable(attribute) and getattr(attribute, "__module__", "") not in _FUNCTIONS
 
 
 def _bare(tensor: torch.Tensor) -> bool:

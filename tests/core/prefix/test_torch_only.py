@@ -33,6 +33,10 @@ class Plain(nn.Module):
         return torch.flatten(nn.functional.gelu(x).mul(2) + x.sigmoid(), 1)
 
 
+def halved(x: torch.Tensor) -> torch.Tensor:
+    return torch.relu(x) / 2
+
+
 def half(*layers: nn.Module) -> fx.GraphModule:
     module = nn.Sequential(nn.Flatten(), *layers)
     return to_graph(module, torch.zeros(2, 3, 2, 2)).module
@@ -48,10 +52,12 @@ OWN: dict[str, Callable[[], nn.Module]] = {
     "linear": lambda: nn.Linear(12, 3),
     "head": lambda: nn.Sequential(nn.BatchNorm1d(12), nn.Dropout(0.5), nn.Linear(12, 12), nn.ReLU(inplace=True)),
     "attention": lambda: nn.TransformerEncoderLayer(12, 2, batch_first=True),
+    "attention with another of torch's functions": lambda: nn.TransformerEncoderLayer(12, 2, activation=torch.tanh),
     "traced": Plain,
 }
 FOREIGN: dict[str, Callable[[], nn.Module]] = {
     "a forward of its own": lambda: changed(lambda layer: setattr(layer, "forward", lambda x: x)),
+    "a function that a layer was given": lambda: nn.TransformerEncoderLayer(12, 2, activation=halved),
     "a hook": lambda: changed(lambda layer: layer.register_forward_hook(lambda *_: None)),
     "a backward hook": lambda: changed(lambda layer: layer.register_full_backward_hook(lambda *_: None)),
     "a hook of a weight": lambda: changed(lambda layer: layer.weight.register_hook(lambda grad: None)),
@@ -81,6 +87,13 @@ def test_a_class_of_ones_own_is_not_torchs_although_it_stays_one_node() -> None:
 
     module = nn.Sequential(Mine(3, 3))
     assert not torch_only(fx.GraphModule(module, Leaves().trace(module)))
+
+
+def test_a_layer_of_torch_whose_forward_somebody_replaced_is_not_torchs(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = half(nn.Linear(12, 3))
+    assert torch_only(module)
+    monkeypatch.setattr(nn.Linear, "forward", lambda layer, x: x @ layer.weight.T)
+    assert not torch_only(module)
 
 
 def test_where_a_hook_hangs_on_all_modules_nothing_is_torchs_alone() -> None:
