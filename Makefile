@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 FROZEN_PREFIX := $(BIN)/python benchmarks/frozen_prefix.py
 EXAMPLES := $(wildcard examples/*/pyproject.toml)
 
-.PHONY: demo test quick faults bench docs lint types clean
+.PHONY: demo test quick faults trackers bench docs lint types clean
 
 # The main job: real ImageNet weights, real photographs of solar cells, the backbone frozen.
 demo: $(VENV)/.ready
@@ -36,6 +36,11 @@ bench: $(VENV)/.bench
 	$(FROZEN_PREFIX) --model torchvision:resnet18 --train all --seeds 0,1,2 --peers plain --ft fast \
 		--out build/bench/all.json
 
+# Trackers, with the programs that they hand runs to; `make test` has TensorBoard alone.
+trackers: $(VENV)/.trackers
+	$(BIN)/python -m pytest tests/plugins/trackers tests/core/testing/test_built_ins_conform.py \
+		-k "trackers or MetricsCsv or TensorBoard or MLflow or Wandb or Trackio"
+
 # docs/ as a site, site/index.html; a broken link is an error.
 docs: $(VENV)/.ready
 	$(BIN)/zensical build --strict
@@ -63,4 +68,9 @@ $(VENV)/.ready: pyproject.toml $(EXAMPLES)
 # What the benchmarks compare ft with: about 0.8 GB more, which nothing else needs.
 $(VENV)/.bench: $(VENV)/.ready
 	$(BIN)/python -m pip install --quiet --editable '.[bench]'
+	touch $@
+
+# The libraries of the trackers: about 0.6 GB more, which nothing else needs.
+$(VENV)/.trackers: $(VENV)/.ready
+	$(BIN)/python -m pip install --quiet --editable '.[mlflow,trackio,wandb]'
 	touch $@

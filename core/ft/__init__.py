@@ -27,6 +27,7 @@ from ft.extension.kinds import (
     FreezeStrategy as FreezeStrategy,
     HeadBuilder as HeadBuilder,
     Optimizer as Optimizer,
+    Tracker as Tracker,
     WeightSource as WeightSource,
 )
 from ft.extension.records import (
@@ -39,7 +40,20 @@ from ft.extension.records import (
     Stage as Stage,
     WeightEntry as WeightEntry,
 )
+from ft.machine.files import publish_text as publish_text
 from ft.text.reading import read_bytes as read_bytes
+from ft.tracking.events import (
+    CheckpointSaved as CheckpointSaved,
+    EpochDone as EpochDone,
+    Event as Event,
+    FeaturesReady as FeaturesReady,
+    ImagesReady as ImagesReady,
+    PenaltyDone as PenaltyDone,
+    PhaseStarted as PhaseStarted,
+    RunEnded as RunEnded,
+    RunFailed as RunFailed,
+    RunStarted as RunStarted,
+)
 
 if TYPE_CHECKING:
     from ft.extension.settings import Settings as Settings

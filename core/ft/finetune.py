@@ -23,6 +23,7 @@ from ft.run.resuming import as_begun, to_go_on
 from ft.tracking.console import console
 from ft.tracking.events import RunEnded
 from ft.tracking.listener import Listener
+from ft.tracking.trackers import open_trackers
 from ft.training.feeds import open_feed
 from ft.training.fit import fit
 
@@ -46,16 +47,17 @@ def finetune(
 ) -> tuple[Run, Report]:
     """Fine-tune as `config` says, in a new run or on from where `resume` stopped, and report what came of it.
 
-    What the run tells on the way is said on the display, and to `listeners`. A run goes on from its last state, also
-    where it was finished, and also with another freeze. Raises FtError for what the user can mend, also in a second
-    thread that trains, and StopAsked when a signal asked to stop; the state is then saved.
+    What the run tells on the way is said on the display, to the config's trackers and to `listeners`. A run goes on
+    from its last state, also where it was finished, and also with another freeze. Raises FtError for what the user can
+    mend, also in a second thread that trains, and StopAsked when a signal asked to stop; the state is then saved.
     """
     arrange_large_blocks()
+    listeners = (console(display), *open_trackers(config, plugins, display), *listeners)
     stopped = to_go_on(resume)
     ready = prepare(config, plugins, display, "pretrained", stopped)
     versions = versions_used(ready.config, ready.built, plugins)
     run = stopped or start_run(ready.config, versions, resume)
-    with at_work(run, [console(display), *listeners]) as (stop, tell):
+    with at_work(run, listeners) as (stop, tell):
         begin(run, ready, versions, stopped is not None, display, tell)
         module, plan, data, job = ready.model.module, ready.plan, ready.data, ready.job(display, stop, tell)
         before = ready.frozen_digest()

@@ -47,7 +47,7 @@ FLAGS: tuple[tuple[str, str, str, bool], ...] = (
 
 ON_RESUME = (
     *("--freeze", "--train", "--epochs", "--lr", "--head-lr", "--lr-decay", "--weight-decay"),
-    *("--auto-batch", "--cache", "--data"),
+    *("--auto-batch", "--cache", "--data", "--tracker"),
 )
 """The flags that a run which goes on may be given."""
 

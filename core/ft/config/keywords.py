@@ -33,6 +33,7 @@ class Keywords(TypedDict, total=False):
     freeze: Component | Sequence[Component]
     train: Component | Sequence[Component]
     data: Component
+    trackers: Component | Sequence[Component]
     split: Mapping[str, Any]
     images: Mapping[str, Any]
     training: Mapping[str, Any]
@@ -43,6 +44,7 @@ class Keywords(TypedDict, total=False):
     run_dir: Where | None
     prefer: Mapping[str, str]
     weight_source: str | Sequence[str]
+    tracker: Component | Sequence[Component]
     epochs: int
     batch_size: int
     optimizer: Component

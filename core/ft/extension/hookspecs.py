@@ -6,7 +6,15 @@ from collections.abc import Iterable
 
 import pluggy
 
-from ft.extension.kinds import BackboneProvider, DataSource, FreezeStrategy, HeadBuilder, Optimizer, WeightSource
+from ft.extension.kinds import (
+    BackboneProvider,
+    DataSource,
+    FreezeStrategy,
+    HeadBuilder,
+    Optimizer,
+    Tracker,
+    WeightSource,
+)
 
 hookspec = pluggy.HookspecMarker("ft")
 hookimpl = pluggy.HookimplMarker("ft")
@@ -109,4 +117,27 @@ def ft_optimizers() -> Iterable[Optimizer]:
     @hookimpl
     def ft_optimizers():
         yield Optimizer("adamax", "Adam by the largest gradient", build=build, lr=2e-4, head_lr=2e-3, weight_decay=0.0)
+    """
+
+
+@hookspec
+def ft_run_trackers() -> Iterable[Tracker]:
+    """Yield listeners to what runs tell.
+
+    from ft import EpochDone, RunStarted, Tracker, hookimpl, publish_text
+
+    def track(settings):
+        folders = []
+
+        def listen(event):
+            if isinstance(event, RunStarted):
+                folders.append(event.folder)
+            elif isinstance(event, EpochDone):
+                publish_text(folders[0] / "latest.txt", f"epoch {event.record.epoch}, {event.record.figures()}")
+
+        return listen
+
+    @hookimpl
+    def ft_run_trackers():
+        yield Tracker("latest", "The latest epoch's figures, in latest.txt", track=track)
     """

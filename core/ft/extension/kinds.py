@@ -129,6 +129,21 @@ class Optimizer:
     solves: bool = False
 
 
+@dataclass(frozen=True)
+class Tracker:
+    """Listens to runs: `track(settings) -> Callable[[Event], None]`, which is called with each event of one run.
+
+    It is called before anything of the run is read, and says by an FtError what it needs and lacks. What it returns is
+    told `RunStarted` first and `RunEnded` or `RunFailed` last, and closes then what it opened. Training waits for it.
+    What it raises costs a warning, and it is told nothing more; the run goes on.
+    """
+
+    name: str
+    summary: str
+    track: Lazy
+    settings: type[BaseModel] | str | None = None
+
+
 class Extension(Protocol):
     """What the records of all kinds have."""
 
@@ -266,6 +281,21 @@ KINDS = {
                     "training.optimizer",
                     "--optimizer",
                     "what takes the steps, as in adamw or sgd; or lbfgs: solves for a linear head on kept features",
+                ),
+            ),
+        ),
+        Kind(
+            "tracker",
+            "ft_run_trackers",
+            Tracker,
+            "tracker",
+            ("track",),
+            (
+                Key(
+                    "trackers",
+                    "--tracker",
+                    "who is told of the run, as csv or mlflow; repeat for more",
+                    several=True,
                 ),
             ),
         ),

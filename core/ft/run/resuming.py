@@ -92,7 +92,8 @@ def go_on(
     position = last.position
     phase = phase_from(config, position.epoch, position.step)
     if last.plan_digest == plan.digest() and phase == replace(position.phases[-1], epoch=phase.epoch, step=phase.step):
-        run.write_config(config)  # what is kept and how a batch is computed may differ
+        run.add_versions(versions)
+        run.write_config(config)  # what is kept, how a batch is computed and who listens may differ
         run.write_plan(plan, position.phases)
         return position
     _check(run, last, plan, config)

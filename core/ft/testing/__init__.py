@@ -22,12 +22,14 @@ if TYPE_CHECKING:
         FreezeConformance as FreezeConformance,
         HeadConformance as HeadConformance,
         OptimizerConformance as OptimizerConformance,
+        TrackerConformance as TrackerConformance,
         WeightSourceConformance as WeightSourceConformance,
     )
     from ft.testing.networks import tiny_backbones as tiny_backbones
+    from ft.testing.runs import told_by_run as told_by_run
     from ft.testing.served import WeightFile as WeightFile
 
-_WHERE = {"WeightFile": "ft.testing.served", "tiny_backbones": "ft.testing.networks"}
+_WHERE = {"WeightFile": "ft.testing.served", "told_by_run": "ft.testing.runs", "tiny_backbones": "ft.testing.networks"}
 
 
 def __getattr__(name: str) -> Any:

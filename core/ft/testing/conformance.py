@@ -116,6 +116,12 @@ class OptimizerConformance(_ByName):
     kind = "optimizer"
 
 
+class TrackerConformance(_ByName):
+    """`settings` are mappings to track runs with; by default the defaults."""
+
+    kind = "tracker"
+
+
 class WeightSourceConformance(_Conformance):
     """Override the fixture `argument`: put `weight_file` where the source looks, and return what names that place.
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from ft.testing import (
     FreezeConformance,
     HeadConformance,
     OptimizerConformance,
+    TrackerConformance,
     WeightFile,
     WeightSourceConformance,
 )
@@ -104,6 +107,41 @@ class TestBitfit(FreezeConformance):
 class TestFisher(FreezeConformance):
     component = "freeze:fisher"
     arguments = ("1", "2")
+
+
+class TestMetricsCsv(TrackerConformance):
+    component = "tracker:csv"
+    settings = ({}, {"file": "a.csv", "separator": ";"})
+
+
+@pytest.mark.skipif(find_spec("tensorboard") is None, reason="tensorboard is not installed")
+@pytest.mark.filterwarnings("default")  # of the library's own
+class TestTensorBoard(TrackerConformance):
+    component = "tracker:tensorboard"
+
+
+@pytest.mark.skipif(find_spec("mlflow") is None, reason="mlflow is not installed; make trackers installs it")
+@pytest.mark.filterwarnings("default")
+class TestMLflow(TrackerConformance):
+    component = "tracker:mlflow"
+
+
+@pytest.mark.skipif(find_spec("wandb") is None, reason="wandb is not installed; make trackers installs it")
+@pytest.mark.filterwarnings("default")
+class TestWandb(TrackerConformance):
+    component = "tracker:wandb"
+
+
+@pytest.mark.skipif(find_spec("trackio") is None, reason="trackio is not installed; make trackers installs it")
+@pytest.mark.filterwarnings("default")
+class TestTrackio(TrackerConformance):
+    component = "tracker:trackio"
+    settings = ({"folder": str(Path(tempfile.gettempdir()) / f"ft-trackio-{os.getpid()}")},)  # one for a process
+
+    @pytest.fixture(scope="class", autouse=True)
+    def _clean(self) -> Iterator[None]:
+        yield
+        shutil.rmtree(self.settings[0]["folder"], ignore_errors=True)
 
 
 class TestLinear(HeadConformance):
