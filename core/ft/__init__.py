@@ -19,9 +19,7 @@ from ft.data.image_files import (
     what_reads as what_reads,
 )
 from ft.errors import FtError as FtError, FtWarning as FtWarning, did_you_mean as did_you_mean, nearest as nearest
-from ft.extension.granted import DataCache as DataCache, WeightCache as WeightCache
-from ft.extension.hookspecs import hookimpl as hookimpl
-from ft.extension.kinds import (
+from ft.extension.extensions import (
     BackboneProvider as BackboneProvider,
     DataSource as DataSource,
     FreezeStrategy as FreezeStrategy,
@@ -30,6 +28,8 @@ from ft.extension.kinds import (
     Tracker as Tracker,
     WeightSource as WeightSource,
 )
+from ft.extension.granted import DataCache as DataCache, WeightCache as WeightCache
+from ft.extension.hookspecs import hookimpl as hookimpl
 from ft.extension.records import (
     API_VERSION as API_VERSION,
     Backbone as Backbone,

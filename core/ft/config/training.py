@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PrivateAttr
 
 from ft.config.component import ComponentConfig
-from ft.extension.kinds import Optimizer
+from ft.extension.extensions import Optimizer
 from ft.extension.settings import Section
 
 

@@ -22,7 +22,8 @@ from ft._version import __version__
 from ft.errors import did_you_mean
 from ft.extension import hookspecs
 from ft.extension.calls import raised_at
-from ft.extension.kinds import KINDS, Extension, Kind
+from ft.extension.extensions import Extension
+from ft.extension.kinds import KINDS, Kind
 from ft.extension.records import API_VERSION
 from ft.extension.switches import OWN, Switches, traced
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pluggy
 
-from ft.extension.kinds import (
+from ft.extension.extensions import (
     BackboneProvider,
     DataSource,
     FreezeStrategy,

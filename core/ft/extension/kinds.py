@@ -1,160 +1,20 @@
-"""The kinds of extension: for each a record that plugins hand to ft, and a line that says what there is of it."""
+"""The kinds of extension: for each a line, from which all that ft does with components of it follows."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
-from ft.extension.records import Lazy
-
-if TYPE_CHECKING:
-    from pydantic import BaseModel
-
-
-@dataclass(frozen=True)
-class BackboneProvider:
-    """Builds backbones.
-
-    `models(settings) -> Sequence[str]`, `weights(model_name) -> Sequence[WeightEntry]` (the default one first) and
-    `build(model_name, settings) -> Backbone` with random weights. `facts(model_name) -> ModelFacts` tells what `ft
-    models` shows beside the names. Unless it `lists_all`, `build` takes other names.
-    A name that stands for code is written as ft writes code, FILE.py:NAME or PACKAGE.MODULE:NAME, so that a file from
-    elsewhere cannot have it run unasked.
-    """
-
-    name: str
-    summary: str
-    models: Lazy
-    build: Lazy
-    weights: Lazy | None = None
-    settings: type[BaseModel] | str | None = None
-    lists_all: bool = True
-    facts: Lazy | None = None
-
-
-@dataclass(frozen=True)
-class FreezeStrategy:
-    """Decides what is frozen: `select(backbone, argument, settings) -> set of parameter names`.
-
-    It never touches `requires_grad`; ft applies the decision in one place. `argument` is the text after the first
-    colon of the reference, or None. A strategy that selects nothing is the user's mistake unless `allows_empty`.
-
-    With `needs_data` it is `select(backbone, argument, settings, batches)`: an iterable, each time from the beginning,
-    of (images [N, 3, S, S], labels [N]) of the training set, in an order that follows from the seed, preprocessed as
-    in evaluation and on the module's device. The module then has its pretrained weights and the new head, whose
-    classes the labels count, and is in eval mode.
-    """
-
-    name: str
-    summary: str
-    select: Lazy
-    settings: type[BaseModel] | str | None = None
-    example: str = ""
-    allows_empty: bool = False
-    needs_data: bool = False
-
-
-@dataclass(frozen=True)
-class HeadBuilder:
-    """Builds the layers that map features to classes: `build(feature_dim, num_classes, settings) -> nn.Module`.
-
-    The module takes [N, feature_dim] and returns [N, num_classes]. `build_map`, where given, builds its counterpart
-    for backbones that classify every position and pool afterwards: [N, feature_dim, H, W] to [N, num_classes, H, W].
-    `build_pool(feature_dim, settings)`, where given, builds what pools the backbone's last feature map for this head:
-    [N, feature_dim, H, W] to [N, feature_dim, 1, 1]. It replaces the module at the backbone's `pool_path`.
-    """
-
-    name: str
-    summary: str
-    build: Lazy
-    build_map: Lazy | None = None
-    build_pool: Lazy | None = None
-    settings: type[BaseModel] | str | None = None
-
-
-@dataclass(frozen=True)
-class WeightSource:
-    """Where weights come from: `fetch(entry, argument, settings, cache) -> Path` of a verified local file.
-
-    `is_here(entry, argument) -> bool`, where given, says whether the file already is on this machine outside the cache.
-    It reads no file and asks no network.
-    """
-
-    name: str
-    summary: str
-    fetch: Lazy
-    settings: type[BaseModel] | str | None = None
-    example: str = ""
-    is_here: Lazy | None = None
-
-
-@dataclass(frozen=True)
-class DataSource:
-    """Where images come from: `load(argument, settings) -> Iterable[Sample | Remark]`.
-
-    A `load` that has a parameter `cache` is given a DataCache with it. Labels are class names; the core maps them to
-    numbers, splits what has no split, and checks every image.
-    """
-
-    name: str
-    summary: str
-    load: Lazy
-    settings: type[BaseModel] | str | None = None
-    example: str = ""
-
-
-@dataclass(frozen=True)
-class Optimizer:
-    """Takes the steps: `build(groups, settings) -> torch.optim.Optimizer`.
-
-    `groups` are torch's param groups: mappings with "params", "lr", the peak, and "weight_decay". ft sets the "lr" of
-    each group of the optimizer before each step, and saves `optimizer.state` by parameter name. `lr`, `head_lr` and
-    `weight_decay` are used where nobody names others. `state(settings)`, where given, says how many values are kept for
-    each parameter.
-
-    One that `solves` takes no steps on batches: its `step(closure)` minimises, in at most the group's "max_iter"
-    iterations and down to its "tolerance_grad", what a closure computes with its gradients, and leaves their number in
-    `state[parameter]["n_iter"]`. It fits a linear head to all images at once, for each of its settings' `penalties`.
-    """
-
-    name: str
-    summary: str
-    build: Lazy
-    settings: type[BaseModel] | str | None = None
-    lr: float = 1e-4
-    head_lr: float = 1e-3
-    weight_decay: float = 1e-2
-    state: Lazy | None = None
-    solves: bool = False
-
-
-@dataclass(frozen=True)
-class Tracker:
-    """Listens to runs: `track(settings) -> Callable[[Event], None]`, which is called with each event of one run.
-
-    It is called before anything of the run is read, and says by an FtError what it needs and lacks. What it returns is
-    told `RunStarted` first and `RunEnded` or `RunFailed` last, and closes then what it opened. Training waits for it.
-    What it raises costs a warning, and it is told nothing more; the run goes on.
-    """
-
-    name: str
-    summary: str
-    track: Lazy
-    settings: type[BaseModel] | str | None = None
-
-
-class Extension(Protocol):
-    """What the records of all kinds have."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def summary(self) -> str: ...
-
-    @property
-    def settings(self) -> type[BaseModel] | str | None: ...
+from ft.extension.extensions import (
+    BackboneProvider,
+    DataSource,
+    FreezeStrategy,
+    HeadBuilder,
+    Optimizer,
+    Tracker,
+    WeightSource,
+)
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from typing import Any
 from ft.config.schema import Config
 from ft.config.training import TrainingConfig
 from ft.errors import FtError
+from ft.extension.extensions import Optimizer
 from ft.extension.installed import Component, Plugins, implementation, read_settings, settings_class
-from ft.extension.kinds import Optimizer
 from ft.extension.references import parse_reference
 from ft.plan.records import OptimizerPlan
 

@@ -12,8 +12,9 @@ import pytest
 
 from ft import DataCache, FtError, Sample
 from ft.data.source_cache import SourceFolder, load_samples
+from ft.extension.extensions import DataSource
 from ft.extension.installed import Component
-from ft.extension.kinds import KINDS, DataSource
+from ft.extension.kinds import KINDS
 from ft.machine.files import DiskFull, temporary_beside
 
 

@@ -12,8 +12,9 @@ import torch
 
 from ft.config.schema import WeightsConfig
 from ft.errors import FtError
+from ft.extension.extensions import WeightSource
 from ft.extension.installed import Component, Plugin, Plugins
-from ft.extension.kinds import KINDS, WeightSource
+from ft.extension.kinds import KINDS
 from ft.extension.records import WeightEntry
 from ft.extension.settings import Settings
 from ft.weights.cache import Cache
