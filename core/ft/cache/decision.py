@@ -15,8 +15,9 @@ from ft.cache.store import FeatureStore
 from ft.config.schema import Config
 from ft.data.load import ImageData
 from ft.errors import FtError
+from ft.job import Looking
 from ft.machine.devices import Machine, has_fast_bf16
-from ft.plan.records import CachePlan
+from ft.plan.records import CachePlan, Plan
 from ft.prefix.find import FrozenPrefix, find_prefix
 from ft.prefix.records import Cut, NoCut, Price
 
@@ -58,16 +59,15 @@ def plan_cache(
     return CachePlan("off", reason), None
 
 
-def plan_stricter(
-    module: nn.Module, cache: CachePlan, why: str, frozen: Collection[str], config: Config, machine: Machine, size: int
-) -> tuple[CachePlan, FrozenPrefix] | None:
+def plan_stricter(module: nn.Module, plan: Plan, why: str, looking: Looking) -> tuple[CachePlan, FrozenPrefix] | None:
     """Decide anew where the proof of the planned promise failed, as `why` says: for the next stricter one that is
-    worth it. None where there is none. `size` is that of images, in px."""
-    promise, said = STRICTER.get(cache.promise), f"not {cache.promise}, because {why}"
+    worth it. None where there is none."""
+    config, machine, images = looking.config, looking.machine, plan.cache.images
+    promise, said = STRICTER.get(plan.cache.promise), f"not {plan.cache.promise}, because {why}"
     while promise is not None:
-        found = _find(module, frozen, config, machine, size, promise)
-        if isinstance(found, FrozenPrefix) and not unworthy(found.cut, config, cache.images):
-            return describe_cut(found.cut, promise, config, machine, cache.images, said), found
+        found = _find(module, plan.frozen, config, machine, looking.preprocessing.crop_size, promise)
+        if isinstance(found, FrozenPrefix) and not unworthy(found.cut, config, images):
+            return describe_cut(found.cut, promise, config, machine, images, said), found
         promise = STRICTER.get(promise)
     return None
 

@@ -16,7 +16,7 @@ from ft.cache.store import FeatureStore
 from ft.data.batches import Batch
 from ft.data.dataset import ImageDataset, view_drawn
 from ft.data.load import ImageData, Item
-from ft.data.loaders import load_batches
+from ft.data.loaders import Workers, load_batches
 from ft.data.order import spans
 from ft.data.transforms import eval_transform
 from ft.extension.records import Preprocessing
@@ -156,7 +156,7 @@ def _decoded_batches(part: Part, batches: Sequence[Sequence[int]], job: Job) -> 
     if not by_view:
         return
     dataset = ImageDataset(part.items, part.transform, config.seed, digests=job.data.digests)
-    loader = load_batches(dataset, by_view, config.machine.workers, job.machine.device, job.stop)
+    loader = load_batches(dataset, by_view, Workers(config.machine.workers, job.machine.device), job.stop)
     with closing(loader):
         for view in by_view:
             for pixels, _, _ in loader.epoch(view):

@@ -104,7 +104,7 @@ def prove(module: nn.Module, prefix: FrozenPrefix, plan: Plan, store: FeatureSto
     pixels, rows, decoded = some_training_images(store, job, count, beside=plan.cache.bytes)
     images = network_input(pixels, job.preprocessing, job.machine)
     if promise == "exact":
-        return _exactly(module, prefix, plan, images, rows, full, job), decoded
+        return _exactly(module, prefix, plan, images, rows, job), decoded
     return _nearly(module, prefix, promise, images, rows, job), decoded
 
 
@@ -136,9 +136,10 @@ def _kept(prefix: Callable[[torch.Tensor], Tensors], cut: Cut, images: torch.Ten
 
 
 def _exactly(
-    module: nn.Module, planned: FrozenPrefix, plan: Plan, images: torch.Tensor, rows: list[int], full: int, job: Job
+    module: nn.Module, planned: FrozenPrefix, plan: Plan, images: torch.Tensor, rows: list[int], job: Job
 ) -> Proved:
     config, size = job.config, len(images) // 2
+    full = full_batch(len(job.data.train), config.training.batch_size)
     batch = images[:size]
     with attributes_kept(module):
         prefix = steady(planned, plan.frozen, batch, (size,), price_of(config))

@@ -12,6 +12,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from types import FrameType, TracebackType
 from typing import Any, Literal
 
@@ -105,14 +106,19 @@ class Loader:
             gc.unfreeze()
 
 
+@dataclass(frozen=True)
+class Workers:
+    """How many processes decode ahead, "auto" being as many as there is use for, and for which device."""
+
+    number: int | Literal["auto"]
+    device: str
+
+
 def make_loader(
     dataset: ImageDataset,
     batch_size: int,
-    workers: int | Literal["auto"],
-    device: str,
+    workers: Workers,
     shuffle: bool,
-    rank: int = 0,
-    world: int = 1,
     stop: StopRequest | None = None,
     unread: Unread | None = None,
 ) -> Loader:
@@ -122,22 +128,18 @@ def make_loader(
     """
 
     def batches(epoch: int) -> list[list[int]]:
-        return epoch_batches(len(dataset), batch_size, dataset.seed or 0, epoch, shuffle, rank, world)
+        return epoch_batches(len(dataset), batch_size, dataset.seed or 0, epoch, shuffle)
 
-    workers = _chosen(workers, device, -(-len(dataset) // batch_size), world)
-    return Loader(dataset, batches, workers, device, stop, unread)
+    number = _chosen(workers, -(-len(dataset) // batch_size))
+    return Loader(dataset, batches, number, workers.device, stop, unread)
 
 
 def load_batches(
-    dataset: ImageDataset,
-    epochs: Mapping[int, list[list[int]]],
-    workers: int | Literal["auto"],
-    device: str,
-    stop: StopRequest | None = None,
+    dataset: ImageDataset, epochs: Mapping[int, list[list[int]]], workers: Workers, stop: StopRequest | None = None
 ) -> Loader:
     """Return a loader of the batches that are listed for each of some `epochs`."""
-    workers = _chosen(workers, device, max(map(len, epochs.values())))
-    return Loader(dataset, epochs.__getitem__, workers, device, stop)
+    number = _chosen(workers, max(map(len, epochs.values())))
+    return Loader(dataset, epochs.__getitem__, number, workers.device, stop)
 
 
 @contextmanager
@@ -155,13 +157,13 @@ def explained_deaths(what_next: str) -> Iterator[None]:
         ) from error
 
 
-def _chosen(workers: int | Literal["auto"], device: str, batches: int, world: int = 1) -> int:
+def _chosen(workers: Workers, batches: int) -> int:
     """How many loader processes there are to be. Raises FtError for any in a process that may have none."""
     if multiprocessing.current_process().daemon:  # as those of multiprocessing.Pool are
-        if workers not in ("auto", 0):
+        if workers.number not in ("auto", 0):
             raise FtError("a daemonic process can start no loader processes; use --workers 0 in it")
         return 0
-    return auto_workers(device, batches, cores=_cores(), world=world) if workers == "auto" else workers
+    return auto_workers(workers.device, batches, cores=_cores()) if workers.number == "auto" else workers.number
 
 
 def auto_workers(device: str, batches: int, cores: int, world: int = 1) -> int:

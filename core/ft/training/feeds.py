@@ -107,8 +107,7 @@ def _feature_feed(
             return _proved_feed(module, prefix, plan, store, job)
     except (NotProved, NotWhole, NotKept, RuntimeError, MemoryError) as error:
         why, unproved = _why_not(error, job), isinstance(error, NotProved)
-    size, frozen = job.preprocessing.crop_size, plan.frozen
-    stricter = plan_stricter(module, plan.cache, why, frozen, job.config, job.machine, size) if unproved else None
+    stricter = plan_stricter(module, plan, why, job) if unproved else None
     if stricter is None:
         return why
     cache, prefix = stricter

@@ -24,7 +24,7 @@ from ft.task.evaluation import RightAnswers, figures_of
 from ft.tracking.events import CheckpointSaved, EpochDone
 from ft.training.feeds import Feed
 from ft.training.optim import forget_gradients, lr_factor, make_optimizer, optimizer_state, restore_optimizer, set_lr
-from ft.training.step import Batch, learn, moving_buffers
+from ft.training.step import Batch, Learning, learn, moving_buffers
 
 
 def train(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Position:
@@ -40,6 +40,7 @@ def train(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
     criterion = make_criterion(training, job.data.labels, len(job.data.classes), machine)
     position, right = _resume(run, job.config, module, optimizer), RightAnswers()
     moving = moving_buffers(module, plan.frozen_modules)
+    learning = Learning(module, feed, criterion, plan.aux_loss_weight, training, machine, moving)
     module.zero_grad(set_to_none=True)
 
     def save(name: str) -> None:
@@ -61,9 +62,7 @@ def train(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
                     step = before + position.step
                     set_rate(step)
                     batch = Batch(inputs, labels.to(machine.device), step_seed(job.config.seed, step))
-                    loss, answers, parts = learn(
-                        batch, position.parts, module, plan, feed, criterion, training, machine, moving
-                    )
+                    loss, answers, parts = learn(batch, position.parts, learning)
                     if parts > position.parts:
                         job.display.warn(_now_in_parts(len(labels), parts))
                         position.parts = parts

@@ -13,7 +13,7 @@ from ft.cache.kept_images import KeptImages
 from ft.data.batches import Unread
 from ft.data.dataset import ImageDataset
 from ft.data.load import Item
-from ft.data.loaders import Loader, make_loader
+from ft.data.loaders import Loader, Workers, make_loader
 from ft.data.transforms import eval_transform, network_input
 from ft.job import Looking
 from ft.machine.turns import running_a_network
@@ -52,7 +52,5 @@ def predict_loaded(
 
 def loader_of(dataset: ImageDataset, looking: Looking, shuffle: bool, unread: Unread | None = None) -> Loader:
     """The processes that decode a data set in the config's batches."""
-    size, workers = looking.config.training.batch_size, looking.config.machine.workers
-    return make_loader(
-        dataset, size, workers, looking.machine.device, shuffle=shuffle, stop=looking.stop, unread=unread
-    )
+    workers = Workers(looking.config.machine.workers, looking.machine.device)
+    return make_loader(dataset, looking.config.training.batch_size, workers, shuffle, looking.stop, unread)

@@ -15,7 +15,6 @@ from ft.errors import FtError
 from ft.machine.devices import Machine
 from ft.machine.memory import fit_in_memory
 from ft.machine.randomness import drawing_from
-from ft.plan.records import Plan
 from ft.task.criterion import Criterion, total_loss
 from ft.task.evaluation import Answered
 from ft.training.feeds import Feed
@@ -50,26 +49,31 @@ class Batch:
         return max(1, len(self.labels) // 2)
 
 
-def learn(
-    batch: Batch,
-    parts: int,
-    module: nn.Module,
-    plan: Plan,
-    feed: Feed,
-    criterion: Criterion,
-    training: TrainingConfig,
-    machine: Machine,
-    moving: Sequence[tuple[nn.Module, str]],
-) -> tuple[float, list[Answered], int]:
-    """Leave a batch's gradients in `module`, which has none, and whose buffers `moving` a step may change; return its
-    loss, what was answered in each part, and the number of parts.
+@dataclass(frozen=True, eq=False)
+class Learning:
+    """What all steps of a run have in common. `moving` are the buffers of `module` that a step may change."""
+
+    module: nn.Module
+    feed: Feed
+    criterion: Criterion
+    aux_loss_weight: float
+    training: TrainingConfig
+    machine: Machine
+    moving: Sequence[tuple[nn.Module, str]]
+
+
+def learn(batch: Batch, parts: int, learning: Learning) -> tuple[float, list[Answered], int]:
+    """Leave a batch's gradients in the module, which has none; return its loss, what was answered in each part, and the
+    number of parts.
 
     The batch is computed in `parts`, and in twice as many when memory runs out. The gradients of the parts add up to
     the batch's, but BatchNorm that trains sees one part at a time. With mixup (Zhang et al. 2018, section 2) one share
     is drawn for the step, and a right answer is one that names the image with that share. Raises FtError, with the
     size that fits, when memory runs out and the config does not allow parts.
     """
-    before = [(layer, name, layer.get_buffer(name).clone()) for layer, name in moving] if training.auto_batch else []
+    module, feed, criterion, training = learning.module, learning.feed, learning.criterion, learning.training
+    machine, aux, moving = learning.machine, learning.aux_loss_weight, learning.moving if training.auto_batch else ()
+    before = [(layer, name, layer.get_buffer(name).clone()) for layer, name in moving]
 
     def attempt(now: int) -> tuple[float, list[Answered]]:
         if now > parts:  # an attempt that failed left gradients, and moved the statistics
@@ -82,9 +86,9 @@ def learn(
             for inputs, labels in batch.split(now):
                 with machine.autocast():
                     outputs = feed.forward(inputs, share)
-                loss, logits = total_loss(outputs, labels, criterion, plan.aux_loss_weight)
+                loss, logits = total_loss(outputs, labels, criterion, aux)
                 if share < 1.0:
-                    blended, _ = total_loss(outputs, labels.flip(0), criterion, plan.aux_loss_weight)
+                    blended, _ = total_loss(outputs, labels.flip(0), criterion, aux)
                     loss = share * loss + (1 - share) * blended
                 if now > 1:
                     loss = loss * (criterion.weight(labels) / criterion.weight(batch.labels))

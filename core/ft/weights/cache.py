@@ -18,7 +18,7 @@ from ft.machine.transfer import Progress
 from ft.text.documents import read_json
 from ft.text.redaction import shown
 from ft.weights.bundle import copy_out, read_manifest
-from ft.weights.download import MOST, PAUSES, download, ignore
+from ft.weights.download import MOST, PAUSES, Wanted, download, ignore
 from ft.weights.format import format_of
 from ft.weights.hashes import expected_digest
 from ft.weights.http import NotThere, http_timeout
@@ -176,17 +176,9 @@ class Cache:
         missing: list[str] = []
         for url in urls:
             try:
-                download(
-                    url,
-                    path,
-                    self._check(entry, path, url),
-                    self.progress,
-                    self.pauses,
-                    note=self.notes.append,
-                    size=entry.size,
-                    most=2 * entry.approximate_size + 10**6 if entry.approximate_size else MOST,
-                    has_digest=bool(expected_digest(entry)),
-                )
+                most = 2 * entry.approximate_size + 10**6 if entry.approximate_size else MOST
+                wanted = Wanted(url, entry.size, most, has_digest=bool(expected_digest(entry)))
+                download(wanted, path, self._check(entry, path, url), self.progress, self.pauses, self.notes.append)
             except NotThere as error:
                 missing.append(str(error))
             else:

@@ -37,28 +37,35 @@ def note_nothing(text: str) -> None:
     """Keep no notes."""
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """One file: its URL, its exact `size` in bytes, if known, the `most` it can have, and whether whoever checks it has
+    its digest, and so would see a wrong byte."""
+
+    url: str
+    size: int | None = None
+    most: int = MOST
+    has_digest: bool = True
+
+
 def download(
-    url: str,
+    wanted: Wanted,
     path: Path,
     check: Callable[[Path], None],
     progress: Progress = ignore,
     pauses: tuple[float, ...] = PAUSES,
-    *,
     note: Callable[[str], None] = note_nothing,
-    size: int | None = None,
-    most: int = MOST,
-    has_digest: bool = True,
 ) -> None:
-    """Fetch `url` and publish it as `path` once `check` accepts what arrived.
+    """Fetch what is `wanted` and publish it as `path` once `check` accepts what arrived.
 
     Failures that may pass are tried again after each of `pauses` (seconds), or when the server says; bytes that arrive
     make that budget new. What has arrived is gone on with (RFC 9110, sections 13.1.5 and 14), also by a later process
-    if `has_digest` says that `check` would see a wrong byte. `size` is the exact length, if known, `most` what it
-    cannot exceed. Nothing longer than $FT_HTTP_TIMEOUT passes without progress. Raises NotThere when the server does
-    not know the URL and FtError for everything else that went wrong; `path` then keeps its old content.
+    if `check` would see a wrong byte. Nothing longer than $FT_HTTP_TIMEOUT passes without progress. Raises NotThere
+    when the server does not know the URL and FtError for everything else that went wrong; `path` then keeps its old
+    content.
     """
-    partial = take_up(path, hashlib.sha256(shown(url).encode()).hexdigest(), keep=has_digest)
-    fetch = _Fetch(url, partial, progress, pauses, note, size, most, has_digest, http_timeout(), partial.done)
+    partial = take_up(path, hashlib.sha256(shown(wanted.url).encode()).hexdigest(), keep=wanted.has_digest)
+    fetch = _Fetch(wanted, partial, progress, pauses, note, http_timeout(), partial.done)
     try:
         while True:
             inherited = partial.done > 0
@@ -91,14 +98,11 @@ def download(
 class _Fetch:
     """The tries to get one URL, and how long they have led nowhere."""
 
-    url: str
+    wanted: Wanted
     partial: Partial
     progress: Progress
     pauses: tuple[float, ...]
     note: Callable[[str], None]
-    size: int | None
-    most: int
-    has_digest: bool
     timeout: float
     furthest: int
     failures: int = 0
@@ -118,7 +122,7 @@ class _Fetch:
             return
         headers = {"Range": f"bytes={partial.done}-", "If-Range": partial.validator} if partial.done else {}
         try:
-            response, final = open_url(self.url, headers, self.timeout / 3, self.note)
+            response, final = open_url(self.wanted.url, headers, self.timeout / 3, self.note)
             with response:
                 if response.status_code == 206 and partial.done:
                     _check_range(response, partial)
@@ -134,15 +138,17 @@ class _Fetch:
     def wait_after(self, error: Passing) -> None:
         """Wait before the next try. Raises FtError when there should be none."""
         if self.failures >= len(self.pauses):
-            raise FtError(f"{shown(self.url)}: {error} (tried {self.tries} times)") from error
+            raise FtError(f"{shown(self.wanted.url)}: {error} (tried {self.tries} times)") from error
         pause = self.pauses[self.failures] * random.uniform(0.75, 1.25)
         self.failures += 1
         left = self.timeout - (time.monotonic() - self.since)
         if error.wait is not None and error.wait > left:
-            raise FtError(f"{shown(self.url)}: {error}; the server says to come back in {error.wait:.0f} s") from error
+            raise FtError(
+                f"{shown(self.wanted.url)}: {error}; the server says to come back in {error.wait:.0f} s"
+            ) from error
         if pause > left:
             raise FtError(
-                f"{shown(self.url)}: {error}; nothing to speak of arrived for {self.timeout:g} s "
+                f"{shown(self.wanted.url)}: {error}; nothing to speak of arrived for {self.timeout:g} s "
                 f"(tried {self.tries} times; {TIMEOUT_VARIABLE} sets how long to wait)"
             ) from error
         time.sleep(max(pause, error.wait or 0.0))
@@ -157,25 +163,29 @@ class _Fetch:
         total = int(length) if re.fullmatch(r"\d{1,15}", length, re.ASCII) else None
         if "Transfer-Encoding" in response.headers:
             total = None
-        if self.size is not None and total not in (None, self.size):
+        if self.wanted.size is not None and total not in (None, self.wanted.size):
             page = " (a web page)" if "html" in response.headers.get("Content-Type", "").lower() else ""
-            raise FtError(f"{shown(final)}: what the server sends{page} has {total} bytes, should have {self.size}")
-        if total is not None and total > self.most:
-            raise FtError(f"{shown(final)}: what the server sends has {total} bytes, should have at most {self.most}")
-        if total is None and self.size is None and not self.has_digest:
+            raise FtError(
+                f"{shown(final)}: what the server sends{page} has {total} bytes, should have {self.wanted.size}"
+            )
+        if total is not None and total > self.wanted.most:
+            raise FtError(
+                f"{shown(final)}: what the server sends has {total} bytes, should have at most {self.wanted.most}"
+            )
+        if total is None and self.wanted.size is None and not self.wanted.has_digest:
             raise FtError(f"{shown(final)}: neither a digest nor a length says whether the file is whole; use a mirror")
-        self.partial.begin(_validator(response), total if total is not None else self.size)
+        self.partial.begin(_validator(response), total if total is not None else self.wanted.size)
         self.inherited = 0
 
     def _receive(self, response: requests.Response) -> None:
         partial = self.partial
         self._show()
         while chunk := response.raw.read1(CHUNK, decode_content=False):
-            limit = self.most if partial.total is None else partial.total
+            limit = self.wanted.most if partial.total is None else partial.total
             if partial.done + len(chunk) > limit:
                 partial.discard()
                 raise FtError(
-                    f"{shown(self.url)}: the server sends more than the {limit} bytes that the file has at most"
+                    f"{shown(self.wanted.url)}: the server sends more than the {limit} bytes that the file has at most"
                 )
             partial.write(chunk)
             now = time.monotonic()
@@ -184,7 +194,7 @@ class _Fetch:
             self._show()
             if now - self.since > self.timeout and partial.done != partial.total:
                 raise FtError(
-                    f"{shown(self.url)}: less than {PROGRESS // 1024} KiB in {self.timeout:g} s is too slow; "
+                    f"{shown(self.wanted.url)}: less than {PROGRESS // 1024} KiB in {self.timeout:g} s is too slow; "
                     f"{TIMEOUT_VARIABLE} sets how long to wait"
                 )
 

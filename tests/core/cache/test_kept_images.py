@@ -24,7 +24,7 @@ from ft.machine.display import Display
 from ft.machine.signals import StopAsked
 from ft.run.folder import Run
 from ft.task.criterion import Criterion
-from ft.training.step import Batch, learn
+from ft.training.step import Batch, Learning, learn
 from signal_at_progress import SignalAtProgress
 
 MakeConfig = Callable[..., Config]
@@ -140,9 +140,9 @@ def test_a_blended_image_counts_for_both_of_its_labels() -> None:
         return cast(torch.Tensor, module(images.lerp(images.flip(0), 1 - share)))
 
     feed = cast(Any, SimpleNamespace(forward=forward, torch_only=True))
-    plan = cast(Any, SimpleNamespace(aux_loss_weight=0.0))
     machine, training = Machine("cpu", "fp32", False), TrainingConfig(mixup=0.4)
-    loss, _, _ = learn(Batch(images, labels, 7), 1, module, plan, feed, Criterion(None, 0.0), training, machine, [])
+    learning = Learning(module, feed, Criterion(None, 0.0), 0.0, training, machine, [])
+    loss, _, _ = learn(Batch(images, labels, 7), 1, learning)
     (share,) = shares
     logits = module(share * images + (1 - share) * images.flip(0))
     targets = share * one_hot(labels, 3) + (1 - share) * one_hot(labels.flip(0), 3)

@@ -24,7 +24,7 @@ from ft import FtError, Preprocessing
 from ft.data.batches import Batch
 from ft.data.dataset import ImageDataset
 from ft.data.load import Item
-from ft.data.loaders import Loader, auto_workers, make_loader
+from ft.data.loaders import Loader, Workers, auto_workers, make_loader
 from ft.data.order import epoch_batches
 from ft.data.pictures import Picture
 from ft.data.transforms import train_transform
@@ -89,7 +89,7 @@ def items(tmp_path: Path) -> list[Item]:
 @contextmanager
 def loading(items: list[Item], workers: int, batch_size: int = 4, shuffle: bool = True) -> Iterator[Loader]:
     dataset = ImageDataset(items, train_transform(Preprocessing(16, 18), "strong"), seed=3)
-    loader = make_loader(dataset, batch_size, workers, "cpu", shuffle)
+    loader = make_loader(dataset, batch_size, Workers(workers, "cpu"), shuffle)
     try:
         yield loader
     finally:
@@ -269,10 +269,11 @@ from ft import Preprocessing
 from ft.data.load import Item
 from ft.data.dataset import ImageDataset
 from ft.data.transforms import eval_transform
-from ft.data.loaders import make_loader
+from ft.data.loaders import Workers, make_loader
 from ft.data.pictures import Picture
 items = [Item(Picture.at(Path({str(items[0].picture.path.parent)!r}) / f"{{number}}.png"), 0) for number in range(11)]
-for batch in make_loader(ImageDataset(items, eval_transform(Preprocessing(16, 18))), 4, 2, "cpu", False).epoch(0):
+dataset = ImageDataset(items, eval_transform(Preprocessing(16, 18)))
+for batch in make_loader(dataset, 4, Workers(2, "cpu"), False).epoch(0):
     pass
 """
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)

@@ -32,7 +32,7 @@ from ft.machine.memory import (
 )
 from ft.task.criterion import Criterion
 from ft.task.evaluation import RightAnswers
-from ft.training.step import Batch, learn, moving_buffers
+from ft.training.step import Batch, Learning, learn, moving_buffers
 
 MOST = 3
 """Images that the network below has memory for."""
@@ -73,12 +73,10 @@ def gradients(
         return cast(torch.Tensor, module(images.lerp(images.flip(0), 1 - share)))
 
     feed = cast(Any, SimpleNamespace(forward=forward, torch_only=True))
-    plan = cast(Any, SimpleNamespace(aux_loss_weight=0.0))
     training = TrainingConfig(batch_size=13, auto_batch=auto, mixup=mixup)
     machine = Machine("cpu", "fp32", channels_last=False)
-    loss, answers, used = learn(
-        Batch(inputs, labels, 1), parts, module, plan, feed, criterion, training, machine, moving_buffers(module, ())
-    )
+    learning = Learning(module, feed, criterion, 0.0, training, machine, moving_buffers(module, ()))
+    loss, answers, used = learn(Batch(inputs, labels, 1), parts, learning)
     right = RightAnswers()
     hits = right.among(answers) + right.left()
     return loss, hits, used, [parameter.grad for parameter in module.parameters()]

@@ -13,7 +13,7 @@ import pytest
 from faults.hostile_server import HostileServer, hostile_server, serve
 from ft.errors import FtError
 from ft.machine.files import left_behind, sweep, temporary_beside
-from ft.weights.download import download
+from ft.weights.download import Wanted, download
 from ft.weights.partial import take_up
 
 CONTENT = random.Random(0).randbytes(1_000_000)
@@ -29,7 +29,7 @@ def web() -> Iterator[HostileServer]:
 def stopped(web: HostileServer, path: Path, has_digest: bool = True) -> list[Path]:
     """Fetch a part, as a process that is stopped; return what it left."""
     with pytest.raises(FtError, match="tried 1 times"):
-        download(f"{web.url}/net.pth", path, lambda _: None, pauses=(), has_digest=has_digest)
+        download(Wanted(f"{web.url}/net.pth", has_digest=has_digest), path, lambda _: None, pauses=())
     return sorted(path.parent.iterdir())
 
 
@@ -37,7 +37,7 @@ def test_a_later_try_goes_on(web: HostileServer, tmp_path: Path) -> None:
     path = tmp_path / "net.pth"
     part, sidecar = stopped(web, path)
     assert (part.read_bytes(), sidecar.name) == (CONTENT[:CUT], part.name + ".json")
-    download(f"{web.url}/net.pth", path, lambda _: None)
+    download(Wanted(f"{web.url}/net.pth"), path, lambda _: None)
     assert path.read_bytes() == CONTENT
     assert web.sent == len(CONTENT)
     assert list(tmp_path.iterdir()) == [path]
@@ -56,7 +56,7 @@ def test_a_wrong_byte_in_what_was_left_is_found_and_all_fetched_anew(web: Hostil
         if arrived.read_bytes() != CONTENT:
             raise FtError("wrong")
 
-    download(f"{web.url}/net.pth", path, check, pauses=(0.0,))
+    download(Wanted(f"{web.url}/net.pth"), path, check, pauses=(0.0,))
     assert path.read_bytes() == CONTENT
 
 
@@ -72,7 +72,7 @@ def test_what_does_not_fit_is_left_alone_or_thrown_away(web: HostileServer, tmp_
         part.write_bytes(CONTENT + b"x")
     else:
         url += "?other"
-    download(url, path, lambda _: None)
+    download(Wanted(url), path, lambda _: None)
     assert path.read_bytes() == CONTENT
     assert web.headers[-1].get("Range") is None
     assert list(tmp_path.iterdir()) == [path]
@@ -84,7 +84,7 @@ def test_a_file_that_was_whole_when_the_process_was_killed_is_not_asked_for_agai
     path = tmp_path / "net.pth"
     part, _ = stopped(web, path)
     part.write_bytes(CONTENT)
-    download(f"{web.url}/net.pth", path, lambda _: None)
+    download(Wanted(f"{web.url}/net.pth"), path, lambda _: None)
     assert path.read_bytes() == CONTENT
     assert web.asked["net.pth"] == 1
 
