@@ -73,7 +73,9 @@ def seed_torch(seed: int, device: str = "cpu") -> None:
     torch.default_generator.manual_seed(seed)  # torch.manual_seed asks every kind of device, which takes longer
     kind = torch.device(device).type
     if kind != "cpu":
-        getattr(torch, kind).manual_seed(seed)
+        module = getattr(torch, kind)
+        # `manual_seed` alone is that of the current device, which need not be this one.
+        getattr(module, "manual_seed_all", module.manual_seed)(seed)
 
 
 def step_seed(seed: int, step: int) -> int:

@@ -42,6 +42,15 @@ def test_where_only_torch_draws_only_its_generator_is_seeded() -> None:
         assert draw() == (expected, python, numpy)
 
 
+@pytest.mark.parametrize("torch_only", [True, False])
+def test_the_generator_of_a_second_gpu_follows_from_the_seed(torch_only: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    gpus = {"cuda:0": 0, "cuda:1": 0}
+    monkeypatch.setattr(torch.cuda, "manual_seed", lambda seed: gpus.update({"cuda:0": seed}))  # the current one
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda seed: gpus.update(dict.fromkeys(gpus, seed)))
+    with seeded(0), drawing_from(5, "cuda:1", torch_only):
+        assert gpus["cuda:1"] == 5
+
+
 def test_after_a_seeded_block_and_after_a_run_generators_are_as_they_were() -> None:
     with seeded(7):
         expected = draw()
