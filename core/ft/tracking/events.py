@@ -104,7 +104,8 @@ class RunEnded:
 
 @dataclass(frozen=True)
 class RunFailed:
-    """The run came to no end. Where it was `stopped`, as by Ctrl-C, its state is saved."""
+    """The run came to no end. Where it was `stopped`, as by Ctrl-C, its state is saved, unless that was cut short by a
+    second Ctrl-C."""
 
     why: str
     stopped: bool
