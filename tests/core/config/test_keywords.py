@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -36,7 +37,10 @@ def test_every_key_and_every_flag_is_a_keyword_and_typed_as_its_field_is() -> No
         if name in Config.model_fields or name == "weight_source":
             continue  # a component, a section or a path, which Python says in more than one way
         is_component = isinstance(field, type) and issubclass(field, ComponentConfig)
-        assert hints[name] == (Component if is_component else field), name
+        several = field == tuple[ComponentConfig, ...]
+        assert hints[name] == (Component if is_component else Component | Sequence[Component] if several else field), (
+            name
+        )
 
 
 def test_flags_names_and_nested_keys_say_the_same() -> None:
@@ -53,6 +57,11 @@ def test_flags_names_and_nested_keys_say_the_same() -> None:
     assert flat == nested == made(**dotted, weight_source=("official",), run_dir="a")
     typed = ["training.epochs=5", "images.size=64", "cache.promise=off", "split.val=0.3", "weights.sources=[official]"]
     assert flat == load_config(None, [*typed, "run_dir=a"], LIKE_A_CONFIG)
+
+
+@pytest.mark.parametrize("given", [{"tracker": "csv"}, {"trackers": ["csv"]}, {"tracker": [{"use": "csv"}]}])
+def test_trackers_are_named_one_or_many(given: dict[str, Any]) -> None:
+    assert made(**given).model_dump(mode="json")["trackers"] == ["csv"]
 
 
 @pytest.mark.parametrize("freeze", [["a:1", "b"], ("a:1", "b"), [{"use": "a:1"}, "b"]])
