@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from torch import nn
 
-API_VERSION = 1
+API_VERSION = 2
 """The version of this contract. ft takes plugins made for it and for the one before: `FT_API` in a plugin's module."""
 
 Lazy = str | Callable[..., Any]
