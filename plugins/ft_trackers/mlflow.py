@@ -14,8 +14,8 @@ import ft
 from ft import Event, RunEnded, RunFailed, RunStarted
 from ft_trackers.program import flat, following, name_of, need, remember, remembered, variables
 
-PARAMETER = 6000
-"""The longest value of a parameter that MLflow takes."""
+PARAMETER, BATCH = 6000, 100
+"""The longest value of a parameter that MLflow takes, and how many parameters at a time."""
 
 
 class Settings(ft.Settings):
@@ -56,8 +56,11 @@ class _MLflow:
                 pass  # it is kept somewhere else, so here it is new
         self.run = self.client.create_run(self._experiment(), run_name=name_of(event.folder)).info.run_id
         remember(folder, self.run)
-        for key, value in flat(event.config).items():
-            self.client.log_param(self.run, key, str(value)[:PARAMETER])
+        from mlflow.entities import Param
+
+        params = [Param(key, str(value)[:PARAMETER]) for key, value in flat(event.config).items()]
+        for at in range(0, len(params), BATCH):
+            self.client.log_batch(self.run, params=params[at : at + BATCH])
         return False
 
     def _experiment(self) -> str:
