@@ -53,7 +53,15 @@ class Plugins:
         return bool(self._named(kind, name))
 
     def get(self, kind: str, reference: Reference) -> Component:
-        """Return the component that `reference` names. Raises FtError for none and for more than one."""
+        """Return the component that `reference` names. Raises FtError for none, for more than one, and for an argument
+        where components of that kind take none."""
+        component = self._get(kind, reference)
+        if reference.argument is not None and not KINDS[kind].takes_argument:
+            said = f"{kind} '{component.name}' takes settings, not an argument"
+            raise FtError(f"{said}; write --set {KINDS[kind].keys[0].path}.KEY=VALUE")
+        return component
+
+    def _get(self, kind: str, reference: Reference) -> Component:
         if reference.place != "plugin":
             from ft.extension.unpackaged import load_unpackaged  # only such references pay for it
 

@@ -40,7 +40,8 @@ class Kind:
 
     `name` is that of `ft describe KIND:NAME`, `noun` what messages call a component, `callables` what its record must
     hold, the one that does the work last. `keys` are where a config names components, first the one whose settings are
-    `--set KEY.SETTING=VALUE`. `named_alone` is False where a reference needs what stands after the colon.
+    `--set KEY.SETTING=VALUE`. `named_alone` is False where a reference needs what stands after the colon, and
+    `takes_argument` where nothing may stand there.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Kind:
     callables: tuple[str, ...]
     keys: tuple[Key, ...]
     named_alone: bool = True
+    takes_argument: bool = True
 
 
 KINDS = {
@@ -100,6 +102,7 @@ KINDS = {
                     words={"keep": "the pretrained classifier"},
                 ),
             ),
+            takes_argument=False,
         ),
         Kind(
             "weights",
@@ -143,6 +146,7 @@ KINDS = {
                     "what takes the steps, as in adamw or sgd; or lbfgs: solves for a linear head on kept features",
                 ),
             ),
+            takes_argument=False,
         ),
         Kind(
             "tracker",
@@ -158,6 +162,7 @@ KINDS = {
                     several=True,
                 ),
             ),
+            takes_argument=False,
         ),
     )
 }

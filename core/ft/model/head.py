@@ -91,10 +91,7 @@ def _slots(backbone: Backbone) -> Iterator[tuple[str, int, Form]]:
 
 def _find_builder(head: ComponentConfig, plugins: Plugins) -> tuple[Component, Any]:
     """The head builder that `head` names, with its settings."""
-    reference = parse_reference(head.use)
-    component = plugins.get("head", reference)
-    if reference.argument is not None:
-        raise FtError(f"head '{component.name}' takes settings, not an argument; write --set head.KEY=VALUE")
+    component = plugins.get("head", parse_reference(head.use))
     return component, read_settings(component, head.settings, "head")
 
 

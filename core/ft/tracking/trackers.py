@@ -29,12 +29,7 @@ def open_trackers(config: Config, plugins: Plugins, display: Display) -> list[Li
 
 
 def _opened(named: Named, plugins: Plugins, warn: Callable[[str], None]) -> Listener:
-    reference = parse_reference(named.part.use)
-    component = plugins.get("tracker", reference)
-    if reference.argument is not None:
-        raise FtError(
-            f"tracker '{component.name}' takes settings, not an argument; write --set {named.place}.KEY=VALUE"
-        )
+    component = plugins.get("tracker", parse_reference(named.part.use))
     settings = read_settings(component, named.part.settings, named.place)
     track = implementation(component, "track")
     listener: Listener | None = None
@@ -51,7 +46,10 @@ def _opened(named: Named, plugins: Plugins, warn: Callable[[str], None]) -> List
                 listener(event)
 
     with _spared(fail, but=(FtError,)):
-        listener = track(settings)
+        made = track(settings)
+        if not callable(made):
+            raise TypeError(f"track returned {made!r}; it has to return a function that takes an event")
+        listener = made
     return listen
 
 

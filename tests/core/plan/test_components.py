@@ -29,6 +29,12 @@ MakeConfig = Callable[..., Config]
         ({"groups": [{"match": {"use": "all", "x": 1}, "lr": 1}]}, "unknown setting 'groups.match.x'"),
         ({"weights": {"use": "local:net.pth", "kye": "ema"}}, "unknown setting 'weights.kye'"),
         ({"weights": {"use": "none", "key": "ema"}}, "weights.key has no effect with weights 'none'"),
+        ({"head": "mlp:256"}, "head 'mlp' takes settings, not an argument; write --set head.KEY=VALUE"),
+        (
+            {"training": {"optimizer": "sgd:0.5"}},
+            "optimizer 'sgd' takes settings, not an argument; write --set training.optimizer.KEY=VALUE",
+        ),
+        ({"trackers": "csv:a.csv"}, "tracker 'csv' takes settings, not an argument; write --set trackers.KEY=VALUE"),
         ({"head": "mpl"}, "no head builder named 'mpl'. Did you mean 'mlp'?"),
     ],
 )

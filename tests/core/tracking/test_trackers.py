@@ -40,6 +40,8 @@ def track(settings):
         raise ValueError("no\\nidea")
     if settings.fails == "for want of a library":
         raise FtError("needs what is not there")
+    if settings.fails == "to return":
+        return None
 
     def listen(event):
         heard.append(type(event).__name__)
@@ -116,6 +118,7 @@ lost = '            raise LookupError("lost")'
     ("fails", "said"),
     [
         ("at once", "ValueError: no idea ("),
+        ("to return", "TypeError: track returned None; it has to return a function that takes an event"),
         ("RunStarted", "LookupError: lost ("),
         ("RunEnded", "LookupError: lost ("),
         ("exits at EpochDone", "SystemExit: 3 ("),
