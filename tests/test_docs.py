@@ -51,7 +51,7 @@ from rooms import CORE, ROOMS
 ROOT = Path(__file__).parents[1]
 DOCS = sorted((ROOT / "docs").glob("*.md"))
 PAGES = [*(ROOT / name for name in ("README.md", "README.zh.md", "CONTRIBUTING.md", "CHANGELOG.md")), *DOCS]
-PAGE_OF = {"head": "backbones", "freeze": "freezing", "weights": "weights", "data": "data"}
+PAGE_OF = {"head": "backbones", "freeze": "freezing", "weights": "weights", "data": "data", "augmentation": "data"}
 """Where the components of a kind are documented, unless on a page of its plural."""
 LONG = [["weights", "fetch"], ["weights", "doctor"], ["weights", "bundle"], ["plugins", "check"]]
 MADE = re.compile(r"(?<=<!-- made -->\n).*(?=<!-- /made -->)", re.DOTALL)

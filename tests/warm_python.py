@@ -35,6 +35,7 @@ IMPORTED = (
         "ft_timm",
         "ft_hub",
         "ft_optim",
+        "ft_augment",
         "torchvision.models",
     ),
 )

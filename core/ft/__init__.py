@@ -20,6 +20,7 @@ from ft.data.image_files import (
 )
 from ft.errors import FtError as FtError, FtWarning as FtWarning, did_you_mean as did_you_mean, nearest as nearest
 from ft.extension.extensions import (
+    Augmentation as Augmentation,
     BackboneProvider as BackboneProvider,
     DataSource as DataSource,
     FreezeStrategy as FreezeStrategy,

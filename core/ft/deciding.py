@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from ft.cache.decision import plan_cache, resolve_augment
+from ft.cache.decision import plan_cache
 from ft.cache.store import FeatureStore
 from ft.config.schema import Config
+from ft.data.augmentation import ChosenAugmentation, resolve_augment
 from ft.data.examples import Examples
 from ft.data.load import ImageData
 from ft.extension.installed import Plugins
@@ -46,6 +47,7 @@ class Prepared:
     prefix: FrozenPrefix | None
     store: FeatureStore
     optimizer: ChosenOptimizer
+    augmentation: ChosenAugmentation
 
     @property
     def layers(self) -> Layers:
@@ -54,8 +56,8 @@ class Prepared:
 
     def job(self, display: Display, stop: StopRequest, tell: Listener) -> Job:
         """What the steps of the run share."""
-        preprocessing, optimizer = self.built.preprocessing, self.optimizer
-        return Job(preprocessing, self.config, self.machine, display, stop, self.data, tell, optimizer)
+        preprocessing, chosen = self.built.preprocessing, (self.optimizer, self.augmentation)
+        return Job(preprocessing, self.config, self.machine, display, stop, self.data, tell, *chosen)
 
     def frozen_digest(self) -> str:
         """The sha256 of all that is frozen, as it is now."""
@@ -73,7 +75,8 @@ def decide(opened: Opened, plugins: Plugins, display: Display, stopped: Run | No
     with display.progress("choosing what to freeze"), drawing_from(config.seed, machine.device):
         before = selected_before(stopped, config)
         frozen = choose_frozen(config.freeze, config.train, built.backbone, plugins, examples, before)
-    config = resolve_augment(config, only_head_trains=frozen.names >= set(built.backbone.parameter_names()))
+    only_head_trains = frozen.names >= set(built.backbone.parameter_names())
+    config, augmentation = resolve_augment(config, only_head_trains, plugins)
     apply_frozen(model.module, frozen.names, frozen_modules(model.module, frozen.names, model.head_paths))
     set_fitting_modes(model.module, config.training)
     size = built.preprocessing.crop_size
@@ -90,4 +93,4 @@ def decide(opened: Opened, plugins: Plugins, display: Display, stopped: Run | No
     decisions = Decisions(config, data, built, model, frozen, cache, machine, settled.paces, opened.optimizer)
     plan = make_plan(decisions, plugins)
     check_fit(plan, prefix)
-    return Prepared(config, data, built, model, machine, plan, prefix, opened.store, opened.optimizer)
+    return Prepared(config, data, built, model, machine, plan, prefix, opened.store, opened.optimizer, augmentation)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ft.config.schema import Config
+from ft.data.augmentation import ChosenAugmentation
 from ft.data.load import ImageData
 from ft.extension.records import Preprocessing
 from ft.machine.devices import Machine
@@ -28,8 +29,10 @@ class Looking:
 
 @dataclass(frozen=True, eq=False)
 class Job(Looking):
-    """The same of a run, with its images, who is told what becomes of it, and what takes its steps."""
+    """The same of a run, with its images, who is told what becomes of it, what takes its steps, and what varies its
+    images."""
 
     data: ImageData
     tell: Listener
     optimizer: ChosenOptimizer
+    augmentation: ChosenAugmentation

@@ -8,7 +8,7 @@ from typing import Literal
 from ft.cache.ahead import kept_ahead
 from ft.cache.decision import open_store
 from ft.cache.store import FeatureStore
-from ft.config.schema import Config
+from ft.config.schema import AUTO, Config
 from ft.data.copies import warn_of_copies
 from ft.data.image_list import check_same_images, may_have_moved
 from ft.data.load import ImageData, load_data
@@ -70,7 +70,7 @@ def open_run(config: Config, plugins: Plugins, display: Display, values: Values,
         values = "random"
     built = build_backbone(config, plugins, display, values)
     only_head = trains and _only_head_trains(config, built, plugins)
-    ahead = kept_ahead(store, data, built.preprocessing, config, only_head) if trains else None
+    ahead = kept_ahead(store, data, built.preprocessing, config, only_head, plugins) if trains else None
     with display.progress("reading images", len(data.items)) as bar:
         ranged = config.images.range is not None
         data = check_images(data, config.images.bad, bar.advance, ranged=ranged, ahead=ahead)
@@ -94,7 +94,7 @@ def _looks_at_images(config: Config, plugins: Plugins) -> bool:
 
 def _only_head_trains(config: Config, built: BuiltBackbone, plugins: Plugins) -> bool:
     """Whether that is known, where augmentation follows from it, before any image was looked at."""
-    if config.images.augment != "auto" or _looks_at_images(config, plugins):
+    if config.images.augment.use != AUTO or _looks_at_images(config, plugins):
         return False
     with seeded(config.seed):  # what is drawn to choose is drawn again when it counts
         frozen = choose_frozen(config.freeze, config.train, built.backbone, plugins)

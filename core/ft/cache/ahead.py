@@ -7,16 +7,18 @@ from contextlib import suppress
 from functools import partial
 from itertools import chain, islice
 
-from ft.cache.decision import resolve_augment, seen_once
+from ft.cache.decision import seen_once
 from ft.cache.image_rows import about_decoded, image_name
 from ft.cache.named_rows import NAME, Shelf
 from ft.cache.rows import Shape, whole_size
 from ft.cache.store import FeatureStore
 from ft.cache.writer import NotKept
 from ft.config.schema import Config
+from ft.data.augmentation import resolve_augment
 from ft.data.load import ImageData
 from ft.data.readable import CHUNK, Ahead, Passed
-from ft.data.transforms import eval_transform, train_transform
+from ft.data.transforms import eval_transform
+from ft.extension.installed import Plugins
 from ft.extension.records import Preprocessing
 from ft.prefix.records import Tensors
 
@@ -25,18 +27,23 @@ _AT_ONCE = 4 * 10**6
 
 
 def kept_ahead(
-    store: FeatureStore, data: ImageData, preprocessing: Preprocessing, config: Config, only_head_trains: bool
+    store: FeatureStore,
+    data: ImageData,
+    preprocessing: Preprocessing,
+    config: Config,
+    only_head_trains: bool,
+    plugins: Plugins,
 ) -> Ahead | None:
     """How the check is to keep the images of a run, as evaluation sees them; None where the run keeps none.
 
     Of training images, views may be made of these where they are drawn from nothing else. What has no room beside the
     features that are kept is not kept, and is decoded when the run needs it.
     """
-    config = resolve_augment(config, only_head_trains)
+    config, augmentation = resolve_augment(config, only_head_trains, plugins)
     if config.cache.promise == "off" or seen_once(config):
         return None
-    transform, augment = eval_transform(preprocessing), config.images.augment
-    all_alike = augment == "none" or train_transform(preprocessing, augment).varied
+    transform = eval_transform(preprocessing)
+    all_alike = augmentation.smallest_section is None
     items = data.items if all_alike else (*data.val, *data.test)
     shape = Shape((3, preprocessing.crop_size, preprocessing.crop_size), "uint8")
     return Ahead(

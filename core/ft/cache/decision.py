@@ -77,14 +77,6 @@ def open_store(config: Config) -> FeatureStore:
     return FeatureStore(int(config.cache.disk_gb * GB))
 
 
-def resolve_augment(config: Config, only_head_trains: bool) -> Config:
-    """Fill in `images.augment: auto`: where only the head trains, features computed once are worth more than views."""
-    if config.images.augment != "auto":
-        return config
-    augment = "none" if only_head_trains and config.images.views is None else "standard"
-    return config.model_copy(update={"images": config.images.model_copy(update={"augment": augment})})
-
-
 def price_of(config: Config) -> Price:
     """What computing and keeping cost in this run; every (image, view) is seen epochs / views times."""
     epochs = config.training.epochs / (config.images.views or 1)
@@ -179,9 +171,9 @@ def _promise(config: Config, machine: Machine) -> Literal["exact", "close", "fas
 def seen_once(config: Config) -> str:
     """Why no image is seen twice, so that nothing can be kept, whatever the network; "" where it is."""
     augment, views = config.images.augment, config.images.views
-    if augment != "none" and views is None:
+    if config.images.varies and views is None:
         return (
-            f"augmentation '{augment}' makes a new view of every image in every epoch; "
+            f"augmentation '{augment.use}' makes a new view of every image in every epoch; "
             "--views 4 replays four, --augment none makes none"
         )
     if not config.training.solves and config.training.epochs <= (views or 1):

@@ -19,6 +19,7 @@ from ft.data.transforms import Transform, eval_transform, train_transform
 from ft.data.values import needs_range
 from ft.extension.records import Preprocessing
 from ft.job import Job
+from ft.run.locked import code_digest
 
 STORE_FORMAT = 10
 
@@ -52,9 +53,10 @@ def measured_part(name: str, items: Sequence[Item], job: Job) -> Part:
 
 
 def _training_views(job: Job) -> tuple[Transform, int, Mapping[str, Any]]:
-    augment, views = job.config.images.augment, job.config.images.views or 1
-    drawn = {} if augment == "none" else {"augment": augment, "seed": job.config.seed}
-    return train_transform(job.preprocessing, augment), views, drawn
+    chosen, views, drawn = job.augmentation, job.config.images.views or 1, {}
+    if chosen.record.varies:
+        drawn = {"augment": chosen.about(), "code": code_digest(chosen.component), "seed": job.config.seed}
+    return train_transform(job.preprocessing, chosen), views, drawn
 
 
 def about_images(preprocessing: Preprocessing) -> dict[str, Any]:

@@ -24,6 +24,11 @@ class ComponentConfig(BaseModel):
     def settings(self) -> dict[str, Any]:
         return dict(self.model_extra or {})
 
+    def __str__(self) -> str:
+        """The reference and, where there are any, its settings, as in "flip (p: 0.1)"."""
+        settings = ", ".join(f"{key}: {value}" for key, value in sorted(self.settings.items()))
+        return f"{self.use} ({settings})" if settings else self.use
+
     @model_serializer
     def _as_text(self) -> Any:
         fields = type(self).model_fields

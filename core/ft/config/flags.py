@@ -31,7 +31,6 @@ FLAGS: tuple[tuple[str, str, str, bool], ...] = (
     ("--monitor", "training.monitor", "", False),
     ("--image-size", "images.size", "", False),
     ("--fit", "images.fit", "", False),
-    ("--augment", "images.augment", "", False),
     ("--views", "images.views", "", False),
     ("--cache", "cache.promise", "", False),
     ("--bad-images", "images.bad", "", False),

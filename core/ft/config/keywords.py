@@ -62,7 +62,7 @@ class Keywords(TypedDict, total=False):
     monitor: Literal["accuracy", "macro_f1", "loss"]
     image_size: int | None
     fit: Literal["crop", "squash", "pad"] | None
-    augment: Literal["auto", "none", "flip", "standard", "strong"]
+    augment: Component
     views: int | None
     bad_images: Literal["fail", "skip"]
     val_fraction: float

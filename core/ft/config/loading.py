@@ -9,9 +9,13 @@ from typing import Any
 from ft.config.merging import Typed, merge
 from ft.config.schema import Config
 from ft.errors import FtError
+from ft.extension.kinds import KINDS
 from ft.extension.settings import validate
 from ft.text.documents import DEEPEST, parse_yaml
 from ft.text.reading import read_text
+
+_BY_FLAG = {key.flag.strip("-"): key.path for kind in KINDS.values() for key in kind.keys if key.flag}
+"""Of components, the flag's name says in --set what the key says: optimizer.momentum is training.optimizer.momentum."""
 
 
 def load_config(
@@ -35,7 +39,9 @@ def _typed(text: str) -> Typed:
         raise FtError(f"--set {text}: write --set key=value, as in --set training.epochs=5")
     if key.count(".") >= DEEPEST:
         raise FtError(f"--set {key[:40]}...: no key of a config has {key.count('.')} dots")
-    return Typed(tuple(key.strip().split(".")), _yaml(value, f"--set {text}"), f"--set {text}")
+    first, *rest = key.strip().split(".")
+    path = (*_BY_FLAG.get(first, first).split("."), *rest)
+    return Typed(path, _yaml(value, f"--set {text}"), f"--set {text}")
 
 
 def read_tree(file: Path) -> dict[str, Any]:

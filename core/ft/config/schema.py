@@ -12,6 +12,7 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     Field,
+    PrivateAttr,
     create_model,
     field_validator,
     model_validator,
@@ -55,6 +56,8 @@ class SplitConfig(Section):
         return self
 
 
+AUTO = "auto"
+"""The augmentation that follows from what trains."""
 LARGEST_IMAGE = 4096
 """Pixels of the side of what a network is fed: a batch of 32 is 6 GB."""
 
@@ -66,8 +69,9 @@ class ImagesConfig(Section):
     fit: Literal["crop", "squash", "pad"] | None = Field(
         None, description="crop: resize and cut the centre; squash: no cut; pad: keep the shape; default: as pretrained"
     )
-    augment: Literal["auto", "none", "flip", "standard", "strong"] = Field(
-        "auto", description="preset for training images; auto: none if only the head trains, else standard"
+    augment: ComponentConfig = Field(
+        ComponentConfig(use=AUTO),
+        description="an augmentation of training images; auto: none if only the head trains, else standard",
     )
     views: int | None = Field(None, ge=1, description="replay so many augmented views of an image; default: always new")
     bad: Literal["fail", "skip"] = Field("fail", description="what to do when images cannot be read")
@@ -83,6 +87,19 @@ class ImagesConfig(Section):
         if isinstance(value, tuple) and not value[0] < value[1]:
             raise ValueError("write the lower value first, as in [0, 4095]")
         return value
+
+    _varies: bool = PrivateAttr(True)
+
+    @property
+    def varies(self) -> bool:
+        """Whether training images differ from epoch to epoch; known once the augmentation is found."""
+        return self._varies
+
+    def augmented(self, augment: ComponentConfig, varies: bool) -> ImagesConfig:
+        """The same with an augmentation, which varies images or does not."""
+        found = self.model_copy(update={"augment": augment})
+        found._varies = varies
+        return found
 
     @property
     def value_range(self) -> tuple[float, float] | None:

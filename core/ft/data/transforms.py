@@ -9,15 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Literal
 
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms import v2
 from torchvision.transforms.v2 import InterpolationMode, functional as F
 
 from ft.config.schema import ImagesConfig
+from ft.data.augmentation import ChosenAugmentation
 from ft.data.decoding import decode_image, image_to_tensor
 from ft.data.image_failures import failure_of
 from ft.data.pictures import Picture, content_digest
@@ -25,9 +24,6 @@ from ft.data.values import Range
 from ft.errors import FtError
 from ft.extension.records import Interpolation, Preprocessing
 from ft.machine.devices import Machine
-
-if TYPE_CHECKING:
-    pass
 
 Step = Callable[[Tensor], Tensor]
 
@@ -55,8 +51,6 @@ class Transform:
         return image
 
 
-Augment = Literal["auto", "none", "flip", "standard", "strong"]
-
 # Pillow is what backbones were pretrained with. On tensors, nearest chooses other pixels, and lanczos is recent.
 _BY_PILLOW = ("nearest", "lanczos")
 _FILTERS: dict[Interpolation, Image.Resampling] = {
@@ -78,7 +72,6 @@ MOST_SIDES = 64  # how many times as long as wide an image may be before only it
 _LONGEST_PADDED = (
     4096  # pixels of the longer side from which an image that is padded to a square is made smaller before
 )
-_SMALLEST_CROP = 0.35  # share of the image's area; 0.08, usual for ImageNet, often misses the object in small data sets
 
 
 def read_image(
@@ -111,29 +104,15 @@ def eval_transform(preprocessing: Preprocessing) -> Transform:
     return Transform((partial(_square, preprocessing),), preprocessing.value_range, _least(preprocessing))
 
 
-def train_transform(preprocessing: Preprocessing, augment: Augment) -> Transform:
-    """The transform for training images; it draws from torch's default generator only.
-
-    none: as in evaluation. flip: mirrored left to right half of the time. standard: also a random section of 35 to
-    100 % of the image (Szegedy et al. 2015, section 6). strong: also one random change of geometry or colour
-    (TrivialAugment, Mueller & Hutter 2021, wide space) and an erased rectangle in a quarter of the images (Zhong et
-    al. 2020).
-    """
-    assert augment != "auto", "the plan resolves it"
-    flip = v2.RandomHorizontalFlip()
-    if augment == "none":
+def train_transform(preprocessing: Preprocessing, augmentation: ChosenAugmentation) -> Transform:
+    """The transform for training images. It draws from generators that may be seeded, and from nothing else."""
+    if not augmentation.record.varies:
         return eval_transform(preprocessing)
-    if augment == "flip":
-        return replace(eval_transform(preprocessing), varied=(flip,))
-    mode = _MODES[preprocessing.interpolation]
-    section = v2.RandomResizedCrop(preprocessing.crop_size, scale=(_SMALLEST_CROP, 1.0), interpolation=mode)
-    least = round(_least(preprocessing) / _SMALLEST_CROP**0.5)
-    geometry = (partial(_fitted, preprocessing), section, flip)
-    if augment == "standard":
-        return Transform(geometry, preprocessing.value_range, least)
-    trivial = v2.TrivialAugmentWide(interpolation=InterpolationMode.BILINEAR)
-    erased = v2.RandomErasing(p=0.25, value=_mean_colour(preprocessing))
-    return Transform((*geometry, trivial, erased), preprocessing.value_range, least)
+    varied, smallest = augmentation.build(preprocessing), augmentation.smallest_section
+    if smallest is None:
+        return replace(eval_transform(preprocessing), varied=(varied,))
+    least = round(_least(preprocessing) / smallest**0.5)
+    return Transform((partial(_fitted, preprocessing, smallest), varied), preprocessing.value_range, least)
 
 
 def network_input(pixels: Tensor, preprocessing: Preprocessing, machine: Machine) -> Tensor:
@@ -172,18 +151,19 @@ def _square(preprocessing: Preprocessing, image: Tensor) -> Tensor:
     return _pad(preprocessing, _resize(preprocessing, image, size))
 
 
-def _fitted(preprocessing: Preprocessing, image: Tensor) -> Tensor:
-    """Bring an image that a section is taken of into the form that evaluation sees: squashed, padded, or as it is."""
+def _fitted(preprocessing: Preprocessing, smallest: float, image: Tensor) -> Tensor:
+    """Bring an image that a section is taken of, `smallest` of its area or more, into the form that evaluation sees:
+    squashed, padded, or as it is."""
     if preprocessing.fit == "squash":  # large enough that the smallest section has a pixel for every one it becomes
-        side = round(preprocessing.crop_size / _SMALLEST_CROP**0.5)
+        side = round(preprocessing.crop_size / smallest**0.5)
         return _resize(preprocessing, image, (side, side))
-    return _pad(preprocessing, _not_too_long(preprocessing, image)) if preprocessing.fit == "pad" else image
+    return _pad(preprocessing, _not_too_long(preprocessing, smallest, image)) if preprocessing.fit == "pad" else image
 
 
-def _not_too_long(preprocessing: Preprocessing, image: Tensor) -> Tensor:
+def _not_too_long(preprocessing: Preprocessing, smallest: float, image: Tensor) -> Tensor:
     """Make what would be a very large square smaller, with two pixels for each that the smallest section becomes."""
     height, width = image.shape[-2:]
-    longer, most = max(height, width), round(_SPARE * preprocessing.crop_size / _SMALLEST_CROP**0.5)
+    longer, most = max(height, width), round(_SPARE * preprocessing.crop_size / smallest**0.5)
     if longer <= max(most, _LONGEST_PADDED):
         return image
     return _resize(preprocessing, image, (max(1, round(height * most / longer)), max(1, round(width * most / longer))))

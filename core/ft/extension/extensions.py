@@ -104,6 +104,25 @@ class DataSource:
 
 
 @dataclass(frozen=True)
+class Augmentation:
+    """Varies training images: `build(preprocessing, settings) -> transform`, as those of torchvision's v2.
+
+    The transform is called with an image as evaluation sees it, uint8 [3, S, S], S being `preprocessing.crop_size`,
+    and returns another one of that form. It draws from the generators of torch, `random` and numpy, which follow from
+    the seed, the epoch and the image, and it can be pickled. With `section(settings)`, the share of the area of the
+    smallest section that it cuts out, it is called with the whole image, uint8 [3, H, W], and makes the square itself.
+    One that does not `vary` leaves images as they are, and nothing is built.
+    """
+
+    name: str
+    summary: str
+    build: Lazy
+    settings: type[BaseModel] | str | None = None
+    section: Lazy | None = None
+    varies: bool = True
+
+
+@dataclass(frozen=True)
 class Optimizer:
     """Takes the steps: `build(groups, settings) -> torch.optim.Optimizer`.
 

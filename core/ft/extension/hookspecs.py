@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import pluggy
 
 from ft.extension.extensions import (
+    Augmentation,
     BackboneProvider,
     DataSource,
     FreezeStrategy,
@@ -140,4 +141,20 @@ def ft_run_trackers() -> Iterable[Tracker]:
     @hookimpl
     def ft_run_trackers():
         yield Tracker("latest", "The latest epoch's figures, in latest.txt", track=track)
+    """
+
+
+@hookspec
+def ft_augmentations() -> Iterable[Augmentation]:
+    """Yield ways in which training images vary.
+
+    from ft import Augmentation, hookimpl
+
+    def build(preprocessing, settings):
+        from torchvision.transforms import v2
+        return v2.RandomGrayscale(0.2)
+
+    @hookimpl
+    def ft_augmentations():
+        yield Augmentation("grey", "Some images without colour", build=build)
     """

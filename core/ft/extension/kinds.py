@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ft.extension.extensions import (
+    Augmentation,
     BackboneProvider,
     DataSource,
     FreezeStrategy,
@@ -132,6 +133,21 @@ KINDS = {
             "data source",
             ("load",),
             (Key("data", "--data", "a folder, folder:PATH, csv:FILE, or another data source"),),
+        ),
+        Kind(
+            "augmentation",
+            "ft_augmentations",
+            Augmentation,
+            "augmentation",
+            ("build",),
+            (
+                Key(
+                    "images.augment",
+                    "--augment",
+                    "how training images vary, as in flip; auto: none if only the head trains, else standard",
+                    words={"auto": "none if only the head trains, else standard"},
+                ),
+            ),
         ),
         Kind(
             "optimizer",

@@ -31,7 +31,7 @@ def advice(
     """Yield what in `config` does nothing, or not what it says, when the parameters `trainable` train."""
     if built.choice is None and frozen.names:
         yield "weights are random (--weights none) and layers are frozen: frozen layers will never learn anything"
-    if config.images.views is not None and config.images.augment == "none":
+    if config.images.views is not None and not config.images.varies:
         yield f"--views {config.images.views} has no effect: without augmentation all views of an image are the same"
     training, name = config.training, optimizer.component.name
     changed = {key for key, value in TrainingConfig().of(optimizer.record) if getattr(training, key) != value}

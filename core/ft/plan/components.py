@@ -8,6 +8,7 @@ from ft.config.schema import Config, Named
 from ft.data.load import data_reference
 from ft.extension.installed import Component, Plugins, read_settings
 from ft.extension.references import parse_reference
+from ft.extension.settings import Settings, validate
 from ft.model.catalogue import find_model
 
 
@@ -30,6 +31,9 @@ def check_settings(config: Config, plugins: Plugins) -> None:
     """
     for named, component in components_of(config, plugins):
         read_settings(component, named.part.settings, named.place)
+    for named in config.named():
+        if named.part.use in named.key.words and named.kind.name not in _KNOWN_LATER:
+            validate(Settings, named.part.settings, named.place)
 
 
 def _provider(use: str, plugins: Plugins) -> Component:

@@ -81,7 +81,7 @@ def make_plan(decisions: Decisions, plugins: Plugins) -> Plan:
         device=machine.device,
         precision=machine.precision,
         image_size=built.preprocessing.crop_size,
-        augment=config.images.augment,
+        augment=str(config.images.augment),
         recipe=_recipe(config),
         cache=cache,
         notes=data.notes,

@@ -10,10 +10,12 @@ from pathlib import Path
 from ft.config.schema import Config
 from ft.errors import FtError
 from ft.extension.installed import Component, Plugins
-from ft.extension.kinds import Kind
 from ft.extension.references import parse_reference
 from ft.plan.components import components_of
 from ft.run.records import ComponentUsed, VersionsFile
+
+_LATER = ("augmentation", "optimizer")
+"""Kinds that every run uses, and of which the record of a run from before there was the kind holds none."""
 
 
 def describe_component(component: Component) -> dict[str, str]:
@@ -56,7 +58,7 @@ def check_locked(config: Config, plugins: Plugins, versions: VersionsFile, where
     lines = dict.fromkeys(
         line
         for component in used
-        if component.kind.name in told or not _always_used(component.kind)
+        if component.kind.name in told or component.kind.name not in _LATER
         for line in _differences(component, locked)
     )
     if lines:
@@ -65,11 +67,6 @@ def check_locked(config: Config, plugins: Plugins, versions: VersionsFile, where
             f"--locked {where}: not the components of that run:\n{listed}\n"
             "Install what it used, or leave out --locked to run with what there is"
         )
-
-
-def _always_used(kind: Kind) -> bool:
-    """Whether every run uses a component of the kind, so that a record without one is older than the kind."""
-    return not kind.keys[0].several and not kind.keys[0].words
 
 
 def _differences(component: Component, locked: Mapping[tuple[str, str], ComponentUsed]) -> Iterator[str]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ft.testing.conformance import (
+        AugmentationConformance as AugmentationConformance,
         BackboneConformance as BackboneConformance,
         DataConformance as DataConformance,
         FreezeConformance as FreezeConformance,

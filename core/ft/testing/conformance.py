@@ -122,6 +122,12 @@ class TrackerConformance(_ByName):
     kind = "tracker"
 
 
+class AugmentationConformance(_ByName):
+    """`settings` are mappings to build transforms from; by default the defaults."""
+
+    kind = "augmentation"
+
+
 class WeightSourceConformance(_Conformance):
     """Override the fixture `argument`: put `weight_file` where the source looks, and return what names that place.
 

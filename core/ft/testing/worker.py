@@ -36,9 +36,14 @@ def answer_elsewhere(
     settings: Mapping[str, Any],
 ) -> Any:
     """Find the component anew and return its `answer`; runs in the worker."""
-    sys.path[:] = search_path
+    search_in(search_path)
     os.environ.update(environ)
     return answer(load_plugins().get(kind, parse_reference(reference)), argument, settings)
+
+
+def search_in(path: list[str]) -> None:
+    """Look for modules where another process does; runs in the worker."""
+    sys.path[:] = path
 
 
 def answer(component: Component, argument: str | None, settings: Mapping[str, Any]) -> Any:

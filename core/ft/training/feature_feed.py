@@ -31,7 +31,7 @@ class FeatureFeed:
         self._full, self._val_spans = full_batch(len(job.data.train), size), spans(len(job.data.val), size)
         self._images = ImageDataset(
             job.data.train,
-            train_transform(job.preprocessing, images.augment),
+            train_transform(job.preprocessing, job.augmentation),
             job.config.seed,
             images.views,
             job.data.digests,

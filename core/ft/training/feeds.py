@@ -80,7 +80,7 @@ def open_feed(module: nn.Module, plan: Plan, prefix: FrozenPrefix | None, store:
         except NotKept as error:
             cache = CachePlan("off", _why_not(error, job))
         job.display.warn(f"images are decoded in every epoch after all: {cache.reason}")
-    transform = train_transform(job.preprocessing, job.config.images.augment)
+    transform = train_transform(job.preprocessing, job.augmentation)
     dataset = ImageDataset(job.data.train, transform, job.config.seed, job.config.images.views)
     cost = CacheCost("off", cache.reason)
     return ImageFeed(module, cost, job, loader_of(dataset, job, shuffle=True))

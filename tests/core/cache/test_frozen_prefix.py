@@ -766,7 +766,7 @@ def test_only_a_head_that_trains_alone_does_without_augmentation_by_itself(
     tiny_config: MakeConfig, plugins: Plugins
 ) -> None:
     def augment(**keys: Any) -> str:
-        return prepare(tiny_config(**keys), plugins, Display()).config.images.augment
+        return prepare(tiny_config(**keys), plugins, Display()).config.images.augment.use
 
     assert augment(freeze=["all"]) == "none"
     assert augment(freeze=["until:layer1"]) == "standard"

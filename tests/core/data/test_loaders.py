@@ -20,6 +20,7 @@ import torch
 from hypothesis import given, strategies as st
 from PIL import Image
 
+from augmentations import augmentation
 from ft import FtError, Preprocessing
 from ft.data.batches import Batch
 from ft.data.dataset import ImageDataset
@@ -88,7 +89,7 @@ def items(tmp_path: Path) -> list[Item]:
 
 @contextmanager
 def loading(items: list[Item], workers: int, batch_size: int = 4, shuffle: bool = True) -> Iterator[Loader]:
-    dataset = ImageDataset(items, train_transform(Preprocessing(16, 18), "strong"), seed=3)
+    dataset = ImageDataset(items, train_transform(Preprocessing(16, 18), augmentation("strong")), seed=3)
     loader = make_loader(dataset, batch_size, Workers(workers, "cpu"), shuffle)
     try:
         yield loader

@@ -17,6 +17,7 @@ from torchvision.models import ResNet18_Weights
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional
 
+from augmentations import augmentation
 from ft import FtError, Preprocessing
 from ft.config.schema import ImagesConfig
 from ft.data import transforms as images
@@ -25,7 +26,6 @@ from ft.data.decoding import decode_image, image_to_tensor
 from ft.data.load import Item
 from ft.data.pictures import Picture
 from ft.data.transforms import (
-    Augment,
     effective_preprocessing,
     eval_transform,
     network_input,
@@ -35,7 +35,7 @@ from ft.data.transforms import (
 )
 from ft.machine.devices import Machine
 
-PRESETS: list[Augment] = ["none", "flip", "standard", "strong"]
+PRESETS: list[str] = ["none", "flip", "standard", "strong"]
 JPEGS: list[dict[str, Any]] = [{}, {"progressive": True}, {"subsampling": 0}]
 SMALL = Preprocessing(crop_size=32, resize_size=36)
 
@@ -170,7 +170,7 @@ def test_a_batch_is_normalised_to_the_bits_of_each_image(channels_last: bool) ->
 
 def test_what_strong_augmentation_erases_is_the_mean_colour() -> None:
     image = torch.full((3, 50, 60), 255, dtype=torch.uint8)
-    strong = train_transform(SMALL, "strong")
+    strong = train_transform(SMALL, augmentation("strong"))
     torch.manual_seed(0)
     mean = torch.tensor([round(255 * each) for each in SMALL.mean], dtype=torch.uint8)
     erased = [int((strong(image) == mean[:, None, None]).all(0).sum()) for _ in range(40)]
@@ -195,10 +195,10 @@ def test_squash_shows_all_of_the_image_and_pad_keeps_its_shape() -> None:
 @pytest.mark.parametrize("fit", ["crop", "squash", "pad"])
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("size", [(1, 1), (3, 100), (100, 3), (36, 36), (200, 50)])
-def test_every_preset_makes_squares_of_every_shape(preset: Augment, fit: str, size: tuple[int, int]) -> None:
+def test_every_preset_makes_squares_of_every_shape(preset: str, fit: str, size: tuple[int, int]) -> None:
     preprocessing = effective_preprocessing(SMALL, ImagesConfig.model_validate({"fit": fit}))
     image = torch.randint(0, 256, (3, *size), dtype=torch.uint8)
-    out = train_transform(preprocessing, preset)(image)
+    out = train_transform(preprocessing, augmentation(preset))(image)
     assert (tuple(out.shape), out.dtype) == ((3, 32, 32), torch.uint8)
 
 
@@ -215,7 +215,7 @@ def test_another_size_keeps_the_proportion_of_resize_and_crop() -> None:
 
 def test_flip_gives_the_image_or_its_mirror_image() -> None:
     image = torch.randint(0, 256, (3, 50, 60), dtype=torch.uint8)
-    plain, flipping = eval_transform(SMALL)(image), train_transform(SMALL, "flip")
+    plain, flipping = eval_transform(SMALL)(image), train_transform(SMALL, augmentation("flip"))
     made = [flipping(image) for _ in range(20)]
     assert {torch.equal(each, plain) for each in made} == {True, False}
     assert all(torch.equal(each, plain) or torch.equal(each, plain.flip(-1)) for each in made)
@@ -224,8 +224,8 @@ def test_flip_gives_the_image_or_its_mirror_image() -> None:
 def test_a_squashed_image_is_seen_to_its_edges_in_training_too() -> None:
     image = torch.zeros(3, 20, 200, dtype=torch.uint8)
     image[:, :, :10] = 255
-    squashing = train_transform(Preprocessing(32, 36, fit="squash"), "standard")
-    cutting = train_transform(Preprocessing(32, 36, fit="crop"), "standard")
+    squashing = train_transform(Preprocessing(32, 36, fit="squash"), augmentation("standard"))
+    cutting = train_transform(Preprocessing(32, 36, fit="crop"), augmentation("standard"))
     torch.manual_seed(0)
     seen = [[int(each(image).max()) > 0 for _ in range(60)] for each in (squashing, cutting)]
     assert sum(seen[0]) > 2 * sum(seen[1])
@@ -239,8 +239,8 @@ def items(tmp_path: Path) -> list[Item]:
 
 
 @pytest.mark.parametrize("preset", ["flip", "standard", "strong"])
-def test_augmentation_is_a_function_of_seed_epoch_and_image(items: list[Item], preset: Augment) -> None:
-    transform = train_transform(SMALL, preset)
+def test_augmentation_is_a_function_of_seed_epoch_and_image(items: list[Item], preset: str) -> None:
+    transform = train_transform(SMALL, augmentation(preset))
     first, again, other = (ImageDataset(items, transform, seed) for seed in (1, 1, 2))
     wanted = [first[epoch, index][0] for epoch in range(3) for index in range(6)]
     torch.rand(17)  # whatever else draws random numbers does not matter
@@ -251,7 +251,7 @@ def test_augmentation_is_a_function_of_seed_epoch_and_image(items: list[Item], p
 
 
 def test_reading_an_image_leaves_the_random_state_of_the_run_alone(items: list[Item]) -> None:
-    dataset = ImageDataset(items, train_transform(SMALL, "strong"), 1)
+    dataset = ImageDataset(items, train_transform(SMALL, augmentation("strong")), 1)
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
@@ -261,8 +261,8 @@ def test_reading_an_image_leaves_the_random_state_of_the_run_alone(items: list[I
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_a_dataset_can_be_sent_to_another_process(items: list[Item], preset: Augment) -> None:
-    dataset = ImageDataset(items, train_transform(SMALL, preset), 1)
+def test_a_dataset_can_be_sent_to_another_process(items: list[Item], preset: str) -> None:
+    dataset = ImageDataset(items, train_transform(SMALL, augmentation(preset)), 1)
     there = pickle.loads(pickle.dumps(dataset))
     assert torch.equal(there[2, 1][0], dataset[2, 1][0])
 
@@ -305,7 +305,7 @@ def test_the_middle_of_a_smooth_strip_is_what_it_is_in_the_whole(
 @pytest.mark.parametrize("fit", ["crop", "pad", "squash"])
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_long_strip_makes_nothing_large(
-    shape: tuple[int, int], fit: Any, preset: Augment, monkeypatch: pytest.MonkeyPatch
+    shape: tuple[int, int], fit: Any, preset: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     largest = [0]
     resize, pad, to_tensor = functional.resize, functional.pad, images.image_to_tensor
@@ -317,7 +317,7 @@ def test_a_long_strip_makes_nothing_large(
     monkeypatch.setattr(functional, "resize", lambda *args, **rest: measured(resize(*args, **rest)))
     monkeypatch.setattr(functional, "pad", lambda *args, **rest: measured(pad(*args, **rest)))
     monkeypatch.setattr(images, "image_to_tensor", lambda image: measured(to_tensor(image)))
-    made = train_transform(Preprocessing(fit=fit), preset)(torch.full((3, *shape), 7, dtype=torch.uint8))
+    made = train_transform(Preprocessing(fit=fit), augmentation(preset))(torch.full((3, *shape), 7, dtype=torch.uint8))
     assert made.shape == (3, 224, 224)
     assert max(largest) < 3 * 5_000_000
 
@@ -360,9 +360,9 @@ def test_a_large_jpeg_is_decoded_smaller_and_hardly_differs(options: dict[str, A
     ],
 )
 def test_a_large_jpeg_keeps_two_pixels_for_each_it_is_resized_to(
-    preprocessing: Preprocessing, preset: Augment, size: tuple[int, int]
+    preprocessing: Preprocessing, preset: str, size: tuple[int, int]
 ) -> None:
-    least = train_transform(preprocessing, preset).least
+    least = train_transform(preprocessing, augmentation(preset)).least
     assert decode_image(photograph(), least=least).size == size
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from ft.extension.installed import load_plugins
 from ft.testing import (
+    AugmentationConformance,
     BackboneConformance,
     DataConformance,
     FreezeConformance,
@@ -266,6 +267,36 @@ class TestMuon(OptimizerConformance):
 
 class TestLBFGS(OptimizerConformance):
     component = "optimizer:lbfgs"
+
+
+class TestNoAugmentation(AugmentationConformance):
+    component = "augmentation:none"
+
+
+class TestFlip(AugmentationConformance):
+    component = "augmentation:flip"
+
+
+class TestStandard(AugmentationConformance):
+    component = "augmentation:standard"
+    settings = ({}, {"scale": [0.1, 0.5], "p": 0.0})
+
+
+class TestStrong(AugmentationConformance):
+    component = "augmentation:strong"
+
+
+class TestGeometric(AugmentationConformance):
+    component = "augmentation:geometric"
+    settings = ({}, {"mirror": False}, {"rotate": False})
+
+
+class TestTrivial(AugmentationConformance):
+    component = "augmentation:trivial"
+
+
+class TestRand(AugmentationConformance):
+    component = "augmentation:rand"
 
 
 class TestFolder(DataConformance):

@@ -124,12 +124,12 @@ def test_new_plugins_run_together(site: Path, tmp_path: Path) -> None:
     parts = ("--backbone", "new-backbone:small", "--weights", "none", "--head", "new-head", "--data", "new-data:photos")
     program = "import os, sys; sys.path.insert(0, os.environ['PYTHONPATH']); from ft.cli import main; main()"
     arguments = ["run", *parts, "--freeze", "new-freeze:1000", "--optimizer", "new-optimizer", "--epochs", "1"]
-    arguments += ["--tracker", "new-tracker", "--run-dir", "r"]
+    arguments += ["--augment", "new-augmentation", "--tracker", "new-tracker", "--run-dir", "r"]
     process = warm_python.start(program, arguments, tmp_path, PYTHONPATH=str(site))
     _, err = process.communicate()
     assert process.returncode == 0, err
     used = json.loads((tmp_path / "r" / "versions.json").read_text())["components"]
     assert [each["distribution"] for each in used] == [
-        f"ft-new-{kind}" for kind in ("backbone", "freeze", "head", "data", "optimizer", "tracker")
+        f"ft-new-{kind}" for kind in ("backbone", "freeze", "head", "data", "augmentation", "optimizer", "tracker")
     ]
     assert (tmp_path / "r" / "new-tracker.txt").read_text().startswith("epoch 1\n")

@@ -1,0 +1,90 @@
+"""Which augmentation a config names, with its settings, and what it makes of an image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ft.config.schema import AUTO, ComponentConfig, Config
+from ft.errors import FtError
+from ft.extension.extensions import Augmentation
+from ft.extension.installed import Component, Plugins, implementation, read_settings
+from ft.extension.records import Preprocessing
+from ft.extension.references import parse_reference
+
+KEY = "images.augment"
+
+
+@dataclass(frozen=True, eq=False)
+class ChosenAugmentation:
+    """An augmentation, and what it was told."""
+
+    component: Component
+    settings: Any
+
+    @property
+    def record(self) -> Augmentation:
+        found: Augmentation = self.component.record
+        return found
+
+    @property
+    def smallest_section(self) -> float | None:
+        """The share of the area of the smallest section that it cuts out; None where it varies whole squares."""
+        if self.record.section is None:
+            return None
+        share = float(implementation(self.component, "section")(self.settings))
+        if not 0 < share <= 1:
+            raise FtError(
+                f"{_label(self.component)} cuts out {share:g} of an image; it has to be more than 0, 1 at most"
+            )
+        return share
+
+    def build(self, preprocessing: Preprocessing) -> Varied:
+        """The transform to uint8 [3, S, S]."""
+        transform = implementation(self.component, "build")(preprocessing, self.settings)
+        if not callable(transform):
+            raise TypeError(f"{_label(self.component)} returned {transform!r}; it has to return a transform")
+        return Varied(transform, preprocessing.crop_size, _label(self.component))
+
+    def about(self) -> dict[str, Any]:
+        """Everything that views follow from beside code, seed, epoch and image."""
+        return {"use": self.component.name, "settings": self.settings.model_dump(mode="json")}
+
+
+@dataclass(frozen=True, eq=False)
+class Varied:
+    """A plugin's transform, whose result is looked at: loader processes get it whole."""
+
+    transform: Callable[[Tensor], Any]
+    side: int
+    label: str
+
+    def __call__(self, image: Tensor) -> Tensor:
+        made = self.transform(image)
+        if not isinstance(made, Tensor) or made.dtype != torch.uint8 or made.shape != (3, self.side, self.side):
+            what = f"{made.dtype} {list(made.shape)}" if isinstance(made, Tensor) else f"a {type(made).__name__}"
+            raise TypeError(f"{self.label} made {what} of an image; it has to make uint8 [3, {self.side}, {self.side}]")
+        return made
+
+
+def choose_augmentation(augment: ComponentConfig, plugins: Plugins) -> ChosenAugmentation:
+    """Find an augmentation. Raises FtError where there is none, or it does not take its settings."""
+    component = plugins.get("augmentation", parse_reference(augment.use))
+    return ChosenAugmentation(component, read_settings(component, augment.settings, KEY))
+
+
+def resolve_augment(config: Config, only_head_trains: bool, plugins: Plugins) -> tuple[Config, ChosenAugmentation]:
+    """Fill in `images.augment: auto`: where only the head trains, features computed once are worth more than views."""
+    images = config.images
+    usual = "none" if only_head_trains and images.views is None else "standard"
+    augment = ComponentConfig(use=usual) if images.augment.use == AUTO else images.augment
+    chosen = choose_augmentation(augment, plugins)
+    return config.model_copy(update={"images": images.augmented(augment, chosen.record.varies)}), chosen
+
+
+def _label(component: Component) -> str:
+    return f"augmentation '{component.name}' of {component.distribution} {component.version}"

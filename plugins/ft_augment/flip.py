@@ -1,0 +1,20 @@
+"""`flip`: mirrored left to right."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from ft import Preprocessing, Settings
+
+
+class FlipSettings(Settings):
+    p: float = Field(0.5, ge=0, le=1, description="share of the images that are mirrored")
+
+
+def build(preprocessing: Preprocessing, settings: FlipSettings) -> Any:
+    """Mirror the square that evaluation sees."""
+    from torchvision.transforms import v2
+
+    return v2.RandomHorizontalFlip(settings.p)
