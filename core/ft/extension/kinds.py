@@ -148,6 +148,7 @@ KINDS = {
                     words={"auto": "none if only the head trains, else standard"},
                 ),
             ),
+            takes_argument=False,
         ),
         Kind(
             "optimizer",

@@ -34,6 +34,10 @@ MakeConfig = Callable[..., Config]
             {"training": {"optimizer": "sgd:0.5"}},
             "optimizer 'sgd' takes settings, not an argument; write --set training.optimizer.KEY=VALUE",
         ),
+        (
+            {"images": {"augment": "flip:0.5"}},
+            "augmentation 'flip' takes settings, not an argument; write --set images.augment.KEY=VALUE",
+        ),
         ({"trackers": "csv:a.csv"}, "tracker 'csv' takes settings, not an argument; write --set trackers.KEY=VALUE"),
         ({"head": "mpl"}, "no head builder named 'mpl'. Did you mean 'mlp'?"),
     ],
