@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 import ft
 from ft import EpochDone, Event, PenaltyDone, RunStarted, publish_text
@@ -17,6 +17,13 @@ from ft import EpochDone, Event, PenaltyDone, RunStarted, publish_text
 class Settings(ft.Settings):
     file: str = Field("metrics.csv", min_length=1, description="the table's name, in the run's folder")
     separator: Literal[",", ";", "\t"] = Field(",", description="between values; ; where a comma is in numbers")
+
+    @field_validator("file")
+    @classmethod
+    def _is_no_file_of_the_run(cls, value: str) -> str:
+        if Path(value).name != value or Path(value).suffix not in (".csv", ".tsv", ".txt") or value == "images.csv":
+            raise ValueError("write a name that ends with .csv, .tsv or .txt, and is not images.csv, the run's own")
+        return value
 
 
 def track(settings: Settings) -> Callable[[Event], None]:

@@ -13,6 +13,7 @@ import torch
 import torchvision
 
 from ft.cache.store import DECODED
+from ft.data.dataset import view_drawn
 from ft.data.decoding import NOTHING, Facts
 from ft.data.load import ImageData, Item
 from ft.data.transforms import Transform, eval_transform, train_transform
@@ -22,6 +23,7 @@ from ft.job import Job
 from ft.run.locked import code_digest
 
 STORE_FORMAT = 10
+_LOOKED_AT = 4
 
 
 @dataclass(frozen=True)
@@ -53,10 +55,22 @@ def measured_part(name: str, items: Sequence[Item], job: Job) -> Part:
 
 
 def _training_views(job: Job) -> tuple[Transform, int, Mapping[str, Any]]:
-    chosen, views, drawn = job.augmentation, job.config.images.views or 1, {}
+    chosen, views, seed, drawn = job.augmentation, job.config.images.views or 1, job.config.seed, {}
+    transform = train_transform(job.preprocessing, chosen)
     if chosen.record.varies:
-        drawn = {"augment": chosen.about(), "code": code_digest(chosen.component), "seed": job.config.seed}
-    return train_transform(job.preprocessing, chosen), views, drawn
+        code, makes = code_digest(chosen.component), _made_of_noise(transform, job.preprocessing, seed)
+        drawn = {"augment": chosen.about(), "code": code, "makes": makes, "seed": seed}
+    return transform, views, drawn
+
+
+def _made_of_noise(transform: Transform, preprocessing: Preprocessing, seed: int) -> str:
+    """A digest of the views of a few images of noise: what decides them may lie in a library, or beside a file."""
+    side, generator, made = preprocessing.resize_size, torch.Generator().manual_seed(0), hashlib.sha256()
+    for index in range(_LOOKED_AT):
+        noise = torch.randint(256, (3, side + index, side), dtype=torch.uint8, generator=generator)
+        with view_drawn(seed, 0, index):
+            made.update(transform(noise).contiguous().numpy().tobytes())
+    return made.hexdigest()
 
 
 def about_images(preprocessing: Preprocessing) -> dict[str, Any]:

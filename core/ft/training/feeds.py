@@ -81,7 +81,7 @@ def open_feed(module: nn.Module, plan: Plan, prefix: FrozenPrefix | None, store:
             cache = CachePlan("off", _why_not(error, job))
         job.display.warn(f"images are decoded in every epoch after all: {cache.reason}")
     transform = train_transform(job.preprocessing, job.augmentation)
-    dataset = ImageDataset(job.data.train, transform, job.config.seed, job.config.images.views)
+    dataset = ImageDataset(job.data.train, transform, job.config.seed, job.config.images.views, job.data.digests)
     cost = CacheCost("off", cache.reason)
     return ImageFeed(module, cost, job, loader_of(dataset, job, shuffle=True))
 
@@ -181,7 +181,7 @@ class ImageFeed:
     def validation(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         job = self._job
         if self._validation_images is None:
-            return predict_batches(self._module, job.data.val, job)
+            return predict_batches(self._module, job.data.val, job, job.data.digests)
         return predict_loaded(self._module, self._validation_images, job)
 
     def close(self) -> None:

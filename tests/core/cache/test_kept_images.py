@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,6 +10,7 @@ from typing import Any, cast
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 from torch import nn
 from torch.nn.functional import cross_entropy, one_hot
@@ -99,6 +101,26 @@ def test_images_too_large_for_memory_are_mapped_from_disk(
     assert prepare(far, plugins, Display()).plan.cache.kept == "disk"
     plain = FinishedRun(tiny_config(run_dir=tmp_path / "plain", cache__promise="off", **WHOLE), plugins)
     assert_same_outcome(plain, FinishedRun(far, plugins))
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_an_image_that_changes_while_a_run_decodes_it_anew_is_refused(
+    split: str, tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path
+) -> None:
+    for number in range(8):
+        path = tmp_path / "photos" / "ab"[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (20, 20), (30 * number, 0, 0)).save(path)
+    config = tiny_config(data=str(tmp_path / "photos"), cache__promise="off", training__epochs=2)
+    picture = getattr(prepare(config, plugins, Display()).data, split)[0].picture
+
+    class Redraws(Display):
+        def say(self, text: str) -> None:
+            if text.startswith("run folder"):
+                Image.new("RGB", (20, 20), (0, 99, 0)).save(picture.path)
+
+    with pytest.raises(FtError, match=rf"{re.escape(picture.name)} changed since the run began"):
+        finetune(config, plugins, Redraws())
 
 
 def test_images_too_large_for_the_disk_are_not_kept(tiny_config: MakeConfig, plugins: Plugins) -> None:

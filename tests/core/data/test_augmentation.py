@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import types
 from collections.abc import Callable
 from pathlib import Path
 
@@ -63,6 +65,27 @@ def test_views_of_ones_own_augmentation_are_replayed_as_the_plain_loop_makes_the
     changed = {**keys, "images__augment": f"{loose('changed.py', 9)}:Mine", "run_dir": tmp_path / "changed"}
     _, again = finetune(tiny_config(**changed, cache__promise="exact"), plugins, Display())
     assert again.cache.computed > 0  # nothing of the other code's views is taken for this one's
+
+
+def test_what_an_augmentation_takes_from_elsewhere_decides_its_views_too(
+    tiny_config: Callable[..., Config], plugins: Plugins, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A module beside the file, as a library of another version, is not among the code that is known to decide."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    beside, file = types.ModuleType("beside"), tmp_path / "mine.py"
+    monkeypatch.setitem(sys.modules, "beside", beside)
+    file.write_text(
+        "import beside\nclass Mine:\n    def build(self, preprocessing, settings):\n        return beside.darker\n"
+    )
+    models = []
+    for number, darkest in enumerate((2, 2, 5)):
+        vars(beside)["darker"] = lambda image, darkest=darkest: image // darkest
+        keys = {"images__augment": f"{file}:Mine", "images__views": 2, "training__epochs": 4}
+        run, report = finetune(tiny_config(**keys, run_dir=tmp_path / f"{number}"), plugins, Display())
+        assert report.cache.promise == "exact"  # decoded images are kept
+        models.append(run.read_checkpoint("last").tensors)
+    assert all(torch.equal(models[0][name], models[1][name]) for name in models[0])
+    assert not all(torch.equal(models[1][name], models[2][name]) for name in models[1])
 
 
 def test_new_views_in_every_epoch_are_said_to_be_in_the_way(

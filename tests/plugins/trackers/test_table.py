@@ -50,6 +50,12 @@ def test_name_and_separator_are_settings(tmp_path: Path) -> None:
     assert len(rows(tmp_path / "curves.txt", ";")) == 2
 
 
+@pytest.mark.parametrize("name", ["report.json", "images.csv", "../metrics.csv", "metrics", ""])
+def test_a_file_of_the_run_s_own_is_no_table(name: str) -> None:
+    with pytest.raises(ValueError, match=r"ends with \.csv, \.tsv or \.txt|at least 1 character"):
+        Settings(file=name)
+
+
 def test_the_table_is_there_whole_while_it_is_written(tmp_path: Path) -> None:
     listen = track(Settings())
     counts = []
