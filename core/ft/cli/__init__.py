@@ -9,7 +9,7 @@ from importlib import import_module
 import click
 
 from ft._version import __version__
-from ft.cli.common import no_plugin_option
+from ft.cli.common import HelpingGroup, no_plugin_option
 from ft.cli.ending import end_stopped, end_with, explanation, flush_output
 from ft.cli.printing import tell_traceback, tell_usage_error
 from ft.machine.signals import StopAsked, end_on_signals
@@ -29,7 +29,7 @@ COMMANDS = {
 }
 
 
-class LazyGroup(click.Group):
+class LazyGroup(HelpingGroup):
     """A group that knows its commands' names and one-line helps, and imports a command only to run it."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ft.cli.common import HelpingGroup
 from ft.cli.printing import tell, tell_json
 from ft.errors import FtError
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from ft.cache.store import Entry, FeatureStore
 
 
-@click.group()
+@click.group(cls=HelpingGroup)
 def cache() -> None:
     """List, check and remove the features that runs keep on disk."""
 

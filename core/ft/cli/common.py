@@ -15,6 +15,13 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+class HelpingGroup(click.Group):
+    """A group that prints its help, as with --help, where it is typed alone: that is a question, and no mistake."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, args or ["--help"])
+
+
 def no_plugin_option(command: F) -> F:
     """Give a command `--no-plugin NAME`, which `load_and_report` heeds wherever in the line it stands."""
     return click.option(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ft.cli.common import load_and_report
+from ft.cli.common import HelpingGroup, load_and_report
 from ft.cli.completion import complete_data
 from ft.cli.printing import tell, tell_json
 from ft.errors import FtError
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ft.data.oddities import Checked
 
 
-@click.group()
+@click.group(cls=HelpingGroup)
 def data() -> None:
     """Look at images before a run does."""
 

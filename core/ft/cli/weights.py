@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ft.cli.common import load_and_report
+from ft.cli.common import HelpingGroup, load_and_report
 from ft.cli.printing import note, tell, tell_json
 from ft.errors import FtError
 
@@ -26,7 +26,7 @@ _from = click.option(
 _refs = click.argument("refs", nargs=-1, required=True, metavar="PROVIDER:MODEL[@WEIGHTS]...")
 
 
-@click.group()
+@click.group(cls=HelpingGroup)
 def weights() -> None:
     """Look after weight files: get them ahead of time, check them, carry them to another machine.
 

@@ -36,6 +36,13 @@ def test_help_lists_every_command_with_its_first_line(ft: Ft) -> None:
         assert ft(name, "--help").output
 
 
+@pytest.mark.parametrize("group", [(), ("data",), ("cache",), ("weights",)])
+def test_a_group_alone_prints_its_help(ft: Ft, group: tuple[str, ...]) -> None:
+    alone = ft(*group)
+    assert (alone.stdout, alone.stderr) == (ft(*group, "--help").stdout, "")
+    assert alone.stdout.count("Usage:") == 1
+
+
 def commands(group: click.Group, *names: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
     """Every command that does something, by what is typed for it."""
     for name in group.list_commands(click.Context(group)):
