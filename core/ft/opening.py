@@ -12,7 +12,7 @@ from ft.config.schema import AUTO, Config
 from ft.data.copies import warn_of_copies
 from ft.data.image_list import check_same_images, may_have_moved
 from ft.data.load import ImageData, load_data
-from ft.data.readable import check_images
+from ft.data.readable import MEND_OR_SKIP, check_images
 from ft.data.transforms import effective_preprocessing
 from ft.data.value_range import resolve_range, warn_of_values
 from ft.extension.installed import Plugins
@@ -32,6 +32,10 @@ from ft.weights.choice import unverified
 
 Values = Literal["pretrained", "random", "empty"]
 """What tensors of a network hold: fetched weights, numbers drawn from the seed, or nothing but their shapes."""
+
+_MEND_OR_ANEW = (
+    "A run goes on with the very images that it began with: put these back, or begin a new run with --bad-images skip"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +77,8 @@ def open_run(config: Config, plugins: Plugins, display: Display, values: Values,
     ahead = kept_ahead(store, data, built.preprocessing, config, only_head, plugins) if trains else None
     with display.progress("reading images", len(data.items)) as bar:
         ranged = config.images.range is not None
-        data = check_images(data, config.images.bad, bar.advance, ranged=ranged, ahead=ahead)
+        advice = MEND_OR_SKIP if stopped is None else _MEND_OR_ANEW
+        data = check_images(data, config.images.bad, bar.advance, advice, ranged, ahead)
     asked, config = config.images.range, resolve_range(config, data)
     data = warn_of_values(warn_of_copies(data), asked, config.images.value_range)
     data = replace(data, warnings=(*data.warnings, *strange_cache(unverified(built.choice))))

@@ -89,18 +89,27 @@ def predict(
     if failed:
         said = complaint(failed, len(paths))
         if bad == "fail":
-            raise FtError(f"{said}\nMend them, or take this for a warning with --bad-images skip")
+            there = f"{_answers_in(out, len(paths) - len(failed))}. " if out is not None else ""
+            raise FtError(f"{said}\n{there}Mend them, or take this for a warning with --bad-images skip")
         display.warn(said)
     if out is not None:
-        display.say(f"{len(paths) - len(failed)} answers are in {out}")
+        display.say(_answers_in(out, len(paths) - len(failed)))
 
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("data", shell_complete=complete_data)
 @click.option("--split", default="all", show_default=True, type=click.Choice(["all", "train", "val", "test"]))
+@click.option(
+    "--bad-images",
+    "bad",
+    default="fail",
+    show_default=True,
+    type=click.Choice(["fail", "skip"]),
+    help="what to do when images cannot be read: end with all of them listed, or measure the others",
+)
 @using_a_run
-def evaluate(run: Path, data: str, split: str, as_json: bool, **machine: Any) -> None:
+def evaluate(run: Path, data: str, split: str, bad: Any, as_json: bool, **machine: Any) -> None:
     """Measure the model of RUN on DATA, a reference as for `ft run --data`; classes are matched by name."""
     with garbage_waits():
         from ft.inference.measure import measure
@@ -109,11 +118,15 @@ def evaluate(run: Path, data: str, split: str, as_json: bool, **machine: Any) ->
 
     display = Display()
     plugins = load_and_report()
-    evaluation, count = measure(_load(run, machine), data, split, plugins, display)
+    evaluation, count = measure(_load(run, machine), data, split, plugins, display, bad)
     if as_json:
         tell_json({"images": count, **asdict(evaluation)})
     else:
         print_evaluation(evaluation, f"{count} images of {data}", "what --json prints", display)
+
+
+def _answers_in(out: Path, count: int) -> str:
+    return f"{count} {'answer is' if count == 1 else 'answers are'} in {out}"
 
 
 def _load(run: Path, machine: dict[str, Any]) -> Any:

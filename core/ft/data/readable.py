@@ -28,6 +28,7 @@ S = TypeVar("S")
 T = TypeVar("T")
 CHUNK = 16
 """Images that a thread takes at a time."""
+MEND_OR_SKIP = "Mend them, or leave them out with --bad-images skip"
 _STATES = 1024
 """Files that a thread asks the system about at a time."""
 
@@ -75,7 +76,7 @@ def check_images(
     data: ImageData,
     bad: Literal["fail", "skip"],
     progress: Callable[[int], object] | None = None,
-    advice: str = "Mend them, or leave them out with --bad-images skip",
+    advice: str = MEND_OR_SKIP,
     ranged: bool = False,
     ahead: Ahead | None = None,
 ) -> ImageData:
@@ -84,21 +85,13 @@ def check_images(
     A file that has not changed since it was found readable is not opened, and a content that was found readable is not
     decoded again. `progress` is told how many of `data.items` are done. Unless a range of values is stated (`ranged`),
     pixels that need one cannot be read. What is decoded goes to `ahead`, too. Raises FtError listing the unreadable
-    images when `bad` is "fail", and when leaving them out ("skip") would empty a class or the validation; and where the
-    machine failed, not an image.
+    images, with `advice`, when `bad` is "fail", and when leaving them out ("skip") would empty a class or the
+    validation; and where the machine failed, not an image.
     """
-    looked, passed = _look_at([item.picture for item in data.items], data.source, progress, ahead)
-    digests = {name: one.digest for name, one in looked.items()}
-    facts = {name: one.facts for name, one in looked.items() if one.facts != NOTHING}
-    objections = {name: objection_to_values(one.values, ranged) for name, one in facts.items() if one.values}
-    found = {name: one.reason or objections.get(name) for name, one in looked.items()}
-    reasons = {name: reason for name, reason in found.items() if reason is not None}
-    data = replace(data, digests=digests, facts=facts, decoded=passed)
+    data, reasons = _looked_through(data, progress, ranged, ahead)
     if not reasons:
         return data
-    said = [f"{name}: {reason}" for name, reason in reasons.items()]
-    listed = "\n".join(f"  {line}" for line in first_lines(said))
-    count = f"{len(reasons)} of {len(data.items)} images"
+    count, listed = _counted(reasons, data)
     if bad == "fail":
         raise FtError(f"{count} cannot be read:\n{listed}\n{advice}")
 
@@ -114,6 +107,43 @@ def check_images(
         raise FtError(f"{count} cannot be read, which leaves none to validate with:\n{listed}")
     new = [warning for warning in unmeasured(kept) if warning not in data.warnings]
     return replace(kept, warnings=(*data.warnings, f"{count} cannot be read and are left out:\n{listed}", *new))
+
+
+def check_measured(
+    data: ImageData, bad: Literal["fail", "skip"], progress: Callable[[int], object] | None = None, ranged: bool = False
+) -> ImageData:
+    """The same of images that a finished model is measured on, which are `data.val`: any of them may be left out, but
+    not all. Raises FtError as `check_images` does."""
+    data, reasons = _looked_through(data, progress, ranged, None)
+    if not reasons:
+        return data
+    count, listed = _counted(reasons, data)
+    if bad == "fail":
+        raise FtError(f"{count} cannot be read:\n{listed}\n{MEND_OR_SKIP}")
+    kept = tuple(item for item in data.val if item.picture.name not in reasons)
+    if not kept:
+        raise FtError(f"{count} cannot be read, which leaves none to measure:\n{listed}")
+    return replace(data, val=kept, warnings=(*data.warnings, f"{count} cannot be read and are left out:\n{listed}"))
+
+
+def _looked_through(
+    data: ImageData, progress: Callable[[int], object] | None, ranged: bool, ahead: Ahead | None
+) -> tuple[ImageData, dict[str, str]]:
+    """The data with what was seen of its images, and why those cannot be read that cannot, by name."""
+    looked, passed = _look_at([item.picture for item in data.items], data.source, progress, ahead)
+    digests = {name: one.digest for name, one in looked.items()}
+    facts = {name: one.facts for name, one in looked.items() if one.facts != NOTHING}
+    objections = {name: objection_to_values(one.values, ranged) for name, one in facts.items() if one.values}
+    found = {name: one.reason or objections.get(name) for name, one in looked.items()}
+    reasons = {name: reason for name, reason in found.items() if reason is not None}
+    return replace(data, digests=digests, facts=facts, decoded=passed), reasons
+
+
+def _counted(reasons: Mapping[str, str], data: ImageData) -> tuple[str, str]:
+    """How many of how many images cannot be read, and the lines that name the first of them."""
+    said = [f"{name}: {reason}" for name, reason in reasons.items()]
+    listed = "\n".join(f"  {line}" for line in first_lines(said))
+    return f"{len(reasons)} of {len(data.items)} images", listed
 
 
 def digest_of(picture: Picture) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -15,7 +15,7 @@ from ft.config.schema import PREDICT_BATCH, PREDICT_PRECISION, ComponentConfig
 from ft.data.image_list import known_splits
 from ft.data.load import ImageData, Item, number_classes, read_samples
 from ft.data.pictures import picture_of
-from ft.data.readable import check_images, digest_of
+from ft.data.readable import check_measured, digest_of
 from ft.data.splits import choose_splits
 from ft.errors import FtError
 from ft.extension.installed import Plugins
@@ -52,13 +52,19 @@ def measure_saved(
 
 
 def measure(
-    trained: Trained, data: str | Mapping[str, Any], split: str, plugins: Plugins, display: Display
+    trained: Trained,
+    data: str | Mapping[str, Any],
+    split: str,
+    plugins: Plugins,
+    display: Display,
+    bad_images: Literal["fail", "skip"] = "fail",
 ) -> tuple[Evaluation, int]:
     """Evaluate on the images of `data` (a reference, or a mapping as in a config) that are in `split`; say how many.
 
     Where the data brings no split, an image that the run had, known by its content, is in the split it was in there,
     and a new one is split as the run split its own: "val" has no image that the run trained on. Classes are matched by
-    name. Raises FtError for a class that the model does not know.
+    name. Images that the model was trained on are told, and those that cannot be read, which are left out, where
+    `bad_images` is "skip". Raises FtError for others, and for a class that the model does not know.
     """
     found = read_samples(validate(ComponentConfig, {"use": data} if isinstance(data, str) else data, "data"), plugins)
     samples = found.samples
@@ -73,9 +79,21 @@ def measure(
     with display.progress("reading images", len(items)) as bar:
         measured = ImageData(trained.classes, (), items, (), found.source)
         ranged = trained.preprocessing.value_range is not None
-        check_images(measured, "fail", bar.advance, "Mend or remove them", ranged)
-    with logits_of(trained, items, trained.looking(display)) as batches:
-        return evaluate(_finite(batches, items), trained.classes), len(items)
+        measured = check_measured(measured, bad_images, bar.advance, ranged)
+    for warning in measured.warnings:
+        display.warn(warning)
+    if split != "train" and (note := _seen_in_training(measured, trained, split)):
+        display.say(note)
+    with logits_of(trained, measured.val, trained.looking(display)) as batches:
+        return evaluate(_finite(batches, measured.val), trained.classes), len(measured.val)
+
+
+def _seen_in_training(measured: ImageData, trained: Trained, split: str) -> str:
+    """What to say where the model was trained on some of the images, known by their content."""
+    known = known_splits(trained.image_list)
+    count = sum("train" in known.get(measured.digests[item.picture.name], ()) for item in measured.val)
+    others = "; --split val measures on others" if split == "all" and count < len(measured.val) else ""
+    return f"{count} of these {len(measured.val)} images trained the model{others}" if count else ""
 
 
 def _splits(samples: Mapping[str, Sample], trained: Trained) -> dict[str, str]:

@@ -106,7 +106,8 @@ def test_a_file_of_answers_is_whole_or_as_before(ready: Ft, tmp_path: Path, monk
         assert CliRunner().invoke(cli, ["predict", *USING, "--out", str(out)]).exit_code == 1
     assert out.read_text() == "before"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["answers.csv", "photos", "r"]
-    ready("predict", *USING, "--out", str(out), fails=True)
+    failed = ready("predict", *USING, "--out", str(out), fails=True)
+    assert f"\n4 answers are in {out}. Mend them, or" in str(failed.exception)
     assert len(out.read_bytes().split(b"\r\n")) == 7
 
 

@@ -53,6 +53,13 @@ def test_it_says_once_where_they_are_now(
     assert "lie elsewhere" not in ft(*RESUME, str(started / "run"), "--epochs", "3").stderr
 
 
+def test_an_image_that_cannot_be_read_any_more_is_to_be_put_back(started: Path, ft: Callable[..., Result]) -> None:
+    (started / "photos/plane/0.png").write_bytes(b"nothing")
+    refused = str(ft(*RESUME, "run", "--epochs", "2", fails=True).exception)
+    assert "1 of 10 images cannot be read:\n" in refused
+    assert refused.endswith("put these back, or begin a new run with --bad-images skip")
+
+
 def test_other_images_are_refused_wherever_they_lie(started: Path, ft: Callable[..., Result]) -> None:
     (started / "photos").rename(started / "moved")
     Image.new("RGB", (8, 8), "white").save(started / "moved/plane/0.png")

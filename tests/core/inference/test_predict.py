@@ -83,6 +83,42 @@ def test_images_added_to_the_data_bring_no_training_image_into_validation(
     assert (count, evaluation.confusion) == (12, report.val.confusion)
 
 
+def test_images_that_cannot_be_read_are_left_out_of_a_measurement_if_asked(
+    finished: tuple[Run, Any, Config], plugins: Plugins, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos = tmp_path / "photos" / "circle"
+    photos.mkdir(parents=True)
+    (photos / "bad.png").write_bytes(b"nothing")
+    trained = load_trained(finished[0], plugins, MACHINE, 8, trust_code=True)
+    with pytest.raises(FtError, match="1 of 1 images cannot be read, which leaves none to measure"):
+        measure(trained, str(photos.parent), "all", plugins, Display(), "skip")
+    for number in range(2):
+        Image.new("RGB", (20, 20), (number, 0, 0)).save(photos / f"{number}.png")
+    with pytest.raises(FtError, match=r"1 of 3 images cannot be read:\n.*bad\.png.*\n.*--bad-images skip"):
+        measure(trained, str(photos.parent), "all", plugins, Display())
+    capsys.readouterr()
+    evaluation, count = measure(trained, str(photos.parent), "all", plugins, Display(), "skip")
+    assert (count, sum(each.support for each in evaluation.classes)) == (2, 2)
+    said = capsys.readouterr().err
+    assert "warning: 1 of 3 images cannot be read and are left out:" in said
+    assert "has no image of" not in said
+    assert "trained the model" not in said
+
+
+def test_images_that_the_model_was_trained_on_are_told(
+    finished: tuple[Run, Any, Config], plugins: Plugins, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained = load_trained(finished[0], plugins, MACHINE, 8, trust_code=True)
+    data = {"use": "demo", "images_per_class": 6, "size": 32}
+    told = {}
+    for split in ("all", "train", "val"):
+        capsys.readouterr()
+        measure(trained, data, split, plugins, Display())
+        told[split] = "".join(line for line in capsys.readouterr().err.splitlines() if "trained the model" in line)
+    every = "20 of these 24 images trained the model; --split val measures on others"
+    assert told == {"all": every, "train": "", "val": ""}
+
+
 def test_data_that_is_no_reference_is_an_error(finished: tuple[Run, Any, Config], plugins: Plugins) -> None:
     trained = load_trained(finished[0], plugins, MACHINE, 8, trust_code=True)
     with pytest.raises(FtError, match="data"):
