@@ -18,7 +18,7 @@ from ft.model.layer_notes import noted_layers
 from ft.opening import Values, open_run
 from ft.run.folder import Run, start_run
 from ft.run.provenance import versions_used
-from ft.run.report import Outcome, Report, make_report
+from ft.run.report import Outcome, Report, make_report, measured_otherwise
 from ft.run.resuming import as_begun, to_go_on
 from ft.tracking.console import console
 from ft.tracking.events import RunEnded
@@ -73,7 +73,8 @@ def finetune(
 
         best_epoch = run.save_best(module, plan)
         module.to("meta")  # so that it takes no memory beside the one that is rebuilt from what was saved
-        val = measure_saved(run, plugins, ready.store, job, "validation", data.val)
+        otherwise = measured_otherwise(feed.cost.promise, plan.precision)
+        val = measure_saved(run, plugins, ready.store, job, "validation", data.val, otherwise)
         test = measure_saved(run, plugins, ready.store, job, "test", data.test) if data.test else None
         report = make_report(ready.config, plan, Outcome(position, best_epoch, before, after, feed.cost, val, test))
         run.write_json("report.json", asdict(report))

@@ -28,12 +28,14 @@ from ft.machine.display import Display
 from ft.run.folder import Run
 from ft.task.evaluation import evaluate
 from ft.task.metrics import Evaluation
+from ft.text.counting import number_of
 
 
 def measure_saved(
-    run: Run, plugins: Plugins, store: FeatureStore, job: Job, name: str, items: Sequence[Item]
+    run: Run, plugins: Plugins, store: FeatureStore, job: Job, name: str, items: Sequence[Item], otherwise: str = ""
 ) -> Evaluation:
-    """Measure what a run just saved on `items`, its images called `name`.
+    """Measure what a run just saved on `items`, its images called `name`; where its epochs were measured `otherwise`
+    on the same images, that is said.
 
     The model is rebuilt from the run's files and computes as in `ft evaluate`, so these are the figures that anybody
     will get who uses it; features that were kept, and the run's precision, play no part. Decoded images that were kept
@@ -43,7 +45,9 @@ def measure_saved(
     asked = job.config.machine
     machine = {"device": asked.device, "precision": PREDICT_PRECISION, "workers": asked.workers}
     trained = load_trained(run, plugins, machine, PREDICT_BATCH, trust_code=True)
-    job.display.say(f"measuring the saved model on {len(items)} {name} images, in {PREDICT_PRECISION} as ft evaluate")
+    unlike = f"; the epochs were measured {otherwise}" if otherwise else ""
+    images = number_of(len(items), f"{name} image")
+    job.display.say(f"measuring the saved model on {images}, in {PREDICT_PRECISION} as ft evaluate{unlike}")
     own = replace(job, config=trained.config, preprocessing=trained.preprocessing, machine=trained.machine)
     part = measured_part(name, items, own)
     images = None if job.config.cache.promise == "off" else BroughtImages(store, part, own)

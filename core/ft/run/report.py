@@ -105,8 +105,7 @@ def doubts(report: Report, run: Path) -> Iterator[str]:
     images = sum(each.support for each in report.val.classes)
     more = round(report.chosen_by.accuracy * images) - round(report.val.accuracy * images)
     if abs(more) > 1:
-        kept = report.cache.promise
-        how = f"on features kept with --cache {kept}" if kept in ("close", "fast") else f"in {report.precision}"
+        how = measured_otherwise(report.cache.promise, report.precision) or f"in {report.precision}"
         yield (
             f"epoch {report.best_epoch} was chosen by an accuracy of {report.chosen_by.accuracy:.1%} {how}; the saved "
             f"model, in {PREDICT_PRECISION} as ft predict runs it, gets {report.val.accuracy:.1%}: "
@@ -119,6 +118,13 @@ def doubts(report: Report, run: Path) -> Iterator[str]:
             f"{report.epochs - change.epoch} epochs since then is in the model. Their last state is in last.pt, from "
             f"which this goes on: ft run --resume {run} --epochs {report.epochs + 5}"
         )
+
+
+def measured_otherwise(promise: str, precision: str) -> str:
+    """How the epochs of a run were measured, where their figures may differ from the saved model's; else ""."""
+    if promise in ("close", "fast"):
+        return f"on features kept {'in bf16' if promise == 'fast' else 'of folded layers'} (--cache {promise})"
+    return "" if precision == PREDICT_PRECISION else f"in {precision}"
 
 
 def hints(report: Report, run: Path) -> Iterator[str]:

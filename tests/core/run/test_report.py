@@ -20,7 +20,7 @@ from ft.finetune import finetune, prepare
 from ft.machine.display import Display
 from ft.machine.signals import StopAsked
 from ft.run.folder import Run
-from ft.run.report import Report, doubts, hints
+from ft.run.report import Report, doubts, hints, measured_otherwise
 from ft.task.metrics import Figures
 from signal_at_progress import SignalAtProgress
 
@@ -129,7 +129,7 @@ def test_figures_that_differ_by_more_than_an_image_are_said(report: Report) -> N
     assert f"{report.val.accuracy:.1%}: 3 of 16 images fewer" in fewer
     assert f"{report.val.accuracy + 3 / 16:.1%} in bf16" in fewer
     (more,) = doubts(chosen_by(replace(report, cache=replace(report.cache, promise="fast")), -2), run)
-    assert "on features kept with --cache fast" in more
+    assert "on features kept in bf16 (--cache fast)" in more
     assert "2 of 16 images more" in more
 
 
@@ -162,3 +162,28 @@ def test_they_are_printed_under_the_report(ft: Ft) -> None:
     done = ft("run", "--backbone", f"{Path(__file__).parents[2] / 'tiny_provider.py'}:Tiny:small", "--weights", "none",
               "--image-size", "16", "--epochs", "1", "--workers", "0", "--run-dir", "one")  # fmt: skip
     assert "the last epoch was the best; more may be better: ft run --resume one --epochs 6" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("promise", "precision", "said"),
+    [
+        ("fast", "fp32", "on features kept in bf16 (--cache fast)"),
+        ("fast", "bf16", "on features kept in bf16 (--cache fast)"),
+        ("close", "fp32", "on features kept of folded layers (--cache close)"),
+        ("off", "bf16", "in bf16"),
+        ("exact", "fp32", ""),
+        ("off", "fp32", ""),
+    ],
+)
+def test_how_epochs_were_measured_is_said_where_figures_may_differ(promise: str, precision: str, said: str) -> None:
+    assert measured_otherwise(promise, precision) == said
+
+
+@pytest.mark.parametrize(("precision", "said"), [("bf16", "; the epochs were measured in bf16"), ("fp32", "")])
+def test_the_saved_model_is_measured_in_words_that_fit_the_epochs(
+    tiny_config: MakeConfig, plugins: Plugins, capfd: pytest.CaptureFixture[str], precision: str, said: str
+) -> None:
+    config = tiny_config(training__epochs=1, machine__precision=precision, cache__promise="off")
+    finetune(config, plugins, Display())
+    (line,) = [each for each in capfd.readouterr().err.splitlines() if each.startswith("measuring the saved")]
+    assert line.endswith(f"validation images, in fp32 as ft evaluate{said}")

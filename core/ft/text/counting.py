@@ -1,0 +1,21 @@
+"""Numbers of things in words that fit them: one image, two images."""
+
+from __future__ import annotations
+
+
+def number_of(number: int, one: str, many: str = "") -> str:
+    """A number and what it counts: by `one` word for one of it, else by that for `many`, which is `one` with an s.
+
+    >>> number_of(1, "image"), number_of(0, "image"), number_of(2, "class", "classes")
+    ('1 image', '0 images', '2 classes')
+    """
+    return f"{number} {one if number == 1 else many or f'{one}s'}"
+
+
+def with_article(noun: str) -> str:
+    """A noun with the article that its first letter asks for.
+
+    >>> with_article("int"), with_article("dict"), with_article("ndarray")
+    ('an int', 'a dict', 'an ndarray')
+    """
+    return f"{'an' if noun[:1].lower() in 'aeiou' or noun == 'ndarray' else 'a'} {noun}"
