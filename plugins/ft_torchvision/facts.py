@@ -17,8 +17,8 @@ FACTS_FILE = Path(__file__).with_name("facts.json")
 RECOMMENDED = {
     "mobilenet_v3_small": "small, and quick on a CPU: forward, 7 times resnet18's images a second, or more",
     "resnet18": "trains 1.8 to 2.8 times as fast in bf16, on a CPU that has it: no depthwise layers",
-    "efficientnet_b3": "the most accurate of torchvision's below 2 GFLOPs; frozen, accuracy follows ImageNet's",
-    "efficientnet_v2_s": "the most accurate of torchvision's below 10 GFLOPs",
+    "efficientnet_b3": "the most accurate of torchvision's below 2 GMACs; frozen, accuracy follows ImageNet's",
+    "efficientnet_v2_s": "the most accurate of torchvision's below 10 GMACs",
 }
 """Why: speeds are measured (docs/backbones.md), the rest follows from the facts; Kornblith et al. 2019 (1805.08974)."""
 

@@ -45,5 +45,5 @@ def print_models(models: Sequence[ListedModel], display: Display) -> None:
         )
         for model in models
     ]
-    headers = ("backbone", "parameters", "GFLOPs", "top-1", "weights", "here")
+    headers = ("backbone", "parameters", "GMACs", "top-1", "weights", "here")
     print_table(headers, rows, right=headers[1:5], squeeze="backbone", console=display.out)

@@ -190,6 +190,15 @@ def times(factor: float) -> str:
     return "more than 100 times" if factor > 100 else f"{factor:.1f} times"
 
 
+def rate(number: float) -> str:
+    """How many a second as people say it: three digits, and no powers of ten.
+
+    >>> rate(52_123.4), rate(118.6), rate(6.31), rate(0.0123)
+    ('52,100', '119', '6.31', '0.0123')
+    """
+    return f"{float(f'{number:.3g}'):,.0f}" if number >= 100 else f"{number:.3g}"
+
+
 def size(number: int | None) -> str:
     """Bytes as people say them: 44.7 MB, 2.0 KB."""
     if number is None:
@@ -201,7 +210,7 @@ def size(number: int | None) -> str:
 
 
 def flops(number: int) -> str:
-    """Floating-point operations as people say them: 1.82 GFLOPs."""
+    """Floating-point operations, of which a multiply-add is two, as people say them: 3.64 GFLOPs."""
     for limit, unit in ((10**12, "TFLOPs"), (10**9, "GFLOPs"), (10**6, "MFLOPs")):
         if number >= limit:
             return f"{number / limit:.2f} {unit}"

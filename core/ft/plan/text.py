@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ft.machine.layout import count, flops, print_pairs, print_table, size, times
+from ft.machine.layout import count, flops, print_pairs, print_table, rate, size, times
 
 if TYPE_CHECKING:
     from ft.machine.display import Display
@@ -76,8 +76,9 @@ def _steps(plan: Plan) -> str:
 
 
 def _paces(plan: Plan) -> str:
-    tried = ", ".join(f"{pace:.3g} in {name}" for name, pace in plan.paces.items())
-    return f" (images a second in a training step: {tried})" if tried else ""
+    tried = ", ".join(f"{rate(pace)} in {name}" for name, pace in plan.paces.items())
+    step = "a training step on kept features" if plan.cache.keeps == "features" else "a training step"
+    return f" (images a second in {step}: {tried})" if tried else ""
 
 
 def _cache_lines(plan: Plan) -> list[tuple[str, str]]:
