@@ -40,6 +40,7 @@ def weights(model_name):
 Slow = BackboneProvider("slow", "Slow", models=lambda settings: ["net"], build=lambda *_: small(), weights=weights)
 """
 SIGNALS = [signal.SIGTERM, signal.SIGINT]
+NOT_BEGUN = "before training began; nothing was changed, and the same command begins anew"
 USUAL = [(signal.SIGINT, 2)]
 CASES = [(number, workers) for number in SIGNALS for workers in (0, 2)] if FULL else USUAL
 
@@ -81,7 +82,7 @@ def test_a_signal_ends_a_prediction_and_its_loader_processes(
 @pytest.mark.parametrize(
     ("args", "when"),
     [
-        (run_args("--run-dir", "another"), " before training began"),
+        (run_args("--run-dir", "another"), f" {NOT_BEGUN}"),
         (["plan", *run_args()[1:]], ""),
         (["evaluate", "r", "images", "--trust-code"], ""),
         (["data", "check", "images"], ""),
@@ -124,7 +125,7 @@ def test_a_signal_while_weights_are_fetched_keeps_what_has_arrived(
     wait_for(lambda: web.sent > 1_000_000, process)
     process.send_signal(signal_number)
     _, err = process.communicate(timeout=10)
-    said = r"while fetching net\.pth, of which \d\.\d MB are kept for the next try before training began"
+    said = r"while fetching net\.pth, of which \d\.\d MB are kept for the next try " + NOT_BEGUN
     assert re.fullmatch(rf"fetching net\.pth\nstopped by {signal_number.name} {said}\n", err), err
     assert process.returncode == 128 + signal_number
     assert not (tmp_path / "r").exists()

@@ -55,7 +55,7 @@ def run(
 
     display = Display()
     plugins = load_and_report()
-    old = Run(resume.absolute()) if resume is not None else None
+    old = Run(resume) if resume is not None else None
     for warning in strange_run(used) if (used := resume or locked) else ():
         display.warn(warning)
     if locked is not None and old is None:
@@ -65,6 +65,7 @@ def run(
     config = old.config(trust_code, changes) if old else config_from(file, sets, given)
     if old is not None and (folder := old.started_in()) != Path.cwd():
         display.say(f"working in {folder}, where the run was started")
+        old = Run(old.path.absolute())
         os.chdir(folder)
     plugins = plugins.preferring(config.prefer)
     if locked is not None:
@@ -73,7 +74,8 @@ def run(
         done, report = finetune(config, plugins, display, old)
     except StopAsked as asked:
         if asked.folder is None:
-            asked.add_note("before training began")
+            again = "goes on" if old else "begins anew"
+            asked.add_note(f"before training began; nothing was changed, and the same command {again}")
             raise
         display.warn(f"{asked}; its state is saved. Continue with: ft run --resume {asked.folder}")
         sys.exit(128 + asked.signal_number)

@@ -128,6 +128,8 @@ def test_resume_with_another_freeze_keeps_the_rest_of_the_config(ft: Ft) -> None
     go_on = ("run", "--resume", "r", "--trust-code")
     result = ft(*go_on, "--freeze", "all", "--epochs", "2", "--lr", "0.002", "--weight-decay", "0.1", "--cache", "off")
     assert "the freeze changed after epoch 1: 0 tensors (0 parameters) train now that were frozen" in result.output
+    assert "run folder r\n" in result.output  # as it was typed
+    assert "ft predict r IMAGES" in result.output
     assert "2 tensors (440 parameters) are frozen now; optimizer state restored for 2 tensors, fresh" in result.output
     training = {**before["training"], "epochs": 2, "lr": 0.002, "head_lr": 0.002, "weight_decay": 0.1}
     assert config() == {**before, "train": [], "training": training, "cache": {**before["cache"], "promise": "off"}}
