@@ -46,8 +46,8 @@ def measure_saved(
     machine = {"device": asked.device, "precision": PREDICT_PRECISION, "workers": asked.workers}
     trained = load_trained(run, plugins, machine, PREDICT_BATCH, trust_code=True)
     unlike = f"; the epochs were measured {otherwise}" if otherwise else ""
-    images = number_of(len(items), f"{name} image")
-    job.display.say(f"measuring the saved model on {images}, in {PREDICT_PRECISION} as ft evaluate{unlike}")
+    counted = number_of(len(items), f"{name} image")
+    job.display.say(f"measuring the saved model on {counted}, in {PREDICT_PRECISION} as ft evaluate{unlike}")
     own = replace(job, config=trained.config, preprocessing=trained.preprocessing, machine=trained.machine)
     part = measured_part(name, items, own)
     images = None if job.config.cache.promise == "off" else BroughtImages(store, part, own)
