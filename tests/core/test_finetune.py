@@ -178,7 +178,9 @@ def test_the_run_folder_holds_what_it_promises(tiny_config: MakeConfig, plugins:
         "model.safetensors", "model.json", "report.json",
     }  # fmt: skip
     versions = run.read_json("versions.json")
-    assert {c["kind"] for c in versions["components"]} == {"backbone", "head", "freeze", "data", "optimizer"}
+    assert {c["kind"] for c in versions["components"]} == {
+        *("backbone", "head", "freeze", "data", "optimizer", "augmentation")
+    }
 
 
 def test_a_checkpoint_costs_what_is_trained(tiny_config: MakeConfig, plugins: Plugins) -> None:

@@ -814,7 +814,7 @@ def test_what_is_computed_once_leaves_memory_while_the_rest_trains(
     real = ft.training.step.learn
 
     def looking(*args: Any) -> Any:
-        module: torch.nn.Module = args[2]
+        module: torch.nn.Module = args[2].module
         seen.update({name: mapped_file_at(parameter.data_ptr()) for name, parameter in module.named_parameters()})
         return real(*args)
 

@@ -132,6 +132,7 @@ def test_resume_with_another_freeze_keeps_the_rest_of_the_config(ft: Ft) -> None
     assert "ft predict r IMAGES" in result.output
     assert "2 tensors (440 parameters) are frozen now; optimizer state restored for 2 tensors, fresh" in result.output
     training = {**before["training"], "epochs": 2, "lr": 0.002, "head_lr": 0.002, "weight_decay": 0.1}
+    training["derived"] = ["head_lr"]
     assert config() == {**before, "train": [], "training": training, "cache": {**before["cache"], "promise": "off"}}
     ft(*go_on, "--train", "regex:layer1.*", "--head-lr", "0.5", "--epochs", "3")
     assert (config()["freeze"], config()["train"]) == (["all"], ["regex:layer1.*"])
@@ -241,6 +242,9 @@ def test_plugins_are_listed_with_their_distribution(ft: Ft) -> None:
         *(("head", name) for name in ("linear", "mlp", "cosine", "gem", "attention-pool")),
         *(("weights", name) for name in ("official", "mirror", "local", "pip", "hf", "fsspec", "s3", "gs")),
         *(("data", name) for name in ("folder", "csv", "demo")),
+        *(("optimizer", name) for name in ("adamw", "sgd", "nadam", "radam", "adafactor", "muon", "lbfgs")),
+        *(("augmentation", name) for name in ("none", "flip", "standard", "strong", "geometric", "trivial", "rand")),
+        *(("tracker", name) for name in ("csv", "tensorboard", "mlflow", "wandb", "trackio")),
     }
     assert all(row["state"] == "ok" for row in listed)
     assert "torchvision" in ft("plugins").output
