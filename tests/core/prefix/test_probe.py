@@ -182,7 +182,7 @@ def test_what_is_not_finite_has_to_be_so_in_both() -> None:
 
 
 def test_validation_that_computes_something_else_is_noticed(prepare: Any) -> None:
-    prepared = prepare("googlenet", "first half")
+    prepared = prepare("resnet", "first half")
     found = find_prefix(prepared.module, prepared.frozen, prepared.shape)
     assert isinstance(found, FrozenPrefix)
     halves, modes = split_module(found), [inner.training for inner in prepared.module.modules()]
@@ -270,7 +270,7 @@ def test_views_of_stored_tensors_are_left_alone() -> None:
 
 
 def test_a_trial_step_leaves_no_trace(prepare: Any) -> None:
-    prepared = prepare("googlenet", "first half")
+    prepared = prepare("mobilenet_v3", "first half")
     found = find_prefix(prepared.module, prepared.frozen, prepared.shape)
     assert isinstance(found, FrozenPrefix)
     before = {name: tensor.clone() for name, tensor in prepared.module.state_dict().items()}

@@ -77,7 +77,7 @@ class Objective:
 
 
 @pytest.mark.slow
-@settings(max_examples=60)
+@settings(max_examples=25)
 @example(n=6, width=1, classes=2, seed=37, penalty=1e-6, smoothing=0.0, weighted=False, start=0.0)
 @example(n=18, width=3, classes=4, seed=805, penalty=1e-6, smoothing=0.0, weighted=False, start=0.0)
 @example(n=11, width=11, classes=4, seed=159, penalty=1e-6, smoothing=0.0, weighted=False, start=100.0)
