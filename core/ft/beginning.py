@@ -16,6 +16,7 @@ from ft.run.checkpoints import Position, moving_tensors, phase_from
 from ft.run.folder import Run, repeatable
 from ft.run.provenance import describe_model
 from ft.run.resuming import go_on, phase_begins
+from ft.text.names import typed
 from ft.tracking.events import PhaseStarted, RunStarted
 from ft.tracking.listener import Listener, telling
 
@@ -29,7 +30,7 @@ def at_work(run: Run, listeners: Sequence[Listener]) -> Iterator[tuple[StopReque
     with (
         stop_on_signals(run.path) as stop,
         telling(listeners) as tell,
-        explained_deaths(f"Continue with: ft run --resume {run.path}"),
+        explained_deaths(f"Continue with: {typed('ft', 'run', '--resume', run.path)}"),
         explained_shortage("Try a smaller --batch-size"),
     ):
         yield stop, tell

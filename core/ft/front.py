@@ -128,7 +128,7 @@ def finetune(
     """
     display = PythonDisplay(verbose)
     plugins = _installed(display)
-    old = None if resume is None else Run(Path(resume).absolute())
+    old = None if resume is None else Run(_folder_of(resume).absolute())
     if old is None:
         config = config_of(source, settings)
     else:
@@ -156,11 +156,18 @@ def load(
     Raises FtError where `run` is no folder of a finished run, where a plugin is missing that the model needs, and where
     the run names code by file or module and `trust_code` is not given.
     """
-    display, folder = PythonDisplay(), Path(run)
+    display, folder = PythonDisplay(), _folder_of(run)
     _warn_of_strangers(folder, display)
     machine = {"device": device, "precision": precision, "workers": workers}
     trained = load_trained(Run(folder), _installed(display), machine, batch_size, trust_code)
     return LoadedModel(trained, folder.absolute())
+
+
+def _folder_of(run: Where) -> Path:
+    """The folder of a run, as it is given. Raises FtError for what is no path."""
+    if isinstance(run, str | os.PathLike) and isinstance(path := os.fspath(run), str) and path:
+        return Path(path)
+    raise FtError(f'which run? Write the path of its folder, as in "runs/mine", not {run!r}')
 
 
 def _installed(display: Display) -> Plugins:

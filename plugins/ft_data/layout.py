@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -99,7 +100,7 @@ def _check_not_outside(root: Path) -> None:
     if any(files_in(folder).images for folder in folders):
         raise FtError(
             f"{root} holds one folder, and the folders {some([folder.name for folder in folders])} are in {inside}; "
-            f"if these are the classes, or the splits, give --data {inside}"
+            f"if these are the classes, or the splits, give --data {shlex.quote(str(inside))}"
         )
 
 

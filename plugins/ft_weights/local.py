@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import zipfile
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def _of_a_run(folder: Path) -> Path | None:
     if not config.is_file():
         return None
     if not model.is_file():
-        raise FtError(f"the run {folder} is not finished; finish it with: ft run --resume {folder}")
+        raise FtError(f"the run {folder} is not finished; finish it with: ft run --resume {shlex.quote(str(folder))}")
     return model
 
 

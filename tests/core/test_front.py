@@ -81,16 +81,16 @@ def front() -> Any:
 def test_a_run_does_what_the_straight_path_does(
     tiny_config: Callable[..., Config], plugins: Plugins, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    run = ft.finetune(**KEYS, run_dir="a")
+    run = ft.finetune(**KEYS, run_dir="my run")
     assert capfd.readouterr() == ("", "")
     done, report = straight_path(tiny_config(), plugins, Display())
-    assert run.path == tmp_path / "a"
+    assert run.path == tmp_path / "my run"
     assert same(run.path, done.path)
     assert (run.report.val, run.report.plan_digest) == (report.val, report.plan_digest)
     assert run.plan == ft.plan(**KEYS)
     assert run.load(trust_code=True).classes == ft.load(run, trust_code=True).classes == run.plan.classes
     assert str(run).startswith("best epoch ")
-    assert "\nuse it      ft predict a IMAGES" in str(run)
+    assert "\nuse it      ft predict 'my run' IMAGES" in str(run)
     assert getattr(run, IN_A_NOTEBOOK)() == f"<pre>{html.escape(str(run))}</pre>"
 
 

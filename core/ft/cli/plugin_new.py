@@ -9,6 +9,7 @@ import click
 from ft.cli.common import load_and_report
 from ft.cli.printing import tell
 from ft.extension.kinds import KINDS
+from ft.text.names import typed
 
 
 @click.command()
@@ -21,4 +22,4 @@ def new(kind: str, name: str, into: Path) -> None:
 
     folder = write_plugin(kind, name, into, load_and_report())
     tell(f"{folder} is a working {KINDS[kind].noun}. Install it, test it, then change it:")
-    tell(f"  cd {folder}", "  pip install -e '.[test]'", "  pytest", f"  ft describe {kind}:{name}")
+    tell(f"  {typed('cd', folder)}", "  pip install -e '.[test]'", "  pytest", f"  ft describe {kind}:{name}")

@@ -14,6 +14,7 @@ from ft.cli.common import load_and_report, no_plugin_option
 from ft.cli.options import changes_from, config_from, config_options
 from ft.cli.printing import tell_json
 from ft.machine.memory import garbage_waits
+from ft.text.names import typed
 from ft.text.redaction import without_secrets
 
 
@@ -77,7 +78,8 @@ def run(
             again = "goes on" if old else "begins anew"
             asked.add_note(f"before training began; nothing was changed, and the same command {again}")
             raise
-        display.warn(f"{asked}; its state is saved. Continue with: ft run --resume {asked.folder}")
+        go_on = typed("ft", "run", "--resume", asked.folder)
+        display.warn(f"{asked}; its state is saved. Continue with: {go_on}")
         sys.exit(128 + asked.signal_number)
     print_report(report, done.path, display)
 

@@ -52,7 +52,8 @@ def read_tree(file: Path) -> dict[str, Any]:
         raise FtError(f"cannot read the config {file}: {getattr(error, 'strerror', None) or error}") from error
     tree = _yaml(text, str(file))
     if not isinstance(tree, dict):
-        raise FtError(f"the config {file} is no mapping; it begins like 'backbone: torchvision:resnet18'")
+        what = "is empty" if tree is None else "is no mapping"
+        raise FtError(f"the config {file} {what}; it begins like 'backbone: torchvision:resnet18'")
     return tree["config"] if tree.keys() == {"config", "plan"} else tree
 
 

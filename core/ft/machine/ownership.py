@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ft.machine.files import cache_folder
+from ft.text.names import typed
 
 
 def others_can_change(path: Path) -> str:
@@ -25,7 +26,8 @@ def others_can_change(path: Path) -> str:
         return ""
     mode = found.st_mode
     if mode & stat.S_IWOTH and not (stat.S_ISDIR(mode) and mode & stat.S_ISVTX):
-        return f"everybody on this machine can write to {path}; if it is yours, end that with: chmod o-w {path}"
+        end_it = typed("chmod", "o-w", path)
+        return f"everybody on this machine can write to {path}; if it is yours, end that with: {end_it}"
     shared = above.st_mode & stat.S_IWGRP and found.st_gid in {os.getgid(), *os.getgroups()}
     if found.st_uid not in (os.getuid(), 0) and not shared:
         return f"{path} belongs to another user (number {found.st_uid}), with whom no group of yours shares its folder"

@@ -45,9 +45,9 @@ from ft.run.checkpoints import (
     save_checkpoint,
     save_tensors,
 )
-from ft.run.records import ModelFile, PlanFile, RunFile, VersionsFile, read_record
+from ft.run.records import ModelFile, PlanFile, RunFile, VersionsFile, check_there, read_record
 from ft.text.documents import as_yaml
-from ft.text.names import as_text
+from ft.text.names import as_text, typed
 from ft.text.redaction import shown, without_secrets
 
 
@@ -91,6 +91,7 @@ class Run:
 
         Raises FtError when this is no run, and as `refuse_unpackaged` does.
         """
+        check_there(self.path)
         if not (self.path / "config.yaml").is_file():
             raise FtError(f"{self.path} is no run: it holds no config.yaml")
         config = load_config(self.path / "config.yaml")
@@ -199,7 +200,7 @@ class Run:
         """Put model.safetensors into `module`. Raises FtError when it is missing or does not fit."""
         path = self.path / "model.safetensors"
         if not path.exists():
-            raise FtError(f"{self.path} has no model.safetensors yet; finish it with: ft run --resume {self.path}")
+            raise FtError(f"{self.path} has no model.safetensors yet; finish it with: {_go_on(self.path)}")
         tensors = load_tensors(path)
         _check_all_there(module.state_dict(), tensors, path)
         put_checked(module, tensors, path)
@@ -255,11 +256,15 @@ def _new_folder(config: Config) -> Path:
     if path.exists() and not path.is_dir():
         raise FtError(f"{path} is a file; choose another --run-dir")
     if path.exists() and any(path.iterdir()):
-        go_on = f"continue it with: ft run --resume {path}, or " if (path / "config.yaml").exists() else ""
+        go_on = f"continue it with: {_go_on(path)}, or " if (path / "config.yaml").exists() else ""
         raise FtError(f"{path} is not empty; {go_on}choose another --run-dir")
     with explained(path):
         path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+def _go_on(path: Path) -> str:
+    return typed("ft", "run", "--resume", path)
 
 
 def _free_path(backbone: str) -> Path:

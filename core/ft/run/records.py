@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from ft.config.schema import LARGEST_IMAGE, ComponentConfig, SplitConfig
-from ft.errors import FtError
+from ft.errors import FtError, nearest
 from ft.extension.records import Preprocessing
 from ft.extension.settings import first_fault
 from ft.run.checkpoints import Phase
@@ -92,11 +92,29 @@ class VersionsFile(RunFile, extra="allow"):
     started_in: str | None = None
 
 
+def check_there(folder: Path) -> None:
+    """Raise FtError, with the nearest names of runs beside it, where there is no such folder."""
+    if folder.exists():
+        return
+    near = nearest(folder.name, runs_in(folder.parent))
+    hint = f" Did you mean {' or '.join(str(folder.parent / name) for name in near)}?" if near else ""
+    raise FtError(f"there is no folder {folder}.{hint}")
+
+
+def runs_in(folder: Path) -> list[str]:
+    """The names of the folders of runs in a folder, sorted; none where it cannot be looked into."""
+    try:
+        return sorted(path.name for path in folder.iterdir() if (path / "config.yaml").is_file())
+    except OSError:
+        return []
+
+
 def read_record(path: Path, record: type[R]) -> R:
     """Read one of a run's JSON files. Raises FtError, in one line, where it is missing or not what ft writes."""
     try:
         return record.model_validate_json(read_text(path))
     except FileNotFoundError:
+        check_there(path.parent)
         raise FtError(f"{path.parent} holds no {path.name}, so it is no finished run; see ft run --resume") from None
     except (OSError, UnicodeDecodeError) as error:
         raise FtError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None

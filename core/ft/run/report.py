@@ -12,6 +12,7 @@ from ft.config.schema import PREDICT_PRECISION, Config
 from ft.plan.records import CacheCost, Plan
 from ft.run.checkpoints import EpochRecord, Phase, Position
 from ft.task.metrics import Evaluation, Figures
+from ft.text.names import typed
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ def doubts(report: Report, run: Path) -> Iterator[str]:
         yield (
             f"the best epoch, {report.best_epoch}, is from before the freeze changed: nothing of the "
             f"{report.epochs - change.epoch} epochs since then is in the model. Their last state is in last.pt, from "
-            f"which this goes on: ft run --resume {run} --epochs {report.epochs + 5}"
+            f"which this goes on: {_longer(report, run)}"
         )
 
 
@@ -132,10 +133,14 @@ def hints(report: Report, run: Path) -> Iterator[str]:
     if report.best_epoch != report.epochs:
         return
     if report.penalty is None:
-        yield f"the last epoch was the best; more may be better: ft run --resume {run} --epochs {report.epochs + 5}"
+        yield f"the last epoch was the best; more may be better: {_longer(report, run)}"
     else:
-        weaker = f"{report.penalty / 10:g},{report.penalty / 100:g}"
-        yield f"the weakest penalty was the best; weaker ones may be better: --set training.penalties=[{weaker}]"
+        penalties = f"training.penalties=[{report.penalty / 10:g},{report.penalty / 100:g}]"
+        yield f"the weakest penalty was the best; weaker ones may be better: {typed('--set', penalties)}"
+
+
+def _longer(report: Report, run: Path) -> str:
+    return typed("ft", "run", "--resume", run, "--epochs", report.epochs + 5)
 
 
 def _last_change(phases: Sequence[Phase]) -> Phase | None:

@@ -8,6 +8,7 @@ from ft.machine.display import Display
 from ft.machine.layout import print_matrix, print_pairs, print_table, times
 from ft.run.report import Report, doubts, hints
 from ft.task.metrics import Evaluation
+from ft.text.names import typed
 
 MOST_CONFUSED = 12
 """A confusion matrix of more classes than this does not fit on a screen; the pairs that are confused most do."""
@@ -36,7 +37,7 @@ def print_report(report: Report, folder: Path, display: Display) -> None:
             ("trained", f"{report.trainable_parameters:,} parameters in {report.seconds:.1f} s"),
             ("once", _cache_came_to(report)),
             ("run", str(folder)),
-            ("use it", f"ft predict {folder} IMAGES"),
+            ("use it", typed("ft", "predict", folder, "IMAGES")),
         ],
         display.out,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 import unicodedata
 from collections.abc import Iterable, Sequence
 
@@ -26,6 +27,15 @@ def as_text(name: str) -> str:
     except UnicodeEncodeError:  # half of a pair that stands for one character, as Windows has them
         raw = name.encode("utf-8", "backslashreplace")
     return raw.decode("utf-8", "backslashreplace")
+
+
+def typed(*words: object) -> str:
+    """Return a command as it is typed: whatever holds spaces, or means something to a shell, in quotes.
+
+    >>> typed("ft", "predict", "runs/my run", "IMAGES")
+    "ft predict 'runs/my run' IMAGES"
+    """
+    return shlex.join(map(str, words))
 
 
 def class_name(label: str) -> str:

@@ -23,6 +23,7 @@ from ft.run.checkpoints import Checkpoint, Position, best_epoch, moving_tensors,
 from ft.run.folder import Run
 from ft.task.criterion import make_criterion
 from ft.task.evaluation import figures_of
+from ft.text.names import typed
 from ft.tracking.events import CheckpointSaved, PenaltyDone
 from ft.training.feature_feed import FeatureFeed
 from ft.training.feeds import Feed
@@ -136,7 +137,7 @@ def _check_finite(value: float, what: str, penalty: float, penalties: Sequence[f
         others = ",".join(f"{each:g}" for each in penalties if each != penalty) or "0.01"
         raise FtError(
             f"the {what} became {value} with penalty {penalty:g}; nothing of that fit was kept. Start a new run "
-            f"without it: --set training.penalties=[{others}]"
+            f"without it: {typed('--set', f'training.penalties=[{others}]')}"
         )
 
 

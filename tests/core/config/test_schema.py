@@ -170,8 +170,12 @@ def test_a_merged_mapping_may_be_overridden(tmp_path: Path) -> None:
     assert (training.epochs, training.patience) == (5, 4)
 
 
-@pytest.mark.parametrize("text", ["", "- a\n", "just text\n"])
+@pytest.mark.parametrize("text", ["- a\n", "just text\n"])
 def test_a_file_that_is_no_mapping_is_told_with_a_beginning(tmp_path: Path, text: str) -> None:
+    for nothing in ("", "# nothing but this\n"):
+        (tmp_path / "empty.yaml").write_text(nothing)
+        with pytest.raises(FtError, match=r"empty\.yaml is empty; it begins like 'backbone: "):
+            load_config(tmp_path / "empty.yaml")
     with pytest.raises(FtError, match=r"ft\.yaml is no mapping; it begins like 'backbone: torchvision:resnet18'"):
         read_tree(write(tmp_path, text))
 

@@ -258,7 +258,7 @@ def test_the_map_that_a_head_reads_is_averaged(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("where", "keys", "message"),
     [
-        ("nowhere", {}, r"nowhere holds no model\.json, so it is no finished run"),
+        ("nowhere", {}, r"there is no folder .*nowhere\.$"),
         ("", {"device": "gpu"}, "there is no device 'gpu' here"),
         ("", {"batch_size": 0}, r"setting 'training\.batch_size' cannot be 0"),
         ("", {"trust_code": False}, "trust-code"),

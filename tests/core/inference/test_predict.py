@@ -209,6 +209,17 @@ def test_a_class_that_the_model_does_not_know_is_named(
         measure(trained, str(tmp_path / "photos"), "all", plugins, Display())
 
 
+def test_the_nearest_runs_are_named_where_there_is_no_such_folder(tmp_path: Path, plugins: Plugins) -> None:
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.yaml").touch()
+    (tmp_path / "fist").mkdir()  # no run
+    for use in (lambda run: load_trained(run, plugins, MACHINE, 8, trust_code=False), lambda run: run.config(True)):
+        with pytest.raises(FtError) as failed:
+            use(Run(tmp_path / "frist"))
+        assert str(failed.value) == f"there is no folder {tmp_path}/frist. Did you mean {tmp_path}/first?"
+
+
 def test_an_unfinished_run_is_said_to_be_one(tmp_path: Path, plugins: Plugins) -> None:
     with pytest.raises(FtError, match=r"holds no model\.json"):
         load_trained(Run(tmp_path), plugins, MACHINE, 8, trust_code=False)

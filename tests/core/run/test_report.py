@@ -153,9 +153,11 @@ def test_a_best_epoch_that_is_the_last_of_all_is_said(report: Report) -> None:
     assert list(hints(replace(report, best_epoch=1), run)) == []
     (hint,) = hints(replace(report, best_epoch=2), run)
     assert hint == "the last epoch was the best; more may be better: ft run --resume run --epochs 7"
+    (hint,) = hints(replace(report, best_epoch=2), Path("my run"))
+    assert hint.endswith(": ft run --resume 'my run' --epochs 7")
     (hint,) = hints(replace(report, best_epoch=2, penalty=1e-5), run)
     assert "the weakest penalty was the best" in hint
-    assert "--set training.penalties=[1e-06,1e-07]" in hint
+    assert "--set 'training.penalties=[1e-06,1e-07]'" in hint
 
 
 def test_they_are_printed_under_the_report(ft: Ft) -> None:
