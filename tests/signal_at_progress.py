@@ -18,7 +18,7 @@ class SignalAtProgress(Display):
         self.title, self.done = title, done
 
     @contextmanager
-    def progress(self, title: str, total: int | None = None, done: int = 0) -> Iterator[Bar]:
+    def progress(self, title: str, total: int | None = None, done: int = 0, unit: str = "") -> Iterator[Bar]:
         outer = self
 
         class Watched(Bar):

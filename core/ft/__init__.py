@@ -42,6 +42,7 @@ from ft.extension.records import (
     WeightEntry as WeightEntry,
 )
 from ft.machine.files import publish_text as publish_text
+from ft.text.counting import number_of as number_of
 from ft.text.reading import read_bytes as read_bytes
 from ft.tracking.events import (
     CheckpointSaved as CheckpointSaved,

@@ -75,7 +75,7 @@ def open_run(config: Config, plugins: Plugins, display: Display, values: Values,
     built = build_backbone(config, plugins, display, values)
     only_head = trains and _only_head_trains(config, built, plugins)
     ahead = kept_ahead(store, data, built.preprocessing, config, only_head, plugins) if trains else None
-    with display.progress("reading images", len(data.items)) as bar:
+    with display.progress("reading images", len(data.items), unit="images") as bar:
         ranged = config.images.range is not None
         advice = MEND_OR_SKIP if stopped is None else _MEND_OR_ANEW
         data = check_images(data, config.images.bad, bar.advance, advice, ranged, ahead)

@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import Field
 
 import ft
-from ft import FtError, Remark, Sample, image_format, readable_formats, what_reads
+from ft import FtError, Remark, Sample, image_format, number_of, readable_formats, what_reads
 from ft_data.layout import check_no_loose_images, find_layout
 from ft_data.listing import Files, files_in, folders_in, listing, some
 from ft_data.splits import Split
@@ -60,11 +60,9 @@ def _check_filled(files: Mapping[Path, Files], split: Split | None) -> None:
     """Raise FtError for class folders without images; but for train, a class may be missing, and ft says so."""
     empty = [folder for folder, found in files.items() if not found.images]
     if empty and split in (None, "train"):
+        folders = number_of(len(empty), "class folder holds", "class folders hold")
         listed = "\n".join(f"  {folder}{_contents(files[folder].others)}" for folder in empty)
-        raise FtError(
-            f"{len(empty)} class folders hold no images ({', '.join(readable_formats())}):\n{listed}\n"
-            "Fill them or move them away"
-        )
+        raise FtError(f"{folders} no images ({', '.join(readable_formats())}):\n{listed}\nFill them or move them away")
 
 
 def _same_inside(files: Mapping[Path, Files], root: Path) -> Iterator[Remark]:
@@ -89,9 +87,10 @@ def _left_out(others: Sequence[Path]) -> Iterator[Remark]:
     if others:
         kinds = _kinds(others)
         said = ", ".join(f"{len(paths)} {name}" for name, paths in kinds.items())
+        no_image = "which is no image" if len(others) == 1 else "which are no images"
         example = next(iter(kinds.values()))[0]
         yield Remark(
-            f"{len(others)} files left out, which are no images that can be read: {said}, as {example}",
+            f"{number_of(len(others), 'file')} left out, {no_image} that can be read: {said}, as {example}",
             warns=any(name.endswith(")") for name in kinds),
         )
 

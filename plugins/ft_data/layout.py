@@ -6,7 +6,7 @@ import shlex
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ft import FtError, Remark
+from ft import FtError, Remark, number_of
 from ft_data.listing import files_in, folders_in, listing, loose_images, some
 from ft_data.splits import Split, says_nothing, split_of
 
@@ -87,7 +87,9 @@ def _is_unlabelled(folder: Path) -> bool:
 
 
 def _without_classes(folder: Path) -> Remark:
-    return Remark(f"{folder} is left out: its {len(files_in(folder).images)} images are in no class folders")
+    count = len(files_in(folder).images)
+    images = "its one image is" if count == 1 else f"its {count} images are"
+    return Remark(f"{folder} is left out: {images} in no class folders")
 
 
 def _check_not_outside(root: Path) -> None:
@@ -107,7 +109,8 @@ def _check_not_outside(root: Path) -> None:
 def check_no_loose_images(root: Path, hint: str = "") -> None:
     """Raise FtError where images lie directly in `root`, and so in no class."""
     if loose := loose_images(root):
+        images = number_of(len(loose), "image lies", "images lie")
         raise FtError(
-            f"{len(loose)} images lie directly in {root}, such as {min(loose)}, so their class is unknown; move each "
+            f"{images} directly in {root}, such as {min(loose)}, so their class is unknown; move each "
             f"into a folder named after its class, or list them in a table and use csv:FILE{hint}"
         )

@@ -12,7 +12,7 @@ from typing import Literal
 from pydantic import Field
 
 import ft
-from ft import FtError, Remark, Sample, did_you_mean
+from ft import FtError, Remark, Sample, did_you_mean, number_of
 from ft_data.listing import some
 from ft_data.splits import Split, split_of
 from ft_data.table_format import Row, Table, read_table
@@ -75,9 +75,12 @@ def load(argument: str | None, settings: Settings) -> Iterator[Sample | Remark]:
     if said := _read_as(table, columns, settings):
         yield Remark(f"{path} is read with {', '.join(said)}")
     if unlabelled:
-        yield Remark(f"{len(unlabelled)} images left out, whose label is missing, as in line {unlabelled[0][0]}")
+        yield Remark(
+            f"{number_of(len(unlabelled), 'image')} left out, whose label is missing, as in line {unlabelled[0][0]}"
+        )
     if files.turned:
-        yield Remark(f"{len(files.turned)} paths in {path} are read with / in place of \\, as {files.turned[0]}")
+        count = number_of(len(files.turned), f"path in {path} is read", f"paths in {path} are read")
+        yield Remark(f"{count} with / in place of \\, as {files.turned[0]}")
     yield from (Remark(doubt, warns=True) for doubt in doubts(labels))
     yield from map(Sample, files.found, labels, splits)
 
@@ -139,7 +142,7 @@ def _no_labels(path: Path, rows: Sequence[Row], columns: Columns) -> str:
     listed = "\n".join(f"  line {line}: {row[columns.path]}, '{row[columns.label]}'" for line, row in rows[:20])
     more = f"\n  ... and {len(rows) - 20} more" if len(rows) > 20 else ""
     return (
-        f"{len(rows)} images in {path} have no label:\n{listed}{more}\n"
+        f"{number_of(len(rows), f'image in {path} has', f'images in {path} have')} no label:\n{listed}{more}\n"
         "Give them one, or leave them out with --set data.unlabelled=skip. If such a text is a class, say so with "
         "--set 'data.missing=[]'"
     )

@@ -61,8 +61,9 @@ def _as_bytes(text: str) -> str:
 def _not_there(table: Path, folder: Path, missing: Sequence[str], count: int) -> str:
     more = [f"  ... and {len(missing) - 20} more"] if len(missing) > 20 else []
     listed = "\n".join([*(f"  {folder / text}" for text in missing[:20]), *more])
+    absent = "does not exist" if len(missing) == 1 else "do not exist"
     return (
-        f"{len(missing)} of the {count} images in {table} do not exist:\n{listed}\n{_where(folder, missing[0])}"
+        f"{len(missing)} of the {count} images in {table} {absent}:\n{listed}\n{_where(folder, missing[0])}"
         f"Paths are relative to {folder}; --set data.root=FOLDER changes that"
     )
 

@@ -26,7 +26,7 @@ class Held(Bar):
             Path("held").touch()
             time.sleep(0.3)
 @contextmanager
-def progress(self, title, total=None, done=0):
+def progress(self, title, total=None, done=0, unit=""):
     yield Held() if title == os.environ["PHASE"] else Bar()
 Display.progress = progress
 """

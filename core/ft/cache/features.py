@@ -229,7 +229,7 @@ def _continued(
     job: Job,
 ) -> Iterator[Tensors]:
     """Yield the features of batches from those that were kept for a shallower freeze."""
-    with job.display.progress(title, sum(len(batch) for batch, _ in batches)) as bar:
+    with job.display.progress(title, sum(len(batch) for batch, _ in batches), unit="images") as bar:
         done = 0
         for batch, size in batches:
             given = kept.take([*batch, *batch[-1:] * (size - len(batch))])

@@ -85,7 +85,7 @@ def bring_images(
     Raises FtError for an image that is not what it was when it was checked.
     """
     done, brought = 0, _brought(source, part, batches, job)
-    with job.display.progress(title, sum(map(len, batches))) as bar, closing(brought):
+    with job.display.progress(title, sum(map(len, batches)), unit="images") as bar, closing(brought):
         for batch, pixels in zip(batches, brought, strict=True):
             yield batch, pixels
             done += len(batch)

@@ -15,6 +15,7 @@ from ft.config.merging import Typed, merge
 from ft.config.schema import Config
 from ft.errors import FtError, did_you_mean, nearest
 from ft.extension.installed import Plugins
+from ft.text.counting import with_article
 
 Where = str | os.PathLike[str]
 Component = Where | Mapping[str, Any]
@@ -160,8 +161,8 @@ def _tree(source: Any) -> dict[str, Any]:
     """A mapping as a file would say it: flags' names in it are put where they belong."""
     if not isinstance(source, Mapping):
         raise FtError(
-            f"a config is a mapping or the path of a file, not a {type(source).__name__}; give all else by keyword, as "
-            "epochs=5"
+            f"a config is a mapping or the path of a file, not {with_article(type(source).__name__)}; give all else "
+            "by keyword, as epochs=5"
         )
     keys = keys_of(source)
     return merge(Config, {}, (Typed(tuple(key.split(".")), value, key) for key, value in keys.items()))
@@ -184,4 +185,4 @@ def _plain(name: str, value: Any) -> Any:
             return kind(value)
     if hasattr(value, "tolist"):  # numbers and arrays of numpy and torch
         return value.tolist()
-    raise FtError(f"{name}= takes text, numbers, paths, lists and mappings, not a {type(value).__name__}")
+    raise FtError(f"{name}= takes text, numbers, paths, lists and mappings, not {with_article(type(value).__name__)}")

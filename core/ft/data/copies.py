@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from ft.data.load import ImageData, Item
+from ft.text.counting import number_of
 
 
 def warn_of_copies(data: ImageData) -> ImageData:
@@ -23,9 +24,11 @@ def _measured_twice(data: ImageData) -> Iterator[str]:
     ):
         copies = [(item, before[digest]) for item in items if (digest := data.digests[item.picture.name]) in before]
         if copies:
+            is_copy = "is a copy" if len(copies) == 1 else "are copies"
             copy, original = (item.picture.name for item in copies[0])
             yield (
-                f"{len(copies)} of {len(items)} {split} images are copies of {those} images, as {copy} of {original}: "
+                f"{len(copies)} of {number_of(len(items), f'{split} image')} {is_copy} of {those} images, as {copy} of "
+                f"{original}: "
                 "figures come out too good; ft data check lists them"
             )
 
@@ -39,7 +42,8 @@ def _in_two_classes(data: ImageData) -> Iterator[str]:
     ]
     if pairs:
         told = " and ".join(f"{item.picture.name} ('{data.classes[item.label]}')" for item in pairs[0])
-        yield f"{len(pairs)} images are copies of an image of another class, as {told}; one of the labels is wrong"
+        copies = number_of(len(pairs), "image is a copy", "images are copies")
+        yield f"{copies} of an image of another class, as {told}; one of the labels is wrong"
 
 
 def _by_digest(items: Sequence[Item], data: ImageData) -> Mapping[str, Item]:

@@ -20,6 +20,7 @@ from ft.extension.installed import Plugins, read_settings
 from ft.extension.records import Remark, Sample
 from ft.extension.references import Reference, parse_reference
 from ft.machine.memory import garbage_waits
+from ft.text.counting import number_of
 from ft.text.names import as_text, class_name, look_alikes, portable
 from ft.text.redaction import check_whole, shown, what_is_left_out
 
@@ -40,7 +41,8 @@ class ImageData:
     """All images of a run, in an order that is the same on every machine.
 
     `classes` are those of the training images, sorted; an item's label is an index into them. `notes` say what ft
-    chose, `warnings` what the user may not have meant. `digests` are the sha256 of the images' content by their
+    chose, `warnings` what the user may not have meant, and `set_aside` how the images of val and test were, where the
+    data has no such. `digests` are the sha256 of the images' content by their
     pictures' names, and `facts` what is unusual about some of them, once they are checked; `decoded` counts those whose
     pixels were kept then, for the run.
     """
@@ -52,6 +54,7 @@ class ImageData:
     source: str
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    set_aside: Mapping[Split, str] = field(default_factory=dict)
     digests: Mapping[str, str] = field(default_factory=dict, repr=False)
     facts: Mapping[str, Facts] = field(default_factory=dict, repr=False)
     decoded: int = 0
@@ -59,6 +62,13 @@ class ImageData:
     @property
     def items(self) -> tuple[Item, ...]:
         return (*self.train, *self.val, *self.test)
+
+    @property
+    def all_notes(self) -> tuple[str, ...]:
+        """The notes, and how many images were set aside, not counting those that were left out since."""
+        parts: dict[Split, tuple[Item, ...]] = {"val": self.val, "test": self.test}
+        aside = (f"{split}: {number_of(len(parts[split]), 'image')} {how}" for split, how in self.set_aside.items())
+        return (*self.notes, *aside)
 
     @property
     def labels(self) -> list[int]:
@@ -98,8 +108,8 @@ def load_data(config: Config, plugins: Plugins) -> ImageData:
     def part(wanted: Split) -> tuple[Item, ...]:
         return tuple(Item(picture_of(s), numbers[s.label]) for key, s in samples.items() if splits[key] == wanted)
 
-    notes = (*found.notes, *describe_splits(samples, splits, config.split))
-    data = ImageData(classes, part("train"), part("val"), part("test"), found.source, notes)
+    parts, aside = (part("train"), part("val"), part("test")), describe_splits(samples, splits, config.split)
+    data = ImageData(classes, *parts, found.source, found.notes, set_aside=aside)
     return replace(data, warnings=(*found.warnings, *unused_shares(samples, config.split), *unmeasured(data)))
 
 
@@ -222,7 +232,9 @@ def _keyed(samples: Sequence[Sample], who: str, source: str) -> tuple[dict[str, 
                 "class and belongs to one split"
             )
         repeated += 1
-    warnings = [f"{repeated} images are listed more than once and count once"] if repeated else []
+    warnings = (
+        [f"{number_of(repeated, 'image is', 'images are')} listed more than once and counted once"] if repeated else []
+    )
     return dict(sorted(keyed.items(), key=lambda entry: portable(entry[0]))), warnings
 
 

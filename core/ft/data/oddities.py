@@ -96,7 +96,7 @@ def check_data(data: str, plugins: Plugins, display: Display, sets: Sequence[str
     findings = [Finding("as it is read", (), text) for text in (*source.notes, *source.warnings)]
     pictures = {key: picture_of(sample) for key, sample in samples.items()}
     pool = ThreadPoolExecutor()
-    with warnings.catch_warnings(), display.progress("reading images", len(pictures)) as bar:
+    with warnings.catch_warnings(), display.progress("reading images", len(pictures), unit="images") as bar:
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # it is reported as a finding
         try:
             look = partial(_examine, ranged=config.images.range is not None)

@@ -13,6 +13,7 @@ from PIL import Image
 
 from ft.errors import FtError
 from ft.extension.records import Sample
+from ft.text.counting import with_article
 from ft.text.reading import MOST_IMAGE, open_plain, read_bytes
 
 Content = bytes | Image.Image
@@ -133,7 +134,7 @@ def _content(given: object) -> Content:
         return _from_array(given)
     if isinstance(given, Image.Image):
         return upright(given)
-    raise ValueError(f"open returned a {type(given).__name__}; it returns {_MAY_RETURN}")
+    raise ValueError(f"open returned {with_article(type(given).__name__)}; it returns {_MAY_RETURN}")
 
 
 def _from_array(array: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> Image.Image:

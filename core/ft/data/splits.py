@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Mapping
 from typing import Literal
 
@@ -36,16 +35,17 @@ def choose_splits(samples: Mapping[str, Sample], config: SplitConfig) -> dict[st
     return splits
 
 
-def describe_splits(samples: Mapping[str, Sample], splits: Mapping[str, Split], config: SplitConfig) -> tuple[str, ...]:
-    """Say what `choose_splits` set aside; nothing about what the samples came with."""
-    given = {sample.split for sample in samples.values()}
-    counts = Counter(splits.values())
+def describe_splits(
+    samples: Mapping[str, Sample], splits: Mapping[str, Split], config: SplitConfig
+) -> dict[Split, str]:
+    """Say how `choose_splits` set images aside, by what they are for; nothing about what the samples came with."""
+    given, there = {sample.split for sample in samples.values()}, set(splits.values())
     shares: dict[Split, float] = {"val": config.val, "test": config.test}
-    return tuple(
-        f"{split}: {counts[split]} images set aside from train ({100 * share:g} % of every class, seed {config.seed})"
+    return {
+        split: f"set aside from train ({100 * share:g} % of every class, seed {config.seed})"
         for split, share in shares.items()
-        if split not in given and counts[split]
-    )
+        if split not in given and split in there
+    }
 
 
 def unused_shares(samples: Mapping[str, Sample], config: SplitConfig) -> tuple[str, ...]:

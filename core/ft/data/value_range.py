@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sized
 from dataclasses import replace
 from typing import Literal
 
@@ -10,6 +10,7 @@ from ft.config.schema import Config
 from ft.data.decoding import Facts
 from ft.data.load import ImageData
 from ft.data.values import Range, Values, needs_range
+from ft.text.counting import number_of
 
 _HALF = 32767
 """A set of 16-bit images none of whose values is above uses less than half of the grey levels that it could."""
@@ -52,14 +53,14 @@ def strange_values(facts: Mapping[str, Facts], asked: bool, value_range: Range |
         yield from _clipped(grey, value_range)
     elif grey and (highest := max(values.highest for values in grey.values())) <= _HALF:
         yield (
-            f"{len(grey)} images have more than 8 bits, and no value of theirs is above {highest:g} of 65535, so they "
+            f"{_have(grey)} more than 8 bits, and no value of theirs is above {highest:g} of 65535, so they "
             f"become {round(highest / 257) + 1} of 256 levels of grey. Say which values are black and white, as in "
             f"--set images.range=[0,{_bits(highest)}], or let ft find out with --set images.range=auto"
         )
     if coloured and (highest := max(values.highest for values in coloured.values())) <= _HALF:
         yield (
-            f"{len(coloured)} images have 16 bits a colour, of which the upper eight are read, and these are never "
-            f"above {highest / 257:g} of 255, as in {next(iter(coloured))}; save them with 8 bits, brightened"
+            f"{_have(coloured)} 16 bits a colour, of which the upper eight are read, and these are "
+            f"never above {highest / 257:g} of 255, as in {next(iter(coloured))}; save them with 8 bits, brightened"
         )
 
 
@@ -67,7 +68,12 @@ def several_frames(facts: Mapping[str, Facts]) -> Iterator[str]:
     """Say which images have several pages or frames, by the names of pictures."""
     if several := {name: one.frames for name, one in facts.items() if one.frames > 1}:
         name, frames = next(iter(several.items()))
-        yield f"{len(several)} images hold several pages or frames, as {name} does ({frames}); the first one is used"
+        images = number_of(len(several), "image holds", "images hold")
+        yield f"{images} several pages or frames, as {name} does ({frames}); the first one is used"
+
+
+def _have(images: Sized) -> str:
+    return number_of(len(images), "image has", "images have")
 
 
 def _clipped(grey: Mapping[str, Values], value_range: Range) -> Iterator[str]:
@@ -76,7 +82,7 @@ def _clipped(grey: Mapping[str, Values], value_range: Range) -> Iterator[str]:
     if outside:
         name, values = next(iter(outside.items()))
         yield (
-            f"{len(outside)} images have values outside of images.range [{low:g}, {high:g}], which become black or "
+            f"{_have(outside)} values outside of images.range [{low:g}, {high:g}], which become black or "
             f"white, as {name} does: {values.lowest:g} to {values.highest:g}"
         )
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from ft.data.pictures import Picture
 from ft.errors import FtError
 from ft.inference.asked_images import image_path
+from ft.text.counting import with_article
 
 One = str | os.PathLike[str] | bytes | Image.Image
 """What is one image: a path, what an encoded file holds, or a picture in any mode."""
@@ -39,7 +40,7 @@ def is_one(images: Any) -> bool:
     if isinstance(images, _ONE):
         return True
     if isinstance(images, Mapping) or hasattr(images, "read") or not isinstance(images, Iterable):
-        raise FtError(f"a {type(images).__name__} is no image; {TAKEN}")
+        raise FtError(f"{with_article(type(images).__name__)} is no image; {TAKEN}")
     return False
 
 
@@ -80,7 +81,7 @@ def _picture(given: Any, number: int) -> Picture:
         return Picture(name, open=partial(_itself, given))
     if isinstance(given, np.ndarray | Tensor):
         return Picture(name, open=partial(_itself, _pixels(given, name)))
-    raise FtError(f"{name} is a {type(given).__name__}; {TAKEN}")
+    raise FtError(f"{name} is {with_article(type(given).__name__)}; {TAKEN}")
 
 
 def _itself(given: Any) -> Any:

@@ -23,6 +23,7 @@ from ft.inference.given_images import One, Pixels, in_groups, is_one, kind_of
 from ft.inference.load import Trained
 from ft.inference.predict import logits_or_why
 from ft.machine.python_display import PythonDisplay
+from ft.text.counting import number_of
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,8 @@ class LoadedModel:
             answers.append(None if isinstance(logits, str) else _answer(picture, logits, self.classes))
         if unread:
             listed = "".join(f"\n  {line}" for line in first_lines(unread))
-            PythonDisplay().warn(f"{len(unread)} of {len(answers)} images have no answer:{listed}")
+            said = "has no answer" if len(unread) == 1 else "have no answer"
+            PythonDisplay().warn(f"{len(unread)} of {number_of(len(answers), 'image')} {said}:{listed}")
         return answers[0] if is_one(images) else answers
 
     def embed(self, images: One | Pixels | Iterable[One | Pixels]) -> Tensor:

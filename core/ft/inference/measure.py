@@ -80,7 +80,7 @@ def measure(
         display.say(note)
     for warning in found.warnings:
         display.warn(warning)
-    with display.progress("reading images", len(items)) as bar:
+    with display.progress("reading images", len(items), unit="images") as bar:
         measured = ImageData(trained.classes, (), items, (), found.source)
         ranged = trained.preprocessing.value_range is not None
         measured = check_measured(measured, bad_images, bar.advance, ranged)

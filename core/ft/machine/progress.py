@@ -13,6 +13,8 @@ from rich.text import Text
 
 EVERY = 10.0
 """Seconds between the lines."""
+WIDE = 100
+"""Columns from which there is room for a long bar."""
 Amount = Callable[[float, float | None], str]
 """How much of how much is done, in words."""
 
@@ -49,9 +51,13 @@ class Much(ProgressColumn):
         return Text(task.fields["amount"](task.completed, task.total))
 
 
-def counted(done: float, total: float | None) -> str:
-    """`512/1968`; nothing where the total is not known."""
-    return f"{done:.0f}/{total:.0f}" if total else ""
+def counted(unit: str, done: float, total: float | None) -> str:
+    """How much of what is counted in this unit; nothing where the total is not known.
+
+    >>> counted("images", 512, 1968), counted("images", 0, None)
+    ('512/1968 images', '')
+    """
+    return f"{done:.0f}/{total:.0f} {unit}".rstrip() if total else ""
 
 
 def clock(left: float | None, passed: float) -> str:
@@ -75,7 +81,7 @@ def bars(console: Console, say: Callable[[str], None]) -> Iterator[Progress]:
     """
     columns = (
         TextColumn("{task.description:<14}", markup=False),
-        BarColumn(style="grey50"),  # rich's own is near black, which is what many terminals are
+        BarColumn(12 if console.width < WIDE else 40, style="grey50"),  # rich's own is near black, as terminals are
         Much(),
         Clock(),
         TextColumn("{task.fields[text]}", markup=False),
@@ -125,6 +131,6 @@ def repeated(do: Callable[[], None], seconds: float) -> Iterator[None]:
 
 
 def line_of(task: Task) -> str:
-    """`training features 512/1968, 0:23 left`."""
+    """`training features 512/1968 images, 0:23 left`."""
     how_far = " ".join(filter(None, (task.description, Much().render(task).plain)))
     return ", ".join(filter(None, (how_far, Clock().render(task).plain, task.fields["text"])))

@@ -19,6 +19,7 @@ from ft.errors import FtError, nearest
 from ft.extension.installed import Component, Plugins, implementation, read_settings
 from ft.extension.records import Backbone
 from ft.extension.references import parse_reference
+from ft.text.counting import number_of
 
 
 @dataclass(frozen=True)
@@ -181,7 +182,9 @@ def apply_frozen(module: nn.Module, frozen: Collection[str], frozen_modules: Seq
     parameters = dict(module.named_parameters())
     missing = set(frozen) - set(parameters)
     if missing:
-        raise FtError(f"{len(missing)} parameters that are to stay frozen do not exist: {_some(missing)}")
+        raise FtError(
+            f"{number_of(len(missing), 'parameter')} that should stay frozen cannot be found: {_some(missing)}"
+        )
     _check_shared(parameters.items(), frozen)
     for name, parameter in parameters.items():
         parameter.requires_grad_(name not in frozen)
@@ -221,9 +224,8 @@ def _checked(returned: Any, component: Component, backbone: Backbone) -> set[str
     names = set(returned)
     unknown = names - {name for name, _ in backbone.module.named_parameters(remove_duplicate=False)}
     if unknown:
-        raise FtError(
-            f"{strategy} returned {len(unknown)} names that are no parameters of {backbone}: {_some(unknown)}"
-        )
+        counted = number_of(len(unknown), "name that is no parameter", "names that are no parameters")
+        raise FtError(f"{strategy} returned {counted} of {backbone}: {_some(unknown)}")
     return names
 
 

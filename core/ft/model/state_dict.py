@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ft.errors import FtError
 from ft.extension.records import Backbone
 from ft.model.tensor_sets import choose_tensors, some
+from ft.text.counting import number_of
 from ft.weights.format import Format, format_of
 
 _COUNTERS = ("n_averaged", "num_updates", "decay", "initted", "step")
@@ -85,7 +86,11 @@ def load_into(backbone: Backbone, weights: WeightTensors, where: str) -> LoadRep
         *weights.notes,
         *([f"the prefix '{prefix}' was taken off all tensor names"] if prefix else []),
         *([f"the head in the file does not fit and was not loaded: {some(left)}"] if left else []),
-        *([f"{len(unused)} tensors that the backbone does without were left out: {some(unused)}"] if unused else []),
+        *(
+            [f"{number_of(len(unused), 'tensor')} left out that the backbone does without: {some(unused)}"]
+            if unused
+            else []
+        ),
         *([f"counters of an averaged network were left out: {some(counters)}"] if counters else []),
         *_dtype_notes(loaded, expected),
     ]
@@ -175,7 +180,7 @@ def _misfit(body: Mapping[str, Tensor], expected: Mapping[str, Tensor], backbone
     if not (missing or extra or reshaped):
         return ""
     fitting = len(body) - len(extra) - len(reshaped)
-    lines = [f"{fitting} of its {len(wanted)} tensors are there"]
+    lines = [f"{fitting} of its {number_of(len(wanted), 'tensor')} {'is' if fitting == 1 else 'are'} there"]
     if missing:
         lines.append(f"  missing {len(missing)}: " + some([f"{n} {_shape(expected[n])}" for n in missing]))
     if extra:
@@ -191,7 +196,10 @@ def _misfit(body: Mapping[str, Tensor], expected: Mapping[str, Tensor], backbone
 
 def _dtype_notes(loaded: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
     kinds = Counter(str(t.dtype).removeprefix("torch.") for n, t in loaded.items() if t.dtype != expected[n].dtype)
-    return [f"{count} tensors were converted from {dtype}" for dtype, count in sorted(kinds.items())]
+    return [
+        f"{number_of(count, 'tensor was', 'tensors were')} converted from {dtype}"
+        for dtype, count in sorted(kinds.items())
+    ]
 
 
 def _last(name: str) -> str:

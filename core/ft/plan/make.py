@@ -84,7 +84,7 @@ def make_plan(decisions: Decisions, plugins: Plugins) -> Plan:
         augment=str(config.images.augment),
         recipe=_recipe(config),
         cache=cache,
-        notes=data.notes,
+        notes=data.all_notes,
         warnings=(*frozen.warnings, *data.warnings, *advice(config, built, model, frozen, trainable, optimizer)),
         selected=frozen.selected,
         paces={tried.describe(): round(pace, 1) for tried, pace in decisions.paces.items()},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ft.machine.layout import count, flops, print_pairs, print_table, rate, size, times
+from ft.text.counting import number_of
 
 if TYPE_CHECKING:
     from ft.machine.display import Display
@@ -72,7 +73,8 @@ def _steps(plan: Plan) -> str:
     if plan.optimizer.solves:
         optimizer, penalties = plan.optimizer.name, ", ".join(f"{each:g}" for each in plan.optimizer.penalties)
         return f"the head is fitted by {optimizer} with penalties {penalties}; the best on validation images stays"
-    return f"{plan.epochs} epochs x {plan.steps_per_epoch} steps, warm-up over {plan.warmup_steps} steps"
+    epochs, steps = number_of(plan.epochs, "epoch"), number_of(plan.steps_per_epoch, "step")
+    return f"{epochs} x {steps}, warm-up over {number_of(plan.warmup_steps, 'step')}"
 
 
 def _paces(plan: Plan) -> str:

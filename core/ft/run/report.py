@@ -12,6 +12,7 @@ from ft.config.schema import PREDICT_PRECISION, Config
 from ft.plan.records import CacheCost, Plan
 from ft.run.checkpoints import EpochRecord, Phase, Position
 from ft.task.metrics import Evaluation, Figures
+from ft.text.counting import number_of
 from ft.text.names import typed
 
 
@@ -116,8 +117,8 @@ def doubts(report: Report, run: Path) -> Iterator[str]:
     if change is not None and report.best_epoch <= change.epoch < report.epochs:
         yield (
             f"the best epoch, {report.best_epoch}, is from before the freeze changed: nothing of the "
-            f"{report.epochs - change.epoch} epochs since then is in the model. Their last state is in last.pt, from "
-            f"which this goes on: {_longer(report, run)}"
+            f"{number_of(report.epochs - change.epoch, 'epoch')} since then is in the model. The last state is in "
+            f"last.pt, from which this goes on: {_longer(report, run)}"
         )
 
 

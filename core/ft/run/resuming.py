@@ -15,6 +15,7 @@ from ft.model.freezing import trainable_names
 from ft.plan.records import Plan
 from ft.run.checkpoints import Checkpoint, Position, moving_tensors, phase_from
 from ft.run.folder import Run
+from ft.text.counting import number_of
 
 MAY_CHANGE = (
     *("frozen", "frozen_modules", "frozen_numel", "trainable_numel"),
@@ -72,8 +73,9 @@ def statistics_set_free(run: Run | None, module: nn.Module) -> list[str]:
     if not freed:
         return []
     return [
-        f"the statistics of {len(freed)} BatchNorm layers stood still until now ({freed[0]} first) and follow your "
-        "images from here on, so the loss may jump at first; add --freeze type:norm to keep them as they are"
+        f"the statistics of {number_of(len(freed), 'BatchNorm layer')} stood still until now ({freed[0]} first) and "
+        "follow your images from here on, so the loss may jump at first; add --freeze type:norm to keep them as they "
+        "are"
     ]
 
 
@@ -125,7 +127,9 @@ def _check(run: Run, last: Checkpoint, plan: Plan, config: Config) -> None:
         name = plan.optimizer.name
         raise FtError(f"{run.path} is fitted by {name}, which has one freeze and takes no steps; start a new run")
     if plan.epochs <= (done := last.position.epoch):
-        raise FtError(f"{run.path} has done {done} epochs, and {plan.epochs} are asked for; add --epochs {done + 5}")
+        raise FtError(
+            f"{run.path} has done {number_of(done, 'epoch')}, and {plan.epochs} are asked for; add --epochs {done + 5}"
+        )
 
 
 def _account(module: nn.Module, last: Checkpoint, plan: Plan) -> str:
@@ -137,10 +141,11 @@ def _account(module: nn.Module, last: Checkpoint, plan: Plan) -> str:
     what = "the freeze" if thawed or frozen else "what was asked for"
     return (
         f"{what} changed after epoch {last.position.epoch}{step}: "
-        f"{_count(thawed, numel)} train now that were frozen, {_count(frozen, numel)} are frozen now; "
-        f"optimizer state restored for {len(restored)} tensors, fresh for {len(now) - len(restored)}"
+        f"{_count(thawed, numel)} {'trains now that was' if len(thawed) == 1 else 'train now that were'} frozen, "
+        f"{_count(frozen, numel)} {'is' if len(frozen) == 1 else 'are'} frozen now; "
+        f"optimizer state restored for {number_of(len(restored), 'tensor')}, fresh for {len(now) - len(restored)}"
     )
 
 
 def _count(names: set[str], numel: Mapping[str, int]) -> str:
-    return f"{len(names)} tensors ({sum(numel[name] for name in names):,} parameters)"
+    return f"{number_of(len(names), 'tensor')} ({sum(numel[name] for name in names):,} parameters)"

@@ -56,7 +56,7 @@ def train(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
         while position.epoch < plan.epochs and not _out_of_patience(position, training):
             set_train_mode(module, plan.frozen_modules)
             title, before = f"epoch {position.epoch + 1}/{plan.epochs}", position.epoch * plan.steps_per_epoch
-            with job.display.progress(title, plan.total_steps, before + position.step) as bar:
+            with job.display.progress(title, plan.total_steps, before + position.step, unit="steps in all") as bar:
                 started = time.perf_counter()
                 for inputs, labels in feed.batches(position.epoch, skip=position.step):
                     step = before + position.step

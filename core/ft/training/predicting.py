@@ -41,7 +41,7 @@ def predict_loaded(
 ) -> Generator[tuple[torch.Tensor, torch.Tensor], None, None]:
     """Yield the same for images that something brings in its batches."""
     module.eval()
-    with looking.display.progress("evaluating", len(images)) as bar:
+    with looking.display.progress("evaluating", len(images), unit="batches") as bar:
         for done, (pixels, labels, _) in enumerate(images.epoch(0), start=1):
             with running_a_network(), torch.no_grad(), looking.machine.autocast():
                 logits = module(network_input(pixels, looking.preprocessing, looking.machine))

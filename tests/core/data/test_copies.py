@@ -48,7 +48,7 @@ def test_copies_that_measure_what_they_trained_are_counted_with_an_example() -> 
 
 def test_copies_of_two_classes_are_counted_with_an_example() -> None:
     assert warned("abB", "A") == [
-        "1 of 1 val images are copies of training images, as val0 of train0: figures come out too good; ft data check "
+        "1 of 1 val image is a copy of training images, as val0 of train0: figures come out too good; ft data check "
         "lists them",
         "2 images are copies of an image of another class, as train1 ('lower') and train2 ('upper'); one of the labels "
         "is wrong",
@@ -66,8 +66,8 @@ contents = st.text("abcABC", max_size=6)
 def test_there_is_a_warning_exactly_where_splits_or_classes_share_an_image(train: str, val: str, test: str) -> None:
     said = " ".join(warned(train, val, test))
     a, b, c = (set(part.lower()) for part in (train, val, test))
-    assert ("val images" in said) == bool(a & b)
-    assert ("test images" in said) == bool((a | b) & c)
+    assert ("val image" in said) == bool(a & b)
+    assert ("test image" in said) == bool((a | b) & c)
     assert ("another class" in said) == any(each.swapcase() in train + val + test for each in train + val + test)
 
 
@@ -82,4 +82,4 @@ def test_plan_and_run_warn(command: str, tmp_path: Path, ft: Callable[..., Resul
     shutil.copy(tmp_path / "train/a/0.png", tmp_path / "val/a/copy.png")
     flags = f"--backbone {TINY}:small --weights none --freeze all --data . --image-size 16 --workers 0"
     said = ft(command, *flags.split(), *(["--epochs", "1"] if command == "run" else [])).stderr
-    assert "warning: 1 of 5 val images are copies of training images" in said
+    assert "warning: 1 of 5 val images is a copy of training images" in said

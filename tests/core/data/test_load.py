@@ -7,6 +7,7 @@ import os
 import random
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -124,7 +125,7 @@ def test_an_image_that_is_listed_twice_alike_counts_once_and_is_told() -> None:
     samples = samples_of({"a": 5, "b": 5})
     data = load(samples + samples[:2])
     assert len(data.items) == 10
-    assert data.warnings == ("2 images are listed more than once and count once",)
+    assert data.warnings == ("2 images are listed more than once and counted once",)
     again = [Sample(sample.path, sample.label) for sample in samples[:2]]
     assert load(samples + again) == data
 
@@ -136,10 +137,16 @@ def test_what_has_no_split_is_split_by_share_in_every_class_and_told() -> None:
     data = load(samples_of({"a": 20, "b": 40}), split={"val": 0.25, "test": 0.1, "seed": 7})
     assert labels(data.val, data) == {"a": 5, "b": 10}
     assert labels(data.test, data) == {"a": 2, "b": 4}
-    assert data.notes == (
+    assert data.all_notes == (
         "val: 15 images set aside from train (25 % of every class, seed 7)",
         "test: 6 images set aside from train (10 % of every class, seed 7)",
     )
+
+
+def test_what_was_left_out_since_is_not_counted_among_what_was_set_aside() -> None:
+    data = load(samples_of({"a": 20, "b": 20}), split={"val": 0.1, "test": 0.1, "seed": 7})
+    fewer = replace(data, val=data.val[1:], test=data.test[3:])
+    assert [note.partition(" set")[0] for note in fewer.all_notes] == ["val: 3 images", "test: 1 image"]
 
 
 def test_val_is_split_off_train_when_only_train_is_given() -> None:
@@ -158,7 +165,7 @@ def test_given_splits_stay_as_they_are() -> None:
     given = samples_of({"a": 4, "b": 4}, "train") + samples_of({"a": 1, "b": 1}, "val", "/data/val")
     data = load([*given, *samples_of({"a": 2, "b": 2}, None, "/data/more")], split={"test": 0.4})
     assert len(data.val) == 2
-    assert data.notes == ("test: 4 images set aside from train (40 % of every class, seed 0)",)
+    assert data.all_notes == ("test: 4 images set aside from train (40 % of every class, seed 0)",)
     assert len(data.train) == 8
 
 

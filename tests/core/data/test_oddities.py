@@ -128,7 +128,7 @@ def test_how_the_data_is_read_and_what_is_left_out_is_listed(photos: Path, ft: C
     (photos / "cat" / "notes.txt").touch()
     os.rename(photos / "dog", photos / "Cat")
     said = " ".join(ft("data", "check", str(photos)).output.split())
-    assert "1 files left out, which are no images that can be read: 1 .txt" in said
+    assert "1 file left out, which is no image that can be read: 1 .txt" in said
     assert "classes are told apart that differ only in case" in said
     assert "nothing odd" not in said
 

@@ -142,7 +142,7 @@ def test_dark_16_bit_colour_is_warned_of() -> None:
     facts = {"a.png": examine(sixteen_bit_colour(4095)), "b.png": examine(sixteen_bit_colour(60000))}
     assert list(strange_values(facts, False, None)) == []
     (said,) = strange_values({"a.png": facts["a.png"]}, False, None)
-    assert said.startswith("1 images have 16 bits a colour")
+    assert said.startswith("1 image has 16 bits a colour")
     assert "never above 15 of 255, as in a.png" in said
 
 
@@ -204,7 +204,7 @@ def test_several_pages_or_frames_are_said(tmp_path: Path) -> None:
         facts = examine((tmp_path / name).read_bytes())
         assert facts.frames == 3
         assert list(several_frames({name: facts})) == [
-            f"1 images hold several pages or frames, as {name} does (3); the first one is used"
+            f"1 image holds several pages or frames, as {name} does (3); the first one is used"
         ]
     frames[0].save(tmp_path / "one.gif")
     assert examine((tmp_path / "one.gif").read_bytes()).frames == 1

@@ -195,7 +195,7 @@ def test_what_is_no_image_is_said(model: LoadedModel, given: Any, message: str) 
 
 def test_images_that_cannot_be_read_may_have_no_answer(model: LoadedModel, paths: list[Path]) -> None:
     paths[4].write_bytes(b"nothing")
-    with pytest.warns(ft.FtWarning, match=r"1 of 9 images have no answer:\n +cannot read the image .*4.png") as warned:
+    with pytest.warns(ft.FtWarning, match=r"1 of 9 images has no answer:\n +cannot read the image .*4.png") as warned:
         answers = model.predict(paths, bad_images="skip")
     assert [number for number, answer in enumerate(answers) if answer is None] == [4]
     assert [warning.filename for warning in warned] == [__file__]

@@ -25,6 +25,16 @@ def test_a_bar_begins_where_the_work_does(done: int, shown: str) -> None:
     assert shown in screen.getvalue()
 
 
+def test_a_bar_says_what_it_counts_and_fits_80_columns() -> None:
+    screen = io.StringIO()
+    display = Display(err=Console(file=screen, force_terminal=True, width=80, color_system=None))
+    with display.progress("epoch 10/60", 36_000, 1234, unit="steps in all") as bar:
+        bar.advance(1235, "loss 0.123")
+        time.sleep(0.15)
+    assert "1235/36000 steps in all" in screen.getvalue()
+    assert "loss 0.123" in screen.getvalue()
+
+
 def lines_of(said: list[str], enough: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 20
     while not enough():
@@ -48,14 +58,16 @@ def test_work_that_is_soon_done_says_nothing_without_a_terminal(monkeypatch: pyt
 
 def test_without_a_terminal_long_work_says_how_far_it_is_and_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     display, said = piped(monkeypatch)
-    with display.progress("training features", 1968, 100) as bar:
-        lines_of(said(), lambda: "training features 100/1968, 0:00 so far" in said())
+    with display.progress("training features", 1968, 100, unit="images") as bar:
+        lines_of(said(), lambda: "training features 100/1968 images, 0:00 so far" in said())
         for done in range(200, 600, 100):
             time.sleep(0.01)
             bar.advance(done, "loss 0.3")
         lines_of(
             said(),
-            lambda: any(re.fullmatch(r"training features 500/1968, 0:0\d left, loss 0.3", line) for line in said()),
+            lambda: any(
+                re.fullmatch(r"training features 500/1968 images, 0:0\d left, loss 0.3", line) for line in said()
+            ),
         )
         bar.advance(1968)
     before = len(said())

@@ -349,7 +349,7 @@ def test_apply_sets_requires_grad_both_ways_and_drops_gradients() -> None:
 
 
 def test_apply_refuses_names_that_do_not_exist() -> None:
-    with pytest.raises(FtError, match=r"1 parameters that are to stay frozen do not exist: conv9\.weight"):
+    with pytest.raises(FtError, match=r"1 parameter that should stay frozen cannot be found: conv9\.weight"):
         apply_frozen(small().module, {"conv9.weight", "scale"}, ())
 
 

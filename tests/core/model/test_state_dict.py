@@ -312,7 +312,7 @@ def test_tensors_that_the_backbone_does_without_may_be_there() -> None:
         load(given, backbone(unused_weights=("aux",)))
     del given["auxiliary"]
     notes = load(given, backbone(unused_weights=("aux",))).notes
-    assert notes == ("1 tensors that the backbone does without were left out: aux.weight",)
+    assert notes == ("1 tensor left out that the backbone does without: aux.weight",)
 
 
 def test_older_names_are_turned_into_the_modules_own() -> None:
@@ -334,7 +334,7 @@ def test_another_precision_is_converted_and_said() -> None:
     into, given = backbone(), tensors()
     given["conv.weight"] = given["conv.weight"].half()
     del given["norm1.num_batches_tracked"]
-    assert load(given, into).notes == ("1 tensors were converted from float16",)
+    assert load(given, into).notes == ("1 tensor was converted from float16",)
     assert body(into)["conv.weight"].dtype == torch.float32
 
 

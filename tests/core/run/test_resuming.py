@@ -137,7 +137,7 @@ def test_a_finished_run_goes_on_with_its_last_stage_unfrozen(tiny_config: MakeCo
     ("freeze", "freed"),
     [
         (["until:stem"], "2 BatchNorm layers stood still until now (layer1.1 first)"),
-        (["until:stem", "type:norm"], "1 BatchNorm layers stood still until now (layer2.1 first)"),  # it has no weights
+        (["until:stem", "type:norm"], "1 BatchNorm layer stood still until now (layer2.1 first)"),  # it has no weights
         (["until:layer2"], ""),
     ],
 )

@@ -148,7 +148,7 @@ def test_left_out_files_that_look_like_images_are_warned_of(tmp_path: Path) -> N
     root = make(tmp_path, "a/1.png", "b/1.png")
     (root / "b/1.jpg_large").write_bytes(JPEG)
     assert said(root) == [
-        "warning: 1 files left out, which are no images that can be read: 1 .jpg_large (JPEG), as b/1.jpg_large"
+        "warning: 1 file left out, which is no image that can be read: 1 .jpg_large (JPEG), as b/1.jpg_large"
     ]
 
 
@@ -183,7 +183,7 @@ def test_a_lost_link_among_images_is_handed_on_so_that_it_is_reported(tmp_path: 
 def test_a_pipe_is_left_out_and_not_waited_for(tmp_path: Path) -> None:
     root = make(tmp_path, "cat/1.png", "dog/1.png")
     os.mkfifo(root / "dog/pipe")
-    assert said(root) == ["1 files left out, which are no images that can be read: 1 without suffix, as dog/pipe"]
+    assert said(root) == ["1 file left out, which is no image that can be read: 1 without suffix, as dog/pipe"]
 
 
 def test_what_is_hidden_or_no_image_is_passed_over(tmp_path: Path) -> None:

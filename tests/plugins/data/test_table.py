@@ -90,7 +90,7 @@ def test_images_that_do_not_exist_are_all_listed(folder: Path) -> None:
     [
         ("", "names: nothing"),
         ("path,label\n", "no line below its header"),
-        ("path,label\n1.png,\n", "1 images in"),
+        ("path,label\n1.png,\n", "1 image in"),
         ("path,label,label\n1.png,a,b\n", "several columns for the label: label, label"),
         ("path,class,category\n1.png,a,b\n", "several columns for the label: class, category"),
         ("path,label\n1.png,cat\n,cat\n", "line 3: the path is empty"),
@@ -197,7 +197,7 @@ def test_paths_of_another_system_and_of_home_are_understood(folder: Path, monkey
     monkeypatch.setenv("HOME", str(folder / "images"))
     text = "path,label\nimages\\3.png,a\n~/3.png,b\n 1.png ,c\n"
     assert [s.path for s in read(folder, text)] == [folder / "images/3.png", folder / "images/3.png", folder / "1.png"]
-    assert said(folder, text) == ["1 paths in labels.csv are read with / in place of \\, as images\\3.png"]
+    assert said(folder, text) == ["1 path in labels.csv is read with / in place of \\, as images\\3.png"]
 
 
 def test_a_name_as_it_is_written_goes_first(folder: Path) -> None:
@@ -219,7 +219,7 @@ def test_a_name_that_is_no_utf8_is_found_as_ft_spells_it(folder: Path) -> None:
     [
         ("3.png", "images/3.png is there: --set data.root=images"),
         ("1", "1.png is there: paths need their suffix"),
-        ("x" * 5000, "do not exist"),
+        ("x" * 5000, "does not exist"),
         ("https://example.org/1.png", "ft reads files on this machine"),
     ],
 )
