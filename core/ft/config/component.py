@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_serializer, model_validator
 
+from ft.extension.settings import no_reference
+
 
 class ComponentConfig(BaseModel):
     """A reference, with the settings of the component it names: `mlp`, or `{use: mlp, hidden: [256]}`."""
@@ -17,7 +19,7 @@ class ComponentConfig(BaseModel):
     @classmethod
     def _from_text(cls, value: Any) -> Any:
         if not isinstance(value, str | dict | ComponentConfig):
-            raise ValueError("write a reference, as in mlp, or a mapping, as in {use: mlp, hidden: [256]}")
+            raise no_reference()
         return {"use": value} if isinstance(value, str) else value
 
     @property
@@ -39,9 +41,9 @@ class ComponentConfig(BaseModel):
 
 def as_list(value: Any) -> Any:
     """One of something as a list of it."""
-    if value is None:
-        raise ValueError('leave it out, or write a reference, as in "all" or "none"')
-    return [value] if isinstance(value, str | dict) else value
+    if not isinstance(value, str | dict | list | tuple | ComponentConfig):
+        raise no_reference()
+    return list(value) if isinstance(value, list | tuple) else [value]
 
 
 Components = Annotated[tuple[ComponentConfig, ...], BeforeValidator(as_list)]

@@ -34,7 +34,7 @@ class WeightsConfig(ComponentConfig):
 
     use: str = Field("default", description="none, default, an entry's name, or a weight source such as local:PATH")
     sources: Annotated[tuple[str, ...], BeforeValidator(as_list)] = Field(
-        (), description="weight sources to try in this order after the cache"
+        (), examples=["local:./weights"], description="weight sources to try in this order after the cache"
     )
     key: str | None = Field(
         None,
@@ -71,12 +71,14 @@ class ImagesConfig(Section):
     )
     augment: ComponentConfig = Field(
         ComponentConfig(use=AUTO),
+        examples=["flip"],
         description="an augmentation of training images; auto: none if only the head trains, else standard",
     )
     views: int | None = Field(None, ge=1, description="replay so many augmented views of an image; default: always new")
     bad: Literal["fail", "skip"] = Field("fail", description="what to do when images cannot be read")
     range: tuple[float, float] | Literal["auto"] | None = Field(
         None,
+        examples=["[0, 4095]"],
         description="of images with more than 8 bits, the values that become black and white, as in [0, 4095]; "
         "auto: the lowest and highest of the training images; default: 0 and 65535",
     )
@@ -110,7 +112,9 @@ class ImagesConfig(Section):
 class GroupConfig(Section):
     """Parameters that a freezing-strategy reference selects get their own learning rate or weight decay."""
 
-    match: ComponentConfig = Field(description="which parameters: a freezing strategy's reference")
+    match: ComponentConfig = Field(
+        examples=["depth:1"], description="which parameters: a freezing strategy's reference"
+    )
     lr: float | None = Field(None, gt=0, description="their peak learning rate; default: that of their stage")
     weight_decay: float | None = Field(None, ge=0, description="their weight decay; default: training.weight_decay")
 
@@ -161,12 +165,12 @@ class MachineConfig(Section):
 
 
 class Config(Section):
-    backbone: ComponentConfig
-    weights: WeightsConfig = WeightsConfig()
-    head: ComponentConfig = ComponentConfig(use="linear")
-    freeze: Components = ()
-    train: Components = ()
-    data: ComponentConfig = ComponentConfig(use="demo")
+    backbone: ComponentConfig = Field(examples=["torchvision:resnet18"])
+    weights: WeightsConfig = Field(WeightsConfig(), examples=["local:PATH"])
+    head: ComponentConfig = Field(ComponentConfig(use="linear"), examples=["mlp"])
+    freeze: Components = Field((), examples=["all"])
+    train: Components = Field((), examples=["until:layer4"])
+    data: ComponentConfig = Field(ComponentConfig(use="demo"), examples=["./photos"])
     split: SplitConfig = SplitConfig()
     images: ImagesConfig = ImagesConfig()
     training: TrainingConfig = TrainingConfig()
@@ -235,7 +239,7 @@ def with_kinds(model: type[C], kinds: Iterable[Kind]) -> type[C]:
 
 def _as_field(key: Key) -> Any:
     if key.several:
-        return Components, ()
+        return Components, Field((), examples=[key.example] if key.example else None)
     assert key.default, f"the key '{key.path}' has no default"
     return ComponentConfig, ComponentConfig(use=key.default)
 

@@ -14,7 +14,9 @@ from ft.extension.settings import Section
 class TrainingConfig(Section):
     epochs: int = Field(10, ge=1)
     batch_size: int = Field(32, ge=1)
-    optimizer: ComponentConfig = Field(ComponentConfig(use="adamw"), description="an optimizer, with its settings")
+    optimizer: ComponentConfig = Field(
+        ComponentConfig(use="adamw"), examples=["sgd"], description="an optimizer, with its settings"
+    )
     penalties: tuple[Annotated[float, Field(ge=0)], ...] = Field(
         tuple(10.0**-power for power in range(1, 7)),
         min_length=1,

@@ -24,7 +24,8 @@ class Key:
 
     `path` is the key as `--set` takes it, `flag` what sets it on the command line, and `about` what the help says of
     that. `words` may stand there beside references, each with what it means. A path without a dot that the config's
-    schema does not define itself becomes a key of it, and `default` is then what it names where nobody names anything.
+    schema does not define itself becomes a key of it; `default` is then what it names where nobody names anything, and
+    `example` what a message shows.
     """
 
     path: str
@@ -32,6 +33,7 @@ class Key:
     about: str = ""
     several: bool = False
     default: str = ""
+    example: str = ""
     words: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
@@ -177,6 +179,7 @@ KINDS = {
                     "--tracker",
                     "who is told of the run, as csv or mlflow; repeat for more",
                     several=True,
+                    example="csv",
                 ),
             ),
             takes_argument=False,

@@ -9,7 +9,8 @@ from hypothesis import example, given, strategies as st
 
 from ft import FtError
 from ft.config.loading import load_config, read_tree
-from ft.config.schema import ComponentConfig, Config
+from ft.config.schema import ComponentConfig, Config, GroupConfig, field_at
+from ft.extension.kinds import KINDS
 from ft.text.documents import as_yaml
 
 BACKBONE = "backbone=torchvision:resnet18"
@@ -72,7 +73,8 @@ def test_a_component_is_text_or_a_mapping_with_settings() -> None:
 
 @pytest.mark.parametrize("value", ["3", "[a]", ""])
 def test_a_component_that_is_neither_says_what_to_write(value: str) -> None:
-    assert "write a reference, as in mlp, or a mapping, as in {use: mlp, hidden: [256]}" in mistake(f"backbone={value}")
+    way_out = "write a reference, as in torchvision:resnet18, or a mapping, {use: torchvision:resnet18, ...}"
+    assert way_out in mistake(f"backbone={value}")
 
 
 def test_a_setting_is_added_to_a_component_given_as_text() -> None:
@@ -168,6 +170,39 @@ def test_a_merged_mapping_may_be_overridden(tmp_path: Path) -> None:
     file = write(tmp_path, "backbone: a:b\ntraining:\n  <<: {epochs: 3, patience: 4}\n  epochs: 5\n")
     training = load_config(file).training
     assert (training.epochs, training.patience) == (5, 4)
+
+
+@pytest.mark.parametrize(
+    ("typed", "way_out"),
+    [
+        ("images.range=[5]", "images.range' cannot be [5]: it takes a list of 2 numbers or auto, as in [0, 4095]"),
+        ("images.range=[a, b]", "images.range' cannot be ['a', 'b']: it takes a list of 2 numbers or auto, as in"),
+        ("images.range=x", "images.range' cannot be 'x': it takes a list of 2 numbers or auto, as in [0, 4095]"),
+        ("machine.workers=x", "machine.workers' cannot be 'x': it takes a whole number or auto"),
+        ("freeze=3", "freeze' cannot be 3: write a reference, as in all, or a mapping, {use: all, ...}"),
+        ("freeze=[3]", "freeze.0' cannot be 3: write a reference, as in all, or a mapping"),
+        ("data=[a, b]", "data' cannot be ['a', 'b']: write a reference, as in ./photos, or a mapping"),
+        ("trackers=3", "trackers' cannot be 3: write a reference, as in csv, or a mapping"),
+        ("weights.sources=3", "weights.sources' cannot be 3: write a reference, as in local:./weights"),
+        ("weights.sources=[3]", "weights.sources.0' cannot be 3: it takes text, as in local:./weights"),
+        ("training.penalties=[a]", "training.penalties.0' cannot be 'a': it takes a number"),
+        ("training.penalties=[]", "training.penalties' cannot be []: it may not be empty"),
+        ("groups=[3]", "groups.0' cannot be 3: it takes a mapping of match, lr, weight_decay"),
+        ("split=3", "split' cannot be 3: it takes a mapping of val, test, seed"),
+        ("prefer={a: 3}", "prefer.a' cannot be 3: it takes text"),
+        ("seed=null", "seed' cannot be None: it takes a whole number"),
+    ],
+)
+def test_an_unfit_value_is_one_line_with_what_the_key_takes(typed: str, way_out: str) -> None:
+    said = mistake("backbone=a:b", typed)
+    assert said.startswith(f"setting '{way_out}")
+    assert "\n" not in said
+
+
+def test_every_component_of_the_config_has_an_example_for_messages() -> None:
+    for key in (key for kind in KINDS.values() for key in kind.keys):
+        field = GroupConfig.model_fields["match"] if key.path == "groups.match" else field_at(key.path)
+        assert field.examples, key.path
 
 
 @pytest.mark.parametrize("text", ["- a\n", "just text\n"])
