@@ -28,7 +28,7 @@ from ft.plan.optimizer import ChosenOptimizer, choose_optimizer
 from ft.plan.pace import is_open
 from ft.run.folder import Run
 from ft.run.provenance import seen_otherwise
-from ft.weights.choice import unverified
+from ft.weights.choice import absent, unverified
 
 Values = Literal["pretrained", "random", "empty"]
 """What tensors of a network hold: fetched weights, numbers drawn from the seed, or nothing but their shapes."""
@@ -82,6 +82,9 @@ def open_run(config: Config, plugins: Plugins, display: Display, values: Values,
     asked, config = config.images.range, resolve_range(config, data)
     data = warn_of_values(warn_of_copies(data), asked, config.images.value_range)
     data = replace(data, warnings=(*data.warnings, *strange_cache(unverified(built.choice))))
+    if not trains and (missing := absent(built.choice, plugins)):
+        lacking = f"the weights {missing} are not on this machine: ft run needs them"
+        data = replace(data, warnings=(*data.warnings, lacking))
     built = replace(built, preprocessing=effective_preprocessing(built.preprocessing, config.images))
     built = replace(built, notes=(*built.notes, *seen_otherwise(built)))
     model = build_model(built.backbone, config.head, len(data.classes), plugins, config.seed)

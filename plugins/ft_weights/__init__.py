@@ -20,6 +20,7 @@ def ft_weight_sources() -> Iterator[WeightSource]:
         "local",
         "A weight file of yours (.pth, .ckpt, .safetensors ...), a run, or a folder or bundle of published files",
         fetch="ft_weights.local:fetch",
+        is_here="ft_weights.local:is_here",
         example="local:./resnet50.pth",
     )
     yield WeightSource(

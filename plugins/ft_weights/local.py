@@ -7,7 +7,7 @@ import shlex
 import zipfile
 from pathlib import Path
 
-from ft import FtError, Settings, WeightCache, WeightEntry
+from ft import FtError, Settings, WeightCache, WeightEntry, did_you_mean
 from ft_weights.suffixes import SUFFIXES
 
 RUN = ("config.yaml", "model.safetensors")
@@ -27,8 +27,14 @@ def fetch(entry: WeightEntry, argument: str | None, settings: Settings, cache: W
     if path.is_dir():
         return _of_a_run(path) or cache.verify(entry, _inside(path, entry.file_name))
     if not path.is_file():
-        raise FtError(f"there is no file or folder {path.absolute()}.{_neighbours(path.parent)}")
+        near = did_you_mean(path.name, _weight_files(path.parent))
+        raise FtError(f"there is no file or folder {path.absolute()}.{near}{_neighbours(path.parent)}")
     return cache.unpack(entry, path) if _is_bundle(path) else path
+
+
+def is_here(entry: WeightEntry, argument: str | None) -> bool:
+    """Whether there is a file or a folder at PATH."""
+    return os.path.exists(os.path.expanduser(argument)) if argument else False
 
 
 def _of_a_run(folder: Path) -> Path | None:
@@ -59,5 +65,9 @@ def _inside(folder: Path, name: str) -> Path:
 
 def _neighbours(folder: Path) -> str:
     """Say which weight files a folder holds."""
-    names = sorted(p.name for p in folder.iterdir() if p.name.endswith(SUFFIXES)) if folder.is_dir() else []
+    names = _weight_files(folder)
     return f" Weight files there: {', '.join(names[:8]) or 'none'}{', ...' if len(names) > 8 else ''}."
+
+
+def _weight_files(folder: Path) -> list[str]:
+    return sorted(p.name for p in folder.iterdir() if p.name.endswith(SUFFIXES)) if folder.is_dir() else []

@@ -7,6 +7,7 @@ compared with what there is now, key by key, and may hold more.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -94,7 +95,7 @@ class VersionsFile(RunFile, extra="allow"):
 
 def check_there(folder: Path) -> None:
     """Raise FtError, with the nearest names of runs beside it, where there is no such folder."""
-    if folder.exists():
+    if os.path.exists(folder):
         return
     near = nearest(folder.name, runs_in(folder.parent))
     hint = f" Did you mean {' or '.join(str(folder.parent / name) for name in near)}?" if near else ""

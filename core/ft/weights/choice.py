@@ -167,7 +167,21 @@ def fetch_weights(
             notes = [*choice.notes, *_told(failures, cache.notes), *_difference(choice, digest)]
             entry = _what_came(choice, path, digest, place)
             return FetchedWeights(path, digest, shown(place), entry, tuple(notes))
-    raise FtError(_nowhere(choice, _told(failures, cache.notes), cache))
+    told = _told(failures, cache.notes)
+    if absent(choice, plugins):  # what is no fault of a network, no other place mends
+        raise FtError("\n".join([f"could not get the weights of {choice.model}:", *(f"  {each}" for each in told)]))
+    raise FtError(_nowhere(choice, told, cache))
+
+
+def absent(choice: WeightChoice | None, plugins: Plugins) -> str:
+    """The source that the user named, where it says that this machine lacks what it would give; "" for none."""
+    if choice is None or choice.cache_first:
+        return ""
+    reference = parse_reference(choice.sources[0])
+    source = plugins.get("weights", reference)
+    if source.record.is_here is None or implementation(source, "is_here")(choice.entry, reference.argument):
+        return ""
+    return shown(choice.sources[0])
 
 
 def ask_source(source: str, choice: WeightChoice, plugins: Plugins, cache: WeightCache) -> Path:

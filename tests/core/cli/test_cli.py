@@ -176,6 +176,18 @@ def test_a_mistake_is_one_message_that_says_what_to_type_next(ft: Ft, args: tupl
     assert message in str(result.exception)
 
 
+def test_a_weight_file_that_is_not_there_is_said_by_the_plan_and_ends_the_run(ft: Ft, tmp_path: Path) -> None:
+    flags = (*(each for each in QUICK if each not in ("--weights", "none")), "--weights", "local:small.pth")
+    said = "the weights local:small.pth are not on this machine: ft run needs them"
+    assert said in " ".join(ft("plan", *flags).output.split())
+    (tmp_path / "smal.pth").touch()
+    failed = str(ft("run", *flags, fails=True).exception)
+    assert f"there is no file or folder {tmp_path}/small.pth. Did you mean 'smal.pth'? Weight files there" in failed
+    assert "mirror" not in failed
+    (tmp_path / "smal.pth").rename(tmp_path / "small.pth")
+    assert said not in " ".join(ft("plan", *flags).output.split())
+
+
 def test_models_are_listed_by_pattern(ft: Ft, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FT_NO_THIRD_PARTY", "1")
     assert len(named(ft("models", "torchvision:").stdout)) == 80

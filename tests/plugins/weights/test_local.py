@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from ft import FtError, Settings, WeightEntry
 from ft.weights.bundle import Bundled, write_bundle
 from ft.weights.cache import Cache
-from ft_weights.local import fetch
+from ft_weights.local import fetch, is_here
 
 
 def save(path: Path, value: float) -> Path:
@@ -77,10 +77,12 @@ def test_a_file_that_is_not_there_is_an_error_that_lists_its_neighbours(
     tmp_path: Path, entry: WeightEntry, weight_cache: Cache
 ) -> None:
     save(tmp_path / "a.pth", 1)
-    with pytest.raises(FtError, match=r"no file or folder .*/b.pth. Weight files there: a.pth"):
+    with pytest.raises(FtError, match=r"no file or folder .*/b.pth. Did you mean 'a.pth'\? Weight files there: a.pth"):
         fetch(entry, str(tmp_path / "b.pth"), Settings(), weight_cache)
     with pytest.raises(FtError, match=r"Weight files there: none"):
         fetch(entry, str(tmp_path / "none" / "b.pth"), Settings(), weight_cache)
+    there = {name: is_here(entry, name) for name in (f"{tmp_path}/a.pth", f"{tmp_path}/b.pth", str(tmp_path), "")}
+    assert list(there.values()) == [True, False, True, False]
 
 
 @pytest.mark.parametrize("name", ["net.ckpt", "checkpoint.pth.tar", "net", "net.zip", "pytorch_model.bin"])
