@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ft.machine.layout import count, print_pairs, print_table, size
@@ -23,10 +24,11 @@ def print_model(about: dict[str, Any], parameters: bool, display: Display) -> No
             (
                 "images",
                 f"resize to {prep['resize_size']} ({prep['interpolation']}), crop {prep['crop_size']}, "
-                f"mean {tuple(prep['mean'])}, std {tuple(prep['std'])}",
+                f"mean {_numbers(prep['mean'])}, std {_numbers(prep['std'])}",
             ),
         ],
         console,
+        folded=True,
     )
     display.tell("")
     rows: list[tuple[Any, ...]] = []
@@ -40,9 +42,22 @@ def print_model(about: dict[str, Any], parameters: bool, display: Display) -> No
             e["name"],
             e["file_name"],
             size(e["size"] or e.get("approximate_size")),
-            e["sha256"] or "none published",
+            _begun(e["sha256"]) if e["sha256"] else "none published",
             e["url"] or e["source"],
         )
         for e in about["weights"]
     ]
     print_table(("weights", "file", "size", "sha256", "from"), weights, right=("size",), console=console)
+
+
+SHOWN = 16
+"""Characters of a sha256 that tell it from others; --json has it whole."""
+
+
+def _begun(digest: str) -> str:
+    return digest if len(digest) <= SHOWN else f"{digest[:SHOWN]}…"
+
+
+def _numbers(values: Sequence[float]) -> str:
+    """Numbers for people, with three digits."""
+    return f"({', '.join(f'{value:.3g}' for value in values)})"

@@ -9,14 +9,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, Literal, cast, overload
 
 import torch
 from torch import Tensor, nn
 
 from ft.data.load import first_lines
 from ft.data.pictures import Picture
-from ft.data.transforms import normalise
+from ft.data.transforms import eval_transform, normalise, read_image
 from ft.errors import FtError
 from ft.extension.records import Preprocessing
 from ft.inference.given_images import One, Pixels, in_groups, is_one, kind_of
@@ -93,7 +93,8 @@ class LoadedModel:
         """Classify one image or many, preprocessed as in training: one answer, or a list of them in the same order.
 
         An image is a path, the bytes of an encoded file, a PIL image in any mode (turned as its EXIF data say), an
-        array [H, W, 3] or [H, W], or a tensor [3, H, W] or [H, W], of uint8, in RGB. Many are any iterable of such, or
+        array [H, W, 3] or [H, W], or a tensor [3, H, W] or [H, W], of uint8, in RGB; an array [H, W, 4] is RGBA, seen
+        on white, and one [H, W] may be bool (True is white) or uint16, too. Many are any iterable of such, or
         a batch [N, H, W, 3] or [N, 3, H, W]. Of a generator's images no more than a batch is in memory at a time.
         Files are decoded by as many processes as `ft predict` has, and get the same probabilities, bit for bit.
 
@@ -131,6 +132,21 @@ class LoadedModel:
                 features.clear()
         together = torch.cat(rows) if rows else torch.empty(0, self._width())
         return together[0] if is_one(images) else together
+
+    def prepare(self, images: One | Pixels | Iterable[One | Pixels]) -> Tensor:
+        """Return images, given as `predict` takes them, as `predict` sees them: uint8 [N, 3, S, S] on the CPU, which
+        `module` takes (on the model's device). One image is N = 1, and one of S x S pixels is resized and cropped, too.
+
+        All are in memory at a time. Raises FtError for what is no image and for one that cannot be read.
+        """
+        transform, side = eval_transform(self.preprocessing), self.preprocessing.crop_size
+        many: Iterable[Any] = [images] if is_one(images) else cast(Iterable[Any], images)
+        prepared = [
+            transform(read_image(picture, None, transform.value_range, transform.least))
+            for _, some in in_groups(many, self._trained.config.training.batch_size)
+            for picture in some
+        ]
+        return torch.stack(prepared) if prepared else torch.empty(0, 3, side, side, dtype=torch.uint8)
 
     def _logits(self, images: Any) -> Iterator[tuple[Picture, Tensor | str]]:
         """Each image with its logits [C], or why there are none."""

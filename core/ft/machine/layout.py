@@ -85,7 +85,7 @@ def print_table(
     console = console or Console()
     made = grid(headers, rows, console.options.ascii_only)
     if console.is_terminal:
-        made = _into(made, console.width, cut, squeeze, spare)
+        made = _into(made, console.width, cut, prose, squeeze, spare)
     _print_grid(made, right, console, prose if console.is_terminal else "")
 
 
@@ -137,12 +137,17 @@ def _last(text: str, cells: int) -> str:
     return set_cell_size(text[::-1], cells)[::-1] if cells else ""
 
 
-def _into(made: Grid, room: int, cut: str, squeeze: str, spare: Sequence[str]) -> Grid:
+def _into(made: Grid, room: int, cut: str, prose: str, squeeze: str, spare: Sequence[str]) -> Grid:
     for name in spare:
-        least = made.width() - max(0, made.widths()[made.headers.index(cut)] - LEAST) if cut else made.width()
-        if least > room:
+        if made.width() - _given_up(made, cut or prose) > room:
             made = made.without(name)
-    return made.shortened(cut, room, LEAST, end=True).shortened(squeeze, room, LEAST_NAME)
+    folded = room + _given_up(made, prose)
+    return made.shortened(cut, room, LEAST, end=True).shortened(squeeze, folded, LEAST_NAME)
+
+
+def _given_up(made: Grid, header: str) -> int:
+    """The cells that a column of descriptions, if there is one, can do without."""
+    return max(0, made.widths()[made.headers.index(header)] - LEAST) if header else 0
 
 
 def _print_grid(made: Grid, right: Sequence[str], console: Console, prose: str = "") -> None:
@@ -167,10 +172,31 @@ def _stripped(line: list[Segment]) -> list[Segment]:
     return [*line[:-1], Segment(line[-1].text.rstrip(), line[-1].style)] if line else []
 
 
-def print_pairs(pairs: Iterable[tuple[str, Any]], console: Console) -> None:
-    """`name  text` lines, the names aligned."""
+def print_pairs(pairs: Iterable[tuple[str, Any]], console: Console, folded: bool = False) -> None:
+    """`name  text` lines, the names aligned; where they are `folded`, a terminal gets long ones on several lines, below
+    each other, folded between words."""
     for name, text in pairs:
-        console.print(Text.assemble((f"{visible(name):<11}", "bold"), " ", told(str(text))), soft_wrap=True)
+        said = told(str(text))
+        if folded and console.is_terminal:
+            lines = [each for line in said.split("\n") for each in words_in(line, console.width - 12)]
+            said = f"\n{' ' * 12}".join(lines)
+        console.print(Text.assemble((f"{visible(name):<11}", "bold"), " ", said), soft_wrap=True)
+
+
+def words_in(text: str, cells: int) -> list[str]:
+    """A text in lines of at most so many cells; a longer word stays whole, as paths do.
+
+    >>> words_in("to be or not", 5)
+    ['to be', 'or', 'not']
+    """
+    first, *others = text.split(" ")
+    lines = [first]
+    for word in others:
+        if cell_len(lines[-1]) + 1 + cell_len(word) <= cells:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return lines
 
 
 def count(number: int) -> str:

@@ -22,7 +22,7 @@ def print_plan(plan: Plan, display: Display) -> None:
         *(("head", text) for text in plan.head),
         ("data", _data_line(plan)),
     ]
-    print_pairs(lines, console)
+    print_pairs(lines, console, folded=True)
     display.tell("")
     rows = [
         (
@@ -62,6 +62,7 @@ def print_plan(plan: Plan, display: Display) -> None:
             ("memory", _memory(plan)),
         ],
         console,
+        folded=True,
     )
     for note in plan.notes:
         display.say(note)

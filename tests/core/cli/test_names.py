@@ -54,7 +54,7 @@ def test_class_and_file_names_are_text_in_every_command(ft: Ft, folder: Path) ->
         assert len(re.findall(rf"^ {re.escape(visible(name))} ", run.output, re.MULTILINE)) == 2
         assert len(re.findall(rf"^ {re.escape(visible(name))} ", evaluated.output, re.MULTILINE)) == 2
         assert f"[/data]/{visible(name)}/2 [bold].png" in predicted.output
-    told = json.loads(ft("evaluate", "[/r] [red]", "./[/data]", "--trust-code", "--json").output)
+    told = json.loads(ft("evaluate", "[/r] [red]", "./[/data]", "--trust-code", "--json").stdout)
     assert sorted(each["name"] for each in told["classes"]) == sorted(NAMES[:-1])
 
 

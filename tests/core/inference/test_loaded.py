@@ -230,6 +230,31 @@ def test_the_module_normalises_uint8_images_itself(model: LoadedModel, paths: li
             model.module(wrong)
 
 
+def test_what_is_prepared_is_what_predict_sees(model: LoadedModel, paths: list[Path]) -> None:
+    exact = np.asarray(picture(3, 16, 16))  # as large as the crop, and resized all the same
+    images = [*paths[:3], exact, Image.open(paths[3]), torch.from_numpy(exact.copy()).permute(2, 0, 1)]
+    prepared = model.prepare(images)
+    assert (prepared.shape, prepared.dtype, prepared.device.type) == ((6, 3, 16, 16), torch.uint8, "cpu")
+    with torch.inference_mode():
+        probabilities = model.module(prepared).softmax(1)
+    for answer, row in zip(model.predict(images), probabilities, strict=True):
+        assert [answer.probabilities[name] for name in model.classes] == pytest.approx(row.tolist(), abs=1e-6)
+    assert torch.equal(model.prepare(paths[0]), prepared[:1])
+    assert model.prepare([]).shape == (0, 3, 16, 16)
+    with pytest.raises(ft.FtError, match="a dict is no image"):
+        model.prepare({"a": 1})
+
+
+def test_transparent_pixels_are_seen_on_white_and_true_is_white(model: LoadedModel) -> None:
+    colours = np.asarray(picture(5))
+    clear = np.dstack([colours, np.zeros(colours.shape[:2], "uint8")])
+    opaque = np.dstack([colours, np.full(colours.shape[:2], 255, "uint8")])
+    mask = colours[..., 0] > 100
+    same = [(opaque, colours), (clear, np.full_like(colours, 255)), (mask, (mask * 255).astype("uint8"))]
+    for given, meant in same:
+        assert torch.equal(model.prepare(given), model.prepare(meant))
+
+
 def test_several_threads_may_ask_at_once(model: LoadedModel, paths: list[Path]) -> None:
     expected, features = shares(model.predict(paths)), model.embed(paths)
     found: list[Any] = []

@@ -10,7 +10,7 @@ from hypothesis import example, given, strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from ft.machine.layout import matrix, print_matrix, print_table
+from ft.machine.layout import matrix, print_matrix, print_pairs, print_table
 from ft.text.terminal import prepare_streams, visible
 
 HEADERS = ("name", "state", "about")
@@ -47,6 +47,29 @@ def test_prose_is_folded_between_words() -> None:
     lines = printed([("a", "ok", "several words that do not fit")], width=30, prose="about")
     assert " ".join(" ".join(lines[2:]).split()) == "a ok several words that do not fit"
     assert all(len(line) <= 30 for line in lines)
+
+
+def test_prose_is_folded_before_a_name_is_shortened_and_after_spare_columns_are_left_out() -> None:
+    rows = [("a name that is long", "ok", "what it does, in " + "many " * 20)]
+    lines = printed(rows, width=50, prose="about", squeeze="name", spare=("state",))
+    assert lines[0].split() == ["name", "about"]
+    assert "a name that is long" in lines[2]
+    assert "".join(" ".join(lines[2:]).split()).count("many") == 20
+    assert max(map(cell_len, lines)) <= 50
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_long_pairs_are_folded_between_words_on_a_terminal_alone(is_terminal: bool) -> None:
+    out = io.StringIO()
+    console = Console(file=out, width=40, force_terminal=is_terminal, color_system=None)
+    print_pairs([("weights", f"{'word ' * 12}{LONG} end"), ("data", "short")], console, folded=True)
+    *lines, last = out.getvalue().splitlines()
+    assert last == "data        short"
+    assert " ".join(" ".join(lines).split()) == f"weights {'word ' * 12}{LONG} end"
+    assert (len(lines) > 2) is is_terminal
+    if is_terminal:
+        assert all(len(line) <= 40 or LONG in line for line in lines)
+        assert all(line.startswith(" " * 12 + line.strip()[:1]) for line in lines[1:])
 
 
 def test_numbers_are_set_to_the_right() -> None:
