@@ -19,6 +19,8 @@ from ft.extension.kinds import KINDS
 from ft.testing import conformance
 from ft.testing.common import COMMON
 
+pytestmark = pytest.mark.slow  # a process with a kind of its own
+
 RECORD = '''
 from dataclasses import dataclass
 from typing import Any

@@ -20,6 +20,8 @@ from ft.weights.cache import Cache
 from ft_weights.hf import fetch
 from weight_server import Answer, WeightServer, weight_server
 
+pytestmark = pytest.mark.slow  # the library takes seconds to import
+
 COMMIT = "c" * 40
 OURS = save({"weight": torch.ones(50)})
 FETCH = """
