@@ -16,8 +16,17 @@ from ft.extension.references import parse_reference
 from ft.finetune import finetune
 from ft.machine.display import Display
 
-QUICK = ("resnet18", "squeezenet1_0", "inception_v3", "mobilenet_v2")
-ALIKE = ("alexnet", "densenet161", "vgg16", "inception_v3 without aux", "googlenet", "googlenet without aux")
+QUICK = ("resnet18", "inception_v3")
+ALIKE = (
+    "mobilenet_v2",
+    "squeezenet1_0",
+    "alexnet",
+    "densenet161",
+    "vgg16",
+    "inception_v3 without aux",
+    "googlenet",
+    "googlenet without aux",
+)
 ALIKE += (
     "mobilenet_v3_small",
     "mobilenet_v3_large",
