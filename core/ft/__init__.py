@@ -26,6 +26,7 @@ from ft.extension.extensions import (
     FreezeStrategy as FreezeStrategy,
     HeadBuilder as HeadBuilder,
     Optimizer as Optimizer,
+    Task as Task,
     Tracker as Tracker,
     WeightSource as WeightSource,
 )
@@ -40,6 +41,16 @@ from ft.extension.records import (
     Sample as Sample,
     Stage as Stage,
     WeightEntry as WeightEntry,
+)
+from ft.extension.tasks import (
+    Answer as Answer,
+    Figure as Figure,
+    Label as Label,
+    LabelSpace as LabelSpace,
+    Loss as Loss,
+    Meter as Meter,
+    SolvableLoss as SolvableLoss,
+    Table as Table,
 )
 from ft.machine.files import publish_text as publish_text
 from ft.text.counting import number_of as number_of
