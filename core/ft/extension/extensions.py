@@ -152,20 +152,20 @@ class Optimizer:
 class Task:
     """What a label is, and what is asked of a network: the loss, the figures, the answers.
 
-    `space(labels, settings) -> LabelSpace` follows from the labels of all training images, and raises FtError for labels
-    that are not of this task. `encode(label, space, settings)` turns one into its target: a number, or a tuple of them;
-    it raises FtError for one that the space does not have. Targets of a batch are a tensor: [N] in int64 where they are
-    whole numbers, else [N, ...] in float32.
+    `space(labels, settings) -> LabelSpace` follows from the labels of all training images, and raises FtError for
+    labels that are not of this task. `encode(label, space, settings)` turns one into its target: a number, or a tuple
+    of them; it raises FtError for one that the space does not have. Targets of a batch are a tensor: [N] in int64 where
+    they are whole numbers, else [N, ...] in float32.
 
     `loss(space, settings, targets) -> Loss` is made once, knowing the targets of all training images; `meter(space,
     settings) -> Meter` once for each evaluation. Besides "loss", a meter tells the `figures`: the first one decides
-    which epoch is the best, unless the user names another. `predict(outputs, space, settings) -> Sequence[Answer]` reads
-    outputs [N, K] in float32 on the CPU.
+    which epoch is the best, unless the user names another. `predict(outputs, space, settings) -> Sequence[Answer]`
+    reads outputs [N, K] in float32 on the CPU.
 
     Where given: `strata(labels, settings) -> Sequence[Hashable]` says which images are alike, of each kind of which a
-    share is set aside. `remarks(targets, space, settings) -> Iterable[Remark]` looks at the targets of "train", "val" and
-    "test", each a tensor. `tally(outputs, targets, space, settings) -> Tensor [N]` gives a value for each image of a
-    training step, whose mean over an epoch is the training's `tally_name`. `shares(targets, space, settings) ->
+    share is set aside. `remarks(targets, space, settings) -> Iterable[Remark]` looks at the targets of "train", "val"
+    and "test", each a tensor. `tally(outputs, targets, space, settings) -> Tensor [N]` gives a value for each image of
+    a training step, whose mean over an epoch is the training's `tally_name`. `shares(targets, space, settings) ->
     Sequence[float] | None` says how often each training image is drawn, relative to the others; None is once an epoch.
     `calibrate(outputs, targets, space, settings) -> LabelSpace` chooses, on the validation images' outputs by the saved
     model, what else its answers need.

@@ -1,5 +1,5 @@
-"""The records that tasks and ft hand to each other: a label space, figures, tables, answers; and what a loss and a meter
-are."""
+"""The records that tasks and ft hand to each other: a label space, figures, tables, answers; and what a loss and a
+meter are."""
 
 from __future__ import annotations
 
@@ -54,10 +54,10 @@ class Figure:
 class Table:
     """What is to be said of parts of a split, as its classes or targets: a row for each.
 
-    A row is a mapping from columns to texts and numbers. `columns` say what people read at the head of each, and how its
-    numbers are written, "" as they are. `costs` are how much each row has to do with the mistakes, so that the worst of
-    many can be shown; none where rows are not compared. The rows of a `matrix` have three columns: what an image was,
-    what it was taken for, and how many there are; where they are few, people see a square.
+    A row is a mapping from columns to texts and numbers. `columns` say what people read at the head of each, and how
+    its numbers are written, "" as they are. `costs` are how much each row has to do with the mistakes, so that the
+    worst of many can be shown; none where rows are not compared. The rows of a `matrix` have three columns: what an
+    image was, what it was taken for, and how many there are; where they are few, people see a square.
     """
 
     name: str
@@ -118,8 +118,8 @@ class SolvableLoss(Loss, Protocol):
     shift_invariant: bool
 
     def curvature(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """How the mean loss bends with each image's outputs: for each image [N] its second derivative, averaged over the
-        directions that matter, or something near it; it is more than 0, and only decides how fast the minimum is
+        """How the mean loss bends with each image's outputs: for each image [N] its second derivative, averaged over
+        the directions that matter, or something near it; it is more than 0, and only decides how fast the minimum is
         found."""
 
 
