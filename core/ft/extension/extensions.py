@@ -153,9 +153,9 @@ class Task:
     """What a label is, and what is asked of a network: the loss, the figures, the answers.
 
     `space(labels, settings) -> LabelSpace` follows from the labels of all training images, and raises FtError for
-    labels that are not of this task. `encode(label, space, settings)` turns one into its target: a number, or a tuple
-    of them; it raises FtError for one that the space does not have. Targets of a batch are a tensor: [N] in int64 where
-    they are whole numbers, else [N, ...] in float32.
+    labels that are not of this task. `encode(labels, space, settings) -> Sequence` gives the target of each label: a
+    number, or a tuple of them; it raises FtError for a label that the space does not have. Targets of a batch are a
+    tensor: [N] in int64 where they are whole numbers, [N, K] in float32 where they are tuples of float.
 
     `loss(space, settings, targets) -> Loss` is made once, knowing the targets of all training images; `meter(space,
     settings) -> Meter` once for each evaluation. Besides "loss", a meter tells the `figures`: the first one decides
