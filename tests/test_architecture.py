@@ -143,6 +143,44 @@ def test_looking_around_loads_no_torch(code: str, banned: set[str]) -> None:
     assert not loaded_by(code) & banned
 
 
+MOST_PARAMETERS = 6
+"""Beyond `self` or `cls`, and what `*` and `**` gather. What needs more takes a record, whose fields do not count."""
+
+
+def parameters(function: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> list[str]:
+    arguments = function.args
+    named = [each.arg for each in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
+    return named[named[:1] in (["self"], ["cls"]) :]
+
+
+def functions(path: Path) -> Iterator[tuple[str, list[str]]]:
+    """Every function of a file, those within others too, and the names of its parameters."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            yield f"{path.name}:{node.lineno} {getattr(node, 'name', 'lambda')}", parameters(node)
+
+
+def test_no_function_takes_more_than_six_parameters() -> None:
+    files = [*core_files(), *(path for plugin in PLUGINS for path in plugin.rglob("*.py"))]
+    assert not [where for path in files for where, names in functions(path) if len(names) > MOST_PARAMETERS], (
+        "make a record of what belongs together"
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "number"),
+    [
+        ("def f(a, /, b, *, c): ...", 3),
+        ("async def f(a, *b, c, **d): ...", 2),
+        ("def f(self, a): ...", 1),
+        ("lambda: 0", 0),
+    ],
+)
+def test_parameters_of_every_form_are_counted(code: str, number: int, tmp_path: Path) -> None:
+    (tmp_path / "file.py").write_text(code)
+    assert [len(names) for _, names in functions(tmp_path / "file.py")] == [number]
+
+
 def test_nothing_reads_a_pickle_that_may_run_code() -> None:
     for path in [*core_files(), *(path for plugin in PLUGINS for path in plugin.rglob("*.py"))]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

@@ -74,8 +74,8 @@ def finetune(
         best_epoch = run.save_best(module, plan)
         module.to("meta")  # so that it takes no memory beside the one that is rebuilt from what was saved
         otherwise = measured_otherwise(feed.cost.promise, plan.precision)
-        val = measure_saved(run, plugins, ready.store, job, "validation", data.val, otherwise)
-        test = measure_saved(run, plugins, ready.store, job, "test", data.test) if data.test else None
+        val = measure_saved(run, plugins, ready.store, job, "val", otherwise)
+        test = measure_saved(run, plugins, ready.store, job, "test") if data.test else None
         report = make_report(ready.config, plan, Outcome(position, best_epoch, before, after, feed.cost, val, test))
         run.write_json("report.json", asdict(report))
         tell(RunEnded(report, run.files_of_report()))

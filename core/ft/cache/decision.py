@@ -18,7 +18,7 @@ from ft.errors import FtError
 from ft.job import Looking
 from ft.machine.devices import Machine, has_fast_bf16
 from ft.plan.records import CachePlan, Plan
-from ft.prefix.find import FrozenPrefix, find_prefix
+from ft.prefix.find import Conditions, FrozenPrefix, find_prefix
 from ft.prefix.records import Cut, NoCut, Price
 
 GB = 10**9
@@ -144,15 +144,8 @@ def _find(
         return NoCut("mixup blends images anew in every step, so what they give is never seen twice")
     layout = torch.channels_last if machine.channels_last else torch.contiguous_format
     computed_in = {"exact": machine.autocast, "close": nullcontext, "fast": machine.autocast_bf16}[promise]
-    return find_prefix(
-        module,
-        frozen,
-        (3, image_size, image_size),
-        price_of(config),
-        memory_format=layout,
-        autocast=machine.autocast,
-        computed_in=computed_in,
-    )
+    under = Conditions(layout, machine.autocast, computed_in)
+    return find_prefix(module, frozen, (3, image_size, image_size), price_of(config), under)
 
 
 def _promise(config: Config, machine: Machine) -> Literal["exact", "close", "fast"]:

@@ -25,7 +25,7 @@ def cache() -> None:
 @click.option("--json", "as_json", is_flag=True, help="print JSON")
 def list_entries(as_json: bool) -> None:
     """List entries, the one used longest ago first."""
-    from ft.machine.layout import print_table, size
+    from ft.machine.layout import Columns, print_table, size
 
     store = _store()
     entries = store.entries()
@@ -45,7 +45,7 @@ def list_entries(as_json: bool) -> None:
     ]
     if rows:
         headers = ("entry", "backbone", "promise", "rows", "size", "last used")
-        print_table(headers, rows, right=("rows", "size"), squeeze="backbone", spare=("rows",))
+        print_table(headers, rows, Columns(right=("rows", "size"), squeeze="backbone", spare=("rows",)))
     tell(f"{len(rows)} entries, {size(sum(entry.size for entry in entries))} in {store.folder}")
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ft.machine.layout import count, print_table, size
+from ft.machine.layout import Columns, count, print_table, size
 
 if TYPE_CHECKING:
     from ft.machine.display import Display
@@ -18,17 +18,12 @@ def print_overview(models: Sequence[ListedModel], providers: Sequence[tuple[str,
     console = display.out
     if recommended := [model for model in models if model.recommended]:
         print_models(recommended, display)
-        print_table(
-            ("to begin with", "because"),
-            [(m.name, m.recommended) for m in recommended],
-            prose="because",
-            console=console,
-        )
+        because = [(model.name, model.recommended) for model in recommended]
+        print_table(("to begin with", "because"), because, Columns(prose="because"), console)
     counts = Counter(model.provider for model in models)
     rows = [(name, counts[name] or "-", about) for name, about in providers]
-    print_table(
-        ("provider", "models", "what they are"), rows, right=("models",), prose="what they are", console=console
-    )
+    columns = Columns(right=("models",), prose="what they are")
+    print_table(("provider", "models", "what they are"), rows, columns, console)
     display.tell("all of them: ft models '*'   of one provider, the smallest first: ft models 'NAME:*' --sort flops")
 
 
@@ -46,4 +41,4 @@ def print_models(models: Sequence[ListedModel], display: Display) -> None:
         for model in models
     ]
     headers = ("backbone", "parameters", "GMACs", "top-1", "weights", "here")
-    print_table(headers, rows, right=headers[1:5], squeeze="backbone", console=display.out)
+    print_table(headers, rows, Columns(right=headers[1:5], squeeze="backbone"), console=display.out)

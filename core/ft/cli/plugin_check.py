@@ -40,7 +40,7 @@ def check(ctx: click.Context, distribution: str | None, models: str, verbose: bo
       ft plugins check ftkit --models 5
       ft plugins check ftkit --models 'resnet*'
     """
-    from ft.machine.layout import print_table
+    from ft.machine.layout import Columns, print_table
 
     installed = load_and_report()
     chosen = [p for p in installed.all if distribution is None or normal(p.distribution) == normal(distribution)]
@@ -59,7 +59,7 @@ def check(ctx: click.Context, distribution: str | None, models: str, verbose: bo
         print_table(_KEYS, rows)
     else:
         totals = [(name, *(n[r] or "-" for r in _RESULTS)) for name, n in counts.items()]
-        print_table(("component", *_RESULTS), totals, right=_RESULTS)
+        print_table(("component", *_RESULTS), totals, Columns(right=_RESULTS))
     for name, (names, of) in tried.items():
         which = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
         more = "; --models 5 or --models 'PATTERN' tries more" if len(names) < of else ""

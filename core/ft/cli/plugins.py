@@ -47,7 +47,7 @@ def list_plugins(as_json: bool) -> None:
         keys = ("kind", "name", "distribution", "version", "state", "summary", "import_ms", "warning")
         tell_json([dict(zip(keys, row, strict=True)) for row in found])
         return
-    from ft.machine.layout import print_table
+    from ft.machine.layout import Columns, print_table
 
     rows = [
         (kind, name, f"{dist} {version}", state, f"{ms:.0f} ms", text)
@@ -55,7 +55,7 @@ def list_plugins(as_json: bool) -> None:
     ]
     headers = ("kind", "name", "distribution", "state", "import", "what it does")
     spare = ("import", *(() if unused else ("state",)))
-    print_table(headers, rows, right=("import",), prose="what it does", squeeze="distribution", spare=spare)
+    print_table(headers, rows, Columns(right=("import",), prose="what it does", squeeze="distribution", spare=spare))
 
 
 plugins.add_command(new)
@@ -84,7 +84,7 @@ def describe(component: str, as_json: bool) -> None:
 
 def print_description(about: Description) -> None:
     """Print what a component is, its documentation, an example and its settings."""
-    from ft.machine.layout import print_table
+    from ft.machine.layout import Columns, print_table
 
     tell_title(about.title, f"   from {about.origin}")
     tell_prose(f"\n{about.summary}")
@@ -95,5 +95,5 @@ def print_description(about: Description) -> None:
     tell_prose("\nSettings:" if about.settings else "\nIt takes no settings.")
     if about.settings:
         rows = [(row.key, row.type, row.default, row.description) for row in about.settings]
-        print_table(("setting", "type", "default", "what it does"), rows, prose="what it does")
+        print_table(("setting", "type", "default", "what it does"), rows, Columns(prose="what it does"))
         tell(about.how_to_set)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ft.machine.layout import count, print_pairs, print_table, size
+from ft.machine.layout import Columns, count, print_pairs, print_table, size
 
 if TYPE_CHECKING:
     from ft.machine.display import Display
@@ -36,7 +36,7 @@ def print_model(about: dict[str, Any], parameters: bool, display: Display) -> No
         rows.append((stage["name"], ", ".join(stage["paths"]), "", count(stage["numel"])))
         if parameters:
             rows += [("", f"  {name}", "x".join(map(str, shape)), "") for name, shape in stage["parameters"].items()]
-    print_table(("stage", "path", "shape", "parameters"), rows, right=("shape", "parameters"), console=console)
+    print_table(("stage", "path", "shape", "parameters"), rows, Columns(right=("shape", "parameters")), console=console)
     weights = [
         (
             e["name"],
@@ -47,7 +47,7 @@ def print_model(about: dict[str, Any], parameters: bool, display: Display) -> No
         )
         for e in about["weights"]
     ]
-    print_table(("weights", "file", "size", "sha256", "from"), weights, right=("size",), console=console)
+    print_table(("weights", "file", "size", "sha256", "from"), weights, Columns(right=("size",)), console=console)
 
 
 SHOWN = 16

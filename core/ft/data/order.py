@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from ft.errors import FtError
 
 
+@dataclass(frozen=True)
+class Share:
+    """What one process computes of every batch: process `rank` of `world`."""
+
+    rank: int
+    world: int
+
+
+ALONE = Share(0, 1)
+
+
 def epoch_batches(
-    n: int, batch_size: int, seed: int, epoch: int, shuffle: bool, rank: int = 0, world: int = 1
+    n: int, batch_size: int, seed: int, epoch: int, shuffle: bool, share: Share = ALONE
 ) -> list[list[int]]:
-    """Return the indices of every batch of an epoch, as far as process `rank` of `world` computes them.
+    """Return the indices of every batch of an epoch, as far as they are a process's `share`.
 
     The order is a function of (seed, epoch) alone. `batch_size` counts the images of one update over all processes;
     each takes its share of every batch, so an update sees the same images however many there are, and all take the
-    same number of steps (unless n < world). A last batch that would leave a process with a single image, which
-    BatchNorm cannot train on, is merged into the one before. Raises FtError for a batch smaller than `world`.
+    same number of steps (unless there are fewer images than processes). A last batch that would leave a process with a
+    single image, which BatchNorm cannot train on, is merged into the one before. Raises FtError for a batch of fewer
+    images than processes.
     """
+    world = share.world
     if batch_size < world:
         raise FtError(f"a batch of {batch_size} cannot be shared by {world} processes; use --batch-size {2 * world}")
     order = _permutation(n, seed, epoch) if shuffle else list(range(n))
@@ -25,7 +40,7 @@ def epoch_batches(
     if len(batches) > 1 and len(batches[-1]) < fewest:
         tail = batches.pop()
         batches[-1] = batches[-1] + tail
-    return [share for batch in batches if (share := batch[rank::world])]
+    return [own for batch in batches if (own := batch[share.rank :: world])]
 
 
 def full_batch(n: int, batch_size: int) -> int:

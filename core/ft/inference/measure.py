@@ -32,16 +32,17 @@ from ft.text.counting import number_of
 
 
 def measure_saved(
-    run: Run, plugins: Plugins, store: FeatureStore, job: Job, name: str, items: Sequence[Item], otherwise: str = ""
+    run: Run, plugins: Plugins, store: FeatureStore, job: Job, split: Literal["val", "test"], otherwise: str = ""
 ) -> Evaluation:
-    """Measure what a run just saved on `items`, its images called `name`; where its epochs were measured `otherwise`
-    on the same images, that is said.
+    """Measure what a run just saved on its own images of a split; where its epochs were measured `otherwise` on the
+    same images, that is said.
 
     The model is rebuilt from the run's files and computes as in `ft evaluate`, so these are the figures that anybody
     will get who uses it; features that were kept, and the run's precision, play no part. Decoded images that were kept
     do, being the same. Raises FtError for an image that changed since the run began, and StopAsked when a signal asks
     to stop.
     """
+    name, items = ("validation", job.data.val) if split == "val" else ("test", job.data.test)
     asked = job.config.machine
     machine = {"device": asked.device, "precision": PREDICT_PRECISION, "workers": asked.workers}
     trained = load_trained(run, plugins, machine, PREDICT_BATCH, trust_code=True)

@@ -64,29 +64,35 @@ def grid(headers: Sequence[str], rows: Sequence[Sequence[Any]], ascii_only: bool
     return Grid(tuple(map(printable, headers)), tuple(tuple(map(printable, row)) for row in rows))
 
 
+@dataclass(frozen=True)
+class Columns:
+    """How some columns of a table are printed, by their headers.
+
+    Those in `right` are set to the right, as numbers are. Where a terminal is too narrow, those in `spare` are left out
+    one by one, then the column `prose` is folded between words, `cut` loses its end, `squeeze` its middle. Any other
+    table keeps its width, so that paths and URLs stay whole.
+    """
+
+    right: Sequence[str] = ()
+    prose: str = ""
+    cut: str = ""
+    squeeze: str = ""
+    spare: Sequence[str] = ()
+
+
 def print_table(
     headers: Sequence[str],
     rows: Sequence[Sequence[Any]],
-    *,
-    right: Sequence[str] = (),
-    prose: str = "",
-    cut: str = "",
-    squeeze: str = "",
-    spare: Sequence[str] = (),
+    columns: Columns | None = None,
     console: Console | None = None,
 ) -> None:
     """Print a plain table and an empty line, on stdout unless `console` says otherwise. Where that is no terminal, each
-    row is a line.
-
-    Columns in `right` are set to the right, as numbers are. Where a terminal is too narrow, columns in `spare` are left
-    out one by one, then the column `prose` is folded between words, `cut` loses its end, `squeeze` its middle. Any
-    other table keeps its width, so that paths and URLs stay whole.
-    """
-    console = console or Console()
+    row is a line."""
+    console, columns = console or Console(), columns or Columns()
     made = grid(headers, rows, console.options.ascii_only)
     if console.is_terminal:
-        made = _into(made, console.width, cut, prose, squeeze, spare)
-    _print_grid(made, right, console, prose if console.is_terminal else "")
+        made = _into(made, console.width, columns)
+    _print_grid(made, columns.right, console, columns.prose if console.is_terminal else "")
 
 
 def print_matrix(names: Sequence[str], counts: Sequence[Sequence[int]], console: Console) -> None:
@@ -137,12 +143,12 @@ def _last(text: str, cells: int) -> str:
     return set_cell_size(text[::-1], cells)[::-1] if cells else ""
 
 
-def _into(made: Grid, room: int, cut: str, prose: str, squeeze: str, spare: Sequence[str]) -> Grid:
-    for name in spare:
-        if made.width() - _given_up(made, cut or prose) > room:
+def _into(made: Grid, room: int, columns: Columns) -> Grid:
+    for name in columns.spare:
+        if made.width() - _given_up(made, columns.cut or columns.prose) > room:
             made = made.without(name)
-    folded = room + _given_up(made, prose)
-    return made.shortened(cut, room, LEAST, end=True).shortened(squeeze, folded, LEAST_NAME)
+    folded = room + _given_up(made, columns.prose)
+    return made.shortened(columns.cut, room, LEAST, end=True).shortened(columns.squeeze, folded, LEAST_NAME)
 
 
 def _given_up(made: Grid, header: str) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ft.machine.layout import count, flops, print_pairs, print_table, rate, size, times
+from ft.machine.layout import Columns, count, flops, print_pairs, print_table, rate, size, times
 from ft.text.counting import number_of
 
 if TYPE_CHECKING:
@@ -35,20 +35,16 @@ def print_plan(plan: Plan, display: Display) -> None:
         )
         for stage in plan.stages
     ]
-    print_table(
-        ("stage", "parameters", "state", "BatchNorm", "learning rate", "decided by"),
-        rows,
-        right=("parameters", "learning rate"),
-        squeeze="decided by",
-        spare=() if any(stage.batchnorm_fixed or stage.batchnorm_moving for stage in plan.stages) else ("BatchNorm",),
-        console=console,
-    )
+    headers = ("stage", "parameters", "state", "BatchNorm", "learning rate", "decided by")
+    spare = () if any(stage.batchnorm_fixed or stage.batchnorm_moving for stage in plan.stages) else ("BatchNorm",)
+    columns = Columns(right=("parameters", "learning rate"), squeeze="decided by", spare=spare)
+    print_table(headers, rows, columns, console)
     if not fitted:
-        headers = ("param group", "tensors", "parameters", "peak lr", "weight decay")
+        names = ("param group", "tensors", "parameters", "peak lr", "weight decay")
         groups = [
             (g.name, len(g.parameters), count(g.numel), f"{g.lr:.3g}", f"{g.weight_decay:.3g}") for g in plan.groups
         ]
-        print_table(headers, groups, right=headers[1:], console=console)
+        print_table(names, groups, Columns(right=names[1:]), console)
     print_pairs(
         [
             (

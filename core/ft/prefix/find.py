@@ -31,29 +31,41 @@ class FrozenPrefix:
     observed: Observed
 
 
+@dataclass(frozen=True)
+class Conditions:
+    """Under what a network will run: its weights and images in `memory_format`, every step under `autocast`.
+
+    The prefix will run under `computed_in`, by which what crosses the cut has its type.
+    """
+
+    memory_format: torch.memory_format = torch.contiguous_format
+    autocast: Autocast = nullcontext
+    computed_in: Autocast = nullcontext
+
+
+PLAIN = Conditions()
+
+
 def find_prefix(
     module: nn.Module,
     frozen: Collection[str],
     image_shape: tuple[int, ...],
     price: Price | None = None,
-    *,
-    memory_format: torch.memory_format = torch.contiguous_format,
-    autocast: Autocast = nullcontext,
-    computed_in: Autocast = nullcontext,
+    under: Conditions = PLAIN,
 ) -> FrozenPrefix | NoCut:
     """Return where to cut `module` when the parameters named `frozen` never change.
 
-    The module is prepared as it will train: its modes set, its weights in `memory_format`, every step under `autocast`.
-    The prefix will run under `computed_in`, by which what crosses the cut has its type. `image_shape` is [3, S, S].
-    What no tracer can follow, or only as one node that trains in part, is cut where one of its layers returns.
+    The module is prepared as it will train, its modes set, and will run `under` these conditions. `image_shape` is
+    [3, S, S]. What no tracer can follow, or only as one node that trains in part, is cut where one of its layers
+    returns.
     """
     price = price or Price()
     try:
-        found = _cheapest(_look_at(module, image_shape, memory_format, autocast, computed_in), frozen, price)
+        found = _cheapest(_look_at(module, image_shape, under), frozen, price)
     except NotTraceable as error:
-        return _at_boundary(module, frozen, image_shape, price, memory_format, computed_in) or NoCut(str(error))
+        return _at_boundary(module, frozen, image_shape, price, under) or NoCut(str(error))
     if any(barrier.path in found.observed.graph.opaque for barrier in found.cut.barriers):
-        within = _at_boundary(module, frozen, image_shape, price, memory_format, computed_in)
+        within = _at_boundary(module, frozen, image_shape, price, under)
         if within is not None and within.cut.seconds < found.cut.seconds:
             return within
     return found
@@ -117,17 +129,17 @@ def _before(
 
 def split_module(found: FrozenPrefix) -> Halves:
     """Build the halves of the module that `found` was found in, for training and, where possible, for validation."""
-    module, autocast = found.observed.graph.original, found.observed.graph.autocast
-    computed_in = found.observed.computed_in
+    module = found.observed.graph.original
     images = found.observed.facts[found.observed.graph.images.name].value
     memory_format = torch.contiguous_format if images.stride[-1] == 1 else torch.channels_last
+    under = Conditions(memory_format, found.observed.graph.autocast, found.observed.computed_in)
     paths = found.observed.graph.boundaries
     try:
         with evaluating(module), _no_autocast():
             if paths is None:
-                in_eval = _look_at(module, images.shape[1:], memory_format, autocast, computed_in)
+                in_eval = _look_at(module, images.shape[1:], under)
             else:
-                in_eval = _look_between(module, images.shape[1:], memory_format, computed_in, paths)
+                in_eval = _look_between(module, images.shape[1:], under, paths)
     except NotTraceable:
         in_eval = None
     return split(found.observed, found.cut, in_eval)
@@ -152,17 +164,18 @@ def _at_boundary(
     frozen: Collection[str],
     image_shape: tuple[int, ...],
     price: Price,
-    memory_format: torch.memory_format,
-    computed_in: Autocast,
+    under: Conditions,
 ) -> FrozenPrefix | None:
     """The cheapest cut at a module boundary, None where there is none that is worth it."""
     try:
         refuse_hooks(module)
         module = with_values(module)
-        all_calls = boundaries(module, record(module, random_images(module, (BATCH, *image_shape), memory_format)))
+        all_calls = boundaries(
+            module, record(module, random_images(module, (BATCH, *image_shape), under.memory_format))
+        )
         # A block and its last layer often return the same thing: the block, which returns later, speaks for both.
         paths = list({call.operations: path for path, call in all_calls.items()}.values())
-        look = partial(_look_between, module, image_shape, memory_format, computed_in)
+        look = partial(_look_between, module, image_shape, under)
         cut = _cheapest(_between_most(look, paths), frozen, price).cut
         last = [tensor.path for tensor in cut.tensors if tensor.path in paths]
         if not last:
@@ -176,16 +189,11 @@ def _at_boundary(
     return replace(found, cut=replace(found.cut, barriers=cut.barriers))
 
 
-def _look_at(
-    module: nn.Module,
-    image_shape: tuple[int, ...],
-    memory_format: torch.memory_format,
-    autocast: Autocast,
-    computed_in: Autocast,
-) -> Observed:
+def _look_at(module: nn.Module, image_shape: tuple[int, ...], under: Conditions) -> Observed:
     device = next((parameter.device for parameter in module.parameters()), torch.device("cpu"))
-    example = torch.empty((BATCH, *image_shape), device=device).to(memory_format=memory_format)
-    return observe(to_graph(module, example, autocast), image_shape, memory_format, computed_in)
+    example = torch.empty((BATCH, *image_shape), device=device).to(memory_format=under.memory_format)
+    graph = to_graph(module, example, under.autocast)
+    return observe(graph, image_shape, under.memory_format, under.computed_in)
 
 
 def _between_most(look: Callable[[Sequence[str]], Observed], paths: Sequence[str]) -> Observed:
@@ -209,18 +217,12 @@ def _between_most(look: Callable[[Sequence[str]], Observed], paths: Sequence[str
     return best
 
 
-def _look_between(
-    module: nn.Module,
-    image_shape: tuple[int, ...],
-    memory_format: torch.memory_format,
-    computed_in: Autocast,
-    paths: Sequence[str],
-) -> Observed:
-    images = random_images(module, (BATCH, *image_shape), memory_format)
+def _look_between(module: nn.Module, image_shape: tuple[int, ...], under: Conditions, paths: Sequence[str]) -> Observed:
+    images = random_images(module, (BATCH, *image_shape), under.memory_format)
     try:
         graph = graph_of_sections(module, images, paths)
     except NotTraceable:
         raise
     except Exception as error:  # of code that is not ours, which need not bear being copied
         raise NotTraceable(first_line(error)) from error
-    return observe(graph, image_shape, memory_format, computed_in)
+    return observe(graph, image_shape, under.memory_format, under.computed_in)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ft.machine.display import Display
-from ft.machine.layout import print_matrix, print_pairs, print_table, times
+from ft.machine.layout import Columns, print_matrix, print_pairs, print_table, times
 from ft.run.report import Report, doubts, hints
 from ft.task.metrics import Evaluation
 from ft.text.names import typed
@@ -60,14 +60,14 @@ def print_evaluation(evaluation: Evaluation, title: str, where: str, display: Di
     classes = evaluation.classes if few else evaluation.costliest()[:WORST]
     rows = [(c.name, f"{c.precision:.1%}", f"{c.recall:.1%}", f"{c.f1:.3f}", c.support) for c in classes]
     headers = ("class", "precision", "recall", "F1", "images")
-    print_table(headers, rows, right=headers[1:], squeeze="class", console=display.out)
+    print_table(headers, rows, Columns(right=headers[1:], squeeze="class"), console=display.out)
     mistakes = evaluation.mistakes
     if len(evaluation.classes) <= MOST_CONFUSED:
         print_matrix([each.name for each in evaluation.classes], evaluation.matrix(), display.out)
         return
     pairs = [(each.label, each.predicted, each.images) for each in mistakes[:WORST]]
     if pairs:
-        print_table(("images of", "taken for", "times"), pairs, right=("times",), console=display.out)
+        print_table(("images of", "taken for", "times"), pairs, Columns(right=("times",)), console=display.out)
     if left := _left_out(len(evaluation.classes) - len(classes), len(mistakes) - len(pairs)):
         display.tell(f"The worst come first; {left} are in {where}.")
 

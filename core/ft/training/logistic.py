@@ -60,6 +60,16 @@ class Fit:
     converged: bool
 
 
+@dataclass(frozen=True, eq=False)
+class _Stage:
+    """What L-BFGS is started with: the preconditioner `lower` [R, R], at most how many iterations, and how small
+    every derivative becomes where it ends."""
+
+    lower: torch.Tensor
+    most: int
+    tolerance: float
+
+
 def make_regression(
     inputs: torch.Tensor, labels: torch.Tensor, criterion: Criterion, has_bias: bool = True
 ) -> Regression:
@@ -109,7 +119,9 @@ def fit_head(
         most = min(FIRST_STAGE * 2**stage, MOST_ITERATIONS - iterations)
         lower = _preconditioner(position, regression, ridge, torch.float32 if stage == 0 else torch.float64)
         before_it = _curvature(position, regression)
-        position, used, value, gradient = _minimised(objective, position, lower, most, tolerance, check, minimiser)
+        position, used, value, gradient = _minimised(
+            objective, position, _Stage(lower, most, tolerance), check, minimiser
+        )
         iterations, slope = iterations + used, float(gradient.abs().max())
         excess = _excess(gradient, lower, before_it, _curvature(position, regression), ridge)
         rests = slope <= 10 * tolerance and before - value <= NEAR * value
@@ -126,15 +138,14 @@ def fit_head(
 def _minimised(
     objective: Callable[[torch.Tensor], torch.Tensor],
     start: torch.Tensor,
-    lower: torch.Tensor,
-    most: int,
-    tolerance: float,
+    stage: _Stage,
     check: Callable[[], None],
     minimiser: Minimiser,
 ) -> tuple[torch.Tensor, int, float, torch.Tensor]:
-    """Return where at most so many iterations lead, how many they were, and objective and derivatives there."""
+    """Return where a stage leads, how many iterations it took, and objective and derivatives there."""
+    lower = stage.lower
     scaled = (start @ lower).requires_grad_()
-    optimizer = minimiser([{"params": [scaled], "max_iter": most, "tolerance_grad": tolerance}])
+    optimizer = minimiser([{"params": [scaled], "max_iter": stage.most, "tolerance_grad": stage.tolerance}])
 
     def position() -> torch.Tensor:
         solved: torch.Tensor = torch.linalg.solve_triangular(lower.t(), scaled.t(), upper=True)

@@ -26,7 +26,7 @@ from ft.data.batches import Batch
 from ft.data.dataset import ImageDataset
 from ft.data.load import Item
 from ft.data.loaders import Loader, Workers, auto_workers, make_loader
-from ft.data.order import epoch_batches
+from ft.data.order import Share, epoch_batches
 from ft.data.pictures import Picture
 from ft.data.transforms import train_transform
 from ft.machine.signals import StopAsked
@@ -40,7 +40,7 @@ def test_all_processes_together_see_every_image_once_in_equally_many_steps(
     n: int, batch_size: int, seed: int, epoch: int, shuffle: bool, world: int
 ) -> None:
     batch_size = max(batch_size, world)
-    ranks = [epoch_batches(n, batch_size, seed, epoch, shuffle, rank, world) for rank in range(world)]
+    ranks = [epoch_batches(n, batch_size, seed, epoch, shuffle, Share(rank, world)) for rank in range(world)]
     assert sorted(index for batches in ranks for batch in batches for index in batch) == list(range(n))
     if n >= world:
         assert len({len(batches) for batches in ranks}) == 1
@@ -56,7 +56,7 @@ def test_no_process_gets_a_batch_of_one(n: int, batch_size: int, world: int) -> 
     if n < 2 * world:
         return
     for rank in range(world):
-        assert min(len(batch) for batch in epoch_batches(n, batch_size, 0, 0, True, rank, world)) > 1
+        assert min(len(batch) for batch in epoch_batches(n, batch_size, 0, 0, True, Share(rank, world))) > 1
 
 
 def test_batches_of_one_are_left_where_they_are_wanted() -> None:
@@ -77,7 +77,7 @@ PINNED = [3, 2, 1, 8, 6, 0, 7, 4, 5, 9]
 
 def test_a_batch_too_small_for_the_processes_is_an_error() -> None:
     with pytest.raises(FtError, match="a batch of 2 cannot be shared by 4 processes; use --batch-size 8"):
-        epoch_batches(10, 2, 0, 0, shuffle=True, rank=0, world=4)
+        epoch_batches(10, 2, 0, 0, shuffle=True, share=Share(0, 4))
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from hypothesis import example, given, strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from ft.machine.layout import matrix, print_matrix, print_pairs, print_table
+from ft.machine.layout import Columns, matrix, print_matrix, print_pairs, print_table
 from ft.text.terminal import prepare_streams, visible
 
 HEADERS = ("name", "state", "about")
@@ -23,7 +23,7 @@ def terminal(out: io.StringIO, width: int) -> Console:
 
 def printed(rows: list[tuple[str, ...]], width: int, **how: Any) -> list[str]:
     out = io.StringIO()
-    print_table(HEADERS, rows, console=terminal(out, width), **how)
+    print_table(HEADERS, rows, Columns(**how), console=terminal(out, width))
     assert " \n" not in out.getvalue()
     return [line for line in out.getvalue().splitlines() if line]
 
@@ -92,7 +92,7 @@ def test_what_is_no_terminal_gets_each_row_whole_in_a_line() -> None:
     out = io.StringIO()
     about = "what it does, in many words " * 10
     for how in ({"cut": "about"}, {"prose": "about"}, {"squeeze": "about"}, {"spare": ("state",)}):
-        print_table(HEADERS, [("a", "ok", about)], console=Console(file=out, width=40), **how)
+        print_table(HEADERS, [("a", "ok", about)], Columns(**how), console=Console(file=out, width=40))
     rows = [line for line in out.getvalue().splitlines() if line.startswith(" a ")]
     assert rows == [f" a      ok      {about.rstrip()}"] * 4
 
@@ -127,7 +127,7 @@ def test_a_terminal_that_knows_only_ascii_gets_every_table() -> None:
     out = io.TextIOWrapper(raw, encoding="ascii", errors="ft.plainer")
     prepare_streams()
     console = Console(file=out, width=60, force_terminal=True, color_system=None)
-    print_table(("name", "about"), [("é → 猫", "words")], right=("about",), console=console)
+    print_table(("name", "about"), [("é → 猫", "words")], Columns(right=("about",)), console=console)
     print_matrix(["é", "猫"], [[1, 2], [3, 4]], console)
     out.flush()
     assert (

@@ -15,7 +15,7 @@ from torch import nn
 from torchvision import models
 
 from faults.repetitions import FULL
-from ft.prefix.find import FrozenPrefix, find_prefix, split_module
+from ft.prefix.find import Conditions, FrozenPrefix, find_prefix, split_module
 from ft.prefix.probe import probe_equality
 from ft.prefix.records import NoCut, Price
 
@@ -43,7 +43,9 @@ def test_last_stage_of_resnet50_has_the_known_ceiling() -> None:
     for name, child in model.named_children():
         if name not in ("layer4", "fc"):
             child.eval()
-    found = find_prefix(model, frozen, (3, 224, 224), computed_in=lambda: torch.autocast("cpu", torch.bfloat16))
+    found = find_prefix(
+        model, frozen, (3, 224, 224), under=Conditions(computed_in=lambda: torch.autocast("cpu", torch.bfloat16))
+    )
     assert isinstance(found, FrozenPrefix)
     assert [(tensor.path, tensor.bytes) for tensor in found.cut.tensors] == [("layer3.5.relu", 1024 * 14 * 14 * 2)]
     assert found.cut.ceiling == pytest.approx(2.35, abs=0.1)

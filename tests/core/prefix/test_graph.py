@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from backbones import Tapped
-from ft.prefix.find import FrozenPrefix, find_prefix, split_module
+from ft.prefix.find import Conditions, FrozenPrefix, find_prefix, split_module
 from ft.prefix.graph import to_graph
 from ft.prefix.probe import probe_equality
 from ft.prefix.records import NoCut, Price
@@ -77,7 +77,7 @@ def test_a_layer_that_switches_autocast_off_computes_without_it(whole: bool, cas
     net = InFull(nn.Sequential(body, head), cast) if whole else nn.Sequential(body, InFull(head, cast))
     frozen = {name for name, parameter in net.named_parameters() if parameter not in set(head.parameters())}
     body.requires_grad_(False)
-    found = find_prefix(net, frozen, (3, 8, 8), FREE_STORE, autocast=bf16)
+    found = find_prefix(net, frozen, (3, 8, 8), FREE_STORE, Conditions(autocast=bf16))
     assert isinstance(found, FrozenPrefix)
     halves, images = split_module(found), torch.randn(3, 3, 8, 8)
     with bf16():
@@ -193,7 +193,7 @@ def test_tensors_from_constants_are_not_left_on_the_module(memory_format: torch.
 
     net = Shifted().to(memory_format=memory_format)
     before = set(vars(net))
-    found = find_prefix(net, set(), (3, 8, 8), memory_format=memory_format)
+    found = find_prefix(net, set(), (3, 8, 8), under=Conditions(memory_format))
     assert isinstance(found, FrozenPrefix)
     assert set(vars(net)) == before
     images = torch.randn(3, 3, 8, 8).contiguous(memory_format=memory_format)

@@ -12,7 +12,7 @@ from torch import fx, nn
 from torch.nn.utils import parametrizations
 
 from ft.prefix.digest import prefix_digest
-from ft.prefix.find import FrozenPrefix, find_prefix, split_module
+from ft.prefix.find import Conditions, FrozenPrefix, find_prefix, split_module
 from ft.prefix.fold import fold_batch_norms, prepare_prefix
 from ft.prefix.linear import linear_head
 from ft.prefix.records import Price
@@ -210,7 +210,7 @@ def test_what_follows_the_prefix_need_not_bear_what_the_prefix_is_computed_in() 
     module.pair.requires_grad_(True)
     frozen = {"features.0.weight", "features.0.bias"}
     bf16 = partial(torch.autocast, "cpu", torch.bfloat16)
-    found = find_prefix(module, frozen, (3, 8, 8), FREE_STORE, computed_in=bf16)
+    found = find_prefix(module, frozen, (3, 8, 8), FREE_STORE, Conditions(computed_in=bf16))
     assert isinstance(found, FrozenPrefix)
     assert [tensor.dtype for tensor in found.cut.tensors] == ["float32"]
 
