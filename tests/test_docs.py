@@ -112,7 +112,9 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "pets").mkdir()
     for name in ("cat_001", "cat_002", "dog_001", "dog_002"):
         Image.new("RGB", (40, 30), "grey").save(folder / "pets" / f"{name}.jpg")
-    (folder / "labels.csv").write_text(next(b.text for b in blocks(ROOT / "docs/data.md") if b.language == "csv"))
+    tables = (block.text for block in blocks(ROOT / "docs/data.md") if block.language == "csv")
+    for name, text in zip(("labels.csv", "patients.csv"), tables, strict=True):
+        (folder / name).write_text(text)
     for block in named_blocks("python", files=False):
         (folder / block.name).write_text(block.content)
     return folder

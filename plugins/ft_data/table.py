@@ -51,15 +51,17 @@ class Columns:
     path: int
     label: int
     split: int | None
+    group: int | None
 
 
-def load(argument: str | None, settings: Settings) -> Iterator[Sample | Remark]:
-    """Yield the images that the table `argument` lists, which all exist. Raises FtError."""
+def load(argument: str | None, settings: Settings, group: str | None = None) -> Iterator[Sample | Remark]:
+    """Yield the images that the table `argument` lists, which all exist, with what the column `group` says of each.
+    Raises FtError."""
     if not argument:
         raise FtError("which table? Write csv:FILE, as in csv:./labels.csv")
     path = Path(os.path.expanduser(argument))
     table = read_table(path, settings.delimiter)
-    columns = _columns(path, table, settings)
+    columns = _columns(path, table, settings, group)
     folder = path.parent / os.path.expanduser(settings.root)
     for line, row in table.rows:
         if len(row) != len(table.header):
@@ -69,6 +71,7 @@ def load(argument: str | None, settings: Settings) -> Iterator[Sample | Remark]:
     labelled, unlabelled = _by_label(table, columns, settings)
     if unlabelled and settings.unlabelled == "fail":
         raise FtError(_no_labels(path, unlabelled, columns))
+    groups = list(_groups(path, table, labelled, columns, settings))
     files = find_files(path, folder, [(line, row[columns.path]) for line, row in labelled])
     labels = [row[columns.label].strip() for _, row in labelled]
     splits = [_split(path, line, row, columns) for line, row in labelled]
@@ -82,21 +85,25 @@ def load(argument: str | None, settings: Settings) -> Iterator[Sample | Remark]:
         count = number_of(len(files.turned), f"path in {path} is read", f"paths in {path} are read")
         yield Remark(f"{count} with / in place of \\, as {files.turned[0]}")
     yield from (Remark(doubt, warns=True) for doubt in doubts(labels))
-    yield from map(Sample, files.found, labels, splits)
+    for file, label, split, of in zip(files.found, labels, splits, groups, strict=True):
+        yield Sample(file, label, split, group=of)
 
 
-def _columns(path: Path, table: Table, settings: Settings) -> Columns:
+def _columns(path: Path, table: Table, settings: Settings, group: str | None) -> Columns:
     split = settings.split_column or next((name for name in table.header if _plain(name) == "split"), None)
     return Columns(
         _column(path, table, settings.path_column, "path", _PATHS),
         _column(path, table, settings.label_column, "label", _LABELS),
         None if split is None else _column(path, table, split, "split", ()),
+        None
+        if group is None
+        else _column(path, table, group, "group", (), "Say which column it is with --split-group"),
     )
 
 
-def _column(path: Path, table: Table, wanted: str | None, what: str, usual: Sequence[str]) -> int:
+def _column(path: Path, table: Table, wanted: str | None, what: str, usual: Sequence[str], hint: str = "") -> int:
     """Where the column is that was asked for, or the one with a usual name. Raises FtError."""
-    names, hint = table.header, f"Say which column it is with --set data.{what}_column=NAME"
+    names, hint = table.header, hint or f"Say which column it is with --set data.{what}_column=NAME"
     for fits in _ways(wanted, what, usual):
         places = [place for place, name in enumerate(names) if fits(name)]
         if len(places) == 1:
@@ -128,9 +135,33 @@ def _switches(table: Table) -> str:
     )
 
 
+def _groups(
+    path: Path, table: Table, rows: Sequence[Row], columns: Columns, settings: Settings
+) -> Iterator[str | None]:
+    """The group of each row. Raises FtError for rows without one: nobody knows whether theirs are one and the same."""
+    at, missing = columns.group, _missing(settings)
+    if at is None:
+        yield from (None for _ in rows)
+        return
+    empty = [row for row in rows if row[1][at].strip().casefold() in missing]
+    if empty:
+        listed = "\n".join(f"  line {line}: {row[columns.path]}, '{row[at]}'" for line, row in empty[:20])
+        more = f"\n  ... and {len(empty) - 20} more" if len(empty) > 20 else ""
+        raise FtError(
+            f"{number_of(len(empty), f'image in {path} has', f'images in {path} have')} nothing in the column "
+            f"'{table.header[at]}' to group by:\n{listed}{more}\nWrite what it belongs to, or, where it belongs to no "
+            "other image, a name of its own"
+        )
+    yield from (row[at].strip() for _, row in rows)
+
+
+def _missing(settings: Settings) -> set[str]:
+    return {"", *(text.casefold() for text in settings.missing)}
+
+
 def _by_label(table: Table, columns: Columns, settings: Settings) -> tuple[list[Row], list[Row]]:
     """The rows with a label, and those without."""
-    missing = {"", *(text.casefold() for text in settings.missing)}
+    missing = _missing(settings)
     with_label: list[Row] = []
     without: list[Row] = []
     for row in table.rows:

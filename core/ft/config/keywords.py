@@ -68,6 +68,9 @@ class Keywords(TypedDict, total=False):
     bad_images: Literal["fail", "skip"]
     val_fraction: float
     test_fraction: float
+    split_group: str | None
+    folds: int | None
+    fold: int | None
     device: str
     precision: Literal["auto", "fp32", "bf16"]
     workers: int | Literal["auto"]

@@ -14,7 +14,8 @@ from ft.config.schema import ComponentConfig, Config
 from ft.data.decoding import Facts
 from ft.data.pictures import Picture, objection_to, picture_of
 from ft.data.source_cache import load_samples
-from ft.data.splits import Split, choose_splits, describe_splits, unused_shares
+from ft.data.split_checks import check_folds, torn_groups, unused_shares
+from ft.data.splits import Split, choose_splits, describe_splits
 from ft.errors import FtError, did_you_mean
 from ft.extension.installed import Plugins, read_settings
 from ft.extension.records import Remark, Sample
@@ -44,7 +45,7 @@ class ImageData:
     chose, `warnings` what the user may not have meant, and `set_aside` how the images of val and test were, where the
     data has no such. `digests` are the sha256 of the images' content by their
     pictures' names, and `facts` what is unusual about some of them, once they are checked; `decoded` counts those whose
-    pixels were kept then, for the run.
+    pixels were kept then, for the run. `groups` are those that were kept whole, by the pictures' names.
     """
 
     classes: tuple[str, ...]
@@ -58,6 +59,7 @@ class ImageData:
     digests: Mapping[str, str] = field(default_factory=dict, repr=False)
     facts: Mapping[str, Facts] = field(default_factory=dict, repr=False)
     decoded: int = 0
+    groups: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def items(self) -> tuple[Item, ...]:
@@ -65,10 +67,14 @@ class ImageData:
 
     @property
     def all_notes(self) -> tuple[str, ...]:
-        """The notes, and how many images were set aside, not counting those that were left out since."""
-        parts: dict[Split, tuple[Item, ...]] = {"val": self.val, "test": self.test}
+        """The notes, and how many images were set aside, of how many groups, not counting what was left out since."""
+        parts: dict[Split, tuple[Item, ...]] = {"train": self.train, "val": self.val, "test": self.test}
         aside = (f"{split}: {number_of(len(parts[split]), 'image')} {how}" for split, how in self.set_aside.items())
-        return (*self.notes, *aside)
+        if not self.groups:
+            return (*self.notes, *aside)
+        groups = {split: {self.groups[item.picture.name] for item in items} for split, items in parts.items() if items}
+        counted = (f"{split} {len(found)} ({number_of(len(parts[split]), 'image')})" for split, found in groups.items())
+        return (*self.notes, *aside, f"groups: {', '.join(counted)}")
 
     @property
     def labels(self) -> list[int]:
@@ -95,38 +101,47 @@ def load_data(config: Config, plugins: Plugins) -> ImageData:
 
     Raises FtError when there are no images, fewer than two classes, or a class that no training image has.
     """
-    found = read_samples(config.data, plugins)
+    found = read_samples(config.data, plugins, config.split.group)
     samples = found.samples
     splits = choose_splits(samples, config.split)
     classes = tuple(sorted({s.label for key, s in samples.items() if splits[key] == "train"}, key=_natural))
     try:
+        few = check_folds(samples, config.split)
         _check_classes(classes, samples, splits, found.source)
     except FtError as error:
-        raise FtError("\n".join([str(error), *found.warnings])) from None
+        whole = [f"groups by '{config.split.group}' are kept whole"] if config.split.group else []
+        raise FtError("\n".join([str(error), *whole, *found.warnings])) from None
     numbers = {name: number for number, name in enumerate(classes)}
 
     def part(wanted: Split) -> tuple[Item, ...]:
         return tuple(Item(picture_of(s), numbers[s.label]) for key, s in samples.items() if splits[key] == wanted)
 
     parts, aside = (part("train"), part("val"), part("test")), describe_splits(samples, splits, config.split)
-    data = ImageData(classes, *parts, found.source, found.notes, set_aside=aside)
-    return replace(data, warnings=(*found.warnings, *unused_shares(samples, config.split), *unmeasured(data)))
+    groups = {picture_of(s).name: s.group for s in samples.values() if s.group is not None and config.split.group}
+    data = ImageData(classes, *parts, found.source, found.notes, set_aside=aside, groups=groups)
+    said = (*unused_shares(samples, config.split), *torn_groups(samples, splits, config.split), *few, *unmeasured(data))
+    return replace(data, warnings=(*found.warnings, *said))
 
 
 @garbage_waits()
-def read_samples(data: ComponentConfig, plugins: Plugins) -> Found:
-    """Ask a data source for its samples, each once and with the name of its class. Raises FtError for none."""
+def read_samples(data: ComponentConfig, plugins: Plugins, group: str | None = None) -> Found:
+    """Ask a data source for its samples, each once and with the name of its class, and with its `group` where a column
+    is named. Raises FtError for none."""
     check_whole(data.use)
     reference = data_reference(data.use, plugins)
     source = as_text(shown(str(reference)))
     component = plugins.get("data", reference)
     settings = read_settings(component, data.settings, "data")
-    given = list(load_samples(component, reference.argument, settings))
+    given = list(load_samples(component, reference.argument, settings, group))
     remarks = [each for each in given if isinstance(each, Remark)]
     who = f"data source '{component.name}' of {component.distribution} {component.version}"
     samples, respelt = _named([each for each in given if not isinstance(each, Remark)], who)
     if not samples:
         raise FtError(f"there are no images in '{source}'")
+    if group is not None and (alone := next((each for each in samples if not _is_group(each.group)), None)):
+        raise FtError(
+            f"{who} yielded {alone!r:.200}; with split.group, each sample has a group: what '{group}' is of it, as text"
+        )
     keyed, repeated = _keyed(samples, who, source)
     names = sorted({sample.label for sample in samples}, key=_natural)
     warned = [remark.text for remark in remarks if remark.warns]
@@ -136,6 +151,10 @@ def read_samples(data: ComponentConfig, plugins: Plugins) -> Found:
         notes=tuple(remark.text for remark in remarks if not remark.warns),
         warnings=(*what_is_left_out(data.use), *warned, *respelt, *_alike(names), *repeated),
     )
+
+
+def _is_group(group: object) -> bool:
+    return isinstance(group, str) and bool(group.strip())
 
 
 def number_classes(samples: Sequence[Sample], classes: Sequence[str]) -> tuple[Item, ...]:
@@ -226,10 +245,10 @@ def _keyed(samples: Sequence[Sample], who: str, source: str) -> tuple[dict[str, 
         other = keyed[key]
         if sample.open is not None or other.open is not None:
             raise FtError(f"{who} yielded two images with the key '{key}'; a key is of one image")
-        if (other.label, other.split) != (sample.label, sample.split):
+        if (other.label, other.split, other.group) != (sample.label, sample.split, sample.group):
             raise FtError(
                 f"{sample.path} is in '{source}' twice: as {_role(other)} and as {_role(sample)}; an image has one "
-                "class and belongs to one split"
+                "class and belongs to one split" + (" and one group" if other.group else "")
             )
         repeated += 1
     warnings = (
@@ -247,7 +266,8 @@ def _with_keys(samples: Sequence[Sample]) -> Iterator[tuple[str, Sample]]:
 
 
 def _role(sample: Sample) -> str:
-    return f"'{sample.label}'" + (f" in {sample.split}" if sample.split else "")
+    group = f" of {sample.group}" if sample.group else ""
+    return f"'{sample.label}'{group}" + (f" in {sample.split}" if sample.split else "")
 
 
 def _check_classes(

@@ -88,7 +88,7 @@ def check_data(data: str, plugins: Plugins, display: Display, sets: Sequence[str
             "images.range"
         )
     config = load_config(None, sets, {"backbone": "any", "data": data})
-    source = read_samples(config.data, plugins)
+    source = read_samples(config.data, plugins, config.split.group)
     samples = source.samples
     splits = choose_splits(samples, config.split)
     digests: dict[str, str] = {}

@@ -46,16 +46,24 @@ class SourceFolder:
         return path
 
 
-def load_samples(component: Component, argument: str | None, settings: Any) -> Iterable[Any]:
-    """Ask a data source for its samples, with a folder of its own where `load` has a parameter `cache`."""
+def load_samples(component: Component, argument: str | None, settings: Any, group: str | None = None) -> Iterable[Any]:
+    """Ask a data source for its samples, with a folder of its own where `load` has a parameter `cache`, and with the
+    column to group by where it has a parameter `group`. Raises FtError for a column where it has none."""
     load = implementation(component, "load")
-    if "cache" not in inspect.signature(load).parameters:
-        samples: Iterable[Any] = load(argument, settings)
-        return samples
-    cache = SourceFolder(_folder_of(component), offline_by())
-    with explained(cache.folder):
-        cache.folder.mkdir(parents=True, exist_ok=True)
-    return load(argument, settings, cache=cache)  # type: ignore[no-any-return]
+    takes, given = inspect.signature(load).parameters, dict[str, Any]()
+    if "group" in takes:
+        given["group"] = group
+    elif group is not None:
+        raise FtError(
+            f"data source '{component.name}' has no columns, so none called '{group}' to group images by. Leave out "
+            "--split-group, or list the images and their groups in a table: --data FILE.csv"
+        )
+    if "cache" in takes:
+        given["cache"] = cache = SourceFolder(_folder_of(component), offline_by())
+        with explained(cache.folder):
+            cache.folder.mkdir(parents=True, exist_ok=True)
+    samples: Iterable[Any] = load(argument, settings, **given)
+    return samples
 
 
 def _folder_of(component: Component) -> Path:

@@ -93,7 +93,8 @@ class WeightSource:
 class DataSource:
     """Where images come from: `load(argument, settings) -> Iterable[Sample | Remark]`.
 
-    A `load` that has a parameter `cache` is given a DataCache with it. Labels are class names; the core maps them to
+    A `load` that has a parameter `cache` is given a DataCache with it; one that has a parameter `group` the name of a
+    column, or None: each Sample's `group` is then what that says of it. Labels are class names; the core maps them to
     numbers, splits what has no split, and checks every image.
     """
 

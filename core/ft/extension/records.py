@@ -154,7 +154,8 @@ class Sample:
     [height, width, 3] of uint8 (also [height, width] of uint16). It is called when the image is needed, several times
     in a run, in threads and in other processes, which on some systems it has to be pickled for: a function of a module,
     or a functools.partial of one. `key` then stands for the path in splits, lists and messages: a name that is this
-    image's alone and the same each time.
+    image's alone and the same each time. `group` is what an image has in common with those that it is never to be
+    parted from in a split, as its patient: given where the source was asked for it.
     """
 
     path: Path | None = None
@@ -162,6 +163,7 @@ class Sample:
     split: Literal["train", "val", "test"] | None = None
     open: Callable[[], Any] | None = None
     key: str = ""
+    group: str | None = None
 
 
 @dataclass(frozen=True)

@@ -102,7 +102,7 @@ def _seen_in_training(measured: ImageData, trained: Trained, split: str) -> str:
 
 
 def _splits(samples: Mapping[str, Sample], trained: Trained) -> dict[str, str]:
-    splits: dict[str, str] = {**choose_splits(samples, trained.config.split)}
+    splits: dict[str, str] = {**choose_splits(samples, trained.config.split.of_new_images())}
     known = known_splits(trained.image_list)
     for key, sample in samples.items():
         before = known.get(digest_of(picture_of(sample)), set()) if sample.split is None else set[str]()

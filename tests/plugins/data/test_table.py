@@ -271,3 +271,36 @@ def test_a_table_that_would_fill_memory_is_refused(tmp_path: Path) -> None:
         file.truncate(10**9 + 1)
     with pytest.raises(FtError, match="it is larger than 1000 MB, the most that is read of it"):
         everything(tmp_path / "labels.csv")
+
+
+GROUPED = "path,label,Patient id\n1.png,cat,p1\n2.png,dog, p2 \nimages/3.png,dog,p1\n"
+
+
+def test_a_column_to_group_by_gives_each_sample_its_group(folder: Path) -> None:
+    (folder / "labels.csv").write_text(GROUPED)
+    samples = list(load(str(folder / "labels.csv"), Settings(), group="Patient id"))
+    assert [each.group for each in samples if isinstance(each, Sample)] == ["p1", "p2", "p1"]
+    assert {each.group for each in read(folder, GROUPED)} == {None}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            GROUPED.replace("Patient id", "person"),
+            "has no column 'Patient id'; its first line names: path, label, person. Say which column it is with "
+            "--split-group",
+        ),
+        (
+            GROUPED.replace("p1", "n/a"),
+            "2 images in {0} have nothing in the column 'Patient id' to group by:\n  line 2: 1.png, 'n/a'\n"
+            "  line 4: images/3.png, 'n/a'\nWrite what it belongs to",
+        ),
+    ],
+)
+def test_a_column_to_group_by_is_there_and_full(folder: Path, text: str, message: str) -> None:
+    table = folder / "labels.csv"
+    table.write_text(text)
+    with pytest.raises(FtError) as raised:
+        list(load(str(table), Settings(), group="Patient id"))
+    assert message.format(table) in str(raised.value)
