@@ -5,28 +5,23 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from ft.config.schema import ComponentConfig, Config
 from ft.data.decoding import Facts
 from ft.data.pictures import Picture, objection_to, picture_of
+from ft.data.reference import data_reference
 from ft.data.source_cache import load_samples
 from ft.data.split_checks import check_folds, torn_groups, unused_shares
 from ft.data.splits import Split, choose_splits, describe_splits
 from ft.errors import FtError, did_you_mean
 from ft.extension.installed import Plugins, read_settings
 from ft.extension.records import Remark, Sample
-from ft.extension.references import Reference, parse_reference
 from ft.machine.memory import garbage_waits
 from ft.text.counting import number_of
 from ft.text.names import as_text, class_name, look_alikes, portable
 from ft.text.redaction import check_whole, shown, what_is_left_out
-
-TABLES = (".csv", ".tsv")
-"""What files are called that name images and their classes."""
 
 
 @dataclass(frozen=True)
@@ -167,40 +162,6 @@ def number_classes(samples: Sequence[Sample], classes: Sequence[str]) -> tuple[I
                 f"{did_you_mean(sample.label, classes)} It knows: {some_names(classes)}"
             )
     return tuple(Item(picture_of(sample), numbers[sample.label]) for sample in samples)
-
-
-def data_reference(text: str, plugins: Plugins) -> Reference:
-    """Read `text` as a reference: an installed source's as it is, a folder as folder:PATH, a table as csv:PATH.
-
-    An installed source goes before a path of the same name (which `./name` still reaches). Raises FtError for a name
-    that is neither.
-    """
-    name, colon, _ = text.partition(":")
-    if plugins.has("data", name):
-        return parse_reference(text)
-    path = Path(os.path.expanduser(text))
-    if os.path.isdir(path):  # unlike Path's, it takes any text, and raises for no folder that may not be looked into
-        return Reference("folder", text)
-    if os.path.isfile(path) and path.suffix.lower() in TABLES:
-        return Reference("csv", text)
-    if os.path.isfile(path):
-        raise FtError(f"{text} is neither a folder of images nor a table ({', '.join(TABLES)})")
-    if colon:
-        return parse_reference(text)
-    if os.path.islink(path):
-        raise FtError(f"{text} is a link that leads nowhere (to {os.readlink(path)})")
-    beside: list[str] = []
-    with suppress(OSError, ValueError):
-        beside = os.listdir(path.parent)
-    nowhere = f"there is no folder or file {path.absolute()}.{did_you_mean(path.name, beside)}"
-    if path.name != text:
-        raise FtError(nowhere)
-    reference = Reference(text)
-    try:
-        plugins.get("data", reference)  # it knows what is installed, and what could not be loaded
-    except FtError as error:
-        raise FtError(f"{error}\nTaken as a path: {nowhere}") from None
-    return reference
 
 
 def _named(found: Sequence[Any], who: str) -> tuple[list[Sample], list[str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from ft.config.schema import Config, Named
-from ft.data.load import data_reference
+from ft.data.reference import data_reference
 from ft.extension.installed import Component, Plugins, read_settings
 from ft.extension.references import parse_reference
 from ft.extension.settings import Settings, validate

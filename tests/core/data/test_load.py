@@ -16,9 +16,10 @@ from PIL import Image
 
 from ft import DataSource, FtError, Remark, Sample
 from ft.config.schema import Config, SplitConfig
-from ft.data.load import ImageData, Item, data_reference, load_data
+from ft.data.load import ImageData, Item, load_data
 from ft.data.pictures import Picture
 from ft.data.readable import check_images
+from ft.data.reference import data_reference
 from ft.data.splits import choose_splits
 from ft.extension.installed import Component, Plugin, Plugins
 from ft.extension.kinds import KINDS
