@@ -52,12 +52,13 @@ class Prepared:
     @property
     def layers(self) -> Layers:
         """Whose the layers of the network are."""
-        return layers_of(self.built, self.model)
+        return layers_of(self.built.component, self.model)
 
     def job(self, display: Display, stop: StopRequest, tell: Listener) -> Job:
         """What the steps of the run share."""
-        preprocessing, chosen = self.built.preprocessing, (self.optimizer, self.augmentation)
-        return Job(preprocessing, self.config, self.machine, display, stop, self.data, tell, *chosen)
+        size, workers = self.config.training.batch_size, self.config.machine.workers
+        looking = (self.built.preprocessing, size, workers, self.machine, display, stop)
+        return Job(*looking, self.config, self.data, tell, self.optimizer, self.augmentation)
 
     def frozen_digest(self) -> str:
         """The sha256 of all that is frozen, as it is now."""
@@ -80,7 +81,7 @@ def decide(opened: Opened, plugins: Plugins, display: Display, stopped: Run | No
     apply_frozen(model.module, frozen.names, frozen_modules(model.module, frozen.names, model.head_paths))
     set_fitting_modes(model.module, config.training)
     size = built.preprocessing.crop_size
-    with noted_layers(layers_of(built, model)):
+    with noted_layers(layers_of(built.component, model)):
         with display.progress("finding what can be computed once"):
             cache, prefix = plan_cache(model.module, frozen.names, config, machine, size, data)
         with display.progress("measuring a step"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from ft.config.schema import Config
 from ft.data.augmentation import ChosenAugmentation
@@ -17,11 +18,12 @@ from ft.tracking.listener import Listener
 
 @dataclass(frozen=True, eq=False)
 class Looking:
-    """How a network looks at images: how they are prepared, in what batches and by how many processes they come, where
-    it computes, who sees how far it is, and what may ask it to stop. Nothing in it changes but `stop`."""
+    """How a network looks at images: how they are prepared, in what batches and by how many processes (`workers`) they
+    come, where it computes, who sees how far it is, and what may ask it to stop. Nothing in it changes but `stop`."""
 
     preprocessing: Preprocessing
-    config: Config
+    batch_size: int
+    workers: int | Literal["auto"]
     machine: Machine
     display: Display
     stop: StopRequest
@@ -29,9 +31,10 @@ class Looking:
 
 @dataclass(frozen=True, eq=False)
 class Job(Looking):
-    """The same of a run, with its images, who is told what becomes of it, what takes its steps, and what varies its
-    images."""
+    """The same of a run, with its config and images, who is told what becomes of it, what takes its steps, and what
+    varies its images."""
 
+    config: Config
     data: ImageData
     tell: Listener
     optimizer: ChosenOptimizer

@@ -15,7 +15,7 @@ from ft.cache.store import FeatureStore
 from ft.config.schema import Config
 from ft.data.load import ImageData
 from ft.errors import FtError
-from ft.job import Looking
+from ft.job import Job
 from ft.machine.devices import Machine, has_fast_bf16
 from ft.plan.records import CachePlan, Plan
 from ft.prefix.find import Conditions, FrozenPrefix, find_prefix
@@ -59,13 +59,13 @@ def plan_cache(
     return CachePlan("off", reason), None
 
 
-def plan_stricter(module: nn.Module, plan: Plan, why: str, looking: Looking) -> tuple[CachePlan, FrozenPrefix] | None:
+def plan_stricter(module: nn.Module, plan: Plan, why: str, job: Job) -> tuple[CachePlan, FrozenPrefix] | None:
     """Decide anew where the proof of the planned promise failed, as `why` says: for the next stricter one that is
     worth it. None where there is none."""
-    config, machine, images = looking.config, looking.machine, plan.cache.images
+    config, machine, images = job.config, job.machine, plan.cache.images
     promise, said = STRICTER.get(plan.cache.promise), f"not {plan.cache.promise}, because {why}"
     while promise is not None:
-        found = _find(module, plan.frozen, config, machine, looking.preprocessing.crop_size, promise)
+        found = _find(module, plan.frozen, config, machine, job.preprocessing.crop_size, promise)
         if isinstance(found, FrozenPrefix) and not unworthy(found.cut, config, images):
             return describe_cut(found.cut, promise, config, machine, images, said), found
         promise = STRICTER.get(promise)

@@ -108,7 +108,7 @@ class BroughtImages:
     def __init__(self, store: FeatureStore, part: Part, job: Job) -> None:
         self._source, self._part, self._job = find_source(store, part, job, range(part.rows)), part, job
         self._labels = torch.tensor([item.label for item in part.items])
-        self._batches = [range(*span) for span in spans(part.rows, job.config.training.batch_size)]
+        self._batches = [range(*span) for span in spans(part.rows, job.batch_size)]
 
     def __len__(self) -> int:
         return len(self._batches)
@@ -156,7 +156,7 @@ def _decoded_batches(part: Part, batches: Sequence[Sequence[int]], job: Job) -> 
     if not by_view:
         return
     dataset = ImageDataset(part.items, part.transform, config.seed, digests=job.data.digests)
-    loader = load_batches(dataset, by_view, Workers(config.machine.workers, job.machine.device), job.stop)
+    loader = load_batches(dataset, by_view, Workers(job.workers, job.machine.device), job.stop)
     with closing(loader):
         for view in by_view:
             for pixels, _, _ in loader.epoch(view):

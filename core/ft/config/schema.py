@@ -188,6 +188,12 @@ class MachineConfig(Section):
     workers: Annotated[int | Literal["auto"], AfterValidator(_possible)] = Field("auto", description="loader processes")
 
 
+class UseConfig(MachineConfig):
+    """How a finished model is used: the keywords of `ft.load`, the flags of `ft predict` and `ft evaluate`."""
+
+    batch_size: int = Field(PREDICT_BATCH, ge=1)
+
+
 class Config(Section):
     backbone: ComponentConfig = Field(examples=["torchvision:resnet18"])
     weights: WeightsConfig = Field(WeightsConfig(), examples=["local:PATH"])

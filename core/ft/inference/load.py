@@ -4,72 +4,88 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from torch import nn
 
-from ft.config.schema import Config
-from ft.extension.installed import Plugins
-from ft.extension.records import Preprocessing
+from ft.config.schema import SplitConfig, UseConfig
+from ft.extension.installed import Component, Plugins, read_settings
+from ft.extension.records import Backbone, Preprocessing
 from ft.extension.settings import validate
 from ft.extension.unpackaged import refuse_unpackaged
 from ft.job import Looking
 from ft.machine.devices import Machine, choose_machine, has_fast_bf16
 from ft.machine.display import Display
 from ft.machine.signals import StopRequest
-from ft.model.backbone import build_backbone
+from ft.model.backbone import check_image_size, construct
+from ft.model.catalogue import find_model
 from ft.model.head import build_model
 from ft.model.layer_notes import Layers, layers_of
 from ft.run.folder import Run
+from ft.run.records import ModelFile
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished run's model, ready to use. `config` holds what a loader needs to know, and nothing of training."""
+    """A finished run's model, ready to use, on a machine, in batches that so many `workers` decode."""
 
     module: nn.Module
+    backbone: str
+    """The reference of its backbone."""
     classes: tuple[str, ...]
     preprocessing: Preprocessing
-    config: Config
     machine: Machine
+    batch_size: int
+    workers: int | Literal["auto"]
     image_list: Path
     """The table of the images of the run, which says in what splits they were."""
+    split: SplitConfig
+    """How the run split them."""
     layers: Layers
     """Whose the layers of the network are."""
 
     def looking(self, display: Display) -> Looking:
         """How it looks at images, for whoever watches on this display."""
-        return Looking(self.preprocessing, self.config, self.machine, display, StopRequest())
+        return Looking(self.preprocessing, self.batch_size, self.workers, self.machine, display, StopRequest())
 
 
 def load_trained(run: Run, plugins: Plugins, machine: dict[str, Any], batch_size: int, trust_code: bool) -> Trained:
     """Rebuild a finished run's model from model.json and model.safetensors.
 
-    `machine` holds the keys of the config's machine section. Raises FtError when a plugin that the model needs is not
+    `machine` holds keys of the config's machine section. Raises FtError when a plugin that the model needs is not
     installed, when files are missing or do not fit, and when the model names code by file or module and `trust_code`
     is not given.
     """
+    use = validate(UseConfig, {**machine, "batch_size": batch_size}, "")
     about = run.model_file()
     plugins = plugins.preferring(about.prefer)
-    tree = {
-        "backbone": about.backbone,
-        "head": about.head,
-        "weights": "none",
-        "images": {"size": about.preprocessing.crop_size},
-        "machine": machine,
-        "training": {"batch_size": batch_size},
-        "split": about.split,
-    }
-    config = validate(Config, tree, "")
     if not trust_code:
-        refuse_unpackaged([config.backbone.use, config.head.use], f"{run.path}/model.json")
-    chosen = choose_machine(config.machine)
-    if config.machine.precision == "auto" and has_fast_bf16(chosen.device):  # faster where nothing trains
+        refuse_unpackaged([about.backbone.use, about.head.use], f"{run.path}/model.json")
+    chosen = choose_machine(use)
+    if use.precision == "auto" and has_fast_bf16(chosen.device):  # faster where nothing trains
         chosen = replace(chosen, precision="bf16")
-    built = build_backbone(config, plugins, Display(), tensors="random")
-    model = build_model(built.backbone, config.head, len(about.classes), plugins, config.seed)
+    provider, backbone = _without_weights(about, plugins)
+    model = build_model(backbone, about.head, len(about.classes), plugins, seed=0)
     run.load_model(model.module)
-    module = chosen.place(model.module).eval()
     return Trained(
-        module, about.classes, about.preprocessing, config, chosen, run.path / "images.csv", layers_of(built, model)
+        module=chosen.place(model.module).eval(),
+        backbone=about.backbone.use,
+        classes=about.classes,
+        preprocessing=about.preprocessing,
+        machine=chosen,
+        batch_size=use.batch_size,
+        workers=use.workers,
+        image_list=run.path / "images.csv",
+        split=about.split,
+        layers=layers_of(provider, model),
     )
+
+
+def _without_weights(about: ModelFile, plugins: Plugins) -> tuple[Component, Backbone]:
+    """The provider of a model's backbone, and the backbone, whose weights are still to come."""
+    provider, name = find_model(about.backbone.use, plugins)
+    settings = read_settings(provider, about.backbone.settings, "backbone")
+    backbone = replace(construct(provider, name, settings, seed=0, values=True), name=name)
+    side = about.preprocessing.crop_size
+    check_image_size(backbone, about.backbone.use, side, f"the size {side} px in model.json")
+    return provider, backbone

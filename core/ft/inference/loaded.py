@@ -76,7 +76,7 @@ class LoadedModel:
 
     def __repr__(self) -> str:
         size = self.preprocessing.crop_size
-        return f"<{self._trained.config.backbone.use} of {self.path}, {len(self.classes)} classes, {size} px>"
+        return f"<{self._trained.backbone} of {self.path}, {len(self.classes)} classes, {size} px>"
 
     @overload
     def predict(  # type: ignore[overload-overlap]  # a text is one path, although it is iterable
@@ -143,7 +143,7 @@ class LoadedModel:
         many: Iterable[Any] = [images] if is_one(images) else cast(Iterable[Any], images)
         prepared = [
             transform(read_image(picture, None, transform.value_range, transform.least))
-            for _, some in in_groups(many, self._trained.config.training.batch_size)
+            for _, some in in_groups(many, self._trained.batch_size)
             for picture in some
         ]
         return torch.stack(prepared) if prepared else torch.empty(0, 3, side, side, dtype=torch.uint8)
@@ -151,9 +151,8 @@ class LoadedModel:
     def _logits(self, images: Any) -> Iterator[tuple[Picture, Tensor | str]]:
         """Each image with its logits [C], or why there are none."""
         many = [images] if is_one(images) else images
-        one_process = self._trained.config.machine.model_copy(update={"workers": 0})
-        in_memory = replace(self._trained, config=self._trained.config.model_copy(update={"machine": one_process}))
-        for are_files, pictures in in_groups(many, self._trained.config.training.batch_size):
+        in_memory = replace(self._trained, workers=0)
+        for are_files, pictures in in_groups(many, self._trained.batch_size):
             got = logits_or_why(self._trained if are_files else in_memory, pictures, PythonDisplay())
             yield from zip(pictures, chain.from_iterable(got), strict=True)
 

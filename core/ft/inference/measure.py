@@ -49,7 +49,7 @@ def measure_saved(
     unlike = f"; the epochs were measured {otherwise}" if otherwise else ""
     counted = number_of(len(items), f"{name} image")
     job.display.say(f"measuring the saved model on {counted}, in {PREDICT_PRECISION} as ft evaluate{unlike}")
-    own = replace(job, config=trained.config, preprocessing=trained.preprocessing, machine=trained.machine)
+    own = replace(job, preprocessing=trained.preprocessing, batch_size=trained.batch_size, machine=trained.machine)
     part = measured_part(name, items, own)
     images = None if job.config.cache.promise == "off" else BroughtImages(store, part, own)
     with logits_of(trained, items, own, job.data.digests, images) as batches:
@@ -102,7 +102,7 @@ def _seen_in_training(measured: ImageData, trained: Trained, split: str) -> str:
 
 
 def _splits(samples: Mapping[str, Sample], trained: Trained) -> dict[str, str]:
-    splits: dict[str, str] = {**choose_splits(samples, trained.config.split.of_new_images())}
+    splits: dict[str, str] = {**choose_splits(samples, trained.split.of_new_images())}
     known = known_splits(trained.image_list)
     for key, sample in samples.items():
         before = known.get(digest_of(picture_of(sample)), set()) if sample.split is None else set[str]()

@@ -52,7 +52,11 @@ def build_backbone(
     backbone = construct(component, model_name, settings, config.seed, values=tensors != "empty")
     published = choice.entry.preprocessing if choice and choice.published else backbone.preprocessing
     preprocessing = effective_preprocessing(published, config.images)
-    _check_image_size(backbone, config, choice, preprocessing.crop_size)
+    asked, hint = f"--image-size {config.images.size}", ""
+    if config.images.size is None and choice is not None:
+        asked = f"the size {preprocessing.crop_size} px of the weights {choice.entry.name}"
+        hint = f"; {choice.entry.note}" if choice.entry.note else ""
+    check_image_size(backbone, config.backbone.use, preprocessing.crop_size, asked, hint)
     reference = shown(config.backbone.use)
     built = BuiltBackbone(replace(backbone, name=model_name), reference, component, choice, preprocessing)
     if tensors != "pretrained" or choice is None:
@@ -111,12 +115,9 @@ def _does_without_values(backbone: Backbone) -> bool:
     return True
 
 
-def _check_image_size(backbone: Backbone, config: Config, choice: WeightChoice | None, size: int) -> None:
-    use, asked = config.backbone.use, f"--image-size {config.images.size}"
-    if config.images.size is None and choice is not None:
-        asked = f"the size {size} px of the weights {choice.entry.name}"
+def check_image_size(backbone: Backbone, use: str, size: int, asked: str, hint: str = "") -> None:
+    """Raise FtError where the backbone that is named so takes no images of `size` px, which somebody `asked` for."""
     if size < backbone.min_image_size:
         raise FtError(f"{use} needs images of at least {backbone.min_image_size} px; {asked} is too small")
     if backbone.fixed_image_size not in (None, size):
-        hint = f"; {choice.entry.note}" if choice and choice.entry.note and config.images.size is None else ""
         raise FtError(f"{use} takes images of {backbone.fixed_image_size} px only; {asked} does not fit{hint}")

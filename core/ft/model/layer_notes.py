@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from ft.errors import FtError
-from ft.model.backbone import BuiltBackbone
+from ft.extension.installed import Component
 from ft.model.head import Model
 
 
@@ -25,11 +25,10 @@ class Layers:
     head_builder: str
 
 
-def layers_of(built: BuiltBackbone, model: Model) -> Layers:
+def layers_of(provider: Component, model: Model) -> Layers:
     """The layers of a model with a head in place."""
-    component = built.component
-    provider = f"backbone provider '{component.name}' of {component.distribution} {component.version}"
-    return Layers(model.module, model.head_paths, provider, model.head_builder or provider)
+    label = f"backbone provider '{provider.name}' of {provider.distribution} {provider.version}"
+    return Layers(model.module, model.head_paths, label, model.head_builder or label)
 
 
 @contextmanager

@@ -51,6 +51,6 @@ def predict_loaded(
 
 
 def loader_of(dataset: ImageDataset, looking: Looking, shuffle: bool, unread: Unread | None = None) -> Loader:
-    """The processes that decode a data set in the config's batches."""
-    workers = Workers(looking.config.machine.workers, looking.machine.device)
-    return make_loader(dataset, looking.config.training.batch_size, workers, shuffle, looking.stop, unread)
+    """The processes that decode a data set in batches of that size."""
+    workers = Workers(looking.workers, looking.machine.device)
+    return make_loader(dataset, looking.batch_size, workers, shuffle, looking.stop, unread)

@@ -285,7 +285,7 @@ def test_the_map_that_a_head_reads_is_averaged(tmp_path: Path) -> None:
     [
         ("nowhere", {}, r"there is no folder .*nowhere\.$"),
         ("", {"device": "gpu"}, "there is no device 'gpu' here"),
-        ("", {"batch_size": 0}, r"setting 'training\.batch_size' cannot be 0"),
+        ("", {"batch_size": 0}, r"setting 'batch_size' cannot be 0"),
         ("", {"trust_code": False}, "trust-code"),
     ],
 )

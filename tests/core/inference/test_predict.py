@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import os
 import subprocess
 import sys
@@ -223,6 +224,25 @@ def test_the_nearest_runs_are_named_where_there_is_no_such_folder(tmp_path: Path
 def test_an_unfinished_run_is_said_to_be_one(tmp_path: Path, plugins: Plugins) -> None:
     with pytest.raises(FtError, match=r"holds no model\.json"):
         load_trained(Run(tmp_path), plugins, MACHINE, 8, trust_code=False)
+
+
+@pytest.mark.parametrize(("key", "value"), [("batch_size", 0), ("workers", -1), ("precision", "fp64")])
+def test_how_a_model_is_used_is_named_as_it_was_given(key: str, value: Any, tmp_path: Path, plugins: Plugins) -> None:
+    given = {"batch_size": 8, **MACHINE, key: value}
+    with pytest.raises(FtError, match=f"^setting '{key}' cannot be '?{value}'?: "):
+        load_trained(Run(tmp_path), plugins, given, given.pop("batch_size"), trust_code=False)
+
+
+def test_a_size_that_the_network_does_not_take_is_named(finished: tuple[Run, Any, Config], plugins: Plugins) -> None:
+    path = finished[0].path / "model.json"
+    about = json.loads(path.read_text())
+    about["backbone"] = "torchvision:squeezenet1_1"
+    about["preprocessing"] |= {"crop_size": 4, "resize_size": 4}
+    path.write_text(json.dumps(about))
+    with pytest.raises(
+        FtError, match=r"squeezenet1_1 needs images of at least \d+ px; the size 4 px in model\.json is"
+    ):
+        load_trained(finished[0], plugins, MACHINE, 8, trust_code=True)
 
 
 def test_folders_in_folders_without_end_are_looked_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
