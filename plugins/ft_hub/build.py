@@ -35,7 +35,9 @@ def build(model_name: str, settings: HubSettings) -> Backbone:
 
     module: object = _call_entry(model_name, settings.arguments)
     if not isinstance(module, nn.Module):
-        raise FtError(f"hub:{model_name} returned a {type(module).__name__}; a torch.nn.Module is needed")
+        raise FtError(
+            f"hub:{model_name} returned an object of type {type(module).__name__}; a torch.nn.Module is needed"
+        )
     path = _head_path(model_name, module, settings.head)
     return Backbone(
         module=module,

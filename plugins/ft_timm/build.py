@@ -86,7 +86,7 @@ def _inputs(head: nn.Module, model_name: str) -> int:
         return head.in_features
     if isinstance(head, nn.Conv2d):
         return head.in_channels
-    raise FtError(f"the classifier of {model_name} is a {type(head).__name__}, which ft cannot replace yet")
+    raise FtError(f"the classifier of {model_name} is of type {type(head).__name__}, which ft cannot replace yet")
 
 
 def _stages(module: nn.Module, head: str) -> Iterator[Stage]:

@@ -11,6 +11,7 @@ import click
 from ft.cli.common import HelpingGroup
 from ft.cli.printing import tell, tell_json
 from ft.errors import FtError
+from ft.text.counting import number_of
 
 if TYPE_CHECKING:
     from ft.cache.store import Entry, FeatureStore
@@ -46,7 +47,7 @@ def list_entries(as_json: bool) -> None:
     if rows:
         headers = ("entry", "backbone", "promise", "rows", "size", "last used")
         print_table(headers, rows, Columns(right=("rows", "size"), squeeze="backbone", spare=("rows",)))
-    tell(f"{len(rows)} entries, {size(sum(entry.size for entry in entries))} in {store.folder}")
+    tell(f"{number_of(len(rows), 'entry', 'entries')}, {size(sum(entry.size for entry in entries))} in {store.folder}")
 
 
 @cache.command()
@@ -68,12 +69,11 @@ def prune(limit_gb: float | None, damaged: bool) -> None:
     limit = int((limit_gb or 0) * 1e9)
     known = {entry.key for entry in store.entries()}
     removed = store.prune(limit)
-    tell(f"removed {len(removed)} entries, {size(sum(entry.size for entry in removed))}")
+    tell(f"removed {number_of(len(removed), 'entry', 'entries')}, {size(sum(entry.size for entry in removed))}")
     left = [entry for entry in store.entries() if entry.key in known]
     if (stays := sum(entry.size for entry in left)) > limit:
-        raise FtError(
-            f"{len(left)} entries, {size(stays)}, stay: they are someone else's, or on a disk that is only read"
-        )
+        held = number_of(len(left), "entry stays", "entries stay")
+        raise FtError(f"{held}, {size(stays)}: someone else's, or on a disk that is only read")
 
 
 @cache.command()

@@ -10,6 +10,7 @@ from ft.cli.common import HelpingGroup, load_and_report
 from ft.cli.completion import complete_data
 from ft.cli.printing import tell, tell_json
 from ft.errors import FtError
+from ft.text.counting import number_of
 
 if TYPE_CHECKING:
     from ft.data.oddities import Checked
@@ -64,5 +65,6 @@ def _print(checked: Checked) -> None:
         tell("", f"{kind}:")
         for line in first_lines(lines):
             tell(f"  {line}")
-    came_to = f"{len(checked.findings)} findings" if checked.findings else "nothing odd"
-    tell(f"{checked.images} images of {len(checked.classes)} classes in {checked.source}: {came_to}")
+    came_to = number_of(len(checked.findings), "finding") if checked.findings else "nothing odd"
+    images, classes = number_of(checked.images, "image"), number_of(len(checked.classes), "class", "classes")
+    tell(f"{images} of {classes} in {checked.source}: {came_to}")

@@ -14,6 +14,7 @@ import click
 from ft.cli.common import HelpingGroup, load_and_report
 from ft.cli.printing import note, tell, tell_json
 from ft.errors import FtError
+from ft.text.counting import number_of
 
 if TYPE_CHECKING:
     from ft.extension.installed import Plugins
@@ -56,7 +57,7 @@ def list_(pattern: str, as_json: bool) -> None:
     ]
     _show(("file", "size", "sha256", "weights", "from"), rows, map(asdict, found), as_json)
     if not as_json:
-        tell(f"{len(found)} files, {megabytes(sum(s.size for s in found))} in {cache.folder}")
+        tell(f"{number_of(len(found), 'file')}, {megabytes(sum(s.size for s in found))} in {cache.folder}")
 
 
 @weights.command()
@@ -87,7 +88,7 @@ def bundle(out: Path, refs: tuple[str, ...], sources: tuple[str, ...]) -> None:
         name, size = fetched.entry.file_name, fetched.path.stat().st_size
         files[name] = Bundled(name, size, fetched.sha256, choice.model, choice.entry.name), fetched.path
     write_bundle(out, dict(files.values()))
-    tell(f"{out}: {len(files)} files, {megabytes(out.stat().st_size)}")
+    tell(f"{out}: {number_of(len(files), 'file')}, {megabytes(out.stat().st_size)}")
 
 
 @weights.command()
@@ -110,7 +111,8 @@ def verify(as_json: bool) -> None:
         as_json,
     )
     if damaged := sum(s.state == "damaged" for s in states):
-        note(f"{damaged} of {len(states)} files are damaged; ft weights prune removes those that ft fetched")
+        which = f"{damaged} of {number_of(len(states), 'file')} {'is' if damaged == 1 else 'are'} damaged"
+        note(f"{which}; ft weights prune removes those that ft fetched")
         sys.exit(1)
 
 
@@ -136,7 +138,7 @@ def prune(unused: float | None, dry_run: bool) -> None:
                 each.path.unlink(missing_ok=True)
             except OSError as error:
                 raise FtError(f"cannot remove {each.path}: {error.strerror}") from error
-    tell(f"{len(found)} files, {megabytes(sum(each.size for each in found))}")
+    tell(f"{number_of(len(found), 'file')}, {megabytes(sum(each.size for each in found))}")
 
 
 @weights.command()

@@ -12,43 +12,33 @@ from torch import Tensor
 from ft.config.schema import AUTO, ComponentConfig, Config
 from ft.errors import FtError
 from ft.extension.extensions import Augmentation
-from ft.extension.installed import Component, Plugins, implementation, read_settings
+from ft.extension.installed import Chosen, Plugins, read_settings
 from ft.extension.records import Preprocessing
 from ft.extension.references import parse_reference
+from ft.text.counting import with_article
 
 KEY = "images.augment"
 
 
-@dataclass(frozen=True, eq=False)
-class ChosenAugmentation:
+class ChosenAugmentation(Chosen[Augmentation]):
     """An augmentation, and what it was told."""
-
-    component: Component
-    settings: Any
-
-    @property
-    def record(self) -> Augmentation:
-        found: Augmentation = self.component.record
-        return found
 
     @property
     def smallest_section(self) -> float | None:
         """The share of the area of the smallest section that it cuts out; None where it varies whole squares."""
         if self.record.section is None:
             return None
-        share = float(implementation(self.component, "section")(self.settings))
+        share = float(self.implementation("section")(self.settings))
         if not 0 < share <= 1:
-            raise FtError(
-                f"{_label(self.component)} cuts out {share:g} of an image; it has to be more than 0, 1 at most"
-            )
+            raise FtError(f"{self.component.label} cuts out {share:g} of an image; it has to be more than 0, 1 at most")
         return share
 
     def build(self, preprocessing: Preprocessing) -> Varied:
         """The transform to uint8 [3, S, S]."""
-        transform = implementation(self.component, "build")(preprocessing, self.settings)
+        transform = self.implementation("build")(preprocessing, self.settings)
         if not callable(transform):
-            raise TypeError(f"{_label(self.component)} returned {transform!r}; it has to return a transform")
-        return Varied(transform, preprocessing.crop_size, _label(self.component))
+            raise TypeError(f"{self.component.label} returned {transform!r}; it has to return a transform")
+        return Varied(transform, preprocessing.crop_size, self.component.label)
 
     def about(self) -> dict[str, Any]:
         """Everything that views follow from beside code, seed, epoch and image."""
@@ -66,7 +56,7 @@ class Varied:
     def __call__(self, image: Tensor) -> Tensor:
         made = self.transform(image)
         if not isinstance(made, Tensor) or made.dtype != torch.uint8 or made.shape != (3, self.side, self.side):
-            what = f"{made.dtype} {list(made.shape)}" if isinstance(made, Tensor) else f"a {type(made).__name__}"
+            what = f"{made.dtype} {list(made.shape)}" if isinstance(made, Tensor) else with_article(type(made).__name__)
             raise TypeError(f"{self.label} made {what} of an image; it has to make uint8 [3, {self.side}, {self.side}]")
         return made
 
@@ -84,7 +74,3 @@ def resolve_augment(config: Config, only_head_trains: bool, plugins: Plugins) ->
     augment = ComponentConfig(use=usual) if images.augment.use == AUTO else images.augment
     chosen = choose_augmentation(augment, plugins)
     return config.model_copy(update={"images": images.augmented(augment, chosen.record.varies)}), chosen
-
-
-def _label(component: Component) -> str:
-    return f"augmentation '{component.name}' of {component.distribution} {component.version}"

@@ -113,13 +113,14 @@ def objection_to(sample: Sample) -> str:
     """What is wrong with how a sample says where its image is, or ""."""
     if sample.open is None:
         if not isinstance(sample.path, str | os.PathLike):
-            kind = type(sample.path).__name__
-            return f"a {kind} as path; what is no file is given as ft.Sample(open=FUNCTION, key=NAME, label=LABEL)"
+            kind = with_article(type(sample.path).__name__)
+            return f"{kind} as path; what is no file is given as ft.Sample(open=FUNCTION, key=NAME, label=LABEL)"
         return "a key beside a path; it stands for an image that open returns" if sample.key else ""
     if sample.path is not None:
         return "a path and open; give one of them"
     if not callable(sample.open):
-        return f"a {type(sample.open).__name__} as open; it is a function without arguments that returns the image"
+        kind = with_article(type(sample.open).__name__)
+        return f"{kind} as open; it is a function without arguments that returns the image"
     if not isinstance(sample.key, str) or not sample.key:
         return "open without a key: a name that is this image's alone and the same each time"
     return ""

@@ -65,6 +65,11 @@ class Component:
     def name(self) -> str:
         return str(self.record.name)
 
+    @property
+    def label(self) -> str:
+        """What messages call it: what it is, its name, and whose."""
+        return f"{self.kind.noun} '{self.name}' of {self.distribution} {self.version}"
+
 
 def installed_plugins() -> Iterator[tuple[EntryPoint, str, str]]:
     """The entry points of all installed distributions, each with its distribution's name and version.

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from importlib.metadata import EntryPoint
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from ft.errors import FtError, did_you_mean, nearest
 from ft.extension.calls import noted, raised_at, through_the_door
@@ -15,6 +15,8 @@ from ft.extension.discovery import Component as Component, Plugin as Plugin, ins
 from ft.extension.kinds import KINDS
 from ft.extension.references import Reference
 from ft.extension.switches import normal, read_switches
+
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -158,11 +160,28 @@ def read_settings(component: Component, values: Mapping[str, Any], where: str) -
     from ft.extension.settings import validate
 
     try:
-        with noted(f"raised in the settings of {_place(component)}"):
+        with noted(f"raised in the settings of {component.label}"):
             return validate(settings_class(component), values, where)
     except FtError as error:
-        about = f"{_place(component)}; see ft describe {component.kind.name}:{component.name}"
+        about = f"{component.label}; see ft describe {component.kind.name}:{component.name}"
         raise FtError(f"{error}\n({about})") from None
+
+
+@dataclass(frozen=True, eq=False)
+class Chosen(Generic[R]):
+    """A component whose record is an R, and what it was told: its settings."""
+
+    component: Component
+    settings: Any
+
+    @property
+    def record(self) -> R:
+        found: R = self.component.record
+        return found
+
+    def implementation(self, callable_name: str) -> Any:
+        """One callable of the component, imported. Raises FtError when the record points at nothing."""
+        return implementation(self.component, callable_name)
 
 
 def settings_class(component: Component) -> Any:
@@ -175,20 +194,16 @@ def settings_class(component: Component) -> Any:
     found = Settings if pointer is None else _resolve(pointer, component, "settings")
     if not (isinstance(found, type) and issubclass(found, BaseModel)):
         raise FtError(
-            f"{_place(component)} names {found!r} as its settings; it has to be a class derived from ft.Settings"
+            f"{component.label} names {found!r} as its settings; it has to be a class derived from ft.Settings"
         )
     return found
-
-
-def _place(component: Component) -> str:
-    return f"{component.kind.noun} '{component.name}' of {component.distribution} {component.version}"
 
 
 def _resolve(pointer: Any, component: Component, what: str) -> Any:
     if not isinstance(pointer, str):
         return pointer
     module, _, attribute = pointer.partition(":")
-    place = _place(component)
+    place = component.label
     try:
         target = import_module(module)
     except Exception as error:  # a stranger's code, as in _load

@@ -19,6 +19,7 @@ from ft.machine.randomness import random_state_kept, seeded
 from ft.machine.sizes import within_memory
 from ft.model.catalogue import find_model, weight_entries
 from ft.model.state_dict import load_into, read_tensors
+from ft.text.counting import with_article
 from ft.text.redaction import shown
 from ft.weights.choice import FetchedWeights, WeightChoice, choose_weights, fetch_weights
 
@@ -93,8 +94,8 @@ def _build(component: Component, model_name: str, settings: Any, seed: int, devi
     with seeded(seed), torch.device(device), within_memory(f"{model_name} of backbone provider '{component.name}'"):
         backbone = implementation(component, "build")(model_name, settings)
     if not isinstance(backbone, Backbone):
-        owner = f"backbone provider '{component.name}' of {component.distribution} {component.version}"
-        raise FtError(f"{owner} built a {type(backbone).__name__} for {model_name}; build has to return an ft.Backbone")
+        built = with_article(type(backbone).__name__)
+        raise FtError(f"{component.label} built {built} for {model_name}; build has to return an ft.Backbone")
     what = f"rename_weights of {model_name} of backbone provider '{component.name}'"
     rename = through_the_door(backbone.rename_weights, what, f"{component.distribution} {component.version}")
     return replace(backbone, rename_weights=rename)

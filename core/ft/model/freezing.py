@@ -218,14 +218,13 @@ def frozen_digest(module: nn.Module, frozen: Collection[str], frozen_modules: Se
 
 def _checked(returned: Any, component: Component, backbone: Backbone) -> set[str]:
     """What a strategy returned, as a set of names. Raises FtError naming the distribution when it is none."""
-    strategy = f"freezing strategy '{component.name}' of {component.distribution} {component.version}"
     if isinstance(returned, str) or not isinstance(returned, Iterable):
-        raise FtError(f"{strategy} returned {returned!r}; it has to return a set of parameter names")
+        raise FtError(f"{component.label} returned {returned!r}; it has to return a set of parameter names")
     names = set(returned)
     unknown = names - {name for name, _ in backbone.module.named_parameters(remove_duplicate=False)}
     if unknown:
         counted = number_of(len(unknown), "name that is no parameter", "names that are no parameters")
-        raise FtError(f"{strategy} returned {counted} of {backbone}: {_some(unknown)}")
+        raise FtError(f"{component.label} returned {counted} of {backbone}: {_some(unknown)}")
     return names
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ft.machine.randomness import random_state_kept
+from ft.text.counting import with_article
 
 _LABELS = {"label", "labels", "target", "targets", "gt", "ground_truth", "y", "y_true"}
 
@@ -80,8 +81,9 @@ def _unlike(got: Any, wanted: Sequence[int]) -> str:
 def _described(got: Any) -> str:
     if isinstance(got, Tensor):
         return str(list(got.shape))
+    kind = with_article(type(got).__name__)
     if isinstance(got, tuple | list):
-        return f"a {type(got).__name__} of {len(got)}: {', '.join(map(_described, got))}"
+        return f"{kind} of {len(got)}: {', '.join(map(_described, got))}"
     if isinstance(got, dict):
-        return f"a {type(got).__name__} with {', '.join(f'{key}: {_described(each)}' for key, each in got.items())}"
-    return f"a {type(got).__name__}"
+        return f"{kind} with {', '.join(f'{key}: {_described(each)}' for key, each in got.items())}"
+    return kind

@@ -27,8 +27,7 @@ class Layers:
 
 def layers_of(provider: Component, model: Model) -> Layers:
     """The layers of a model with a head in place."""
-    label = f"backbone provider '{provider.name}' of {provider.distribution} {provider.version}"
-    return Layers(model.module, model.head_paths, label, model.head_builder or label)
+    return Layers(model.module, model.head_paths, provider.label, model.head_builder or provider.label)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ft.errors import FtError
 from ft.extension.records import Backbone
 from ft.model.tensor_sets import choose_tensors, some
-from ft.text.counting import number_of
+from ft.text.counting import number_of, with_article
 from ft.weights.format import Format, format_of
 
 _COUNTERS = ("n_averaged", "num_updates", "decay", "initted", "step")
@@ -54,7 +54,7 @@ def read_tensors(path: Path, key: str | None = None) -> WeightTensors:
         return WeightTensors(load_file(path))
     content = _unpickle(path, kind)
     if not isinstance(content, Mapping):
-        raise FtError(f"{path} holds a {type(content).__name__}, not named tensors (a state dict)")
+        raise FtError(f"{path} holds {with_article(type(content).__name__)}, not named tensors (a state dict)")
     tensors, notes = choose_tensors(content, key, path.name)
     return WeightTensors(tensors, tuple(notes))
 

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from ft.errors import FtError, did_you_mean
+from ft.text.counting import number_of
 
 _USUAL = ("state_dict", "model_state_dict", "model", "module", "net", "network", "weights", "params")
 _AVERAGED = re.compile(r"(?:^|[_.-])(?:ema|swa|avg|average|averaged|shadow)(?:$|[_.-])", re.IGNORECASE)
@@ -86,4 +87,6 @@ def _named(key: str, sets: Mapping[str, Mapping[Any, Any]], called: str) -> str:
 
 
 def _listed(sets: Mapping[str, Mapping[Any, Any]], names: list[str]) -> str:
-    return some([f"{name or 'the file itself'} ({len(named_tensors(sets[name]))} tensors)" for name in names])
+    return some(
+        [f"{name or 'the file itself'} ({number_of(len(named_tensors(sets[name])), 'tensor')})" for name in names]
+    )

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from ft.config.schema import Config
 from ft.config.training import TrainingConfig
 from ft.errors import FtError
 from ft.extension.extensions import Optimizer
-from ft.extension.installed import Component, Plugins, implementation, read_settings, settings_class
+from ft.extension.installed import Chosen, Plugins, read_settings, settings_class
 from ft.extension.references import parse_reference
 from ft.plan.records import OptimizerPlan
 
@@ -19,29 +18,16 @@ OLDER = ("momentum", "penalties")
 """Settings of optimizers that were keys of `training` themselves, and still may be."""
 
 
-@dataclass(frozen=True, eq=False)
-class ChosenOptimizer:
+class ChosenOptimizer(Chosen[Optimizer]):
     """An optimizer, and what it was told."""
-
-    component: Component
-    settings: Any
-
-    @property
-    def record(self) -> Optimizer:
-        found: Optimizer = self.component.record
-        return found
-
-    @property
-    def label(self) -> str:
-        return f"optimizer '{self.component.name}' of {self.component.distribution} {self.component.version}"
 
     def build(self, groups: Sequence[Mapping[str, Any]]) -> Any:
         """A torch.optim.Optimizer over torch's param groups."""
-        return implementation(self.component, "build")([dict(group) for group in groups], self.settings)
+        return self.implementation("build")([dict(group) for group in groups], self.settings)
 
     def planned(self) -> OptimizerPlan:
         """What a plan says of it beside its name and settings."""
-        state = implementation(self.component, "state")(self.settings) if self.record.state else None
+        state = self.implementation("state")(self.settings) if self.record.state else None
         penalties = tuple(sorted(self.settings.penalties, reverse=True)) if self.record.solves else ()
         return OptimizerPlan(self.component.name, self.record.solves, penalties, state)
 

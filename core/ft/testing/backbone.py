@@ -173,7 +173,7 @@ def it_builds_without_values(trial: Trial) -> None:
             raise NotApplicable(f"{model} ignores torch.device('meta'), so ft plan takes memory for it")
         shapes, other = ({name: p.shape for name, p in b.module.named_parameters()} for b in (backbone, empty))
         expect(shapes == other, f"{model} has other parameters on the meta device")
-        expect(isinstance(logits, torch.Tensor), f"{model} returns a {type(logits).__name__}, not a tensor")
+        expect(isinstance(logits, torch.Tensor), f"{model} returns {type(logits).__name__}, which is no tensor")
 
 
 def a_frozen_prefix_can_be_cut(trial: Trial) -> None:

@@ -21,11 +21,11 @@ def make_optimizer(module: torch.nn.Module, plan: Plan, optimizer: ChosenOptimiz
     ]
     made = optimizer.build(groups)
     if not isinstance(made, torch.optim.Optimizer):
-        raise TypeError(f"{optimizer.label} returned {made!r}; it has to return a torch.optim.Optimizer")
+        raise TypeError(f"{optimizer.component.label} returned {made!r}; it has to return a torch.optim.Optimizer")
     mark_groups(made, parameters)
     held = sorted(name for group in made.param_groups for name in group["names"])
     if held != sorted(name for group in plan.groups for name in group.parameters):
-        raise TypeError(f"{optimizer.label} does not hold each parameter that it was given once")
+        raise TypeError(f"{optimizer.component.label} does not hold each parameter that it was given once")
     return made
 
 

@@ -71,12 +71,12 @@ def test_prune_says_what_stays(ft: Ft, store: FeatureStore, monkeypatch: pytest.
     monkeypatch.setattr(FeatureStore, "remove", lambda *_: False)
     result = ft("cache", "prune", fails=True)
     assert result.output.startswith("removed 0 entries")
-    assert str(result.exception).startswith("3 entries, ")
+    assert str(result.exception).startswith("3 entries stay, ")
 
 
 def test_prune_removes_what_was_used_longest_ago(ft: Ft, store: FeatureStore) -> None:
     size = store.entries()[0].size
-    assert ft("cache", "prune", "--to", str(2.5 * size / 1e9)).output.startswith("removed 1 entries")
+    assert ft("cache", "prune", "--to", str(2.5 * size / 1e9)).output.startswith("removed 1 entry, ")
     assert keys(store) == "bc"
     ft("cache", "prune")
     assert keys(store) == ""

@@ -111,6 +111,7 @@ def test_what_would_stop_a_run_ends_with_code_2_after_the_table(photos: Path, ft
     truncated(photos / "cat" / "odd.png")
     result = ft("data", "check", str(photos), fails=True)
     assert "odd.png" in result.output
+    assert result.output.splitlines()[-1].endswith(": 1 finding")
     assert "1 of these would stop a run" in str(result.exception)
     listed = json.loads(ft("data", "check", "--json", str(photos), fails=True).stdout)
     assert [(f["kind"], f["stops"]) for f in listed["findings"]] == [("truncated", True)]

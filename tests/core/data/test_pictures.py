@@ -207,8 +207,8 @@ def test_copies_in_memory_are_found_as_copies_of_files_are() -> None:
 @pytest.mark.parametrize(
     ("sample", "message"),
     [
-        (Sample(Image.new("RGB", (8, 8)), "a"), r"a Image as path; what is no file is given as ft\.Sample\(open="),
-        (Sample(PIXELS, "a"), "a ndarray as path"),
+        (Sample(Image.new("RGB", (8, 8)), "a"), r"an Image as path; what is no file is given as ft\.Sample\(open="),
+        (Sample(PIXELS, "a"), "an ndarray as path"),
         (Sample(label="a"), "a NoneType as path"),
         (Sample(Path("a.png"), "a", key="a"), "a key beside a path"),
         (Sample(Path("a.png"), "a", open=bytes, key="a"), "a path and open; give one"),

@@ -217,6 +217,8 @@ def test_small_tensors_beside_a_network_are_no_second_one(tmp_path: Path) -> Non
 
 
 def test_a_key_that_is_not_there_is_told_with_what_is(tmp_path: Path) -> None:
+    with pytest.raises(FtError, match=r"It has: net \(9 tensors\), loss \(1 tensor\)"):
+        read_tensors(several(tmp_path / "one.pth", net=of(1), loss={"weight": torch.ones(3)}), "ema")
     with pytest.raises(FtError, match=r"no tensors at weights\.key 'ema'\..* It has: model \(9 tens.*model_ema \(9"):
         read_tensors(several(tmp_path / "net.pth", model=of(1), model_ema=of(2)), "ema")
     with pytest.raises(FtError, match=r"its tensors lie at the top level; leave weights\.key out"):

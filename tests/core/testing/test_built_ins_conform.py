@@ -36,6 +36,15 @@ def net():
 """
 
 
+TRACKIO = str(Path(tempfile.gettempdir()) / f"ft-trackio-{os.getpid()}")  # one for a process
+
+
+@pytest.fixture(scope="class")
+def without_trackio_folder() -> Iterator[None]:
+    yield
+    shutil.rmtree(TRACKIO, ignore_errors=True)
+
+
 class TestTorchvision(BackboneConformance):
     component = "backbone:torchvision"
     models = ("squeezenet1_1", "shufflenet_v2_x0_5")
@@ -135,14 +144,10 @@ class TestWandb(TrackerConformance):
 
 @pytest.mark.skipif(find_spec("trackio") is None, reason="trackio is not installed; make trackers installs it")
 @pytest.mark.filterwarnings("default")
+@pytest.mark.usefixtures("without_trackio_folder")
 class TestTrackio(TrackerConformance):
     component = "tracker:trackio"
-    settings = ({"folder": str(Path(tempfile.gettempdir()) / f"ft-trackio-{os.getpid()}")},)  # one for a process
-
-    @pytest.fixture(scope="class", autouse=True)
-    def _clean(self) -> Iterator[None]:
-        yield
-        shutil.rmtree(self.settings[0]["folder"], ignore_errors=True)
+    settings = ({"folder": TRACKIO},)
 
 
 class TestLinear(HeadConformance):

@@ -79,7 +79,7 @@ def test_settings_reach_the_entry_point_and_name_the_classifier(hubconf: Path) -
         ("nowhere/hubconf.py:net", {}, "there is no hubconf.py at 'nowhere/hubconf.py'"),
         ("net", {}, "write hub:FOLDER/hubconf.py:ENTRY"),
         ("HERE:nett", {}, "failed: RuntimeError: Cannot find callable nett in hubconf"),
-        ("HERE:number", {}, r"returned a int; a torch\.nn\.Module is needed"),
+        ("HERE:number", {}, r"returned an object of type int; a torch\.nn\.Module is needed"),
         ("HERE:failing", {}, "failed: OSError: no such weights"),
         ("HERE:net", {"arguments": {"depth": 3}}, "failed: TypeError: .*'depth'"),
         ("HERE:net", {"head": "clasifier.2"}, r"no linear layer 'clasifier\.2' .*near it are classifier\.2"),
