@@ -16,6 +16,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ft.prefix.flow import Flow
+
 ATTOSECONDS = 10**18  # flows in whole numbers are exact
 
 
@@ -40,26 +42,24 @@ def cheapest(items: Sequence[Item]) -> frozenset[str]:
 
     `given` items (the images) are always among them. Needs outside `items` are taken as fulfilled.
     """
-    import networkx as nx  # type: ignore[import-untyped]
+    place = {item.name: number for number, item in enumerate(items)}
+    source, sink = 2 * len(items), 2 * len(items) + 1
+    flow = Flow(2 * len(items) + 2)
+    priced = [price for item in items for price in (item.work, item.keep) if not math.isinf(price)]
+    no_limit = sum(round(price * ATTOSECONDS) for price in priced) + 1  # more than all that has one can hold back
 
-    names = {item.name for item in items}
-    flow = nx.DiGraph()
-    flow.add_nodes_from(["computed once", "every epoch"])
-
-    def edge(start: object, end: object, price: float = math.inf) -> None:
-        if math.isinf(price):
-            flow.add_edge(start, end)  # networkx: no capacity means no limit
-        else:
-            flow.add_edge(start, end, capacity=round(price * ATTOSECONDS))
+    def edge(start: int, end: int, price: float = math.inf) -> None:
+        flow.edge(start, end, no_limit if math.isinf(price) else round(price * ATTOSECONDS))
 
     for item in items:
-        node, value = ("node", item.name), ("value", item.name)
-        edge("computed once", node, math.inf if item.given else item.work)
-        for needed in item.needs & names:
-            edge(node, ("node", needed))
+        node = place[item.name]
+        value = len(items) + node
+        edge(source, node, math.inf if item.given else item.work)
+        for needed in item.needs & place.keys():
+            edge(node, place[needed])
         if item.readers:
             edge(node, value, item.keep)
         for reader in item.readers:
-            edge(value, ("node", reader) if reader in names else "every epoch")
-    _, (once, _) = nx.minimum_cut(flow, "computed once", "every epoch")
-    return frozenset(item.name for item in items if ("node", item.name) in once)
+            edge(value, place.get(reader, sink))
+    once = flow.before_the_last_cut(source, sink)
+    return frozenset(name for name, number in place.items() if once[number])
