@@ -36,6 +36,7 @@ from ft.run.folder import Run
 from ft.run.report import Report, doubts
 from ft.run.report_text import print_report
 from ft.text.reading import read_text
+from ft.tracking.trackers import check_trackers
 
 
 class Shown:
@@ -104,6 +105,7 @@ def plan(source: Source | None = None, /, *, verbose: bool = False, **settings: 
     config = config_of(source, settings)
     plugins = _installed(display).preferring(config.prefer)
     with one_run_at_a_time():
+        check_trackers(config, plugins, display)
         ready = prepare(config, plugins, display)
     return Plan(**{field.name: getattr(ready.plan, field.name) for field in fields(PlainPlan)})
 

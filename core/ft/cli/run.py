@@ -97,10 +97,13 @@ def plan(file: Path | None, sets: tuple[str, ...], as_json: bool, **given: Any) 
         from ft.finetune import prepare
     from ft.machine.display import Display
     from ft.plan.text import print_plan
+    from ft.tracking.trackers import check_trackers
 
     display = Display()
     config = config_from(file, sets, given)
-    ready = prepare(config, load_and_report().preferring(config.prefer), display)
+    plugins = load_and_report().preferring(config.prefer)
+    check_trackers(config, plugins, display)
+    ready = prepare(config, plugins, display)
     if as_json:
         content = {"config": ready.config.model_dump(mode="json"), "plan": asdict(ready.plan)}
         tell_json(without_secrets(content))

@@ -197,8 +197,9 @@ class Task:
 class Tracker:
     """Listens to runs: `track(settings) -> Callable[[Event], None]`, which is called with each event of one run.
 
-    It is called before anything of the run is read, and says by an FtError what it needs and lacks. What it returns is
-    told `RunStarted` first and `RunEnded` or `RunFailed` last, and closes then what it opened. Training waits for it.
+    It is called before anything of the run is read, and says by an FtError what it needs and lacks; of a run that is
+    only planned, or cannot begin, no more is heard. What it returns is told `RunStarted` first, when it opens what it
+    needs, and `RunEnded` or `RunFailed` last, when it closes that. Training waits for it.
     What it raises costs a warning, and it is told nothing more; the run goes on.
     """
 

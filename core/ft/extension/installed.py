@@ -15,6 +15,7 @@ from ft.extension.discovery import Component as Component, Plugin as Plugin, ins
 from ft.extension.kinds import KINDS
 from ft.extension.references import Reference
 from ft.extension.switches import normal, read_switches
+from ft.text.counting import with_article
 
 R = TypeVar("R")
 
@@ -94,12 +95,13 @@ class Plugins:
 
     def _unknown(self, kind: str, name: str) -> str:
         known = list(dict.fromkeys(c.name for c in self.components(kind)))
-        text = (
-            f"no {KINDS[kind].noun} named '{name}'.{did_you_mean(name, known)} Installed: {', '.join(known) or 'none'}"
-        )
+        near = did_you_mean(name, known)
+        text = f"no {KINDS[kind].noun} named '{name}'.{near} Installed: {', '.join(known) or 'none'}"
+        if KINDS[kind].hint and not near:
+            text += f"\n{KINDS[kind].hint.replace('NAME', name)}"
         elsewhere = [c.kind for c in self.components() if c.name == name]
         if elsewhere:
-            text += f"\n'{name}' is a {elsewhere[0].noun}"
+            text += f"\n'{name}' is {with_article(elsewhere[0].noun)}"
         for plugin in self.broken():
             text += f"\n{plugin.distribution} {plugin.version} could not be loaded and may provide it: {plugin.error}"
         for plugin in self.all:

@@ -44,7 +44,7 @@ class Kind:
     `name` is that of `ft describe KIND:NAME`, `noun` what messages call a component, `callables` what its record must
     hold, the one that does the work last. `keys` are where a config names components, first the one whose settings are
     `--set KEY.SETTING=VALUE`. `named_alone` is False where a reference needs what stands after the colon, and
-    `takes_argument` where nothing may stand there.
+    `takes_argument` where nothing may stand there. `hint` says what may have been meant by a name that is none, NAME.
     """
 
     name: str
@@ -55,6 +55,7 @@ class Kind:
     keys: tuple[Key, ...]
     named_alone: bool = True
     takes_argument: bool = True
+    hint: str = ""
 
 
 KINDS = {
@@ -90,6 +91,7 @@ KINDS = {
                 ),
                 Key("groups.match"),
             ),
+            hint="If NAME is a layer: 'regex:NAME', or until:NAME for it and all from the input up to it",
         ),
         Kind(
             "head",

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 
 from ft.config.schema import Config, Named
 from ft.data.reference import data_reference
+from ft.errors import FtError
 from ft.extension.installed import Component, Plugins, read_settings
 from ft.extension.references import parse_reference
-from ft.extension.settings import Settings, validate
 from ft.model.catalogue import find_model
 
 
@@ -33,7 +33,18 @@ def check_settings(config: Config, plugins: Plugins) -> None:
         read_settings(component, named.part.settings, named.place)
     for named in config.named():
         if named.part.use in named.key.words and named.kind.name not in _KNOWN_LATER:
-            validate(Settings, named.part.settings, named.place)
+            _check_word(named)
+
+
+def _check_word(named: Named) -> None:
+    """Raise FtError where there are settings beside a word, which is no component that could take them."""
+    key, use = named.key, named.part.use
+    if named.part.settings:
+        given = ", ".join(f"{named.place}.{name}" for name in named.part.settings)
+        raise FtError(
+            f"'{use}' ({key.words[use]}) takes no settings, and there is {given}; name the {named.kind.noun} that is "
+            f"to take it, as in {key.flag} NAME"
+        )
 
 
 def _provider(use: str, plugins: Plugins) -> Component:

@@ -53,6 +53,11 @@ def _opened(named: Named, plugins: Plugins, warn: Callable[[str], None]) -> List
     return listen
 
 
+def check_trackers(config: Config, plugins: Plugins, display: Display) -> None:
+    """Raise what opening the config's trackers raises, for a plan: they are told nothing."""
+    open_trackers(config, plugins, display)
+
+
 @contextmanager
 def _spared(fail: Callable[[BaseException], None], but: tuple[type[Exception], ...] = ()) -> Iterator[None]:
     """A block of a tracker's code: what it draws is drawn again by whoever comes next, and for an exception, `but`

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -12,8 +13,11 @@ import click
 import pytest
 import yaml
 from click.testing import Result
+from rich.console import Console
 
 from conftest import TINY
+from ft.cli.tables import print_model
+from ft.machine.display import Display
 
 Ft = Callable[..., Result]
 QUICK = (
@@ -235,6 +239,12 @@ def test_a_model_is_shown_with_stages_names_and_weights(ft: Ft) -> None:
     about = json.loads(ft("models", "show", "torchvision:vgg16", "--json").output)
     assert about["feature_dim"] == 4096
     assert [stage["name"] for stage in about["stages"]][:2] == ["block1", "block2"]
+    out = io.StringIO()
+    print_model(about, False, Display(Console(file=out, width=80, force_terminal=True, color_system=None)))
+    weights = out.getvalue()[out.getvalue().index(" weights") :]
+    assert max(map(len, weights.splitlines())) <= 80
+    assert "vgg16-397923af.pth" in weights
+    assert "https://" in weights
 
 
 @pytest.mark.slow

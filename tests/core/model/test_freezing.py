@@ -222,6 +222,16 @@ def test_an_unknown_strategy_is_named_with_the_nearest() -> None:
         choose(["regx:stem"])
 
 
+def test_a_layer_without_a_strategy_is_answered_with_those_that_take_layers() -> None:
+    with pytest.raises(FtError) as error:
+        choose(["all"], ["layer2"])
+    _, hint = str(error.value).splitlines()
+    assert hint == "If NAME is a layer: 'regex:NAME', or until:NAME for it and all from the input up to it".replace(
+        "NAME", "layer2"
+    )
+    assert choose(["all"], ["regex:layer2"]).names < choose(["all"]).names
+
+
 def test_select_parameters_says_who_asks() -> None:
     with pytest.raises(FtError, match=r"^groups regex:fc\.\* selects only the head"):
         select_parameters(ComponentConfig(use="regex:fc.*"), "groups", small(), PLUGINS)

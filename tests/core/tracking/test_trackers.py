@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,9 @@ from typing import Any
 
 import pytest
 import torch
+from click.testing import Result
 
+from ft import plan
 from ft.config.schema import Config
 from ft.errors import FtError
 from ft.extension.installed import Plugins
@@ -186,6 +189,15 @@ def test_a_library_that_is_missing_is_told_before_anything_is_read(
     with pytest.raises(FtError, match=r"^needs what is not there$"):
         finetune(config, plugins, Display())
     assert not (tmp_path / "run").exists()
+
+
+def test_a_plan_tells_of_a_missing_library_as_a_run_does(noisy: str, ft: Callable[..., Result]) -> None:
+    trackers = [{"use": noisy, "fails": "for want of a library"}]
+    keys: dict[str, Any] = {"backbone": "torchvision:resnet18", "data": "./nowhere"}
+    with pytest.raises(FtError, match=r"^needs what is not there$"):
+        plan(keys, trackers=trackers)
+    Path("asked.json").write_text(json.dumps({**keys, "trackers": trackers}))
+    assert str(ft("plan", "--config", "asked.json", fails=True).exception) == "needs what is not there"
 
 
 @pytest.mark.parametrize("epochs", [1, 2])
