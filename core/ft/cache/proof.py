@@ -24,12 +24,12 @@ from ft.prefix.nearness import NEAR_IN_BF16, NEAR_IN_FP32, Nearness, nearness
 from ft.prefix.observe import Observed
 from ft.prefix.probe import (
     ROUNDING,
+    batchwise,
     probe_batch_invariance,
     probe_equality,
     probe_loosely,
     probe_shuffled,
     probe_validation,
-    run_padded,
     same_bits,
 )
 from ft.prefix.records import Cut, Tensors
@@ -126,8 +126,9 @@ def _nearly(
         with torch.inference_mode():
             expected = halves.prefix(images.clone())  # a network may write to its input
         _refuse(probe_loosely(halves.prefix, kept, images, expected, NEAR[promise]))
-    _refuse(probe_equality(module, halves, images[:STEPPED], ROUNDING))
-    _refuse(probe_validation(module, halves, images[:STEPPED], ROUNDING))
+    stepped = tuple(tensor[:STEPPED] for tensor in expected)
+    _refuse(probe_equality(module, halves, images[:STEPPED], ROUNDING, stepped))
+    _refuse(probe_validation(module, halves, images[:STEPPED], ROUNDING, stepped))
     return Proved(halves, cut, prefix.observed, Trial(rows, expected, NEAR[promise]) if rows else None)
 
 
@@ -148,30 +149,34 @@ def _exactly(
         raise NotProved(f"{every} computes an image differently beside others")
     if moved := unworthy(prefix.cut, config, plan.cache.images):
         raise NotProved(f"before what computes an image differently beside others, {moved}")
-    halves, prefix, notes = _first_equal(module, prefix, plan, images, job)
+    halves, prefix, features, notes = _first_equal(module, prefix, plan, images, job)
     notes += [str(barrier) for barrier in prefix.cut.barriers if barrier.kind == "batch"]
     start, end = spans(len(job.data.train), config.training.batch_size)[-1]
     last = end - start  # one that would be alone makes a batch one larger
-    differs = probe_batch_invariance(halves.prefix, batch, [last]) if last < full else None
+    differs = probe_batch_invariance(halves.prefix, batch, [last], features) if last < full else None
     any_size = last <= full and differs is None
     if not any_size:
         why = f"the network {differs}" if last <= full else f"it has {last} images"
         notes.append(f"the last batch of each epoch goes through the whole network: {why}")
-    trial = _trial(partial(run_padded, halves.prefix, batch_size=full), images[:full], rows[:full])
+    if full < size:  # a batch of the loop is one image
+        (features,) = batchwise(halves.prefix, images[:full], full)
+    trial = Trial(rows[:full], features, None) if rows else None
     return Proved(halves, prefix.cut, prefix.observed, trial, any_size, tuple(notes))
 
 
 def _first_equal(
     module: nn.Module, prefix: FrozenPrefix, plan: Plan, images: torch.Tensor, job: Job
-) -> tuple[Halves, FrozenPrefix, list[str]]:
-    """The halves at the first cut, from that of `prefix` on, where they equal the whole; the cut; what failed before.
+) -> tuple[Halves, FrozenPrefix, Tensors, list[str]]:
+    """The halves at the first cut, from that of `prefix` on, where they equal the whole; the cut; the features there of
+    the first half of the images; what failed before.
 
     Raises NotProved with what failed last, where no earlier cut is worth it or enough were tried.
     """
     config, size, failed = job.config, len(images) // 2, list[str]()
     while True:
         try:
-            return _equal(module, prefix, images), prefix, failed
+            halves, features = _equal(module, prefix, images)
+            return halves, prefix, features, failed
         except NotProved as error:
             why = str(error)
         failed.append(f"cut after {prefix.cut.tensors[0].path}: {why}; an earlier one is tried")
@@ -184,14 +189,16 @@ def _first_equal(
         prefix = moved
 
 
-def _equal(module: nn.Module, prefix: FrozenPrefix, images: torch.Tensor) -> Halves:
-    """The halves, which compute what the whole network does in every bit. Raises NotProved."""
+def _equal(module: nn.Module, prefix: FrozenPrefix, images: torch.Tensor) -> tuple[Halves, Tensors]:
+    """The halves, which compute what the whole network does in every bit, and the features of the first half of the
+    images. Raises NotProved."""
     halves, size = _halves(prefix), len(images) // 2
     with attributes_kept(module):
-        _refuse(probe_shuffled(halves.prefix, images, size))
-    _refuse(probe_equality(module, halves, images[:size]))
-    _refuse(probe_validation(module, halves, images[:size], 0))
-    return halves
+        features = batchwise(halves.prefix, images, size)
+        _refuse(probe_shuffled(halves.prefix, images, size, features))
+    _refuse(probe_equality(module, halves, images[:size], 0, features[0]))
+    _refuse(probe_validation(module, halves, images[:size], 0, features[0]))
+    return halves, features[0]
 
 
 def _halves(prefix: FrozenPrefix) -> Halves:
@@ -204,10 +211,3 @@ def _halves(prefix: FrozenPrefix) -> Halves:
 def _refuse(found: str | None) -> None:
     if found is not None:
         raise NotProved(f"what an image gives {found}" if found.startswith(("depends", "is")) else found)
-
-
-def _trial(prefix: Callable[[torch.Tensor], Tensors], images: torch.Tensor, rows: list[int]) -> Trial | None:
-    if not rows:
-        return None
-    with torch.inference_mode():
-        return Trial(rows, prefix(images.clone()), None)

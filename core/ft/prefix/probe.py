@@ -61,17 +61,28 @@ def run_padded(prefix: Callable[[torch.Tensor], Tensors], images: torch.Tensor, 
     return tuple(tensor[: len(images)] for tensor in prefix(filled))
 
 
+def batchwise(prefix: Callable[[torch.Tensor], Tensors], images: torch.Tensor, size: int) -> list[Tensors]:
+    """What `prefix` gives, in inference mode, for each batch of `size` of the images, in their order."""
+    with torch.inference_mode():
+        rows = torch.arange(len(images))
+        return [prefix(take(images, rows[start : start + size])) for start in range(0, len(images), size)]
+
+
 def probe_batch_invariance(
-    prefix: Callable[[torch.Tensor], Tensors], images: torch.Tensor, batch_sizes: Sequence[int]
+    prefix: Callable[[torch.Tensor], Tensors],
+    images: torch.Tensor,
+    batch_sizes: Sequence[int],
+    expected: Tensors | None = None,
 ) -> str | None:
     """Return None if an image's features have the same bits wherever, and beside whatever, it lies in a batch.
 
     Otherwise say what differed. `images` [N, 3, S, S] are in the layout of the feature pass, N (2 or more) its batch
     size; `batch_sizes` are those to try: of the loop that must be equalled, just N if it fills short batches
-    (`run_padded`).
+    (`run_padded`). `expected` is what `prefix` gives for `images`, where that is known.
     """
     with torch.inference_mode():
-        expected = prefix(images.clone())  # a network may write to its input
+        if expected is None:
+            expected = prefix(images.clone())  # a network may write to its input
         for name, rows in trials(len(images), batch_sizes):
             found = prefix(take(images, rows))
             if not all(same_bits(e[rows], f) for e, f in zip(expected, found, strict=True)):
@@ -79,21 +90,27 @@ def probe_batch_invariance(
     return None
 
 
-def probe_shuffled(prefix: Callable[[torch.Tensor], Tensors], images: torch.Tensor, size: int) -> str | None:
+def probe_shuffled(
+    prefix: Callable[[torch.Tensor], Tensors],
+    images: torch.Tensor,
+    size: int,
+    expected: Sequence[Tensors] | None = None,
+) -> str | None:
     """Return None if shuffling images between batches of `size` changes no bit of their features, else what happened.
 
     `images` [N, 3, S, S] are several batches. What rounds differently does so for some images and neighbours only, so
-    this looks at more of both than `probe_batch_invariance` does.
+    this looks at more of both than `probe_batch_invariance` does. `expected` is what `batchwise` gives for them, where
+    that is known.
     """
 
-    def features(order: torch.Tensor) -> Tensors:
-        batches = [prefix(take(images, order[start : start + size])) for start in range(0, len(order), size)]
+    def whole(batches: Sequence[Tensors]) -> Tensors:
         return tuple(torch.cat(tensors) for tensors in zip(*batches, strict=True))
 
     with torch.inference_mode():
-        expected = features(torch.arange(len(images)))
+        features = whole(batchwise(prefix, images, size) if expected is None else expected)
         for order in shuffles(len(images)):
-            if not all(same_bits(e[order], f) for e, f in zip(expected, features(order), strict=True)):
+            found = whole(batchwise(prefix, take(images, order), size))
+            if not all(same_bits(e[order], f) for e, f in zip(features, found, strict=True)):
                 return BESIDE
     return None
 
@@ -126,15 +143,19 @@ def probe_loosely(
     return f"{near} ({limit.spread:.0%} and {limit.answers:.0%} are allowed)"
 
 
-def probe_validation(module: nn.Module, halves: Halves, images: torch.Tensor, tolerance: float) -> str | None:
+def probe_validation(
+    module: nn.Module, halves: Halves, images: torch.Tensor, tolerance: float, kept: Tensors | None = None
+) -> str | None:
     """Return None if in eval mode the halves give what `module` does, to `tolerance` (0: in every bit).
 
+    `kept` is what the prefix gives for `images`, where that is known: in the modes that features are computed in.
     Modes, buffers and generators are left as they were.
     """
     suffix = halves.suffix_eval
     assert suffix is not None
-    with torch.inference_mode():
-        kept = halves.prefix(images.clone())  # in the modes that features are computed in
+    if kept is None:
+        with torch.inference_mode():
+            kept = halves.prefix(images.clone())
     with evaluating(module), torch.no_grad():
         with state_kept(module):
             whole = module(images.clone())
@@ -144,18 +165,24 @@ def probe_validation(module: nn.Module, halves: Halves, images: torch.Tensor, to
     return None if alike else "what validation computes differs between the whole network and its halves"
 
 
-def probe_equality(module: nn.Module, halves: Halves, images: torch.Tensor, tolerance: float = 0) -> str | None:
+def probe_equality(
+    module: nn.Module, halves: Halves, images: torch.Tensor, tolerance: float = 0, kept: Tensors | None = None
+) -> str | None:
     """Return None if one step through the halves equals one through `module`, else what differs first.
 
     Outputs, gradients of trainable parameters and changed buffers are compared, in the modes the module is in: in every
-    bit, or, all of a kind together, to a `tolerance`. Its buffers, gradients and all generators are left as they were.
+    bit, or, all of a kind together, to a `tolerance`. The step through the halves begins, as every later one will, with
+    what was `kept` before of the prefix, where that is given. Buffers, gradients and all generators are left as they
+    were.
     """
     whole, passes = _step(module, lambda: module(images.clone()))
 
     def through_halves() -> Any:
-        with attributes_kept(module), torch.inference_mode():
-            kept = halves.prefix(images.clone())
-        return halves.suffix(tuple(tensor.clone() for tensor in kept))
+        given = kept
+        if given is None:
+            with attributes_kept(module), torch.inference_mode():
+                given = halves.prefix(images.clone())
+        return halves.suffix(tuple(tensor.clone() for tensor in given))
 
     parts, _ = _step(module, through_halves, passes)
     for kind, ours in whole.items():

@@ -14,6 +14,7 @@ from torch import nn
 from ft.prefix.find import FrozenPrefix, earlier, find_prefix, split_module, steady
 from ft.prefix.nearness import Nearness, apart
 from ft.prefix.probe import (
+    batchwise,
     probe_batch_invariance,
     probe_equality,
     probe_loosely,
@@ -197,6 +198,29 @@ def test_validation_that_computes_something_else_is_noticed(prepare: Any) -> Non
     assert probe_validation(prepared.module, halves, prepared.images(), 0) == (
         "what validation computes differs between the whole network and its halves"
     )
+
+
+def test_features_that_are_known_are_compared_with_and_not_computed_again(prepare: Any) -> None:
+    prepared = prepare("resnet", "first half")
+    found = find_prefix(prepared.module, prepared.frozen, prepared.shape)
+    assert isinstance(found, FrozenPrefix)
+    halves, images, passes = split_module(found), prepared.images(8), [0]
+
+    def prefix(batch: torch.Tensor) -> Tensors:
+        passes[0] += 1
+        return halves.prefix(batch)
+
+    known = batchwise(prefix, images, 4)
+    other = [tuple(tensor + 1 for tensor in batch) for batch in known]
+    assert passes == [2]
+    assert probe_shuffled(prefix, images, 4, known) is None
+    assert passes == [2 + 3 * 2]
+    assert probe_shuffled(prefix, images, 4, other) is not None
+    assert probe_batch_invariance(prefix, images[:4], (4,), other[0]) == ASIDE
+    assert probe_equality(prepared.module, halves, images[:4], 0, known[0]) is None
+    assert probe_equality(prepared.module, halves, images[:4], 0, other[0]) is not None
+    assert probe_validation(prepared.module, halves, images[:4], 0, known[0]) is None
+    assert probe_validation(prepared.module, halves, images[:4], 0, other[0]) is not None
 
 
 def test_a_short_batch_is_filled_up() -> None:
