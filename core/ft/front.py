@@ -33,6 +33,7 @@ from ft.machine.signals import StopAsked
 from ft.plan.records import Plan as PlainPlan
 from ft.plan.text import print_plan
 from ft.run.folder import Run
+from ft.run.records import folder_meant
 from ft.run.report import Report, doubts
 from ft.run.report_text import print_report
 from ft.text.reading import read_text
@@ -155,10 +156,12 @@ def load(
 ) -> LoadedModel:
     """Load the model of a finished run; the keywords are the flags of `ft predict`.
 
+    "runs/latest" is the run in `runs` that was saved last, where nothing has that name.
+
     Raises FtError where `run` is no folder of a finished run, where a plugin is missing that the model needs, and where
     the run names code by file or module and `trust_code` is not given.
     """
-    display, folder = PythonDisplay(), _folder_of(run)
+    display, folder = PythonDisplay(), folder_meant(_folder_of(run))
     _warn_of_strangers(folder, display)
     machine = {"device": device, "precision": precision, "workers": workers}
     trained = load_trained(Run(folder), _installed(display), machine, batch_size, trust_code)

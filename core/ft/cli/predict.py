@@ -134,8 +134,13 @@ def _load(run: Path, machine: dict[str, Any]) -> Any:
     from ft.machine.display import Display
     from ft.machine.ownership import strange_run
     from ft.run.folder import Run
+    from ft.run.records import folder_meant
 
+    display, asked = Display(), run
+    run = folder_meant(asked)
+    if run != asked:
+        display.say(f"{asked} is {run}")
     for warning in strange_run(run):
-        Display().warn(warning)
+        display.warn(warning)
     keys = {name: machine[name] for name in ("device", "precision", "workers")}
     return load_trained(Run(run), load_and_report(), keys, machine["batch_size"], machine["trust_code"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -22,6 +23,7 @@ from ft.run.checkpoints import Phase
 from ft.text.reading import read_text
 
 R = TypeVar("R", bound=BaseModel)
+LATEST = "latest"
 _LARGEST_RESIZE = 4
 """Times the crop; ImageNet's usual 256 for 224 is 1.14."""
 
@@ -108,6 +110,20 @@ def runs_in(folder: Path) -> list[str]:
         return sorted(path.name for path in folder.iterdir() if (path / "config.yaml").is_file())
     except OSError:
         return []
+
+
+def folder_meant(folder: Path) -> Path:
+    """The folder of a finished run that was asked for: as in `runs/latest`, where nothing is there, the run in `runs`
+    whose model was saved last. Raises FtError where there is none."""
+    if folder.name != LATEST or os.path.lexists(folder):
+        return folder
+    saved: dict[str, int] = {}
+    for name in runs_in(folder.parent):
+        with suppress(OSError):  # it has not finished, or somebody removes it
+            saved[name] = (folder.parent / name / "model.safetensors").stat().st_mtime_ns
+    if not saved:
+        raise FtError(f"{folder} is the latest finished run in {folder.parent}, and there is none")
+    return folder.parent / max(saved, key=lambda name: (saved[name], name))
 
 
 def read_record(path: Path, record: type[R]) -> R:

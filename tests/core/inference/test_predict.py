@@ -3,6 +3,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,8 +12,10 @@ from typing import Any
 
 import pytest
 import torch
+from click.testing import Result
 from PIL import Image
 
+from ft import load
 from ft.config.schema import Config
 from ft.errors import FtError
 from ft.extension.installed import Plugins
@@ -219,6 +222,27 @@ def test_the_nearest_runs_are_named_where_there_is_no_such_folder(tmp_path: Path
         with pytest.raises(FtError) as failed:
             use(Run(tmp_path / "frist"))
         assert str(failed.value) == f"there is no folder {tmp_path}/frist. Did you mean {tmp_path}/first?"
+
+
+def test_the_latest_run_is_the_one_that_was_saved_last_unless_one_has_that_name(
+    finished: tuple[Run, Any, Config], ft: Callable[..., Result]
+) -> None:
+    run = finished[0].path
+    Image.new("RGB", (16, 16)).save("a.png")
+    with pytest.raises(FtError, match=r"^none/latest is the latest finished run in none, and there is none$"):
+        load("none/latest")
+    for name, saved in (("b", 20), ("c", 10), ("a", 10)):
+        shutil.copytree(run, Path("runs") / name)
+        os.utime(Path("runs") / name / "model.safetensors", (saved, saved))
+    shutil.copytree(run, "runs/unfinished")
+    Path("runs/unfinished/model.safetensors").unlink()
+    asked = ("predict", "runs/latest", "a.png", "--device", "cpu", "--workers", "0", "--trust-code")
+    assert "runs/latest is runs/b\n" in ft(*asked).stderr
+    how: Any = {"device": "cpu", "workers": 0, "trust_code": True}
+    assert load("runs/latest", **how).path == Path("runs/b").absolute()
+    shutil.copytree(run, "runs/latest")
+    assert load("runs/latest", **how).path == Path("runs/latest").absolute()
+    assert "runs/latest is" not in ft(*asked).stderr
 
 
 def test_an_unfinished_run_is_said_to_be_one(tmp_path: Path, plugins: Plugins) -> None:
