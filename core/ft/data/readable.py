@@ -36,7 +36,7 @@ _STATES = 1024
 @dataclass(frozen=True)
 class Passed:
     """An image that was decoded to be checked, as it is passed on: its digest, what is unusual about it, and its pixels
-    [3, S, S] in uint8."""
+    [3, S, S] in uint8, dense in memory."""
 
     digest: str
     facts: Facts
@@ -240,7 +240,9 @@ def examined(picture: Picture, content: Content, ahead: Ahead | None = None) -> 
         if needs_range(facts.values) and not (ahead is not None and _in_range(facts, ahead)):
             return None, facts, None
         rgb = to_rgb(image, None if ahead is None else ahead.transform.value_range)
-        return None, facts, None if ahead is None else ahead.transform(image_to_tensor(rgb))
+        # Dense already here: whoever keeps them would have torch make them so on all cores, which decode just now, and
+        # wait for these, which takes longer than decoding does.
+        return None, facts, None if ahead is None else ahead.transform(image_to_tensor(rgb)).contiguous()
     except Exception as error:  # whatever a decoder raises, the image is what is wrong
         return failure_of(error, picture.name), NOTHING, None
 
