@@ -30,6 +30,7 @@ ROOMS = (
     "deciding",
     "beginning",
     "finetune",
+    "cross_validation",
     "front",
     "scaffold",
     "testing",

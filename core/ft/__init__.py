@@ -1,7 +1,7 @@
 """ft fine-tunes pretrained vision backbones. This page is what people and plugins import.
 
-`plan`, `finetune` and `load` are for those who use ft, everything else for those who extend it. Importing ft loads no
-torch; calling one of the three does.
+`plan`, `finetune`, `cross_validate` and `load` are for those who use ft, everything else for those who extend it.
+Importing ft loads no torch; calling one of the four does.
 """
 
 from __future__ import annotations
@@ -70,11 +70,14 @@ from ft.tracking.events import (
 
 if TYPE_CHECKING:
     from ft.extension.settings import Settings as Settings
-    from ft.front import finetune as finetune, load as load, plan as plan
+    from ft.front import cross_validate as cross_validate, finetune as finetune, load as load, plan as plan
 
 # What takes long to import is imported when somebody asks for it: torch, and pydantic, without which plugins can be
 # looked at.
-_LATER = {"plan": "ft.front", "finetune": "ft.front", "load": "ft.front", "Settings": "ft.extension.settings"}
+_LATER = {
+    **dict.fromkeys(("plan", "finetune", "cross_validate", "load"), "ft.front"),
+    "Settings": "ft.extension.settings",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -11,7 +11,7 @@ import html
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, Unpack
@@ -20,6 +20,7 @@ from pydantic import TypeAdapter
 
 from ft.config.keywords import Keywords, Source, Where, changes_of, config_of
 from ft.config.schema import PREDICT_BATCH, PREDICT_PRECISION
+from ft.cross_validation import asks_for_all_folds, cross_validate as cross_validation
 from ft.errors import FtError
 from ft.extension.installed import Plugins, load_plugins, troubles
 from ft.finetune import finetune as straight_path, prepare
@@ -33,6 +34,8 @@ from ft.machine.signals import StopAsked
 from ft.plan.records import Plan as PlainPlan
 from ft.plan.text import print_plan
 from ft.run.folder import Run
+from ft.run.folds import Folds, FoldsFile, Spread
+from ft.run.folds_text import print_folds
 from ft.run.records import folder_meant
 from ft.run.report import Report, doubts
 from ft.run.report_text import print_report
@@ -95,9 +98,34 @@ class FinishedRun(Shown):
         return f"<run in {self.path}, accuracy {self.report.val.accuracy:.1%}>"
 
 
+@dataclass(frozen=True, repr=False)
+class FinishedFolds(Shown):
+    """All folds of a cross-validation: their folder (an absolute path), those of their runs, each of which `ft.load`
+    takes, and the spread of every figure, by its name, on validation and on test images."""
+
+    path: Path
+    runs: tuple[Path, ...]
+    summary: FoldsFile
+
+    @property
+    def val(self) -> Mapping[str, Spread]:
+        return self.summary.val
+
+    @property
+    def test(self) -> Mapping[str, Spread]:
+        """Empty where there are no test images."""
+        return self.summary.test
+
+    def show(self, display: Display) -> None:
+        print_folds(self.summary, _from_here(self.path), display)
+
+    def __repr__(self) -> str:
+        return f"<{len(self.runs)} folds in {self.path}>"
+
+
 def plan(source: Source | None = None, /, *, verbose: bool = False, **settings: Unpack[Keywords]) -> Plan:
     """Decide what `ft.finetune` would do with the same arguments; train nothing, and fetch nothing that is not needed
-    to tell.
+    to tell. Of folds without one that is named, it is the plan of the first.
 
     `source` is the path of a config file, or a mapping as such a file holds; keywords go over it. Raises FtError, also
     while another thread trains: both would draw from the same random numbers.
@@ -134,15 +162,51 @@ def finetune(
     old = None if resume is None else Run(_folder_of(resume).absolute())
     if old is None:
         config = config_of(source, settings)
+        if asks_for_all_folds(config):
+            raise FtError(f"which fold? Write fold=1 to fold={config.split.folds}, or run all with ft.cross_validate")
     else:
+        if Folds.are_in(old.path):
+            raise FtError(f"{old.path} holds a run for each fold; go on with ft.cross_validate(resume=...)")
         _warn_of_strangers(old.path, display)
         config = old.config(trust_code, changes_of(source, settings, plugins))
-    with _in_folder(old, display), _stopped_as_python_is():
+    with _in_folder(old.started_in() if old else None, display), _stopped_as_python_is("finetune"):
         done, report = straight_path(config, plugins.preferring(config.prefer), display, old)
         path = done.path.absolute()
     for doubt in doubts(report, _from_here(path)):
         display.warn(doubt)
     return FinishedRun(path, report)
+
+
+def cross_validate(
+    source: Source | None = None,
+    /,
+    *,
+    resume: Where | None = None,
+    trust_code: bool = False,
+    verbose: bool = False,
+    **settings: Unpack[Keywords],
+) -> FinishedFolds:
+    """Run all of so many `folds`, each image validating in one of them, as `ft run --folds` does; or those that are
+    left in the folder `resume`.
+
+    The arguments are those of `finetune`; beside `resume` there may be no others of the config. Raises as it does.
+    """
+    display = PythonDisplay(verbose)
+    plugins = _installed(display)
+    old = None if resume is None else Folds(_folder_of(resume).absolute())
+    if old is None:
+        config = config_of(source, settings)
+        if not asks_for_all_folds(config):
+            raise FtError("how many folds? Write folds=5, and leave out fold; one alone is run by ft.finetune")
+    else:
+        if source is not None or settings:
+            raise FtError("resume= runs the folds that are left as they were begun; leave out the config and its keys")
+        _warn_of_strangers(old.path, display)
+        config = old.config(trust_code)
+    with _in_folder(old.started_in() if old else None, display), _stopped_as_python_is("cross_validate"):
+        done, result = cross_validation(config, plugins.preferring(config.prefer), display, old)
+        path = done.path.absolute()
+    return FinishedFolds(path, tuple(path / each.run for each in result.finished), result)
 
 
 def load(
@@ -194,13 +258,13 @@ def _from_here(path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def _in_folder(old: Run | None, display: Display) -> Iterator[None]:
+def _in_folder(started: Path | None, display: Display) -> Iterator[None]:
     """A block in the folder where a run was started that goes on, from which the paths in its config lead.
 
     Raises FtError for another folder than the current one in a thread: there is one for the whole process.
     """
     here = Path.cwd()
-    folder = here if old is None else old.started_in()
+    folder = started or here
     if folder == here:
         yield
         return
@@ -212,13 +276,13 @@ def _in_folder(old: Run | None, display: Display) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _stopped_as_python_is() -> Iterator[None]:
+def _stopped_as_python_is(called: str) -> Iterator[None]:
     """A block that a signal stops as it stops other Python code: Ctrl-C by KeyboardInterrupt, others as their handler,
     which by now is in its place again, has it."""
     try:
         yield
     except StopAsked as asked:
-        where = f"; its state is saved. Continue with: ft.finetune(resume={os.fspath(asked.folder or '')!r})"
+        where = f"; its state is saved. Continue with: ft.{called}(resume={os.fspath(asked.folder or '')!r})"
         if signal.getsignal(asked.signal_number) is not signal.default_int_handler:
             signal.raise_signal(asked.signal_number)
         raise KeyboardInterrupt(f"{asked}{where}") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import importlib
+import json
 import os
 import random
 import signal
@@ -254,3 +255,33 @@ def test_the_functions_stay_where_modules_of_their_names_are_imported() -> None:
     assert {"plan", "finetune", "load"} <= set(dir(ft))
     with pytest.raises(AttributeError, match="module 'ft' has no attribute 'trian'"):
         _ = front().trian
+
+
+def test_all_folds_in_python_are_those_of_the_command(ft: Callable[..., Result]) -> None:
+    with warnings.catch_warnings(action="ignore", category=front().FtWarning):
+        folds = front().cross_validate(**KEYS, freeze="all", folds=2, run_dir="p")
+    printed = ft("run", *FLAGS, "--freeze", "all", "--folds", "2", "--run-dir", "c").stdout
+    assert str(folds).split() == printed[printed.index("validation, each") :].replace("c/fold", "p/fold").split()
+    assert folds.val["accuracy"].values == tuple(figures(run)["accuracy"] for run in folds.runs)
+    assert front().load(folds.runs[1], trust_code=True).classes == ("circle", "cross", "square", "triangle")
+    assert front().cross_validate(resume=folds.path, trust_code=True).val == folds.val
+
+
+def figures(run: Path) -> dict[str, float]:
+    found: dict[str, float] = json.loads((run / "report.json").read_text())["val"]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("call", "keys", "message"),
+    [
+        ("finetune", {"folds": 3}, r"which fold\? Write fold=1 to fold=3, or run all with ft\.cross_validate"),
+        ("finetune", {"folds": 3, "fold": 4}, "there is no fold 4 of 3"),
+        ("cross_validate", {}, r"how many folds\? Write folds=5"),
+        ("cross_validate", {"folds": 3, "fold": 1}, "leave out fold; one alone is run by ft.finetune"),
+        ("cross_validate", {"resume": "r"}, "leave out the config and its keys"),
+    ],
+)
+def test_one_fold_and_all_folds_are_told_apart(call: str, keys: dict[str, Any], message: str) -> None:
+    with pytest.raises(front().FtError, match=message):
+        getattr(front(), call)(**KEYS, **keys)

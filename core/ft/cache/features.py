@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,8 @@ from typing import Any
 import torch
 
 from ft.cache.image_rows import Part, about_images, image_parts, row_names
-from ft.cache.image_source import batches_of, bring_images, find_source
-from ft.cache.kept_images import get_images
+from ft.cache.image_source import Source, batches_of, bring_images, find_source
+from ft.cache.kept_images import get_images, keep_images
 from ft.cache.named_rows import Found, Shelf, nothing_found
 from ft.cache.proof import NotProved, Proved, Trial
 from ft.cache.reuse import find_shallower, made_of_noise
@@ -202,14 +203,26 @@ def _completed(shelf: Shelf, found: Found, doubtful: bool, one: _Pass, job: Job)
         note["seconds"] = kept.seconds
     else:
         images = find_source(shelf.store, one.part, job, rows)
+        computed, decoded = len(rows), sum(map(images.is_decoded, rows))
+        if decoded and job.config.split.folds:
+            images = _kept_for_other_folds(shelf.store, images, one, rows, job)
         pixels = bring_images(images, one.part, [batch for batch, _ in batches], job, title)
         features = _computed(pixels, [size for _, size in batches], one, job)
-        computed, decoded = len(rows), sum(map(images.is_decoded, rows))
     shapes = [Shape(_row_shape(tensor), tensor.dtype) for tensor in one.proved.cut.tensors]
     kept_features = (as_kept(tensors, one.proved.cut) for tensors in features)
     with torch.inference_mode():
         whole = shelf.add(found, {row: names[row] for row in rows}, shapes, kept_features, note)
     return _Had(whole.rows, whole.seconds, computed, decoded)
+
+
+def _kept_for_other_folds(store: FeatureStore, images: Source, one: _Pass, rows: Sequence[int], job: Job) -> Source:
+    """The images of some rows, kept where there is room: the proof of another fold, and its figures, look at those that
+    are in another part now."""
+    size = 3 * job.preprocessing.crop_size**2 * len(rows) + one.proved.cut.bytes * len(rows)
+    if not one.part.transform.varied and store.has_room_for_images(size):
+        with suppress(NotKept):
+            return keep_images(store, one.part, images, rows, job, f"{one.part.name} images")
+    return images
 
 
 def _computed(

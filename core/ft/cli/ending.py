@@ -5,12 +5,17 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from contextlib import suppress
-from typing import NoReturn
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, NoReturn
 
 from ft.cli.printing import note, tell_error
 from ft.errors import FtError
 from ft.machine.signals import StopAsked
+from ft.text.names import typed
+
+if TYPE_CHECKING:
+    from ft.machine.display import Display
 
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 """What writing to something without a name raises, as standard output is."""
@@ -48,6 +53,21 @@ def end_with(message: str) -> NoReturn:
     with suppress(OSError):
         flush_output()
     sys.exit(2)
+
+
+@contextmanager
+def stopped_with_advice(again: str, display: Display) -> Iterator[None]:
+    """A block in which runs train: a signal that stops one ends the command with 128 + its number, and with what to
+    type to continue. `again` is what the same command does where nothing has begun."""
+    try:
+        yield
+    except StopAsked as asked:
+        if asked.folder is None:
+            asked.add_note(f"before training began; nothing was changed, and the same command {again}")
+            raise
+        go_on = typed("ft", "run", "--resume", asked.folder)
+        display.warn(f"{asked}; its state is saved. Continue with: {go_on}")
+        sys.exit(128 + asked.signal_number)
 
 
 def end_stopped(asked: StopAsked) -> NoReturn:

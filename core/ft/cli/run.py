@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,10 @@ from typing import Any
 import click
 
 from ft.cli.common import load_and_report, no_plugin_option
+from ft.cli.ending import stopped_with_advice
 from ft.cli.options import changes_from, config_from, config_options
 from ft.cli.printing import tell_json
 from ft.machine.memory import garbage_waits
-from ft.text.names import typed
 from ft.text.redaction import without_secrets
 
 
@@ -44,13 +43,16 @@ def run(
       ft run --resume runs/20260101-120000-torchvision-resnet18
       ft run --resume runs/20260101-120000-torchvision-resnet18 --freeze none --epochs 20 --lr 1e-4
       ft run --locked runs/20260101-120000-torchvision-resnet18 --seed 1
+      ft run --backbone torchvision:resnet18 --freeze all --data ./photos --folds 5
     """
     with garbage_waits():
+        from ft.cross_validation import asks_for_all_folds
         from ft.finetune import finetune
+    from ft.cli.folds import resume_folds, run_folds
     from ft.machine.display import Display
     from ft.machine.ownership import strange_run
-    from ft.machine.signals import StopAsked
     from ft.run.folder import Run
+    from ft.run.folds import Folds
     from ft.run.locked import check_locked
     from ft.run.report_text import print_report
 
@@ -63,6 +65,9 @@ def run(
         Run(locked).config(trust_code)  # it may name code, which would be run
         file = file or locked / "config.yaml"
     changes = changes_from(file, sets, given, plugins) if old else {}
+    if old is not None and Folds.are_in(old.path):
+        resume_folds(Folds(old.path), trust_code, changes, plugins, display)
+        return
     config = old.config(trust_code, changes) if old else config_from(file, sets, given)
     if old is not None and (folder := old.started_in()) != Path.cwd():
         display.say(f"working in {folder}, where the run was started")
@@ -71,16 +76,11 @@ def run(
     plugins = plugins.preferring(config.prefer)
     if locked is not None:
         check_locked(config, plugins, Run(locked).versions_file(), str(locked))
-    try:
+    with stopped_with_advice("goes on" if old else "begins anew", display):
+        if old is None and asks_for_all_folds(config):
+            run_folds(config, plugins, display)
+            return
         done, report = finetune(config, plugins, display, old)
-    except StopAsked as asked:
-        if asked.folder is None:
-            again = "goes on" if old else "begins anew"
-            asked.add_note(f"before training began; nothing was changed, and the same command {again}")
-            raise
-        go_on = typed("ft", "run", "--resume", asked.folder)
-        display.warn(f"{asked}; its state is saved. Continue with: {go_on}")
-        sys.exit(128 + asked.signal_number)
     print_report(report, done.path, display)
 
 
@@ -94,7 +94,9 @@ def plan(file: Path | None, sets: tuple[str, ...], as_json: bool, **given: Any) 
     Only where what is frozen follows from images, as with --freeze fisher:1, does it fetch the weights.
     """
     with garbage_waits():
+        from ft.cross_validation import asks_for_all_folds, plan_folds
         from ft.finetune import prepare
+    from ft.cli.folds import print_planned_folds
     from ft.machine.display import Display
     from ft.plan.text import print_plan
     from ft.tracking.trackers import check_trackers
@@ -103,9 +105,11 @@ def plan(file: Path | None, sets: tuple[str, ...], as_json: bool, **given: Any) 
     config = config_from(file, sets, given)
     plugins = load_and_report().preferring(config.prefer)
     check_trackers(config, plugins, display)
+    folds = plan_folds(config, plugins) if asks_for_all_folds(config) else ()
     ready = prepare(config, plugins, display)
     if as_json:
         content = {"config": ready.config.model_dump(mode="json"), "plan": asdict(ready.plan)}
-        tell_json(without_secrets(content))
+        tell_json(without_secrets(content | ({"folds": [asdict(each) for each in folds]} if folds else {})))
     else:
         print_plan(ready.plan, display)
+        print_planned_folds(folds, display)

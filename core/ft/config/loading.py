@@ -54,7 +54,7 @@ def read_tree(file: Path) -> dict[str, Any]:
     if not isinstance(tree, dict):
         what = "is empty" if tree is None else "is no mapping"
         raise FtError(f"the config {file} {what}; it begins like 'backbone: torchvision:resnet18'")
-    return tree["config"] if tree.keys() == {"config", "plan"} else tree
+    return tree["config"] if tree.keys() - {"folds"} == {"config", "plan"} else tree
 
 
 def _without_derived(tree: Mapping[str, Any], typed: Iterable[Typed]) -> Mapping[str, Any]:

@@ -243,13 +243,14 @@ def start_run(config: Config, versions: Mapping[str, Any], again: Run | None = N
 
     Raises FtError when the folder is taken.
     """
-    run = again or Run(_new_folder(config))
+    run = again or Run(new_folder(config))
     run.write_json("versions.json", {**versions, "started_in": str(Path.cwd())})
     run.write_config(config)  # last: now it can be resumed
     return run
 
 
-def _new_folder(config: Config) -> Path:
+def new_folder(config: Config) -> Path:
+    """Make the folder that a config names, or one that is free. Raises FtError when it is taken."""
     path = config.run_dir or _free_path(shown(config.backbone.use))
     if (told := as_text(str(path.absolute()))) != str(path.absolute()):
         raise FtError(f"{told} is no UTF-8, and tensors cannot be read from there; choose another --run-dir")

@@ -23,6 +23,8 @@ from ft.run.checkpoints import Phase
 from ft.text.reading import read_text
 
 R = TypeVar("R", bound=BaseModel)
+FOLDS = "folds.json"
+"""What the folder of a cross-validation has and that of a run has not."""
 LATEST = "latest"
 _LARGEST_RESIZE = 4
 """Times the crop; ImageNet's usual 256 for 224 is 1.14."""
@@ -132,6 +134,8 @@ def read_record(path: Path, record: type[R]) -> R:
         return record.model_validate_json(read_text(path))
     except FileNotFoundError:
         check_there(path.parent)
+        if (path.parent / FOLDS).is_file():
+            raise FtError(f"{path.parent} holds a run for each fold; choose one, as {path.parent / 'fold-1'}") from None
         raise FtError(f"{path.parent} holds no {path.name}, so it is no finished run; see ft run --resume") from None
     except (OSError, UnicodeDecodeError) as error:
         raise FtError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
