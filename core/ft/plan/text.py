@@ -69,7 +69,7 @@ def print_plan(plan: Plan, display: Display) -> None:
 def _steps(plan: Plan) -> str:
     if plan.optimizer.solves:
         optimizer, penalties = plan.optimizer.name, ", ".join(f"{each:g}" for each in plan.optimizer.penalties)
-        return f"the head is fitted by {optimizer} with penalties {penalties}; the best on validation images stays"
+        return f"--optimizer {optimizer} fits the head with penalties {penalties}; the best on validation images stays"
     epochs, steps = number_of(plan.epochs, "epoch"), number_of(plan.steps_per_epoch, "step")
     return f"{epochs} x {steps}, warm-up over {number_of(plan.warmup_steps, 'step')}"
 

@@ -125,7 +125,9 @@ def _check(run: Run, last: Checkpoint, plan: Plan, config: Config) -> None:
         raise FtError(f"{run.path} cannot go on as it began: {changed}; undo that, or start a new run")
     if plan.optimizer.solves:
         name = plan.optimizer.name
-        raise FtError(f"{run.path} is fitted by {name}, which has one freeze and takes no steps; start a new run")
+        raise FtError(
+            f"{run.path} was fitted by --optimizer {name}, which has one freeze and takes no steps; start a new run"
+        )
     if plan.epochs <= (done := last.position.epoch):
         raise FtError(
             f"{run.path} has done {number_of(done, 'epoch')}, and {plan.epochs} are asked for; add --epochs {done + 5}"

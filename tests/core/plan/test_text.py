@@ -23,3 +23,10 @@ def test_speeds_are_plain_numbers_and_say_of_what(
     plan = replace(prepare(config, plugins, Display()).plan, paces={"fp32": 52_123.4, "bf16": 6.31})
     text = " ".join(printed(lambda display: print_plan(plan, display)).split())
     assert f"(images a second in {on}: 52,100 in fp32, 6.31 in bf16)" in text
+
+
+def test_a_fit_is_called_by_the_flag_that_asks_for_it(tiny_config: Callable[..., Config], plugins: Plugins) -> None:
+    config = tiny_config(freeze=["all"], training__optimizer={"use": "lbfgs", "penalties": [0.1, 1]})
+    plan = prepare(config, plugins, Display()).plan
+    text = " ".join(printed(lambda display: print_plan(plan, display)).split())
+    assert "steps --optimizer lbfgs fits the head with penalties 1, 0.1;" in text

@@ -403,6 +403,6 @@ def test_what_cannot_go_on_is_said_and_nothing_is_written(
 
 def test_a_fit_by_lbfgs_keeps_its_freeze(tiny_config: MakeConfig, plugins: Plugins) -> None:
     run, _ = finetune(tiny_config(freeze=["all"], training__optimizer="lbfgs"), plugins, Display())
-    with pytest.raises(FtError, match="is fitted by lbfgs, which has one freeze and takes no steps"):
+    with pytest.raises(FtError, match="was fitted by --optimizer lbfgs, which has one freeze and takes no steps"):
         go_on(run, plugins, freeze=["until:layer2"])
     go_on(run, plugins)
