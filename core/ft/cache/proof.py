@@ -37,8 +37,8 @@ from ft.prefix.split import Halves
 from ft.prefix.state import attributes_kept
 
 NEAR = {"fast": NEAR_IN_BF16, "close": NEAR_IN_FP32}
-TRIED = 32
-"""Images that *close* and *fast* are tried with, at most: a batch of the feature pass."""
+TRIED = 16
+"""Images that *close* and *fast* are tried with, at most: by 32 heads that is 512 answers."""
 STEPPED = 4
 """Those of them that go through a step of training."""
 CUTS = 5

@@ -15,7 +15,7 @@ import torch
 from ft.prefix.records import Tensors
 
 HEADS = 32
-"""Random heads that are asked; with 32 images that is a thousand answers."""
+"""Random heads that are asked; with 16 images that is 512 answers."""
 CONSTANT = 1e-6
 """Spread, beside the norm, below which features that are computed in fp32 differ by its rounding only."""
 
