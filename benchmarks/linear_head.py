@@ -148,13 +148,13 @@ def near(problem: Problem, fit: Fit, penalty: float, minimum: float) -> bool:
 
 
 def ft_sweep(problem: Problem, penalties: tuple[float, ...] | list[float], tolerance: float = 1e-6) -> list[Fit]:
-    from ft.task.criterion import Criterion
     from ft.training.logistic import fit_head, make_regression
+    from ft_tasks.cross_entropy import CrossEntropy
 
     head = torch.nn.Linear(problem.inputs.shape[1], int(problem.labels.max()) + 1)
     torch.nn.init.zeros_(head.weight)
     torch.nn.init.zeros_(head.bias)
-    regression = make_regression(problem.inputs, problem.labels, Criterion(None, 0.0))
+    regression = make_regression(problem.inputs, problem.labels, CrossEntropy(None, 0.0))
     fits = []
     for penalty in penalties:
         started = time.process_time()

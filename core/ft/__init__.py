@@ -53,7 +53,8 @@ from ft.extension.tasks import (
     Table as Table,
 )
 from ft.machine.files import publish_text as publish_text
-from ft.text.counting import number_of as number_of
+from ft.text.counting import number_of as number_of, some_names as some_names
+from ft.text.names import natural_order as natural_order
 from ft.text.reading import read_bytes as read_bytes
 from ft.tracking.events import (
     CheckpointSaved as CheckpointSaved,

@@ -12,8 +12,9 @@ from ft.deciding import Prepared
 from ft.machine.display import Display
 from ft.machine.memory import explained_shortage
 from ft.machine.signals import StopRequest, stop_on_signals
-from ft.run.checkpoints import Position, moving_tensors, phase_from
+from ft.run.checkpoints import moving_tensors
 from ft.run.folder import Run, repeatable
+from ft.run.position import Position, phase_from
 from ft.run.provenance import describe_model
 from ft.run.resuming import go_on, phase_begins
 from ft.text.names import typed

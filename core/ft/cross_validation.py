@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ft.config.schema import Config
-from ft.data.load import read_samples
+from ft.data.load import strata_of
+from ft.data.samples import read_samples
 from ft.data.splits import Split, choose_folds, choose_splits
 from ft.errors import FtError
 from ft.extension.installed import Plugins
@@ -21,6 +22,7 @@ from ft.machine.signals import StopAsked
 from ft.run.folds import Folds, FoldsFile, start_folds
 from ft.run.folds_text import said
 from ft.run.report import doubts
+from ft.task.chosen import choose_task
 from ft.text.names import typed
 from ft.tracking.listener import Listener
 
@@ -52,7 +54,8 @@ def all_folds(config: Config) -> Config:
 def plan_folds(config: Config, plugins: Plugins) -> tuple[PlannedFold, ...]:
     """What each fold will have, as the data lists it. Raises FtError as the splits do."""
     samples = read_samples(config.data, plugins, config.split.group).samples
-    in_fold, first = choose_folds(samples, config.split), choose_splits(samples, config.split)
+    strata = strata_of(samples, choose_task(config.task, plugins, config.training))
+    in_fold, first = choose_folds(samples, config.split, strata), choose_splits(samples, config.split, strata)
     planned = []
     for fold in range(1, max(in_fold.values()) + 1):
         images, groups = Counter[Split](), dict[Split, set[str | None]]()

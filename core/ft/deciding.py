@@ -93,5 +93,5 @@ def decide(opened: Opened, plugins: Plugins, display: Display, stopped: Run | No
     data, config, machine = replace(data, warnings=warnings), resolve_machine(config, settled.machine), settled.machine
     decisions = Decisions(config, data, built, model, frozen, cache, machine, settled.paces, opened.optimizer)
     plan = make_plan(decisions, plugins)
-    check_fit(plan, prefix)
+    check_fit(plan, prefix, data)
     return Prepared(config, data, built, model, machine, plan, prefix, opened.store, opened.optimizer, augmentation)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import asdict
 
 from ft.beginning import at_work, begin
 from ft.config.schema import Config
@@ -59,7 +58,7 @@ def finetune(
     run = stopped or start_run(ready.config, versions, resume)
     with at_work(run, listeners) as (stop, tell):
         begin(run, ready, versions, stopped is not None, display, tell)
-        module, plan, data, job = ready.model.module, ready.plan, ready.data, ready.job(display, stop, tell)
+        module, plan, job = ready.model.module, ready.plan, ready.job(display, stop, tell)
         before = ready.frozen_digest()
         with (
             noted_layers(ready.layers),
@@ -74,9 +73,8 @@ def finetune(
         best_epoch = run.save_best(module, plan)
         module.to("meta")  # so that it takes no memory beside the one that is rebuilt from what was saved
         otherwise = measured_otherwise(feed.cost.promise, plan.precision)
-        val = measure_saved(run, plugins, ready.store, job, "val", otherwise)
-        test = measure_saved(run, plugins, ready.store, job, "test") if data.test else None
-        report = make_report(ready.config, plan, Outcome(position, best_epoch, before, after, feed.cost, val, test))
-        run.write_json("report.json", asdict(report))
+        measured = measure_saved(run, plugins, ready.store, job, otherwise)
+        report = make_report(ready.config, plan, Outcome(position, best_epoch, before, after, feed.cost, measured))
+        run.write_json("report.json", report.plain())
         tell(RunEnded(report, run.files_of_report()))
     return run, report

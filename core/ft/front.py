@@ -95,7 +95,8 @@ class FinishedRun(Shown):
         print_report(self.report, _from_here(self.path), display)
 
     def __repr__(self) -> str:
-        return f"<run in {self.path}, accuracy {self.report.val.accuracy:.1%}>"
+        figure = self.report.val.about[0]
+        return f"<run in {self.path}, {figure.title} {figure.written(self.report.val[figure.name])}>"
 
 
 @dataclass(frozen=True, repr=False)

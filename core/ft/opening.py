@@ -9,12 +9,14 @@ from ft.cache.ahead import kept_ahead
 from ft.cache.decision import open_store
 from ft.cache.store import FeatureStore
 from ft.config.schema import AUTO, Config
+from ft.config.training import TrainingConfig
 from ft.data.copies import warn_of_copies
 from ft.data.image_list import check_same_images, may_have_moved
 from ft.data.load import ImageData, load_data
 from ft.data.readable import MEND_OR_SKIP, check_images
 from ft.data.transforms import effective_preprocessing
 from ft.data.value_range import resolve_range, warn_of_values
+from ft.errors import FtError
 from ft.extension.installed import Plugins
 from ft.machine.devices import Machine, choose_machine
 from ft.machine.display import Display
@@ -28,6 +30,7 @@ from ft.plan.optimizer import ChosenOptimizer, choose_optimizer
 from ft.plan.pace import is_open
 from ft.run.folder import Run
 from ft.run.provenance import seen_otherwise
+from ft.task.chosen import ChosenTask, choose_task
 from ft.weights.choice import absent, unverified
 
 Values = Literal["pretrained", "random", "empty"]
@@ -64,7 +67,8 @@ def open_run(config: Config, plugins: Plugins, display: Display, values: Values,
     with may_have_moved(stopped is not None), display.progress("looking for images"):
         check_settings(config, plugins)
         optimizer = choose_optimizer(config, plugins)
-        config = config.model_copy(update={"training": config.training.of(optimizer.record)})
+        task = choose_task(config.task, plugins, config.training)
+        config = config.model_copy(update={"training": _training(config, optimizer, task)})
         data = load_data(config, plugins)
     if stopped is not None:
         values = "random"
@@ -87,12 +91,20 @@ def open_run(config: Config, plugins: Plugins, display: Display, values: Values,
         data = replace(data, warnings=(*data.warnings, lacking))
     built = replace(built, preprocessing=effective_preprocessing(built.preprocessing, config.images))
     built = replace(built, notes=(*built.notes, *seen_otherwise(built)))
-    model = build_model(built.backbone, config.head, len(data.classes), plugins, config.seed)
+    model = build_model(built.backbone, config.head, data.space.outputs, plugins, config.seed)
     machine.place(model.module)
     if stopped is not None:
         check_same_images(stopped.path / "images.csv", data)
         stopped.restore(model.module)
     return Opened(config, data, built, model, machine, store, has_weights=values == "pretrained", optimizer=optimizer)
+
+
+def _training(config: Config, optimizer: ChosenOptimizer, task: ChosenTask) -> TrainingConfig:
+    """How to train, with what follows from the optimizer and the task. Raises FtError for what the task does not do."""
+    if config.training.mixup and not task.record.blend:
+        raise FtError(f"task '{task.name}' blends no images, so --mixup does not apply; leave it out")
+    training = config.training.of(optimizer.record)
+    return training.monitoring(task.figure(training.monitor).name)
 
 
 def _looks_at_images(config: Config, plugins: Plugins) -> bool:

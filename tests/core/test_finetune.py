@@ -23,7 +23,6 @@ from ft.machine.display import Display
 from ft.machine.signals import StopAsked
 from ft.run.folder import Run
 from ft.task.evaluation import figures_of
-from ft.task.metrics import Figures
 from signal_at_progress import SignalAtProgress
 
 MakeConfig = Callable[..., Config]
@@ -111,40 +110,43 @@ def test_the_best_epoch_is_what_is_kept(tiny_config: MakeConfig, plugins: Plugin
     run, report = finetune(tiny_config(training__epochs=4, training__lr=0.05), plugins, Display())
     rows = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
     best = max(rows, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
-    assert (report.val.accuracy, report.best_epoch) == (best["val_accuracy"], best["epoch"])
-    assert report.val.loss == pytest.approx(best["val_loss"])
+    assert (report.val["accuracy"], report.best_epoch) == (best["val_accuracy"], best["epoch"])
+    assert report.val["loss"] == pytest.approx(best["val_loss"])
 
 
 @pytest.fixture
-def measured(monkeypatch: pytest.MonkeyPatch) -> list[Figures]:
+def measured(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, float]]:
     """What the epochs to come are measured to be on validation images."""
-    values: list[Figures] = []
+    values: list[dict[str, float]] = []
     monkeypatch.setattr("ft.training.loop.figures_of", lambda *args: values.pop(0))
     return values
 
 
 def test_of_epochs_of_equal_accuracy_the_one_with_the_lowest_loss_is_kept(
-    measured: list[Figures], tiny_config: MakeConfig, plugins: Plugins
+    measured: list[dict[str, float]], tiny_config: MakeConfig, plugins: Plugins
 ) -> None:
     losses = [0.56, 0.50, 0.45, 0.41, 0.38, 0.36, 0.34, 0.35]
-    measured += [Figures(loss, 0.75, 0.7) for loss in losses]
+    measured += [{"loss": loss, "accuracy": 0.75, "macro_f1": 0.7} for loss in losses]
     run, report = finetune(tiny_config(training__epochs=8), plugins, Display())
     assert report.best_epoch == 7
     assert run.read_checkpoint("best").position.epoch == 7
 
 
 def test_training_goes_on_while_the_loss_still_falls_at_equal_accuracy(
-    measured: list[Figures], tiny_config: MakeConfig, plugins: Plugins
+    measured: list[dict[str, float]], tiny_config: MakeConfig, plugins: Plugins
 ) -> None:
-    measured += [Figures(loss, 0.5, 0.4) for loss in (0.97, 0.55, 0.34, 0.36, 0.37, 0.30)]
+    measured += [{"loss": loss, "accuracy": 0.5, "macro_f1": 0.4} for loss in (0.97, 0.55, 0.34, 0.36, 0.37, 0.30)]
     _, report = finetune(tiny_config(training__epochs=6, training__patience=2), plugins, Display())
     assert (report.epochs, report.best_epoch) == (5, 3)
 
 
 def test_training_goes_on_while_the_accuracy_still_rises_at_a_rising_loss(
-    measured: list[Figures], tiny_config: MakeConfig, plugins: Plugins
+    measured: list[dict[str, float]], tiny_config: MakeConfig, plugins: Plugins
 ) -> None:
-    measured += [Figures(0.3 + i / 10, accuracy, 0.4) for i, accuracy in enumerate((0.5, 0.6, 0.7, 0.8, 0.7, 0.7, 0.9))]
+    measured += [
+        {"loss": 0.3 + i / 10, "accuracy": accuracy, "macro_f1": 0.4}
+        for i, accuracy in enumerate((0.5, 0.6, 0.7, 0.8, 0.7, 0.7, 0.9))
+    ]
     _, report = finetune(tiny_config(training__epochs=7, training__patience=2), plugins, Display())
     assert (report.epochs, report.best_epoch) == (6, 4)
 
@@ -191,7 +193,7 @@ def test_a_checkpoint_costs_what_is_trained(tiny_config: MakeConfig, plugins: Pl
 def test_the_test_split_is_measured_at_the_end(tiny_config: MakeConfig, plugins: Plugins) -> None:
     _, report = finetune(tiny_config(split__test=0.2), plugins, Display())
     assert report.test is not None
-    assert sum(c.support for c in report.test.classes) == 4
+    assert sum(row["support"] for row in report.test.plain()["classes"]) == 4
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_names_the_step(tiny_config: MakeConfig, plugins: Plugins) -> None:

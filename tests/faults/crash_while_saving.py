@@ -19,9 +19,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from ft.run.checkpoints import Checkpoint, Phase, Position, load_checkpoint
+from ft.run.checkpoints import Checkpoint, load_checkpoint
 from ft.run.folder import Run
-from ft.task.metrics import Figures
+from ft.run.position import Phase, Position
 
 CRASHED = 9
 
@@ -77,8 +77,8 @@ def position_after(epochs: int) -> Position:
     """The position of a run that has finished so many epochs."""
     position = Position(phases=[Phase(0, 0, [], [], epochs, 0.1, 0.1, 1.0, 0.0)])
     for _ in range(epochs):
-        position.finish_step(1.0, 1, 2, 0.1)
-        position.finish_epoch(0.1, Figures(0.5, 1.0, 1.0), 0.1)
+        position.finish_step(1.0, 2, 0.1)
+        position.finish_epoch(0.1, {"loss": 0.5, "accuracy": 1.0}, 0.1)
     return position
 
 

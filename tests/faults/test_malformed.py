@@ -14,10 +14,11 @@ import pytest
 import yaml
 from PIL import Image
 
+from classified import image_data
 from faults.repetitions import times
 from ft.config.loading import load_config
 from ft.data.image_list import known_splits
-from ft.data.load import ImageData, Item
+from ft.data.load import Item
 from ft.data.pictures import Picture
 from ft.data.readable import check_images
 from ft.data.transforms import read_image
@@ -83,7 +84,7 @@ def test_damaged_images(tmp_path: Path) -> None:
     assert refused
     items = tuple(Item(Picture.at(path), 0) for path in refused[:20])
     with pytest.raises(FtError, match=r"cannot be read:\n(.*\n)+Mend them, or leave them out with --bad-images skip"):
-        check_images(ImageData(("a", "b"), items, (), (), "folder:x"), "fail")
+        check_images(image_data(("a", "b"), items, (), (), "folder:x"), "fail")
 
 
 CONFIG = {
@@ -146,4 +147,4 @@ def test_what_is_no_plain_file_is_neither_waited_for_nor_read(device: str, tmp_p
         assert re.search("it is a (pipe|device), not a plain file", said)
     items = (Item(Picture.at(path), 0),)
     with pytest.raises(FtError, match=r"it is a (pipe|device), not a plain file"):
-        check_images(ImageData(("a", "b"), items, (), (), "folder:x"), "fail")
+        check_images(image_data(("a", "b"), items, (), (), "folder:x"), "fail")

@@ -18,6 +18,7 @@ from ft.data.dataset import ImageDataset, view_drawn
 from ft.data.load import ImageData, Item
 from ft.data.loaders import Workers, load_batches
 from ft.data.order import spans
+from ft.data.targets import targets_of
 from ft.data.transforms import eval_transform
 from ft.extension.records import Preprocessing
 from ft.job import Job
@@ -107,7 +108,7 @@ class BroughtImages:
 
     def __init__(self, store: FeatureStore, part: Part, job: Job) -> None:
         self._source, self._part, self._job = find_source(store, part, job, range(part.rows)), part, job
-        self._labels = torch.tensor([item.label for item in part.items])
+        self._targets = targets_of(part.items)
         self._batches = [range(*span) for span in spans(part.rows, job.batch_size)]
 
     def __len__(self) -> int:
@@ -118,7 +119,7 @@ class BroughtImages:
         with closing(_brought(self._source, self._part, self._batches, self._job)) as brought:
             for batch, pixels in zip(self._batches, brought, strict=True):
                 rows = torch.tensor(batch)
-                yield pixels, self._labels[rows], rows
+                yield pixels, self._targets[rows], rows
 
 
 def _together(

@@ -20,6 +20,7 @@ from ft.cache.store import FeatureStore
 from ft.cache.writer import NotKept
 from ft.data.batches import Batch
 from ft.data.order import epoch_batches
+from ft.data.targets import targets_of
 from ft.job import Job
 
 _WRITTEN_AT_ONCE = 32
@@ -30,7 +31,7 @@ class KeptImages:
     """Decoded images in the order in which a Loader brings them, and like one to use."""
 
     pixels: Joined | Rows
-    labels: torch.Tensor
+    targets: torch.Tensor
     views: int
     batches: Callable[[int], list[list[int]]]
 
@@ -39,11 +40,11 @@ class KeptImages:
 
     def epoch(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
         """Yield the batches of `epoch` after the first `skip`."""
-        first = epoch % self.views * len(self.labels)
+        first = epoch % self.views * len(self.targets)
         for batch in self.batches(epoch)[skip:]:
             rows = torch.tensor(batch)
             (pixels,) = self.pixels.take(first + rows)
-            yield pixels, self.labels[rows], rows
+            yield pixels, self.targets[rows], rows
 
     def close(self) -> None:
         """Nothing runs beside the loop."""
@@ -104,5 +105,7 @@ def some_training_images(store: FeatureStore, job: Job, count: int, beside: int)
 def kept_batches(pixels: Joined | Rows, part: Part, job: Job, shuffle: bool) -> KeptImages:
     """Return what brings a part's decoded images in a run's batches."""
     size, seed = job.config.training.batch_size, job.config.seed
-    labels = torch.tensor([item.label for item in part.items])
-    return KeptImages(pixels, labels, part.views, lambda epoch: epoch_batches(len(labels), size, seed, epoch, shuffle))
+    targets = targets_of(part.items)
+    return KeptImages(
+        pixels, targets, part.views, lambda epoch: epoch_batches(len(targets), size, seed, epoch, shuffle)
+    )

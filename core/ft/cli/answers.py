@@ -7,19 +7,20 @@ import io
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len
 
-from ft.data.load import first_lines
 from ft.errors import FtError
 from ft.machine.files import publish, sweep
+from ft.text.counting import first_lines
 from ft.text.names import as_text
 from ft.text.terminal import as_json, plainer, visible
 
 if TYPE_CHECKING:
+    from ft.extension.tasks import Answer
     from ft.inference.predict import Prediction
     from ft.machine.display import Display
 
@@ -30,31 +31,51 @@ _WIDEST = 40
 """Cells to which a name is filled up at most, so that one long name makes no table of spaces."""
 
 
+@dataclass(frozen=True)
+class Form:
+    """How answers are written: the `top` best of each, and `like` one that an image might get, whose columns all
+    have."""
+
+    top: int
+    like: Answer
+
+    def said(self, each: Prediction) -> dict[str, Any]:
+        """An answer as JSON; where there is none, its lists are empty and all else is null."""
+        answer = self.like if each.answer is None else each.answer
+        said = answer.said(self.top)
+        if each.answer is None:
+            said = {name: _nothing(value) for name, value in said.items()}
+        return {"path": each.path, **said, "error": each.error}
+
+
+def _nothing(value: Any) -> Any:
+    return type(value)() if isinstance(value, list | tuple | dict) else None
+
+
 @contextmanager
-def table(paths: Iterable[Path], classes: Iterable[str], shown: int, display: Display) -> Iterator[Show]:
-    """Print an image a row: its likeliest classes with their probabilities. Each row is whole, and a line."""
+def table(paths: Iterable[Path], names: Iterable[str], form: Form, display: Display) -> Iterator[Show]:
+    """Print an image a row: what was answered, in which `names` of the label space may stand. Each row is whole, and a
+    line."""
     ascii_only = display.out.options.ascii_only
 
     def printable(name: object) -> str:
         return plainer(visible(str(name))) if ascii_only else visible(str(name))
 
-    answer = _width(f"{printable(name)} 100.0%" for name in classes)
-    widths = (_width(map(printable, paths)), *[answer] * shown)
+    headers = ("image", *form.like.cells(form.top))
+    answer = _width(f"{printable(name)} 100.0%" for name in names)
+    widths = (_width(map(printable, paths)), *[answer] * (len(headers) - 1))
     started = False
 
     def show(some: Sequence[Prediction]) -> None:
         nonlocal started
         rows = [
-            (
-                printable(each.path),
-                *(f"{printable(n)} {p:.1%}" for n, p in zip(each.classes, each.probabilities, strict=True)),
-            )
+            (printable(each.path), *map(printable, each.answer.cells(form.top).values()))
             for each in some
-            if not each.error
+            if each.answer is not None
         ]
         if rows and not started:
             rule = "-" if ascii_only else "─"
-            rows = [("image", *(f"{i}." for i in range(1, shown + 1))), tuple(rule * width for width in widths), *rows]
+            rows = [headers, tuple(rule * width for width in widths), *rows]
             started = True
         if rows:
             lines = [" " + "   ".join(map(_filled, row, widths)).rstrip() for row in rows]
@@ -64,14 +85,14 @@ def table(paths: Iterable[Path], classes: Iterable[str], shown: int, display: Di
 
 
 @contextmanager
-def json_list(display: Display) -> Iterator[Show]:
+def json_list(form: Form, display: Display) -> Iterator[Show]:
     """Print a list in JSON, of which each answer is an element; it is closed when all are there."""
     written = 0
     encoding = display.out.encoding
 
     def show(some: Sequence[Prediction]) -> None:
         nonlocal written
-        elements = [textwrap.indent(as_json(asdict(each), encoding), "  ") for each in some]
+        elements = [textwrap.indent(as_json(form.said(each), encoding), "  ") for each in some]
         display.tell_ready(("," if written else "[") + "\n" + ",\n".join(elements), end="")
         written += len(some)
 
@@ -79,19 +100,30 @@ def json_list(display: Display) -> Iterator[Show]:
     display.tell_ready("\n]")
 
 
-@contextmanager
-def answer_file(path: Path, shown: int) -> Iterator[Show]:
-    """Write a file of lines, .csv or .jsonl, whole when the block ends, or not at all: with an exception, and where the
-    process is killed, what was there before stays. Raises FtError for another suffix."""
+def check_form(path: Path) -> None:
+    """Raise FtError for a file of answers whose name has another suffix than those that can be written."""
     if path.suffix not in FORMS:
         raise FtError(f"--out writes {' or '.join(FORMS)}, by its name; {path} is neither")
     sweep(path)
-    line, first = (_csv_line, _csv_header(shown)) if path.suffix == ".csv" else (_json_line, "")
+
+
+@contextmanager
+def answer_file(path: Path, form: Form) -> Iterator[Show]:
+    """Write a file of lines, .csv or .jsonl, whole when the block ends, or not at all: with an exception, and where the
+    process is killed, what was there before stays."""
+    columns = list(form.like.row(form.top))
+    as_csv = path.suffix == ".csv"
     with publish(path) as file:
-        file.write(first.encode())
+        file.write(_csv(("image", *columns, "error")).encode() if as_csv else b"")
+
+        def line(each: Prediction) -> str:
+            if not as_csv:
+                return as_json(form.said(each), indent=None) + "\n"
+            row = {} if each.answer is None else each.answer.row(form.top)
+            return _csv((str(each.path), *(str(row.get(column, "")) for column in columns), each.error))
 
         def show(some: Sequence[Prediction]) -> None:
-            file.write("".join(line(each, shown) for each in some).encode())
+            file.write("".join(map(line, some)).encode())
             file.flush()
 
         yield show
@@ -103,24 +135,10 @@ def complaint(failed: Sequence[Prediction], count: int) -> str:
     return f"{len(failed)} of {count} images have no answer:{listed}"
 
 
-def _csv_header(shown: int) -> str:
-    answers = [f"{name}_{place}" for place in range(1, shown + 1) for name in ("class", "probability")]
-    return _csv(("image", *answers, "error"))
-
-
-def _csv_line(each: Prediction, shown: int) -> str:
-    answers = [str(cell) for pair in zip(each.classes, each.probabilities, strict=True) for cell in pair]
-    return _csv((str(each.path), *answers, *[""] * (2 * (shown - len(each.classes))), each.error))
-
-
 def _csv(cells: Sequence[str]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="\r\n").writerow(map(as_text, cells))
     return text.getvalue()
-
-
-def _json_line(each: Prediction, shown: int) -> str:
-    return as_json(asdict(each), indent=None) + "\n"
 
 
 def _width(names: Iterable[str]) -> int:

@@ -48,9 +48,9 @@ def check(source: str, sets: tuple[str, ...], as_json: bool) -> None:
 def _print(checked: Checked) -> None:
     from collections import Counter
 
-    from ft.data.load import first_lines
     from ft.data.oddities import KINDS
     from ft.machine.layout import print_table
+    from ft.text.counting import first_lines
 
     counts = Counter(finding.kind for finding in checked.findings)
     rows = [(kind, str(number), "yes" if KINDS[kind][0] else "no", KINDS[kind][1]) for kind, number in counts.items()]
@@ -66,5 +66,5 @@ def _print(checked: Checked) -> None:
         for line in first_lines(lines):
             tell(f"  {line}")
     came_to = number_of(len(checked.findings), "finding") if checked.findings else "nothing odd"
-    images, classes = number_of(checked.images, "image"), number_of(len(checked.classes), "class", "classes")
+    images, classes = number_of(checked.images, "image"), number_of(len(checked.classes), *checked.noun)
     tell(f"{images} of {classes} in {checked.source}: {came_to}")

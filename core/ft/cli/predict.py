@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -42,7 +41,13 @@ def using_a_run(command: F) -> F:
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("images", type=click.Path(allow_dash=True), nargs=-1, required=True)
-@click.option("--top", default=3, show_default=True, type=click.IntRange(1), help="classes to show for each image")
+@click.option(
+    "--top",
+    default=3,
+    show_default=True,
+    type=click.IntRange(1),
+    help="of many classes, how many to show for each image",
+)
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -61,13 +66,13 @@ def using_a_run(command: F) -> F:
 def predict(
     run: Path, images: tuple[str, ...], top: int, out: Path | None, bad: str, as_json: bool, **machine: Any
 ) -> None:
-    """Classify IMAGES with the model of RUN, preprocessed as in training.
+    """Ask the model of RUN about IMAGES, preprocessed as in training.
 
     IMAGES are files, folders, patterns as 'photos/**/*.jpg', or - for paths on standard input, one a line.
     """
     with garbage_waits():
-        from ft.inference.predict import predict as classify
-    from ft.cli.answers import answer_file, complaint, json_list, table
+        from ft.inference.predict import like, predict as classify
+    from ft.cli.answers import Form, answer_file, check_form, complaint, json_list, table
     from ft.errors import FtError
     from ft.inference.asked_images import image_paths
     from ft.machine.display import Display
@@ -78,12 +83,17 @@ def predict(
     paths = image_paths(images, lambda: sys.stdin.buffer.read())
     failed = []
     with ExitStack() as stack:
-        written = stack.enter_context(answer_file(out, top)) if out is not None else None
+        if out is not None:
+            check_form(out)
         trained = _load(run, machine)
-        shown = min(top, len(trained.classes))
-        forms = json_list(display) if as_json else table(paths, trained.classes, shown, display)
-        show: Show = stack.enter_context(forms) if written is None else written
-        for some in classify(trained, paths, top, display):
+        form = Form(top, like(trained))
+        if out is not None:
+            written = answer_file(out, form)
+        else:
+            names = trained.space.names
+            written = json_list(form, display) if as_json else table(paths, names, form, display)
+        show: Show = stack.enter_context(written)
+        for some in classify(trained, paths, display):
             show(some)
             failed += [each for each in some if each.error]
     if failed:
@@ -110,7 +120,7 @@ def predict(
 )
 @using_a_run
 def evaluate(run: Path, data: str, split: str, bad: Any, as_json: bool, **machine: Any) -> None:
-    """Measure the model of RUN on DATA, a reference as for `ft run --data`; classes are matched by name."""
+    """Measure the model of RUN on DATA, a reference as for `ft run --data`; labels are matched by name."""
     with garbage_waits():
         from ft.inference.measure import measure
     from ft.machine.display import Display
@@ -120,7 +130,7 @@ def evaluate(run: Path, data: str, split: str, bad: Any, as_json: bool, **machin
     plugins = load_and_report()
     evaluation, count = measure(_load(run, machine), data, split, plugins, display, bad)
     if as_json:
-        tell_json({"images": count, **asdict(evaluation)})
+        tell_json({"images": count, **evaluation.plain()})
     else:
         print_evaluation(evaluation, f"{count} images of {data}", "what --json prints", display)
 

@@ -22,7 +22,7 @@ FLAGS: tuple[tuple[str, str, str, bool], ...] = (
     ("--lr-decay", "training.lr_decay", "", False),
     ("--weight-decay", "training.weight_decay", "", False),
     ("--warmup-epochs", "training.warmup_epochs", "", False),
-    ("--label-smoothing", "training.label_smoothing", "share of the label given to the other classes", False),
+    ("--label-smoothing", "training.label_smoothing", "", False),
     ("--mixup", "training.mixup", "", False),
     ("--class-weights", "training.class_weights", "", False),
     ("--clip-norm", "training.clip_norm", "", False),

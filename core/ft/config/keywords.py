@@ -34,6 +34,7 @@ class Keywords(TypedDict, total=False):
     freeze: Component | Sequence[Component]
     train: Component | Sequence[Component]
     data: Component
+    task: Component
     trackers: Component | Sequence[Component]
     split: Mapping[str, Any]
     images: Mapping[str, Any]
@@ -60,7 +61,7 @@ class Keywords(TypedDict, total=False):
     clip_norm: float | None
     auto_batch: bool
     patience: int | None
-    monitor: Literal["accuracy", "macro_f1", "loss"]
+    monitor: str | None
     image_size: int | None
     fit: Literal["crop", "squash", "pad"] | None
     augment: Component

@@ -201,6 +201,9 @@ class Config(Section):
     freeze: Components = Field((), examples=["all"])
     train: Components = Field((), examples=["until:layer4"])
     data: ComponentConfig = Field(ComponentConfig(use="demo"), examples=["./photos"])
+    task: ComponentConfig = Field(
+        ComponentConfig(use="classification"), examples=["multilabel"], description="what a label is, and the loss"
+    )
     split: SplitConfig = SplitConfig()
     images: ImagesConfig = ImagesConfig()
     training: TrainingConfig = TrainingConfig()

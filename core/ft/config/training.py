@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field, PrivateAttr
@@ -43,11 +44,11 @@ class TrainingConfig(Section):
         0.9, ge=0, lt=1, description="older name of training.optimizer.momentum: for sgd (Nesterov)"
     )
     warmup_epochs: float = Field(1.0, ge=0, description="linear warm-up before the cosine")
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="older name of task.label_smoothing")
     mixup: float = Field(
         0.0, ge=0, description="blend pairs of images and labels, shares from Beta(this, this); 0.2 is usual"
     )
-    class_weights: Literal["none", "balanced"] = Field("none", description="balanced: rare classes weigh more")
+    class_weights: Literal["none", "balanced"] = Field("none", description="older name of task.class_weights")
     clip_norm: float | None = Field(None, gt=0, description="largest norm of all gradients together")
     auto_batch: bool = Field(False, description="when memory runs out, compute a batch in parts and add up gradients")
     patience: int | None = Field(
@@ -55,8 +56,11 @@ class TrainingConfig(Section):
         ge=1,
         description="stop after so many epochs in which neither that figure nor the loss got better",
     )
-    monitor: Literal["accuracy", "macro_f1", "loss"] = Field(
-        "accuracy", description="what 'best' means; of equals, the lower loss"
+    monitor: str | None = Field(
+        None,
+        examples=["loss"],
+        description="figure that says which epoch is the best; of equals, the lower loss; default: the task's first, "
+        "accuracy for classification",
     )
 
     derived: tuple[Literal["lr", "head_lr", "weight_decay"], ...] = Field(
@@ -85,3 +89,15 @@ class TrainingConfig(Section):
         found = self.model_copy(update={**open_, "derived": derived})
         found._solves = optimizer.solves
         return found
+
+    def monitoring(self, figure: str) -> TrainingConfig:
+        """The same with the figure by which epochs are compared."""
+        found = self.model_copy(update={"monitor": figure})
+        found._solves = self._solves
+        return found
+
+
+def changed(training: TrainingConfig, names: Sequence[str]) -> list[str]:
+    """Those of the named keys that are not as they are where nobody says anything."""
+    usual = type(training).model_fields
+    return [name for name in names if getattr(training, name) != usual[name].default]

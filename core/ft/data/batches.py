@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
@@ -14,7 +15,7 @@ from ft.data.image_failures import MachineFailed
 from ft.errors import FtError
 
 Batch = tuple[Tensor, Tensor, Tensor]
-"""Images [N, 3, S, S] in uint8, labels [N], indices into the dataset [N]."""
+"""Images [N, 3, S, S] in uint8, targets [N, ...], indices into the dataset [N]."""
 
 Arrays = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]]
 """The same as arrays."""
@@ -47,17 +48,12 @@ class Batches(Dataset[Made | FtError]):
         return (_together(samples) if samples else None), reasons
 
 
-def _together(samples: list[tuple[Tensor, int, int]]) -> Batch | Arrays:
+def _together(samples: list[tuple[Tensor, Any, int]]) -> Batch | Arrays:
     """A process hands tensors over in shared memory. Where that is full (Docker gives 64 MB), it hands over arrays."""
+    images, targets, indices = zip(*samples, strict=True)
     try:
-        images, labels, indices = default_collate(samples)
+        return default_collate(list(images)), torch.tensor(targets), torch.tensor(indices)
     except RuntimeError as error:
         if "shared memory" not in str(error):
             raise
-        return _through_a_pipe(samples)
-    return images, labels, indices
-
-
-def _through_a_pipe(samples: Sequence[tuple[Tensor, int, int]]) -> Arrays:
-    images, labels, indices = zip(*samples, strict=True)
-    return np.stack([image.numpy() for image in images]), np.array(labels), np.array(indices)
+        return np.stack([image.numpy() for image in images]), torch.tensor(targets).numpy(), np.array(indices)

@@ -1,4 +1,4 @@
-"""Images that are there twice: what copies among training, validation and test images, or classes, make of a run."""
+"""Images that are there twice: what copies among training, validation and test images, or labels, make of a run."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from ft.data.load import ImageData, Item
+from ft.extension.tasks import label_text
 from ft.text.counting import number_of
 
 
 def warn_of_copies(data: ImageData) -> ImageData:
     """Return `data`, whose digests are known, with warnings of images with the same content that measure what they
     trained, or have two labels."""
-    return replace(data, warnings=(*data.warnings, *_measured_twice(data), *_in_two_classes(data)))
+    return replace(data, warnings=(*data.warnings, *_measured_twice(data), *_labelled_twice(data)))
 
 
 def _measured_twice(data: ImageData) -> Iterator[str]:
@@ -33,7 +34,7 @@ def _measured_twice(data: ImageData) -> Iterator[str]:
             )
 
 
-def _in_two_classes(data: ImageData) -> Iterator[str]:
+def _labelled_twice(data: ImageData) -> Iterator[str]:
     first: dict[str, Item] = {}
     pairs = [
         (before, item)
@@ -41,9 +42,9 @@ def _in_two_classes(data: ImageData) -> Iterator[str]:
         if (before := first.setdefault(data.digests[item.picture.name], item)).label != item.label
     ]
     if pairs:
-        told = " and ".join(f"{item.picture.name} ('{data.classes[item.label]}')" for item in pairs[0])
+        told = " and ".join(f"{item.picture.name} ('{label_text(item.label)}')" for item in pairs[0])
         copies = number_of(len(pairs), "image is a copy", "images are copies")
-        yield f"{copies} of an image of another class, as {told}; one of the labels is wrong"
+        yield f"{copies} of an image with another label, as {told}; one of the labels is wrong"
 
 
 def _by_digest(items: Sequence[Item], data: ImageData) -> Mapping[str, Item]:

@@ -6,6 +6,7 @@ import hashlib
 import struct
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from typing import Any
 
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -15,8 +16,8 @@ from ft.data.transforms import Transform, read_image
 from ft.machine.randomness import seeded
 
 
-class ImageDataset(Dataset[tuple[Tensor, int, int]]):
-    """Images by (epoch, index): a transformed image [3, S, S] in uint8, its label, and the index.
+class ImageDataset(Dataset[tuple[Tensor, Any, int]]):
+    """Images by (epoch, index): a transformed image [3, S, S] in uint8, its target, and the index.
 
     What is random in the transform is a function of (seed, epoch, index), whichever process computes it, and generators
     are as before afterwards; without a seed it is to draw nothing. With `views`, epochs repeat the first so many. Where
@@ -37,16 +38,16 @@ class ImageDataset(Dataset[tuple[Tensor, int, int]]):
     def __len__(self) -> int:
         return len(self.items)
 
-    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, int, int]:
+    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Any, int]:
         epoch, index = key
         item = self.items[index]
         image = read_image(
             item.picture, self.digests.get(item.picture.name), self.transform.value_range, self.transform.least
         )
         if self.seed is None:
-            return self.transform(image), item.label, index
+            return self.transform(image), item.target, index
         with view_drawn(self.seed, epoch % self.views if self.views else epoch, index):
-            return self.transform(image), item.label, index
+            return self.transform(image), item.target, index
 
 
 def view_drawn(seed: int, view: int, index: int) -> AbstractContextManager[None]:

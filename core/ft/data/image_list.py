@@ -10,21 +10,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from ft.data.load import ImageData, first_lines
+from ft.data.load import ImageData
 from ft.data.pictures import Picture
 from ft.errors import FtError
+from ft.extension.tasks import Label
 from ft.machine.files import publish_text
+from ft.text.counting import first_lines
 from ft.text.names import as_text
 from ft.text.reading import MOST_TABLE, read_text
 
 COLUMNS = ("path", "label", "split", "sha256")
+"""Labels that are several columns stand behind these, each under its name."""
 Row = tuple[str, ...]
 """What the columns say of one image."""
 
 
 def write_image_list(path: Path, data: ImageData) -> None:
     """Publish a table with a line for each image, in the order in which they are numbered; `csv:` data reads it."""
-    publish_text(path, "".join(map(_line, [COLUMNS, *_rows(data)])))
+    publish_text(path, "".join(map(_line, [(*COLUMNS, *_columns(data)), *_rows(data)])))
 
 
 def known_splits(path: Path) -> Mapping[str, set[str]]:
@@ -82,7 +85,7 @@ def _read(path: Path) -> list[Row]:
         rows = [tuple(row) for row in csv.reader(file)]
     except (OSError, ValueError, csv.Error) as error:
         raise FtError(f"cannot tell whether the images are those of {path}: {error}") from error
-    if rows[:1] != [COLUMNS] or any(len(row) != len(COLUMNS) for row in rows):
+    if not rows or rows[0][: len(COLUMNS)] != COLUMNS or any(len(row) != len(rows[0]) for row in rows):
         raise FtError(f"cannot tell whether the images are those of {path}: it has no columns {', '.join(COLUMNS)}")
     return rows[1:]
 
@@ -96,10 +99,19 @@ def _line(row: Row) -> str:
 def _rows(data: ImageData) -> list[Row]:
     splits = (("train", data.train), ("val", data.val), ("test", data.test))
     return [
-        (_text(item.picture), data.classes[item.label], split, data.digests[item.picture.name])
+        _row(_text(item.picture), item.label, split, data.digests[item.picture.name])
         for split, items in splits
         for item in items
     ]
+
+
+def _row(path: str, label: Label, split: str, digest: str) -> Row:
+    return (path, label, split, digest) if isinstance(label, str) else (path, "", split, digest, *label.values())
+
+
+def _columns(data: ImageData) -> Sequence[str]:
+    label = data.train[0].label
+    return () if isinstance(label, str) else tuple(label)
 
 
 def _text(picture: Picture) -> str:
@@ -116,9 +128,14 @@ def _changes(before: Sequence[Row], now: Sequence[Row]) -> Iterator[str]:
         elif place not in old:
             yield f"{new[place][0]} is new"
         elif old[place][1:] != new[place][1:]:
-            (_, label, split, digest), (path, new_label, new_split, new_digest) = old[place], new[place]
-            moved = f"was '{label}' in {split}, is '{new_label}' in {new_split}"
-            yield f"{path} {'has another content' if digest != new_digest else moved}"
+            was, became = old[place], new[place]
+            moved = f"was {_role(was)}, is {_role(became)}"
+            yield f"{became[0]} {'has another content' if was[3] != became[3] else moved}"
+
+
+def _role(row: Row) -> str:
+    _, label, split, _, *values = row
+    return f"'{', '.join(values) or label}' in {split}"
 
 
 def _by_place(rows: Sequence[Row]) -> dict[str, Row]:

@@ -89,8 +89,8 @@ class Loader:
                 assert self._unread is not None
                 self._unread(index, reason)
             if some is not None:
-                images, labels, indices = map(torch.as_tensor, some)
-                yield images, labels, indices
+                images, targets, indices = map(torch.as_tensor, some)
+                yield images, targets, indices
 
     def close(self) -> None:
         """End the worker processes; no epoch can run afterwards."""

@@ -18,14 +18,15 @@ from PIL import Image, UnidentifiedImageError
 from ft.config.loading import load_config
 from ft.data.decoding import NOTHING, Facts, examine, open_image
 from ft.data.image_failures import failure_of
-from ft.data.load import load_data, read_samples, some_names
+from ft.data.load import load_data
 from ft.data.pictures import Content, Picture, content_digest, picture_of, turn_of
-from ft.data.splits import Split, choose_splits
+from ft.data.samples import read_samples
 from ft.data.value_range import strange_values
 from ft.data.values import objection_to_values
 from ft.errors import FtError
 from ft.extension.installed import Plugins
 from ft.extension.records import Sample
+from ft.extension.tasks import label_text
 from ft.machine.display import Display
 
 # What can be found in a file: whether it stops a run, and what becomes of it.
@@ -42,17 +43,17 @@ KINDS: Mapping[str, tuple[bool, str]] = {
     "CMYK": (False, "converted to RGB"),
     "transparent": (False, "put on white"),
     "in two splits": (False, "the same bytes train and measure; figures come out too good"),
-    "in two classes": (False, "the same bytes have two labels"),
-    "duplicate": (False, "the same bytes twice in a class"),
+    "two labels": (False, "the same bytes are labelled differently"),
+    "duplicate": (False, "the same bytes twice with one label"),
     "as it is read": (False, "layout, names, and what is left out"),
-    "class": (True, "a run could not start"),
-    "class missing": (False, "nothing measures it"),
+    "refused": (True, "a run could not start"),
+    "labels": (False, "what a run would warn of"),
 }
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something about one file, several that are alike, or a class. `stops` says that a run would not start.
+    """Something about one file, several that are alike, or the labels. `stops` says that a run would not start.
 
     `paths` names the images: the paths of files, and the keys of what is no file.
     """
@@ -68,29 +69,30 @@ class Finding:
 
 @dataclass(frozen=True)
 class Checked:
-    """A data source as it was found."""
+    """A data source as it was found. `classes` are the names of the label space, where there is one, and `noun` is what
+    one and several of them are called."""
 
     source: str
     images: int
     classes: tuple[str, ...]
     findings: tuple[Finding, ...]
+    noun: tuple[str, str] = ("label", "labels")
 
 
 def check_data(data: str, plugins: Plugins, display: Display, sets: Sequence[str] = ()) -> Checked:
     """Read every image of a data source once, on all cores, and say what is odd.
 
-    `sets` are settings of data and split, and images.range, as for a run. Raises FtError when the source itself cannot
-    be read, as a folder without images.
+    `sets` are settings of data, task and split, and images.range, as for a run. Raises FtError when the source itself
+    cannot be read, as a folder without images.
     """
-    if others := [text for text in sets if not text.startswith(("data.", "split.", "images.range="))]:
+    if others := [text for text in sets if not text.startswith(("data.", "task", "split.", "images.range="))]:
         raise FtError(
-            f"--set {others[0]} changes nothing here; there may be settings of data and split, as data.layout, and "
-            "images.range"
+            f"--set {others[0]} changes nothing here; there may be settings of data, task and split, as data.layout, "
+            "and images.range"
         )
     config = load_config(None, sets, {"backbone": "any", "data": data})
     source = read_samples(config.data, plugins, config.split.group)
     samples = source.samples
-    splits = choose_splits(samples, config.split)
     digests: dict[str, str] = {}
     facts: dict[str, Facts] = {}
     findings = [Finding("as it is read", (), text) for text in (*source.notes, *source.warnings)]
@@ -107,18 +109,23 @@ def check_data(data: str, plugins: Plugins, display: Display, sets: Sequence[str
                 bar.advance(len(digests))
         finally:
             pool.shutdown(wait=False, cancel_futures=True)  # so that Ctrl-C does not wait for files
-    findings += _duplicates(samples, splits, digests)
-    findings += _missing_classes(samples, splits)
     strange = strange_values(facts, config.images.range is not None, config.images.value_range)
     findings += [Finding("values", (), text) for text in strange]
+    noun = ("label", "labels")
+    names = tuple(sorted({label_text(sample.label) for sample in samples.values()}))
+    splits: dict[str, str] = {pictures[key].name: sample.split or "" for key, sample in samples.items()}
     try:
-        load_data(config, plugins)
+        loaded = load_data(config, plugins)
     except FtError as error:
-        findings.append(Finding("class", (), str(error)))
+        findings.append(Finding("refused", (), str(error)))
+    else:
+        names, noun = loaded.space.names, loaded.task.record.noun
+        splits |= {item.picture.name: split for split, items in loaded.parts.items() for item in items}
+        findings += [Finding("labels", (), text) for text in loaded.warnings if text not in source.warnings]
+    findings += _duplicates(samples, splits, digests)
     order = list(KINDS)
     findings.sort(key=lambda finding: (order.index(finding.kind), finding.paths))
-    classes = tuple(sorted({sample.label for sample in samples.values()}))
-    return Checked(source.source, len(samples), classes, tuple(findings))
+    return Checked(source.source, len(samples), names, tuple(findings), noun)
 
 
 def _examine(picture: Picture, ranged: bool) -> tuple[str, Facts, list[Finding]]:
@@ -188,7 +195,7 @@ def _plain(name: str | None) -> str | None:
 
 
 def _duplicates(
-    samples: Mapping[str, Sample], splits: Mapping[str, Split], digests: Mapping[str, str]
+    samples: Mapping[str, Sample], splits: Mapping[str, str], digests: Mapping[str, str]
 ) -> Iterator[Finding]:
     alike: dict[str, list[str]] = {}
     for key, digest in digests.items():
@@ -198,22 +205,14 @@ def _duplicates(
         if len(keys) < 2:
             continue
         paths = tuple(picture_of(samples[key]).name for key in keys)
-        among = list(dict.fromkeys(splits[key] for key in keys))
-        labels = list(dict.fromkeys(samples[key].label for key in keys))
+        among = list(dict.fromkeys(splits.get(path, "") for path in paths))
+        labels = list(dict.fromkeys(label_text(samples[key].label) for key in keys))
         if len(labels) > 1:
-            yield Finding("in two classes", paths, " and ".join(labels))
+            yield Finding("two labels", paths, " and ".join(labels))
         if len(among) > 1:
             yield Finding("in two splits", paths, " and ".join(among))
         if len(labels) == len(among) == 1:
             yield Finding("duplicate", paths, f"{len(keys)} times in {labels[0]}")
-
-
-def _missing_classes(samples: Mapping[str, Sample], splits: Mapping[str, Split]) -> Iterator[Finding]:
-    learnt = {sample.label for key, sample in samples.items() if splits[key] == "train"}
-    for split in ("val", "test"):
-        present = {sample.label for key, sample in samples.items() if splits[key] == split}
-        if present and (missing := sorted(learnt - present)):
-            yield Finding("class missing", (), f"{split} has no image of {some_names(missing)}")
 
 
 def stopping(findings: Sequence[Finding]) -> int:

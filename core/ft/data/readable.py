@@ -18,11 +18,12 @@ from torch import Tensor
 from ft.data.decoding import FORMATS, NOTHING, Facts, decode_as_stored, image_to_tensor, to_rgb
 from ft.data.image_failures import failure_of
 from ft.data.known_files import Known, recall, remember, settled_state, state_of
-from ft.data.load import ImageData, Item, first_lines, some_names, unmeasured
+from ft.data.load import ImageData, Item, with_remarks
 from ft.data.pictures import Content, Picture, content_digest
 from ft.data.transforms import Transform
 from ft.data.values import Values, needs_range, objection_to_values
 from ft.errors import FtError
+from ft.text.counting import first_lines, some_names
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -99,14 +100,23 @@ def check_images(
         return tuple(item for item in items if item.picture.name not in reasons)
 
     kept = replace(data, train=readable(data.train), val=readable(data.val), test=readable(data.test))
-    left = {item.label for item in kept.train}
-    emptied = [name for label, name in enumerate(data.classes) if label not in left]
-    if emptied:
-        raise FtError(f"{count} cannot be read, which leaves no training image of {some_names(emptied)}:\n{listed}")
+    if lost := _lost(data, kept):
+        raise FtError(f"{count} cannot be read, {lost}:\n{listed}")
     if not kept.val:
         raise FtError(f"{count} cannot be read, which leaves none to validate with:\n{listed}")
-    new = [warning for warning in unmeasured(kept) if warning not in data.warnings]
-    return replace(kept, warnings=(*data.warnings, f"{count} cannot be read and are left out:\n{listed}", *new))
+    return with_remarks(replace(kept, warnings=(*data.warnings, f"{count} cannot be read and are left out:\n{listed}")))
+
+
+def _lost(data: ImageData, kept: ImageData) -> str:
+    """What cannot be learnt from the images that are left, "" where all can."""
+    if not kept.train:
+        return "which leaves none to train on"
+    try:
+        left = data.task.space([item.label for item in kept.train]).names
+    except FtError as error:
+        return f"and of those that are left {error}"
+    lost = [name for name in data.space.names if name not in left]
+    return f"which leaves no training image of {some_names(lost)}" if lost else ""
 
 
 def check_measured(

@@ -1,4 +1,4 @@
-"""What is to be said of a split: shares that had no effect, groups that the data tears, classes too small for folds."""
+"""What is to be said of a split: shares that had no effect, groups that the data tears, folds that are too small."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from ft.config.schema import SplitConfig
 from ft.data.splits import Split, choose_folds
+from ft.data.whole_groups import Stratum
 from ft.errors import FtError
 from ft.extension.records import Sample
+from ft.task.chosen import ChosenTask
 from ft.text.counting import number_of
 
 _NAMED = 5
@@ -41,28 +43,33 @@ def torn_groups(samples: Mapping[str, Sample], splits: Mapping[str, Split], conf
     )
 
 
-def check_folds(samples: Mapping[str, Sample], config: SplitConfig) -> tuple[str, ...]:
-    """Warn of classes that not every fold can validate. Raises FtError for one that in some fold none is left of to
-    train on."""
+def check_folds(
+    samples: Mapping[str, Sample], config: SplitConfig, strata: Mapping[str, Stratum], task: ChosenTask
+) -> tuple[str, ...]:
+    """Warn of strata, as of classes, that not every fold can validate. Raises FtError where what validates in some fold
+    cannot be learnt from the others."""
     if config.folds is None:
         return ()
-    folds, units = choose_folds(samples, config), dict[str, dict[str, int]]()
-    for key, fold in folds.items():
-        unit = samples[key].group if config.group else key
-        units.setdefault(samples[key].label, {})[unit or key] = fold
-    one = "group" if config.group else "image"
-    for label, fold_of in sorted(units.items()):
-        if len(set(fold_of.values())) == 1:
-            fold = next(iter(fold_of.values()))
+    folds = choose_folds(samples, config, strata)
+    for fold in range(1, config.folds + 1):
+        learnt = [samples[key].label for key, other in folds.items() if other != fold]
+        try:
+            task.encode([samples[key].label for key, other in folds.items() if other == fold], task.space(learnt))
+        except FtError as error:
             raise FtError(
-                f"class '{label}' is in {number_of(len(fold_of), one)}, which leaves none to train on in fold {fold}, "
-                "where all of it validates. Give it more, leave it out, or try fewer folds or another split.seed"
-            )
-    few = [f"{label} ({len(fold_of)})" for label, fold_of in sorted(units.items()) if len(fold_of) < config.folds]
+                f"in fold {fold} of {config.folds}, what validates cannot be learnt from the others: {error}\n"
+                "Give it more images, leave it out, or try fewer folds or another split.seed"
+            ) from None
+    units = dict[Stratum, set[str]]()
+    for key in folds:
+        units.setdefault(strata[key], set()).add((samples[key].group if config.group else key) or key)
+    few = [f"{stratum} ({len(those)})" for stratum, those in units.items() if len(those) < config.folds]
     if not few:
         return ()
+    one, kind = "group" if config.group else "image", task.record.noun[0]
     return (
-        f"not all {config.folds} folds validate every class, where there are fewer {one}s than folds: {_some(few)}",
+        f"not all {config.folds} folds validate every {kind}, where there are fewer {one}s than folds: "
+        f"{_some(sorted(few))}",
     )
 
 

@@ -10,6 +10,7 @@ from ft.config.schema import SplitConfig
 from ft.data.whole_groups import Stratum, deal, drawn_place, share_out
 from ft.errors import FtError
 from ft.extension.records import Sample
+from ft.extension.tasks import label_text
 from ft.text.counting import number_of
 
 Split = Literal["train", "val", "test"]
@@ -22,12 +23,12 @@ def choose_splits(
 
     Where the samples have no val (or test) split, the configured share of every stratum is set aside: at random, but
     by a hash of (seed, key), so that neither the order nor the other images matter to who goes first. A stratum gives
-    one image at least while one remains to train on; val comes before test. Strata are the classes where none are
+    one image at least while one remains to train on; val comes before test. Strata are the labels where none are
     given. With `config.group`, whole groups of samples are set aside. With `config.folds`, test comes first, and val
     is the fold that `config.fold` names, or the first. Raises FtError for too few groups, and for folds of samples that
     have a val split.
     """
-    strata = strata if strata is not None else _classes(samples)
+    strata = strata if strata is not None else _labels(samples)
     splits: dict[str, Split] = {key: sample.split or "train" for key, sample in samples.items()}
     if config.folds is None:
         splits.update(_set_aside(samples, config, strata, _shares(samples, config)))
@@ -53,7 +54,7 @@ def choose_folds(
             "Leave out --folds to train once with that split, or give the data without it: a folder that holds the "
             "class folders, or a table whose split column has another name"
         )
-    strata = strata if strata is not None else _classes(samples)
+    strata = strata if strata is not None else _labels(samples)
     test = _set_aside(samples, config, strata, _shares(samples, config))
     rest = {key: strata[key] for key, sample in samples.items() if sample.split in (None, "train") and key not in test}
     if len(rest) < config.folds:
@@ -71,11 +72,12 @@ def choose_folds(
 
 
 def describe_splits(
-    samples: Mapping[str, Sample], splits: Mapping[str, Split], config: SplitConfig
+    samples: Mapping[str, Sample], splits: Mapping[str, Split], config: SplitConfig, kind: str = "class"
 ) -> dict[Split, str]:
-    """Say how `choose_splits` set images aside, by what they are for; nothing about what the samples came with."""
+    """Say how `choose_splits` set images aside, a share of every `kind`, by what they are for; nothing about what the
+    samples came with."""
     there = set(splits.values())
-    how = "every class" if config.group is None else f"every class, as whole groups by '{config.group}' allow"
+    how = f"every {kind}" if config.group is None else f"every {kind}, as whole groups by '{config.group}' allow"
     said: dict[Split, str] = {
         split: f"set aside from train ({100 * share:g} % of {how}, seed {config.seed})"
         for split, share in _shares(samples, config).items()
@@ -145,8 +147,8 @@ def _group(sample: Sample) -> str:
     return sample.group
 
 
-def _classes(samples: Mapping[str, Sample]) -> dict[str, Stratum]:
-    return {key: sample.label for key, sample in samples.items()}
+def _labels(samples: Mapping[str, Sample]) -> dict[str, Stratum]:
+    return {key: label_text(sample.label) for key, sample in samples.items()}
 
 
 def _there_are(groups: int, config: SplitConfig) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from ft.extension.records import Lazy
-from ft.extension.tasks import Figure, Noun
+from ft.extension.tasks import Figure, Label, Noun
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -172,6 +172,7 @@ class Task:
     model, what else its answers need.
 
     `noun` is what one and several names of the label space are called. Where it does not `blend`, mixup is refused.
+    `example` are the labels of a few images, four or more, to try the task with.
     """
 
     name: str
@@ -191,6 +192,7 @@ class Task:
     calibrate: Lazy | None = None
     noun: Noun = ("class", "classes")
     blend: bool = True
+    example: tuple[Label, ...] = field(default=(), hash=False)
 
 
 @dataclass(frozen=True)

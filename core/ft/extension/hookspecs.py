@@ -13,6 +13,7 @@ from ft.extension.extensions import (
     FreezeStrategy,
     HeadBuilder,
     Optimizer,
+    Task,
     Tracker,
     WeightSource,
 )
@@ -141,6 +142,55 @@ def ft_run_trackers() -> Iterable[Tracker]:
     @hookimpl
     def ft_run_trackers():
         yield Tracker("latest", "The latest epoch's figures, in latest.txt", track=track)
+    """
+
+
+@hookspec
+def ft_vision_tasks() -> Iterable[Task]:
+    """Yield what may be asked of a network.
+
+    from dataclasses import dataclass
+    from ft import Answer, Figure, LabelSpace, Task, hookimpl
+
+    @dataclass(frozen=True)
+    class Brightness(Answer):
+        value: float
+
+    def space(labels, settings):
+        return LabelSpace(("brightness",))
+
+    def encode(labels, space, settings):
+        return [(float(label),) for label in labels]
+
+    def loss(space, settings, targets):
+        from torch.nn.functional import mse_loss
+        return mse_loss
+
+    class Meter:
+        def __init__(self, space, settings):
+            self.squares, self.images = 0.0, 0
+
+        def add(self, outputs, targets):
+            self.squares += float((outputs - targets).square().sum())
+            self.images += len(targets)
+
+        def merge(self, other):
+            self.squares, self.images = self.squares + other.squares, self.images + other.images
+
+        def figures(self):
+            return {"loss": self.squares / self.images, "rmse": (self.squares / self.images) ** 0.5}
+
+        def tables(self):
+            return ()
+
+    def predict(outputs, space, settings):
+        return [Brightness(value) for value in outputs[:, 0].tolist()]
+
+    @hookimpl
+    def ft_vision_tasks():
+        yield Task("brightness", "How bright an image looks", space=space, encode=encode, loss=loss, meter=Meter,
+                   predict=predict, figures=(Figure("rmse", "RMSE", larger_is_better=False),),
+                   example=("0", "0.2", "0.5", "1"))
     """
 
 

@@ -13,6 +13,7 @@ from ft.extension.extensions import (
     FreezeStrategy,
     HeadBuilder,
     Optimizer,
+    Task,
     Tracker,
     WeightSource,
 )
@@ -137,6 +138,15 @@ KINDS = {
             "data source",
             ("load",),
             (Key("data", "--data", "a folder, folder:PATH, csv:FILE, or another data source"),),
+        ),
+        Kind(
+            "task",
+            "ft_vision_tasks",
+            Task,
+            "task",
+            ("space", "encode", "loss", "meter", "predict"),
+            (Key("task", "--task", "what a label is, as in classification, multilabel, regression"),),
+            takes_argument=False,
         ),
         Kind(
             "augmentation",

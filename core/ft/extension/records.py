@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from ft.extension.tasks import Label
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -156,10 +158,12 @@ class Sample:
     or a functools.partial of one. `key` then stands for the path in splits, lists and messages: a name that is this
     image's alone and the same each time. `group` is what an image has in common with those that it is never to be
     parted from in a split, as its patient: given where the source was asked for it.
+
+    `label` is a text, which the task reads, as the name of a class; or the texts of several columns by their names.
     """
 
     path: Path | None = None
-    label: str = ""
+    label: Label = ""
     split: Literal["train", "val", "test"] | None = None
     open: Callable[[], Any] | None = None
     key: str = ""

@@ -14,6 +14,17 @@ Label = str | Mapping[str, str]
 """What a data source says of an image: a text, or the texts of several columns by their names."""
 
 
+def label_text(label: Label) -> str:
+    """A label as messages say it.
+
+    >>> label_text("cat"), label_text({"width": "3", "height": ""})
+    ('cat', 'width 3, height empty')
+    """
+    if isinstance(label, str):
+        return label
+    return ", ".join(f"{column} {value or 'empty'}" for column, value in label.items())
+
+
 @dataclass(frozen=True)
 class LabelSpace:
     """What the outputs of a network mean. It goes into model.json, and with it wherever the model is used.
@@ -56,15 +67,15 @@ class Table:
 
     A row is a mapping from columns to texts and numbers. `columns` say what people read at the head of each, and how
     its numbers are written, "" as they are. `costs` are how much each row has to do with the mistakes, so that the
-    worst of many can be shown; none where rows are not compared. The rows of a `matrix` have three columns: what an
-    image was, what it was taken for, and how many there are; where they are few, people see a square.
+    worst of many can be shown; none where rows are not compared. A `matrix` has the names of its rows and columns, in
+    order, and rows of three columns: what an image was, what it was taken for, and how many there are.
     """
 
     name: str
     columns: Mapping[str, tuple[str, str]]
     rows: tuple[Mapping[str, str | float], ...]
     costs: tuple[float, ...] = ()
-    matrix: bool = False
+    matrix: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -99,7 +110,10 @@ class Answer:
 
 
 class Loss(Protocol):
-    """What is minimised. A function of two arguments does, in which each image counts alike."""
+    """What is minimised. A function of two arguments does, in which each image counts alike.
+
+    Where it has a `torch_only` that is True, it draws from no generators but torch's, and steps are a little shorter.
+    """
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The mean loss of outputs [N, K] in float32 or float64 and targets [N, ...], in which each image counts by its

@@ -12,6 +12,7 @@ from ft.config.schema import SplitConfig, UseConfig
 from ft.extension.installed import Component, Plugins, read_settings
 from ft.extension.records import Backbone, Preprocessing
 from ft.extension.settings import validate
+from ft.extension.tasks import LabelSpace
 from ft.extension.unpackaged import refuse_unpackaged
 from ft.job import Looking
 from ft.machine.devices import Machine, choose_machine, has_fast_bf16
@@ -23,6 +24,7 @@ from ft.model.head import build_model
 from ft.model.layer_notes import Layers, layers_of
 from ft.run.folder import Run
 from ft.run.records import ModelFile
+from ft.task.chosen import ChosenTask, choose_task
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,8 @@ class Trained:
     module: nn.Module
     backbone: str
     """The reference of its backbone."""
-    classes: tuple[str, ...]
+    task: ChosenTask
+    space: LabelSpace
     preprocessing: Preprocessing
     machine: Machine
     batch_size: int
@@ -60,17 +63,18 @@ def load_trained(run: Run, plugins: Plugins, machine: dict[str, Any], batch_size
     about = run.model_file()
     plugins = plugins.preferring(about.prefer)
     if not trust_code:
-        refuse_unpackaged([about.backbone.use, about.head.use], f"{run.path}/model.json")
+        refuse_unpackaged([about.backbone.use, about.head.use, about.task.use], f"{run.path}/model.json")
     chosen = choose_machine(use)
     if use.precision == "auto" and has_fast_bf16(chosen.device):  # faster where nothing trains
         chosen = replace(chosen, precision="bf16")
     provider, backbone = _without_weights(about, plugins)
-    model = build_model(backbone, about.head, len(about.classes), plugins, seed=0)
+    model = build_model(backbone, about.head, about.space.outputs, plugins, seed=0)
     run.load_model(model.module)
     return Trained(
         module=chosen.place(model.module).eval(),
         backbone=about.backbone.use,
-        classes=about.classes,
+        task=choose_task(about.task, plugins),
+        space=about.space,
         preprocessing=about.preprocessing,
         machine=chosen,
         batch_size=use.batch_size,

@@ -2,64 +2,39 @@
 
 from __future__ import annotations
 
-import array
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal, cast, overload
+from typing import Any, Literal, TypeVar, cast, overload
 
 import torch
 from torch import Tensor, nn
 
-from ft.data.load import first_lines
 from ft.data.pictures import Picture
 from ft.data.transforms import eval_transform, normalise, read_image
 from ft.errors import FtError
 from ft.extension.records import Preprocessing
+from ft.extension.tasks import Answer
 from ft.inference.given_images import One, Pixels, in_groups, is_one, kind_of
 from ft.inference.load import Trained
-from ft.inference.predict import logits_or_why
+from ft.inference.predict import answers_or_why, outputs_or_why
+from ft.machine.display import Display
 from ft.machine.python_display import PythonDisplay
-from ft.text.counting import number_of
+from ft.text.counting import first_lines, number_of
 
-
-@dataclass(frozen=True)
-class Answer:
-    """What a model says of one image. `image` is its path as it was given, "" for an image that is no file."""
-
-    image: str
-    classes: tuple[str, ...]
-    _shares: array.array[float]
-    """In the order of `classes`; a mapping for each of 100,000 images and 1,000 classes would take 10 GB."""
-
-    @property
-    def label(self) -> str:
-        """The likeliest class."""
-        return self.classes[self._shares.index(self.probability)]
-
-    @property
-    def probability(self) -> float:
-        """How likely that is, 0 to 1."""
-        return max(self._shares)
-
-    @property
-    def probabilities(self) -> dict[str, float]:
-        """Class name -> probability, the likeliest first; together they are 1."""
-        return dict(sorted(zip(self.classes, self._shares, strict=True), key=lambda pair: -pair[1]))
-
-    def __repr__(self) -> str:
-        said = ", ".join(f"{name} {share:.1%}" for name, share in list(self.probabilities.items())[:3])
-        return f"<{self.image}: {said}>" if self.image else f"<{said}>"
+T = TypeVar("T")
+Ask = Callable[[Trained, Sequence[Picture], Display], Iterator[list[T | str]]]
 
 
 class LoadedModel:
     """The model of a finished run, in evaluation mode; `ft.load` makes it. Several threads may ask it at once.
 
-    `path` is the run's folder, `classes` are the names in the order of the logits, `preprocessing` says what is done to
-    an image before the network sees it, `module` is the network with its normalisation.
+    `path` is the run's folder, `classes` are the names of the label space, for classes in the order of the outputs,
+    `preprocessing` says what is done to an image before the network sees it, `module` is the network with its
+    normalisation.
     """
 
     def __init__(self, trained: Trained, path: Path) -> None:
@@ -68,15 +43,15 @@ class LoadedModel:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        return self._trained.classes
+        return self._trained.space.names
 
     @property
     def preprocessing(self) -> Preprocessing:
         return self._trained.preprocessing
 
     def __repr__(self) -> str:
-        size = self.preprocessing.crop_size
-        return f"<{self._trained.backbone} of {self.path}, {len(self.classes)} classes, {size} px>"
+        size, noun = self.preprocessing.crop_size, self._trained.task.record.noun
+        return f"<{self._trained.backbone} of {self.path}, {number_of(len(self.classes), *noun)}, {size} px>"
 
     @overload
     def predict(  # type: ignore[overload-overlap]  # a text is one path, although it is iterable
@@ -90,7 +65,10 @@ class LoadedModel:
     def predict(self, images: Iterable[One | Pixels], *, bad_images: Literal["skip"]) -> list[Answer | None]: ...
 
     def predict(self, images: Any, *, bad_images: Literal["fail", "skip"] = "fail") -> Any:
-        """Classify one image or many, preprocessed as in training: one answer, or a list of them in the same order.
+        """Answer to one image or many, preprocessed as in training: one answer, or a list of them in the same order.
+
+        What an answer holds is the task's: `label`, `probability` and `probabilities` of classification, `labels` and
+        `probabilities` of multilabel, `value` or `values` of regression.
 
         An image is a path, the bytes of an encoded file, a PIL image in any mode (turned as its EXIF data say), an
         array [H, W, 3] or [H, W], or a tensor [3, H, W] or [H, W], of uint8, in RGB; an array [H, W, 4] is RGBA, seen
@@ -105,12 +83,13 @@ class LoadedModel:
             raise FtError(f"bad_images is 'fail' or 'skip', not {bad_images!r}")
         answers: list[Answer | None] = []
         unread: list[str] = []
-        for picture, logits in self._logits(images):
-            if isinstance(logits, str):
+        for picture, answer in self._asked(images, answers_or_why):
+            if isinstance(answer, str):
                 if bad_images == "fail":
-                    raise FtError(logits if is_one(images) else f'{logits}\nbad_images="skip" answers None to such')
-                unread.append(logits)
-            answers.append(None if isinstance(logits, str) else _answer(picture, logits, self.classes))
+                    raise FtError(answer if is_one(images) else f'{answer}\nbad_images="skip" answers None to such')
+                unread.append(answer)
+            name = "" if picture.path is None else picture.name
+            answers.append(None if isinstance(answer, str) else replace(answer, image=name))
         if unread:
             listed = "".join(f"\n  {line}" for line in first_lines(unread))
             said = "has no answer" if len(unread) == 1 else "have no answer"
@@ -125,9 +104,9 @@ class LoadedModel:
         """
         rows: list[Tensor] = []
         with _read_by(self._head()) as features:
-            for _, logits in self._logits(images):
-                if isinstance(logits, str):
-                    raise FtError(logits)
+            for _, outputs in self._asked(images, outputs_or_why):
+                if isinstance(outputs, str):
+                    raise FtError(outputs)
                 rows += features
                 features.clear()
         together = torch.cat(rows) if rows else torch.empty(0, self._width())
@@ -148,12 +127,12 @@ class LoadedModel:
         ]
         return torch.stack(prepared) if prepared else torch.empty(0, 3, side, side, dtype=torch.uint8)
 
-    def _logits(self, images: Any) -> Iterator[tuple[Picture, Tensor | str]]:
-        """Each image with its logits [C], or why there are none."""
+    def _asked(self, images: Any, ask: Ask[T]) -> Iterator[tuple[Picture, T | str]]:
+        """Each image with what it is asked for, or why there is none."""
         many = [images] if is_one(images) else images
         in_memory = replace(self._trained, workers=0)
         for are_files, pictures in in_groups(many, self._trained.batch_size):
-            got = logits_or_why(self._trained if are_files else in_memory, pictures, PythonDisplay())
+            got = ask(self._trained if are_files else in_memory, pictures, PythonDisplay())
             yield from zip(pictures, chain.from_iterable(got), strict=True)
 
     def _head(self) -> nn.Module:
@@ -168,7 +147,8 @@ class LoadedModel:
 
 class Normalised(nn.Module):
     """A network that takes uint8 images [N, 3, S, S] in RGB, S being the size it was trained with, and normalises them
-    itself; it returns logits [N, C] in float32, whose softmax are the probabilities of `predict` in fp32."""
+    itself; it returns the network's outputs [N, K] in float32: of classes the logits, whose softmax are the
+    probabilities of `predict` in fp32."""
 
     def __init__(self, network: nn.Module, preprocessing: Preprocessing, channels_last: bool) -> None:
         super().__init__()
@@ -182,13 +162,8 @@ class Normalised(nn.Module):
                 f"module takes uint8 images [N, 3, S, S] and normalises them itself; this is {list(images.shape)} of "
                 f"{kind_of(images)}"
             )
-        logits: Tensor = self.network(normalise(images, self.preprocessing).to(memory_format=self._layout))
-        return logits.float()
-
-
-def _answer(picture: Picture, logits: Tensor, classes: tuple[str, ...]) -> Answer:
-    shares = array.array("f", logits.softmax(0).numpy().tobytes())
-    return Answer("" if picture.path is None else picture.name, classes, shares)
+        outputs: Tensor = self.network(normalise(images, self.preprocessing).to(memory_format=self._layout))
+        return outputs.float()
 
 
 @contextmanager

@@ -3,57 +3,76 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Literal
 
-from torch import Tensor
+import torch
 
 from ft.cache.image_rows import measured_part
 from ft.cache.image_source import BroughtImages
 from ft.cache.store import FeatureStore
 from ft.config.schema import PREDICT_BATCH, PREDICT_PRECISION, ComponentConfig
 from ft.data.image_list import known_splits
-from ft.data.load import ImageData, Item, number_classes, read_samples
+from ft.data.load import ImageData, Item, make_items, strata_of
 from ft.data.pictures import picture_of
 from ft.data.readable import check_measured, digest_of
+from ft.data.samples import read_samples
 from ft.data.splits import choose_splits
 from ft.errors import FtError
 from ft.extension.installed import Plugins
 from ft.extension.records import Sample
 from ft.extension.settings import validate
+from ft.extension.tasks import LabelSpace
 from ft.inference.load import Trained, load_trained
-from ft.inference.predict import logits_of, no_number
+from ft.inference.predict import no_number, outputs_of
 from ft.job import Job
 from ft.machine.display import Display
 from ft.run.folder import Run
-from ft.task.evaluation import evaluate
-from ft.task.metrics import Evaluation
+from ft.task.evaluation import Answered, Evaluation, Measured, evaluate
 from ft.text.counting import number_of
 
 
-def measure_saved(
-    run: Run, plugins: Plugins, store: FeatureStore, job: Job, split: Literal["val", "test"], otherwise: str = ""
-) -> Evaluation:
-    """Measure what a run just saved on its own images of a split; where its epochs were measured `otherwise` on the
-    same images, that is said.
+def measure_saved(run: Run, plugins: Plugins, store: FeatureStore, job: Job, otherwise: str) -> Measured:
+    """Measure what a run just saved on its validation images, for which the task first chooses what its answers need,
+    and on its test images; where epochs were measured `otherwise` on the same images, that is said.
 
     The model is rebuilt from the run's files and computes as in `ft evaluate`, so these are the figures that anybody
     will get who uses it; features that were kept, and the run's precision, play no part. Decoded images that were kept
     do, being the same. Raises FtError for an image that changed since the run began, and StopAsked when a signal asks
     to stop.
     """
-    name, items = ("validation", job.data.val) if split == "val" else ("test", job.data.test)
-    asked = job.config.machine
+    asked, data = job.config.machine, job.data
     machine = {"device": asked.device, "precision": PREDICT_PRECISION, "workers": asked.workers}
-    trained = load_trained(run, plugins, machine, PREDICT_BATCH, trust_code=True)
-    unlike = f"; the epochs were measured {otherwise}" if otherwise else ""
-    counted = number_of(len(items), f"{name} image")
-    job.display.say(f"measuring the saved model on {counted}, in {PREDICT_PRECISION} as ft evaluate{unlike}")
-    own = replace(job, preprocessing=trained.preprocessing, batch_size=trained.batch_size, machine=trained.machine)
-    part = measured_part(name, items, own)
-    images = None if job.config.cache.promise == "off" else BroughtImages(store, part, own)
-    with logits_of(trained, items, own, job.data.digests, images) as batches:
-        return evaluate(_finite(batches, items), trained.classes)
+
+    @contextmanager
+    def answers(name: str, items: Sequence[Item], unlike: str = "") -> Iterator[Iterator[Answered]]:
+        counted = number_of(len(items), f"{name} image")
+        job.display.say(f"measuring the saved model on {counted}, in {PREDICT_PRECISION} as ft evaluate{unlike}")
+        trained = load_trained(run, plugins, machine, PREDICT_BATCH, trust_code=True)  # anew: a network may remember
+        own = replace(job, preprocessing=trained.preprocessing, batch_size=trained.batch_size, machine=trained.machine)
+        part = measured_part(name, items, own)
+        images = None if job.config.cache.promise == "off" else BroughtImages(store, part, own)
+        with outputs_of(trained, items, own, data.digests, images) as batches:
+            yield _finite(batches, items)
+
+    with answers("validation", data.val, f"; the epochs were measured {otherwise}" if otherwise else "") as batches:
+        space, batches = _calibrated(data, batches)
+        run.keep_numbers(space)
+        val = evaluate(batches, data.task, space)
+    if not data.test:
+        return Measured(val, None)
+    with answers("test", data.test) as batches:
+        return Measured(val, evaluate(batches, data.task, space))
+
+
+def _calibrated(data: ImageData, batches: Iterator[Answered]) -> tuple[LabelSpace, Iterator[Answered]]:
+    """The label space with what the task chooses on validation images, and their outputs again."""
+    if data.task.record.calibrate is None:
+        return data.space, batches
+    kept = list(batches)
+    outputs, targets = map(torch.cat, zip(*kept, strict=True))
+    return data.task.calibrate(outputs, targets, data.space), iter(kept)
 
 
 def measure(
@@ -74,7 +93,8 @@ def measure(
     found = read_samples(validate(ComponentConfig, {"use": data} if isinstance(data, str) else data, "data"), plugins)
     samples = found.samples
     splits = _splits(samples, trained) if split != "all" else dict.fromkeys(samples, "all")
-    items = number_classes([s for key, s in samples.items() if splits[key] == split], trained.classes)
+    wanted = {key: sample for key, sample in samples.items() if splits[key] == split}
+    items = make_items(wanted, trained.task, trained.space)
     if not items:
         raise FtError(f"'{found.source}' has no images in its {split} split")
     for note in found.notes:
@@ -82,15 +102,15 @@ def measure(
     for warning in found.warnings:
         display.warn(warning)
     with display.progress("reading images", len(items), unit="images") as bar:
-        measured = ImageData(trained.classes, (), items, (), found.source)
+        measured = ImageData(trained.task, trained.space, (), items, (), found.source)
         ranged = trained.preprocessing.value_range is not None
         measured = check_measured(measured, bad_images, bar.advance, ranged)
     for warning in measured.warnings:
         display.warn(warning)
     if split != "train" and (note := _seen_in_training(measured, trained, split)):
         display.say(note)
-    with logits_of(trained, measured.val, trained.looking(display)) as batches:
-        return evaluate(_finite(batches, measured.val), trained.classes), len(measured.val)
+    with outputs_of(trained, measured.val, trained.looking(display)) as batches:
+        return evaluate(_finite(batches, measured.val), trained.task, trained.space), len(measured.val)
 
 
 def _seen_in_training(measured: ImageData, trained: Trained, split: str) -> str:
@@ -102,7 +122,8 @@ def _seen_in_training(measured: ImageData, trained: Trained, split: str) -> str:
 
 
 def _splits(samples: Mapping[str, Sample], trained: Trained) -> dict[str, str]:
-    splits: dict[str, str] = {**choose_splits(samples, trained.split.of_new_images())}
+    strata = strata_of(samples, trained.task)
+    splits: dict[str, str] = {**choose_splits(samples, trained.split.of_new_images(), strata)}
     known = known_splits(trained.image_list)
     for key, sample in samples.items():
         before = known.get(digest_of(picture_of(sample)), set()) if sample.split is None else set[str]()
@@ -111,13 +132,13 @@ def _splits(samples: Mapping[str, Sample], trained: Trained) -> dict[str, str]:
     return splits
 
 
-def _finite(batches: Iterator[tuple[Tensor, Tensor]], items: Sequence[Item]) -> Iterator[tuple[Tensor, Tensor]]:
+def _finite(batches: Iterator[Answered], items: Sequence[Item]) -> Iterator[Answered]:
     """The same batches. Raises FtError for an image of which the model makes no numbers: NaN has no likeliest class."""
     seen = 0
-    for logits, labels in batches:
-        fine = logits.isfinite().all(1).tolist()
+    for outputs, targets in batches:
+        fine = outputs.isfinite().all(1).tolist()
         if not all(fine):
             image = items[seen + fine.index(False)].picture.name
             raise FtError(no_number(image))
         seen += len(fine)
-        yield logits, labels
+        yield outputs, targets

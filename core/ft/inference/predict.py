@@ -1,4 +1,4 @@
-"""Classifies images with the model of a finished run, preprocessed as in training."""
+"""Asks the model of a finished run about images, preprocessed as in training."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from ft.cache.image_source import BroughtImages
@@ -14,6 +15,7 @@ from ft.data.batches import Unread
 from ft.data.load import Item
 from ft.data.loaders import explained_deaths
 from ft.data.pictures import Picture
+from ft.extension.tasks import Answer
 from ft.inference.load import Trained
 from ft.job import Looking
 from ft.machine.display import Display
@@ -24,32 +26,47 @@ from ft.training.predicting import predict_batches, predict_loaded
 
 @dataclass(frozen=True)
 class Prediction:
-    """The most likely classes of one image, with their probabilities, the likeliest first; or none, and why."""
+    """What the model answers to one image; or nothing, and why."""
 
     path: Path
-    classes: tuple[str, ...]
-    probabilities: tuple[float, ...]
+    answer: Answer | None
     error: str = ""
 
 
-def predict(trained: Trained, paths: Sequence[Path], top: int, display: Display) -> Iterator[list[Prediction]]:
-    """Yield the answers for images, in the order of `paths`, as soon as each batch is done: the `top` likeliest classes
-    of each image, or why there is no answer. Raises FtError for what is wrong with more than one image."""
-    answered = 0
-    for some in logits_or_why(trained, [Picture.at(path) for path in paths], display):
-        yield [_answer(path, each, trained.classes, top) for path, each in zip(paths[answered:], some, strict=False)]
-        answered += len(some)
+def like(trained: Trained) -> Answer:
+    """An answer as an image might get it, which shows what all of them hold."""
+    return trained.task.predict(torch.zeros(1, trained.space.outputs), trained.space)[0]
 
 
-def logits_or_why(trained: Trained, pictures: Sequence[Picture], display: Display) -> Iterator[list[Tensor | str]]:
-    """Yield, in the order of `pictures` and as soon as each batch is done, the logits [C] of each image in float32 on
-    the CPU, or why there are none. Raises FtError for what is wrong with more than one image."""
+def predict(trained: Trained, paths: Sequence[Path], display: Display) -> Iterator[list[Prediction]]:
+    """Yield the answers for images, in the order of `paths`, as soon as each batch is done, or why there is none.
+    Raises FtError for what is wrong with more than one image."""
+    done = 0
+    for some in answers_or_why(trained, [Picture.at(path) for path in paths], display):
+        yield [
+            Prediction(path, None, each) if isinstance(each, str) else Prediction(path, each)
+            for path, each in zip(paths[done:], some, strict=False)
+        ]
+        done += len(some)
+
+
+def answers_or_why(trained: Trained, pictures: Sequence[Picture], display: Display) -> Iterator[list[Answer | str]]:
+    """Yield, in the order of `pictures` and as soon as each batch is done, the answer to each image, or why there is
+    none. Raises FtError for what is wrong with more than one image."""
+    for some in outputs_or_why(trained, pictures, display):
+        there = [each for each in some if not isinstance(each, str)]
+        answers = iter(trained.task.predict(torch.stack(there), trained.space) if there else ())
+        yield [each if isinstance(each, str) else next(answers) for each in some]
+
+
+def outputs_or_why(trained: Trained, pictures: Sequence[Picture], display: Display) -> Iterator[list[Tensor | str]]:
+    """Yield the same of the outputs [K] for each image, in float32 on the CPU."""
     items = [Item(picture, number) for number, picture in enumerate(pictures)]
     unread: dict[int, str] = {}
     answered = 0
-    with logits_of(trained, items, trained.looking(display), unread=unread.__setitem__) as batches:
-        for logits, numbers in batches:
-            there = dict(zip(numbers.tolist(), logits, strict=True))
+    with outputs_of(trained, items, trained.looking(display), unread=unread.__setitem__) as batches:
+        for outputs, numbers in batches:
+            there = dict(zip(numbers.tolist(), outputs, strict=True))
             until = max(there) + 1
             yield [_finite_or_why(there[n], items[n]) if n in there else unread.pop(n) for n in range(answered, until)]
             answered = until
@@ -57,19 +74,12 @@ def logits_or_why(trained: Trained, pictures: Sequence[Picture], display: Displa
         yield [unread[n] for n in range(answered, len(items))]
 
 
-def _finite_or_why(logits: Tensor, item: Item) -> Tensor | str:
-    return logits if logits.isfinite().all() else no_number(item.picture.name)
-
-
-def _answer(path: Path, logits: Tensor | str, classes: Sequence[str], top: int) -> Prediction:
-    if isinstance(logits, str):
-        return Prediction(path, (), (), logits)
-    best = logits.softmax(0).topk(min(top, len(classes)))
-    return Prediction(path, tuple(classes[i] for i in best.indices.tolist()), tuple(best.values.tolist()))
+def _finite_or_why(outputs: Tensor, item: Item) -> Tensor | str:
+    return outputs if outputs.isfinite().all() else no_number(item.picture.name)
 
 
 @contextmanager
-def logits_of(
+def outputs_of(
     trained: Trained,
     items: Sequence[Item],
     looking: Looking,
@@ -77,7 +87,7 @@ def logits_of(
     images: BroughtImages | None = None,
     unread: Unread | None = None,
 ) -> Iterator[Iterator[tuple[Tensor, Tensor]]]:
-    """Give the block (logits, labels) of `items`, whose `images` somebody may bring; without those that are `unread`,
+    """Give the block (outputs, targets) of `items`, whose `images` somebody may bring; without those that are `unread`,
     where somebody is told of them.
 
     Loader processes end with it; raises FtError for one that died.

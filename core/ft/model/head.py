@@ -38,23 +38,23 @@ class Model:
     """Which head builder, of which distribution and version, made the head; "" where it is kept."""
 
 
-def build_model(backbone: Backbone, head: ComponentConfig, num_classes: int, plugins: Plugins, seed: int) -> Model:
-    """Replace, in place, what lies at each of `backbone.head_paths` by a new head for `num_classes` classes.
+def build_model(backbone: Backbone, head: ComponentConfig, outputs: int, plugins: Plugins, seed: int) -> Model:
+    """Replace, in place, what lies at each of `backbone.head_paths` by a new head for `outputs` classes.
 
     A head that pools replaces what lies at `backbone.pool_path`, too. `head` names a head builder, or is "keep". The
     same seed gives the same head, whatever was drawn before, and torch's generator is left as it was. Raises FtError
-    when a head does not turn features into `num_classes` values.
+    when a head does not turn features into `outputs` values.
     """
     module = backbone.module
     device = next(module.parameters()).device
     if head.use == KEEP:
         validate(Settings, head.settings, "head")
         for path, dim, form in _slots(backbone):
-            _check_kept(module.get_submodule(path), path, dim, num_classes, form, device)
+            _check_kept(module.get_submodule(path), path, dim, outputs, form, device)
         kept = tuple(f"{path}: keeps {describe(module.get_submodule(path))}" for path in backbone.head_paths)
         return Model(module, backbone.head_paths, kept, new_head=False)
     component, settings = _find_builder(head, plugins)
-    build = _builder(component, settings, num_classes, device)
+    build = _builder(component, settings, outputs, device)
     with seeded(seed), within_memory(_label(component)):
         heads = {path: build(dim, form) for path, dim, form in _slots(backbone)}
         if component.record.build_pool is not None:
@@ -96,7 +96,7 @@ def _find_builder(head: ComponentConfig, plugins: Plugins) -> tuple[Component, A
 
 
 def _builder(
-    component: Component, settings: Any, num_classes: int, device: torch.device
+    component: Component, settings: Any, outputs: int, device: torch.device
 ) -> Callable[[int, Form], nn.Module]:
     """Return a function that builds, from a number of features and a form, a head that is known to fit."""
     label = _label(component)
@@ -106,11 +106,11 @@ def _builder(
             raise FtError(
                 f"{label} has no build_map, which a backbone that classifies every position needs; use --head linear"
             )
-        made = implementation(component, "build_map" if form == "map" else "build")(dim, num_classes, settings)
+        made = implementation(component, "build_map" if form == "map" else "build")(dim, outputs, settings)
         if not isinstance(made, nn.Module):
             raise FtError(f"{label} returned {made!r}; it has to return a torch.nn.Module")
-        given, wanted = _shapes(dim, num_classes, form)
-        if fault := fault_of(made, given, wanted, needs=f"{num_classes} classes need"):
+        given, wanted = _shapes(dim, outputs, form)
+        if fault := fault_of(made, given, wanted, needs=f"{outputs} classes need"):
             raise FtError(f"{label} built a head that {fault}")
         return made.to(device)
 
@@ -139,20 +139,20 @@ def _label(component: Component) -> str:
     return f"head builder '{component.name}' of {component.distribution} {component.version}"
 
 
-def _check_kept(classifier: nn.Module, path: str, dim: int, num_classes: int, form: Form, device: torch.device) -> None:
-    given, _ = _shapes(dim, num_classes, form)
+def _check_kept(classifier: nn.Module, path: str, dim: int, outputs: int, form: Form, device: torch.device) -> None:
+    given, _ = _shapes(dim, outputs, form)
     classifier.eval()
     with torch.no_grad():
         classes = classifier(torch.zeros(given, device=device)).shape[1]
     classifier.train()
-    if classes != num_classes:
+    if classes != outputs:
         raise FtError(
-            f"--head keep keeps '{path}', which tells {classes} classes apart, but the data has {num_classes}; "
+            f"--head keep keeps '{path}', which tells {classes} classes apart, but the data has {outputs}; "
             f"use --head linear"
         )
 
 
-def _shapes(dim: int, num_classes: int, form: Form) -> tuple[list[int], list[int]]:
+def _shapes(dim: int, outputs: int, form: Form) -> tuple[list[int], list[int]]:
     """The shapes of two images' features and of what a head makes of them."""
     places = [1, 1] if form == "map" else []
-    return [2, dim, *places], [2, num_classes, *places]
+    return [2, dim, *places], [2, outputs, *places]

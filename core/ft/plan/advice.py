@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 from torch.nn.modules.dropout import _DropoutNd
 
 from ft.config.schema import Config
-from ft.config.training import TrainingConfig
+from ft.config.training import TrainingConfig, changed
 from ft.model.backbone import BuiltBackbone
 from ft.model.freezing import FrozenChoice
 from ft.model.head import Model
 from ft.plan.optimizer import OLDER, ChosenOptimizer
+from ft.task.chosen import KEY, OLDER as OLDER_OF_TASK
 
 _OF_STEPS = (
     *("lr", "head_lr", "lr_decay", "weight_decay", "clip_norm", "warmup_epochs", "epochs"),
@@ -33,10 +34,13 @@ def advice(
         yield "weights are random (--weights none) and layers are frozen: frozen layers will never learn anything"
     if config.images.views is not None and not config.images.varies:
         yield f"--views {config.images.views} has no effect: without augmentation all views of an image are the same"
+    for older in changed(config.training, OLDER_OF_TASK):
+        yield f"training.{older} is the older name of {KEY}.{older}; the next release does without it"
     training, name = config.training, optimizer.component.name
-    changed = {key for key, value in TrainingConfig().of(optimizer.record) if getattr(training, key) != value}
+    usual = TrainingConfig().of(optimizer.record)
+    given = {key for key, value in usual if getattr(training, key) != value}
     idle = {*OLDER, *(_OF_STEPS if training.solves else ())} - type(optimizer.settings).model_fields.keys()
-    if without := sorted(changed & idle):
+    if without := sorted(given & idle):
         yield f"without effect with {name}: training.{', training.'.join(without)}"
     if training.solves:
         if dropout := _dropout(model):
@@ -47,9 +51,9 @@ def advice(
     if all(built.backbone.in_head(name) for name in trainable):
         if training.lr_decay < 1:
             yield "--lr-decay has no effect: only the head trains; its rate is --lr, or --head-lr"
-        if "lr" in changed and training.lr != training.head_lr:
+        if "lr" in given and training.lr != training.head_lr:
             yield f"--lr has no effect: only the head trains, and --head-lr is {training.head_lr:g}"
-    if "warmup_epochs" in changed and training.warmup_epochs > training.epochs / 2:
+    if "warmup_epochs" in given and training.warmup_epochs > training.epochs / 2:
         yield f"the warm-up of {training.warmup_epochs:g} epochs ends after {training.epochs / 2:g}, half of the run"
 
 

@@ -72,7 +72,7 @@ def make_plan(decisions: Decisions, plugins: Plugins) -> Plan:
         trainable_numel=sum(numel[name] for name in trainable),
         groups=groups,
         data=data.source,
-        classes=data.classes,
+        classes=data.space.names,
         images={"train": len(data.train), "val": len(data.val), "test": len(data.test)},
         epochs=len(planned.penalties) if solves else training.epochs,
         steps_per_epoch=steps,
@@ -89,13 +89,17 @@ def make_plan(decisions: Decisions, plugins: Plugins) -> Plan:
         selected=frozen.selected,
         paces={tried.describe(): round(pace, 1) for tried, pace in decisions.paces.items()},
         optimizer=planned,
+        task=data.task.name,
+        figures=data.task.figures,
+        noun=data.task.record.noun,
     )
 
 
 def _recipe(config: Config) -> dict[str, Any]:
     told = {"epochs", "lr", "head_lr", "lr_decay", "weight_decay", "derived"}  # by the groups, or the number of steps
     training = config.training.model_dump(mode="json", exclude={*told, "auto_batch"})
-    components = config.model_dump(mode="json", include={"backbone", "head"})
+    named = {"backbone", "head"} | ({"task"} if config.task != type(config).model_fields["task"].default else set())
+    components = config.model_dump(mode="json", include=named)
     return {
         **without_secrets(components),  # as in the config.yaml that a run goes on from
         "seed": config.seed,

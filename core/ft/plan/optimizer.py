@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ft.config.schema import Config
-from ft.config.training import TrainingConfig
+from ft.config.training import changed
 from ft.errors import FtError
 from ft.extension.extensions import Optimizer
 from ft.extension.installed import Chosen, Plugins, read_settings, settings_class
@@ -44,9 +44,3 @@ def choose_optimizer(config: Config, plugins: Plugins) -> ChosenOptimizer:
     if component.record.solves and not hasattr(settings, "penalties"):
         raise FtError(f"optimizer '{component.name}' solves, and has no setting 'penalties', a list of numbers")
     return ChosenOptimizer(component, settings)
-
-
-def changed(training: TrainingConfig, names: Sequence[str]) -> list[str]:
-    """Those of the named keys that are not as they are where nobody says anything."""
-    usual = type(training).model_fields
-    return [name for name in names if getattr(training, name) != usual[name].default]

@@ -8,7 +8,21 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-NOT_DECISIVE = ("weights", "data", "notes", "warnings", "cache", "selected", "paces", "optimizer")
+from ft.extension.tasks import Figure
+
+NOT_DECISIVE = (
+    "weights",
+    "data",
+    "notes",
+    "warnings",
+    "cache",
+    "selected",
+    "paces",
+    "optimizer",
+    "task",
+    "figures",
+    "noun",
+)
 
 
 @dataclass(frozen=True)
@@ -104,6 +118,8 @@ class Plan:
     `selected` is what freezing strategies that looked at images selected, `recipe` the settings that decide which
     numbers come out and that nothing else here tells, by their place in the config. `paces` are the images a second of
     a training step in each arithmetic and layout that was tried, so that the fastest could be taken.
+    `classes` are the names of the label space, of which one and several are called by the `noun`; `figures` are those
+    of the `task`.
     """
 
     backbone: str
@@ -133,6 +149,9 @@ class Plan:
     selected: Mapping[str, tuple[str, ...]]
     paces: Mapping[str, float]
     optimizer: OptimizerPlan = OptimizerPlan()
+    task: str = "classification"
+    figures: tuple[Figure, ...] = ()
+    noun: tuple[str, str] = ("class", "classes")
 
     @property
     def total_steps(self) -> int:

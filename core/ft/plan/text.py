@@ -142,4 +142,4 @@ def _batchnorm(fixed: int, moving: int) -> str:
 def _data_line(plan: Plan) -> str:
     images = ", ".join(f"{n} {split}" for split, n in plan.images.items() if n)
     demo = " (ft's built-in demo set; give your own with --data PATH)" if plan.data == "demo" else ""
-    return f"{plan.data}{demo}: {len(plan.classes)} classes, {images} images"
+    return f"{plan.data}{demo}: {number_of(len(plan.classes), *plan.noun)}, {images} images"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,112 +18,17 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Val
 from safetensors.torch import load_file, save
 from torch import nn
 
-from ft.config.schema import Config
 from ft.errors import FtError
 from ft.extension.settings import first_fault
 from ft.machine.files import publish, publish_bytes
 from ft.model.state_dict import put_tensors
-from ft.task.metrics import Figures
+from ft.run.position import Position, check_position, read_position
 from ft.text.reading import check_plain, open_plain
 
-FORMAT = 3
-READABLE = (2, 3)
-"""Format 2 held figures by class and the confusion matrix of every epoch, too."""
-
-
-def _figures_alone(val: Any) -> Any:
-    """What format 2 held of an epoch besides its figures is passed over."""
-    return {key: val[key] for key in val if key not in ("classes", "confusion")} if isinstance(val, dict) else val
-
-
-@dataclass(frozen=True)
-class EpochRecord:
-    """What one epoch came to. `train_*` are means over the epoch's steps, as the weights were at each step.
-
-    `val` is as training saw it: from kept features where there are any, in the run's precision. `penalty` is that of a
-    fit by L-BFGS, which is what stands for an epoch there.
-    """
-
-    epoch: int
-    train_loss: float
-    train_accuracy: float
-    lr: float
-    seconds: float
-    val: Annotated[Figures, BeforeValidator(_figures_alone)]
-    penalty: float | None = None
-
-    def line(self) -> dict[str, Any]:
-        """What metrics.jsonl says of the epoch."""
-        val = {f"val_{name}": value for name, value in vars(self.val).items()}
-        return {**{name: value for name, value in vars(self).items() if name != "val"}, **val}
-
-    def figures(self) -> dict[str, float]:
-        """Every figure of the epoch, by its name in metrics.jsonl."""
-        return {name: value for name, value in self.line().items() if name != "epoch" and value is not None}
-
-
-@dataclass(frozen=True)
-class Phase:
-    """What a run was asked for from a moment on: after `epoch` finished epochs, and `step` steps into the next one."""
-
-    epoch: int
-    step: int
-    freeze: list[Any]
-    train: list[Any]
-    epochs: int
-    lr: float
-    head_lr: float
-    lr_decay: float
-    weight_decay: float
-
-
-def phase_from(config: Config, epoch: int = 0, step: int = 0) -> Phase:
-    """The phase that begins there when `config` is obeyed."""
-    asked = config.model_dump(mode="json")
-    names = ("epochs", "lr", "head_lr", "lr_decay", "weight_decay")
-    return Phase(epoch, step, asked["freeze"], asked["train"], **{name: asked["training"][name] for name in names})
-
-
-@dataclass
-class Position:
-    """How far training has come: finished epochs, steps into the next one, and that epoch's running sums.
-
-    `parts` is in how many parts a batch is computed, because memory ran out. `phases` has a second member once the
-    freeze, the learning rates or the number of epochs was changed on the way.
-    """
-
-    epoch: int = 0
-    step: int = 0
-    loss_sum: float = 0.0
-    hits: int = 0
-    seen: int = 0
-    seconds: float = 0.0
-    parts: int = 1
-    history: list[EpochRecord] = field(default_factory=list)
-    phases: list[Phase] = field(default_factory=list)
-
-    def finish_step(self, loss: float, hits: int, images: int, seconds: float) -> None:
-        """Count one optimizer step over `images` images with this mean loss and so many right answers."""
-        self.step += 1
-        self.loss_sum += loss * images
-        self.hits += hits
-        self.seen += images
-        self.seconds += seconds
-
-    def finish_epoch(self, lr: float, val: Figures, seconds: float, penalty: float | None = None) -> EpochRecord:
-        """Put the epoch on record and begin the next; `seconds` is what evaluation took."""
-        record = EpochRecord(
-            epoch=self.epoch + 1,
-            train_loss=self.loss_sum / self.seen,
-            train_accuracy=self.hits / self.seen,
-            lr=lr,
-            seconds=self.seconds + seconds,
-            val=val,
-            penalty=penalty,
-        )
-        self.history.append(record)
-        self.epoch, self.step, self.loss_sum, self.hits, self.seen, self.seconds = self.epoch + 1, 0, 0.0, 0, 0, 0.0
-        return record
+FORMAT = 4
+READABLE = (2, 3, 4)
+"""Format 2 held figures by class and the confusion matrix of every epoch, too. Until 3 the figures were those of
+classification."""
 
 
 @dataclass(frozen=True)
@@ -137,17 +42,6 @@ class Checkpoint:
     tensors: Mapping[str, torch.Tensor]
     optimizer: Mapping[str, Mapping[str, Any]]
     plan_digest: str
-
-
-def check_position(position: Position) -> Position:
-    """Return a position that can be. Raises ValueError for another."""
-    if len(position.history) != position.epoch:
-        raise ValueError(f"{len(position.history)} epochs are on record, and {position.epoch} are finished")
-    if position.step < 0 or position.parts < 1 or not 0 <= position.hits <= position.seen:
-        raise ValueError("it counts what cannot be")
-    if not position.phases or not all(0 <= phase.epoch <= position.epoch for phase in position.phases):
-        raise ValueError("its phases are not those of a run")
-    return position
 
 
 def check_tensor(tensor: torch.Tensor) -> torch.Tensor:
@@ -196,9 +90,9 @@ class _Content(BaseModel):
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False)
 
-    format: Literal[2, 3]
+    format: Literal[2, 3, 4]
     plan_digest: str
-    position: Annotated[Position, AfterValidator(check_position)]
+    position: Annotated[Position, BeforeValidator(read_position), AfterValidator(check_position)]
     tensors: dict[str, Annotated[torch.Tensor, AfterValidator(check_tensor)]]
     optimizer: dict[str, dict[str, Annotated[torch.Tensor, AfterValidator(check_tensor)] | float | bool | None]]
 
@@ -207,7 +101,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint; nothing in the file is executed. Raises FtError when it is not a whole one that ft wrote."""
     content = _unpickle(path)
     if isinstance(content, dict) and isinstance(found := content.get("format"), int) and found not in READABLE:
-        known = " and ".join(map(str, READABLE))
+        known = f"{READABLE[0]} to {READABLE[-1]}"
         raise FtError(f"{path} has checkpoint format {found}; this ft reads {known}")
     try:
         read = _Content.model_validate(content)
@@ -292,8 +186,3 @@ def load_tensors(path: Path) -> dict[str, torch.Tensor]:
         raise FtError(f"cannot read {path}: {error.strerror or error}") from error
     except Exception as error:  # safetensors raises its own SafetensorError, which it does not export as an OSError
         raise FtError(f"cannot read {path}: {error}") from error
-
-
-def best_epoch(history: Sequence[EpochRecord], monitor: str) -> EpochRecord:
-    """The epoch with the best validation figure; of equals that with the lowest loss, which has learnt the most."""
-    return max(history, key=lambda record: record.val.merit(monitor))

@@ -30,13 +30,12 @@ from torch import nn
 from ft.config.loading import load_config
 from ft.config.schema import Config
 from ft.errors import FtError
+from ft.extension.tasks import LabelSpace
 from ft.extension.unpackaged import refuse_unpackaged
 from ft.machine.files import explained, left_behind, publish_text
 from ft.plan.records import NOT_DECISIVE, Plan
 from ft.run.checkpoints import (
     Checkpoint,
-    EpochRecord,
-    Phase,
     check_optimizer,
     load_checkpoint,
     load_tensors,
@@ -45,6 +44,7 @@ from ft.run.checkpoints import (
     save_checkpoint,
     save_tensors,
 )
+from ft.run.position import EpochRecord, Phase
 from ft.run.records import ModelFile, PlanFile, RunFile, VersionsFile, check_there, read_record
 from ft.text.documents import as_yaml
 from ft.text.names import as_text, typed
@@ -85,6 +85,12 @@ class Run:
     def write_model_file(self, content: ModelFile) -> None:
         """Publish model.json."""
         self.write_json("model.json", content.model_dump(mode="json"))
+
+    def keep_numbers(self, space: LabelSpace) -> None:
+        """Publish model.json with the numbers of a label space, where it has others."""
+        about = self.model_file()
+        if about.numbers != space.numbers:
+            self.write_model_file(about.model_copy(update={"numbers": dict(space.numbers)}))
 
     def config(self, trust_code: bool, flags: Mapping[str, Any] | None = None) -> Config:
         """The config of the run, with what `flags` change in it; data of another place keeps its settings.

@@ -9,7 +9,8 @@ import torch
 import torchvision
 
 from ft._version import __version__
-from ft.config.schema import Config
+from ft.config.schema import ComponentConfig, Config
+from ft.config.training import changed
 from ft.data.load import ImageData
 from ft.errors import FtError
 from ft.extension.installed import Plugins
@@ -20,14 +21,19 @@ from ft.model.head import Model
 from ft.plan.components import components_of
 from ft.run.locked import describe_component
 from ft.run.records import ModelFile, read_record
+from ft.task.chosen import OLDER
 
 
 def describe_model(
     config: Config, built: BuiltBackbone, model: Model, data: ImageData, versions: dict[str, Any]
 ) -> ModelFile:
-    """The content of model.json: classes, preprocessing, how to rebuild the module, and where its weights began."""
+    """The content of model.json: the label space, preprocessing, how to rebuild the module, and where its weights
+    began."""
     return ModelFile(
-        classes=data.classes,
+        classes=data.space.names,
+        task=_task(config),
+        outputs=data.space.outputs,
+        numbers=dict(data.space.numbers),
         preprocessing=built.preprocessing,
         backbone=config.backbone,
         head=config.head,
@@ -36,6 +42,12 @@ def describe_model(
         prefer=_preferred(config, versions),
         provenance={"weights": _weights(built), "data": str(data.source), "versions": versions},
     )
+
+
+def _task(config: Config) -> ComponentConfig:
+    """The task, with the settings that the config gives under older names."""
+    older = {name: getattr(config.training, name) for name in changed(config.training, OLDER)}
+    return ComponentConfig.model_validate({"use": config.task.use, **older, **config.task.settings})
 
 
 def seen_otherwise(built: BuiltBackbone) -> list[str]:

@@ -19,7 +19,8 @@ from ft.config.schema import LARGEST_IMAGE, ComponentConfig, SplitConfig
 from ft.errors import FtError, nearest
 from ft.extension.records import Preprocessing
 from ft.extension.settings import first_fault
-from ft.run.checkpoints import Phase
+from ft.extension.tasks import LabelSpace
+from ft.run.position import Phase
 from ft.text.reading import read_text
 
 R = TypeVar("R", bound=BaseModel)
@@ -61,6 +62,9 @@ class ModelFile(RunFile, extra="forbid"):
 
     format: Literal[1] = 1
     classes: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1), AfterValidator(_distinct)]
+    task: ComponentConfig = ComponentConfig(use="classification")
+    outputs: Annotated[int, Field(ge=0)] = 0
+    numbers: dict[str, tuple[float, ...]] = {}
     preprocessing: Annotated[Preprocessing, AfterValidator(_sensible)]
     backbone: ComponentConfig
     head: ComponentConfig
@@ -68,6 +72,11 @@ class ModelFile(RunFile, extra="forbid"):
     split: SplitConfig
     prefer: dict[str, str] = {}
     provenance: dict[str, Any] = {}
+
+    @property
+    def space(self) -> LabelSpace:
+        """What the outputs of the network mean; `classes` are its names."""
+        return LabelSpace(self.classes, self.outputs, self.numbers)
 
 
 class PlanFile(RunFile, extra="allow"):

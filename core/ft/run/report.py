@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from ft.config.schema import PREDICT_PRECISION, Config
+from ft.extension.tasks import Figure
 from ft.plan.records import CacheCost, Plan
-from ft.run.checkpoints import EpochRecord, Phase, Position
-from ft.task.metrics import Evaluation, Figures
+from ft.run.position import EpochRecord, Phase, Position
+from ft.task.evaluation import Evaluation, Measured
 from ft.text.counting import number_of
 from ft.text.names import typed
 
@@ -21,11 +23,11 @@ class Report:
     """What the saved model does, and the proof that what was frozen did not move.
 
     `val` and `test` are measured on the saved model as `ft evaluate` measures it. `chosen_by` are the figures by which
-    the best epoch was chosen: on the validation images, as training saw them. `penalty` is that of the best fit by
-    L-BFGS. `speedup` is how many times longer an epoch would have taken had it computed what was computed once, batch
-    by batch as the pass did once it was under way; None where that was not measured. `frozen_digest_before` and
-    `..._after` are sha256 over every frozen parameter and every buffer of frozen modules. `phases` are what the run was
-    asked for, one after the other.
+    the best epoch was chosen: on the validation images, as training saw them. `penalty` is that of the best fit by an
+    optimizer that solves. `speedup` is how many times longer an epoch would have taken had it computed what was
+    computed once, batch by batch as the pass did once it was under way; None where that was not measured.
+    `frozen_digest_before` and `..._after` are sha256 over every frozen parameter and every buffer of frozen modules.
+    `phases` are what the run was asked for, one after the other.
     """
 
     backbone: str
@@ -33,12 +35,14 @@ class Report:
     head: tuple[str, ...]
     freeze: tuple[str, ...]
     train: tuple[str, ...]
+    task: str
     classes: tuple[str, ...]
+    images: Mapping[str, int]
     epochs: int
     best_epoch: int
     monitor: str
     penalty: float | None
-    chosen_by: Figures
+    chosen_by: Mapping[str, float]
     precision: str
     val: Evaluation
     test: Evaluation | None
@@ -53,6 +57,11 @@ class Report:
     warnings: tuple[str, ...]
     phases: tuple[Phase, ...]
 
+    def plain(self) -> dict[str, Any]:
+        """What report.json holds."""
+        measured = {"val": self.val.plain(), "test": None if self.test is None else self.test.plain()}
+        return {**asdict(self), **measured}
+
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
@@ -64,8 +73,7 @@ class Outcome:
     frozen_before: str
     frozen_after: str
     cost: CacheCost
-    val: Evaluation
-    test: Evaluation | None
+    measured: Measured
 
 
 def make_report(config: Config, plan: Plan, outcome: Outcome) -> Report:
@@ -80,15 +88,17 @@ def make_report(config: Config, plan: Plan, outcome: Outcome) -> Report:
         head=plan.head,
         freeze=tuple(each.use for each in config.freeze),
         train=tuple(each.use for each in config.train),
+        task=plan.task,
         classes=plan.classes,
+        images=plan.images,
         epochs=len(history),
         best_epoch=outcome.best_epoch,
-        monitor=config.training.monitor,
+        monitor=str(config.training.monitor),
         penalty=best.penalty,
         chosen_by=best.val,
         precision=plan.precision,
-        val=outcome.val,
-        test=outcome.test,
+        val=outcome.measured.val,
+        test=outcome.measured.test,
         seconds=sum(record.seconds for record in history),
         trainable_parameters=plan.trainable_numel,
         frozen_parameters=plan.frozen_numel,
@@ -104,14 +114,13 @@ def make_report(config: Config, plan: Plan, outcome: Outcome) -> Report:
 
 def doubts(report: Report, run: Path) -> Iterator[str]:
     """Yield what whoever reads the figures of the report may not expect."""
-    images = sum(each.support for each in report.val.classes)
-    more = round(report.chosen_by.accuracy * images) - round(report.val.accuracy * images)
-    if abs(more) > 1:
+    figure = report.val.about[0]
+    if differs := _difference(figure, report.chosen_by[figure.name], report.val[figure.name], report.images["val"]):
         how = measured_otherwise(report.cache.promise, report.precision) or f"in {report.precision}"
         yield (
-            f"epoch {report.best_epoch} was chosen by an accuracy of {report.chosen_by.accuracy:.1%} {how}; the saved "
-            f"model, in {PREDICT_PRECISION} as ft predict runs it, gets {report.val.accuracy:.1%}: "
-            f"{abs(more)} of {images} images {'fewer' if more > 0 else 'more'}"
+            f"epoch {report.best_epoch} was chosen where {figure.title} was "
+            f"{figure.written(report.chosen_by[figure.name])} {how}; the saved model, in {PREDICT_PRECISION} as ft "
+            f"predict runs it, gets {figure.written(report.val[figure.name])}{differs}"
         )
     change = _last_change(report.phases)
     if change is not None and report.best_epoch <= change.epoch < report.epochs:
@@ -120,6 +129,14 @@ def doubts(report: Report, run: Path) -> Iterator[str]:
             f"{number_of(report.epochs - change.epoch, 'epoch')} since then is in the model. The last state is in "
             f"last.pt, from which this goes on: {_longer(report, run)}"
         )
+
+
+def _difference(figure: Figure, chosen_by: float, found: float, images: int) -> str:
+    """What to add where a figure differs by more than an image may make; "" where it does not differ so much."""
+    if figure.of_images:
+        more = round(chosen_by * images) - round(found * images)
+        return f": {abs(more)} of {images} images {'fewer' if more > 0 else 'more'}" if abs(more) > 1 else ""
+    return f", on {images} images" if abs(chosen_by - found) > max(abs(chosen_by), abs(found)) / images else ""
 
 
 def measured_otherwise(promise: str, precision: str) -> str:

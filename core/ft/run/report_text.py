@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ft.extension.tasks import Table
 from ft.machine.display import Display
 from ft.machine.layout import Columns, print_matrix, print_pairs, print_table, times
 from ft.run.report import Report, doubts, hints
-from ft.task.metrics import Evaluation
+from ft.task.evaluation import Evaluation
 from ft.text.names import typed
 
 MOST_CONFUSED = 12
 """A confusion matrix of more classes than this does not fit on a screen; the pairs that are confused most do."""
-MANY_CLASSES = 40
-"""A table of more classes than this is read by nobody; of them the worst are shown."""
+MANY_ROWS = 40
+"""A table of more rows than this is read by nobody; of them the worst are shown."""
 WORST = 12
-"""How many classes, and pairs of classes, are shown where there are more than fit."""
+"""How many rows are shown where there are more than fit."""
 
 
 def print_report(report: Report, folder: Path, display: Display) -> None:
@@ -48,33 +50,49 @@ def print_report(report: Report, folder: Path, display: Display) -> None:
 
 
 def print_evaluation(evaluation: Evaluation, title: str, where: str, display: Display) -> None:
-    """Loss, accuracy and macro F1, then the classes and what they were taken for.
+    """The figures, then the tables of what they are made of.
 
-    All of it where it fits on a screen; of many classes those that cost most, the rest being `where` it says.
+    All of it where it fits on a screen; of many rows those that cost most, the rest being `where` it says.
     """
-    display.tell(
-        f"{title}: accuracy {evaluation.accuracy:.1%}, macro F1 {evaluation.macro_f1:.3f}, loss {evaluation.loss:.4f}"
-    )
+    figures = ", ".join(f"{each.title} {each.written(evaluation[each.name])}" for each in evaluation.about)
+    display.tell(f"{title}: {figures}")
     display.tell("")
-    few = len(evaluation.classes) <= MANY_CLASSES
-    classes = evaluation.classes if few else evaluation.costliest()[:WORST]
-    rows = [(c.name, f"{c.precision:.1%}", f"{c.recall:.1%}", f"{c.f1:.3f}", c.support) for c in classes]
-    headers = ("class", "precision", "recall", "F1", "images")
-    print_table(headers, rows, Columns(right=headers[1:], squeeze="class"), console=display.out)
-    mistakes = evaluation.mistakes
-    if len(evaluation.classes) <= MOST_CONFUSED:
-        print_matrix([each.name for each in evaluation.classes], evaluation.matrix(), display.out)
-        return
-    pairs = [(each.label, each.predicted, each.images) for each in mistakes[:WORST]]
-    if pairs:
-        print_table(("images of", "taken for", "times"), pairs, Columns(right=("times",)), console=display.out)
-    if left := _left_out(len(evaluation.classes) - len(classes), len(mistakes) - len(pairs)):
-        display.tell(f"The worst come first; {left} are in {where}.")
+    left = [(_print_matrix if table.matrix else _print_rows)(table, display) for table in evaluation.tables]
+    if any(left):
+        display.tell(f"The worst come first; {' and '.join(filter(None, left))} are in {where}.")
 
 
-def _left_out(classes: int, pairs: int) -> str:
-    counted = ((classes, "classes"), (pairs, "pairs of classes"))
-    return " and ".join(f"{number:,} more {what}" for number, what in counted if number > 0)
+def _print_rows(table: Table, display: Display) -> str:
+    """Print rows, of very many those that cost most; say how many are left out."""
+    rows = table.rows
+    if len(rows) > MANY_ROWS and table.costs:
+        order = sorted(range(len(rows)), key=lambda number: -table.costs[number])
+        rows = tuple(rows[number] for number in order[:WORST])
+    _print(table, rows, display)
+    return f"{len(table.rows) - len(rows):,} more {table.name}" if len(rows) < len(table.rows) else ""
+
+
+def _print_matrix(table: Table, display: Display) -> str:
+    """Print what was taken for what: a square where names are few, else the pairs that were confused most often."""
+    was, taken, count = table.columns
+    counts = {(row[was], row[taken]): int(row[count]) for row in table.rows}
+    if len(table.matrix) <= MOST_CONFUSED:
+        square = [[counts.get((name, other), 0) for other in table.matrix] for name in table.matrix]
+        print_matrix(table.matrix, square, display.out)
+        return ""
+    mistakes = sorted((row for row in table.rows if row[was] != row[taken]), key=lambda row: -int(row[count]))
+    if mistakes:
+        _print(table, mistakes[:WORST], display)
+    left = len(mistakes) - WORST
+    return f"{left:,} more pairs" if left > 0 else ""
+
+
+def _print(table: Table, rows: Sequence[Mapping[str, str | float]], display: Display) -> None:
+    cells = [[format(row[name], form) for name, (_, form) in table.columns.items()] for row in rows]
+    numbers = [title for name, (title, _) in table.columns.items() if rows and not isinstance(rows[0][name], str)]
+    headers = [title for title, _ in table.columns.values()]
+    squeeze = next((title for title in headers if title not in numbers), "")
+    print_table(headers, cells, Columns(right=numbers, squeeze=squeeze), display.out)
 
 
 def _cache_came_to(report: Report) -> str:

@@ -13,8 +13,9 @@ from ft.errors import FtError
 from ft.machine.display import Display
 from ft.model.freezing import trainable_names
 from ft.plan.records import Plan
-from ft.run.checkpoints import Checkpoint, Position, moving_tensors, phase_from
+from ft.run.checkpoints import Checkpoint, moving_tensors
 from ft.run.folder import Run
+from ft.run.position import Position, phase_from
 from ft.text.counting import number_of
 
 MAY_CHANGE = (

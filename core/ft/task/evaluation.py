@@ -1,60 +1,100 @@
-"""How well logits fit labels."""
+"""How well outputs fit targets: counted in training, summed up of a split."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
+import numpy as np
 import torch
-from torch.nn.functional import cross_entropy
 
-from ft.task.metrics import Answers, Evaluation, Figures, figures, summarise
+from ft.extension.tasks import Figure, LabelSpace, Meter, Table
+from ft.task.chosen import LOSS, ChosenTask, Count
 
 Answered = tuple[torch.Tensor, torch.Tensor]
-"""Logits [N, C] and labels [N]."""
+"""Outputs [N, K] and targets [N, ...]."""
 Batches = Iterable[Answered]
 """Those on the CPU."""
 TOGETHER = 2**16
-"""Logits that are kept until their right answers are counted."""
+"""Outputs that are kept until they are counted."""
 
 
-class RightAnswers:
-    """Counts the right answers of training, those of many steps at once: a head's step is so short that counting what
-    it answered would take a tenth of it."""
+@dataclass(frozen=True)
+class Evaluation:
+    """How a model did on one split: its figures by name, and the tables of classes or targets. `about` says what the
+    figures are called, the first one being what the task is mainly judged by."""
 
-    def __init__(self) -> None:
-        self._kept, self._size = list[Answered](), 0
+    figures: Mapping[str, float]
+    tables: tuple[Table, ...] = ()
+    about: tuple[Figure, ...] = (LOSS,)
 
-    def among(self, answers: Sequence[Answered]) -> int:
-        """Take a step's answers. Returns how many are right of all that were taken and not counted yet, once they are
-        many, and 0 before."""
+    def __getitem__(self, name: str) -> float:
+        return self.figures[name]
+
+    def plain(self) -> dict[str, Any]:
+        """The same for JSON: each key holds a number, or the rows of a table."""
+        return {**self.figures, **{table.name: list(table.rows) for table in self.tables}}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """How a saved model does on the validation images, and on the test images, if there are any."""
+
+    val: Evaluation
+    test: Evaluation | None
+
+
+@dataclass
+class Tally:
+    """Counts something of the images of training steps, those of many steps at once: a head's step is so short that
+    counting what it answered would take a tenth of it."""
+
+    count: Count | None
+    _kept: list[Answered] = field(default_factory=list)
+    _size: int = 0
+
+    def add(self, answers: Sequence[Answered], before: float) -> float:
+        """Take a step's answers; return the sum of all that were counted, which was `before`."""
+        if self.count is None:
+            return before
         self._kept += answers
-        self._size += sum(logits.numel() for logits, _ in answers)
-        return self.left() if self._size >= TOGETHER else 0
+        self._size += sum(outputs.numel() for outputs, _ in answers)
+        return self.settle(before) if self._size >= TOGETHER else before
 
-    def left(self) -> int:
-        """How many are right of all that were taken and not counted yet."""
+    def settle(self, before: float) -> float:
+        """The sum with all that was taken and not counted yet.
+
+        Values are added one after the other, so that it does not matter how many are counted at once.
+        """
         kept, self._kept, self._size = self._kept, [], 0
-        if not kept:
-            return 0
-        logits, labels = map(torch.cat, zip(*kept, strict=True))
-        return int(torch.count_nonzero(logits.argmax(1) == labels))
+        if not kept or self.count is None:
+            return before
+        outputs, targets = map(torch.cat, zip(*kept, strict=True))
+        values = self.count(outputs, targets).double().cpu().numpy()
+        return float(np.add.accumulate(np.concatenate([[before], values]))[-1])
 
 
-def evaluate(batches: Batches, classes: Sequence[str]) -> Evaluation:
-    """Sum up batches in full: in all, for each class, and for each pair of classes."""
-    return summarise(_answers(batches), classes)
+def tallied(count: Count | None, answers: Answered) -> float:
+    """The sum of what is counted of these answers."""
+    return Tally(count, [answers]).settle(0.0)
 
 
-def figures_of(batches: Batches, num_classes: int) -> Figures:
-    """Sum up batches in three numbers, which are the same as in full."""
-    return figures(_answers(batches), num_classes)
+def evaluate(batches: Batches, task: ChosenTask, space: LabelSpace) -> Evaluation:
+    """Sum up batches in full."""
+    meter = _added(batches, task, space)
+    figures = meter.figures()
+    about = tuple(each for each in task.figures if each.name in figures)
+    return Evaluation(figures, tuple(meter.tables()), about)
 
 
-def _answers(batches: Batches) -> Answers:
-    labels, predicted, loss_sum = list[torch.Tensor](), list[torch.Tensor](), 0.0
-    for logits, expected in batches:
-        loss_sum += float(cross_entropy(logits, expected, reduction="sum"))
-        labels.append(expected)
-        predicted.append(logits.argmax(1))
-    nothing, count = torch.zeros(0, dtype=torch.int64), sum(map(len, labels))
-    return Answers(torch.cat([nothing, *labels]), torch.cat([nothing, *predicted]), loss_sum / max(1, count))
+def figures_of(batches: Batches, task: ChosenTask, space: LabelSpace) -> Mapping[str, float]:
+    """Sum up batches in a few numbers, which are the same as in full."""
+    return _added(batches, task, space).figures()
+
+
+def _added(batches: Batches, task: ChosenTask, space: LabelSpace) -> Meter:
+    meter = task.meter(space)
+    for outputs, targets in batches:
+        meter.add(outputs, targets)
+    return meter

@@ -116,6 +116,12 @@ class OptimizerConformance(_ByName):
     kind = "optimizer"
 
 
+class TaskConformance(_ByName):
+    """`settings` are mappings to try the task with; by default the defaults. The labels are the record's example."""
+
+    kind = "task"
+
+
 class TrackerConformance(_ByName):
     """`settings` are mappings to track runs with; by default the defaults."""
 

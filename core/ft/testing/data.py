@@ -9,6 +9,7 @@ from typing import Any
 from ft.errors import FtError
 from ft.extension.installed import Component
 from ft.extension.records import Remark, Sample
+from ft.extension.tasks import label_text
 from ft.testing.trial import Check, NotSo, Trial, expect
 
 ODD_ARGUMENTS = (None, "", "./no/such/place", "no-such-thing")
@@ -34,8 +35,8 @@ def samples_are_labelled_images(trial: Trial) -> None:
         expect(len({picture.name for picture in pictures}) == len(pictures), f"{where} yields an image twice")
         if bound := next((problem for picture in pictures if (problem := _cannot_travel(picture.open))), ""):
             raise NotSo(f"{where}: open cannot be handed to another process ({bound}); use functools.partial")
-        labels = {sample.label for sample in samples}
-        expect(all(isinstance(label, str) and label for label in labels), f"{where} has labels {labels!r:.200}")
+        labels = {label_text(sample.label) for sample in samples}
+        expect(all(labels), f"{where} has labels {labels!r:.200}")
         expect(len(labels) > 1, f"{where} has the one class {labels}; try it with data of two")
         splits = {sample.split for sample in samples} - {None, "train", "val", "test"}
         expect(not splits, f"{where} has the splits {splits}; there are train, val, test and None")
@@ -47,7 +48,7 @@ def images_open(trial: Trial) -> None:
     from ft.data.pictures import content_digest, picture_of
 
     for _, _, samples in _loaded(trial):
-        for sample in {sample.label: sample for sample in reversed(samples)}.values():
+        for sample in {label_text(sample.label): sample for sample in reversed(samples)}.values():
             picture = picture_of(sample)
             try:
                 content = picture.read()
@@ -87,7 +88,7 @@ def _cannot_travel(open_: object) -> str:
 
 
 def _as_text(sample: Sample) -> tuple[str, ...]:
-    return str(sample.path), sample.key, sample.label, str(sample.split)
+    return str(sample.path), sample.key, label_text(sample.label), str(sample.split)
 
 
 def _load(trial: Trial, argument: str | None, settings: Any) -> list[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ft.extension.tasks import Figure, Table
 from ft.tracking.events import (
     CheckpointSaved,
     EpochDone,
@@ -20,9 +21,10 @@ from ft.tracking.events import (
 
 if TYPE_CHECKING:
     from ft.plan.records import Plan
-    from ft.run.checkpoints import EpochRecord
+    from ft.run.position import EpochRecord
     from ft.run.report import Report
 
+FIGURES = (Figure("accuracy", "accuracy", ".1%", of_images=True), Figure("macro_f1", "macro F1"))
 CONFIG: dict[str, Any] = {
     "backbone": "torchvision:resnet18",
     "freeze": ["all"],
@@ -35,11 +37,14 @@ CONFIG: dict[str, Any] = {
 def told_by_run(folder: Path, before: int = 0, penalties: bool = False, fails: bool = False) -> list[Event]:
     """What a run in `folder`, which is made and gets the files that it tells of, tells of two epochs (or of two
     `penalties`), after so many of `before`."""
-    from ft.run.checkpoints import Phase
+    from ft.run.position import Phase
 
     folder.mkdir(parents=True, exist_ok=True)
     records = [_epoch(number, penalties) for number in range(1, before + 3)]
-    done = [PenaltyDone(each, 2, True) if penalties else EpochDone(each, 2, 3 * each.epoch, True) for each in records]
+    done = [
+        PenaltyDone(each, 2, True, FIGURES) if penalties else EpochDone(each, 2, 3 * each.epoch, True, FIGURES)
+        for each in records
+    ]
     last = folder / "last.pt"
     last.write_bytes(b"")
     started: list[Event] = [
@@ -54,11 +59,13 @@ def told_by_run(folder: Path, before: int = 0, penalties: bool = False, fails: b
 
 
 def _epoch(number: int, penalty: bool) -> EpochRecord:
-    from ft.run.checkpoints import EpochRecord
-    from ft.task.metrics import Figures
+    from ft.run.position import EpochRecord
 
-    figures = Figures(loss=1 / number, accuracy=1 - 0.5 / number, macro_f1=0.5)
-    return EpochRecord(number, 2 / number, 0.5, 1e-3, 0.25, figures, 10.0**-number if penalty else None)
+    train, val = (
+        {"loss": 2 / number, "accuracy": 0.5},
+        {"loss": 1 / number, "accuracy": 1 - 0.5 / number, "macro_f1": 0.5},
+    )
+    return EpochRecord(number, train, 1e-3, 0.25, val, 10.0**-number if penalty else None)
 
 
 def _end(folder: Path, records: list[EpochRecord]) -> RunEnded:
@@ -98,24 +105,28 @@ def _plan() -> Plan:
         warnings=(),
         selected={},
         paces={},
+        figures=FIGURES,
     )
 
 
 def _report(records: list[EpochRecord]) -> Report:
     from ft.plan.records import CacheCost
     from ft.run.report import Report
-    from ft.task.metrics import ClassMetrics, Evaluation, Taken
+    from ft.task.evaluation import Evaluation
 
     best = records[-1]
-    classes = tuple(ClassMetrics(name, 1.0, 1.0, 1.0, 1) for name in "ab")
-    val = Evaluation(**vars(best.val), classes=classes, confusion=(Taken("a", "a", 1), Taken("b", "b", 1)))
+    rows: tuple[dict[str, str | float], ...] = tuple({"name": name, "recall": 1.0, "support": 1} for name in "ab")
+    columns = {"name": ("class", ""), "recall": ("recall", ".1%"), "support": ("images", "")}
+    val = Evaluation(best.val, (Table("classes", columns, rows),), FIGURES)
     return Report(
         backbone="torchvision:resnet18",
         weights="none (random)",
         head=("linear",),
         freeze=("all",),
         train=(),
+        task="classification",
         classes=("a", "b"),
+        images={"train": 6, "val": 2, "test": 0},
         epochs=len(records),
         best_epoch=len(records),
         monitor="accuracy",

@@ -1,6 +1,8 @@
-"""Numbers of things in words that fit them: one image, two images."""
+"""Numbers of things in words that fit them, one image, two images; and the first of many things."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 def number_of(number: int, one: str, many: str = "") -> str:
@@ -19,3 +21,13 @@ def with_article(noun: str) -> str:
     ('an int', 'a dict', 'an ndarray')
     """
     return f"{'an' if noun[:1].lower() in 'aeiou' or noun == 'ndarray' else 'a'} {noun}"
+
+
+def first_lines(lines: Sequence[str], most: int = 20) -> list[str]:
+    """The first of many lines, and how many more there are."""
+    return [*lines[:most], *([f"... and {len(lines) - most} more"] if len(lines) > most else [])]
+
+
+def some_names(names: Sequence[str]) -> str:
+    """The first ten of many names, and how many more there are."""
+    return ", ".join(first_lines(names, 10))

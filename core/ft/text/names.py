@@ -44,6 +44,12 @@ def class_name(label: str) -> str:
     return portable(as_text(label)).strip()
 
 
+def natural_order(name: str) -> tuple[list[tuple[int, str]], str]:
+    """Sort key that puts 'class 10' after 'class 9'."""
+    parts = re.split(r"0*([0-9]+)", name)  # text and numbers, which compare by length first, take turns
+    return [(len(part), part) if place % 2 else (0, part.casefold()) for place, part in enumerate(parts)], name
+
+
 def look_alikes(names: Iterable[str]) -> list[Sequence[str]]:
     """Return groups of names that differ in case, space, punctuation, the width of letters, or as 0 and 0.0 do."""
     groups: dict[str, list[str]] = {}

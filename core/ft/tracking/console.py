@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from ft.extension.tasks import Figure
 from ft.machine.display import Display
-from ft.run.checkpoints import EpochRecord
+from ft.run.position import EpochRecord
+from ft.text.counting import number_of
 from ft.tracking.events import EpochDone, Event, FeaturesReady, ImagesReady, PenaltyDone, RunStarted
 from ft.tracking.listener import Listener
 
@@ -22,12 +26,12 @@ def console(display: Display) -> Listener:
                 display.say(f"features of the frozen prefix: {_features(event)}")
             case ImagesReady():
                 display.say(f"images: {_images(event)}")
-            case EpochDone(record, epochs, _, is_best):
+            case EpochDone(record, epochs, _, is_best, about):
                 title = f"epoch {record.epoch:>{len(str(epochs))}}/{epochs}"
-                display.tell(_figures(title, record, is_best, display))
-            case PenaltyDone(record, penalties, is_best):
+                display.tell(_figures(title, record, is_best, about, display))
+            case PenaltyDone(record, penalties, is_best, about):
                 title = f"penalty {record.penalty:8.1e} ({record.epoch}/{penalties})"
-                display.tell(_figures(title, record, is_best, display))
+                display.tell(_figures(title, record, is_best, about, display))
 
     return listen
 
@@ -40,7 +44,7 @@ def _started(event: RunStarted, display: Display) -> None:
     display.say(f"{plan.backbone}, weights {plan.weights}")
     if plan.data == "demo":
         display.say("images are ft's built-in demo set; give your own with --data PATH")
-    display.say(f"{len(plan.classes)} classes, {images} images of {plan.image_size} px")
+    display.say(f"{number_of(len(plan.classes), *plan.noun)}, {images} images of {plan.image_size} px")
     display.say(f"{plan.trainable_numel:,} of {total:,} parameters train, on {plan.device} in {plan.precision}")
     for note in (*event.notes, *plan.notes):
         display.say(note)
@@ -62,13 +66,19 @@ def _images(event: ImagesReady) -> str:
     return ", ".join((*before, *now)) or "found, none was decoded"
 
 
-def _figures(title: str, record: EpochRecord, is_best: bool, display: Display) -> str:
-    """A line of figures; on a narrow terminal it does without the words."""
-    loss, accuracy, f1 = "loss ", " accuracy ", "macro F1 "
-    if display.out.is_terminal and display.out.width < WORDY:
-        loss, accuracy, f1 = "", "", "F1 "
-    return (
-        f"{title}  train {loss}{record.train_loss:.4f} {accuracy}{record.train_accuracy:6.1%}   "
-        f"val {loss}{record.val.loss:.4f} {accuracy}{record.val.accuracy:6.1%}  "
-        f"{f1}{record.val.macro_f1:.3f}   {record.seconds:.1f} s{'  best' if is_best else ''}"
-    )
+def _figures(title: str, record: EpochRecord, is_best: bool, about: Sequence[Figure], display: Display) -> str:
+    """A line of figures: the loss and what was counted in training, the loss and the first two figures in validation.
+    On a narrow terminal only the last one has its name."""
+    named = {figure.name: figure for figure in about}
+    narrow = display.out.is_terminal and display.out.width < WORDY
+    gap = " " if narrow else "  "
+
+    def said(name: str, value: float, named_too: bool) -> str:
+        figure = named.get(name, Figure(name, name, ".4f"))
+        written = figure.written(value).rjust(6 if figure.form.endswith("%") else 0)
+        return f"{figure.title} {written}" if named_too else written
+
+    train = gap.join(said(name, value, not narrow) for name, value in record.train.items())
+    shown = ["loss", *(name for name in named if name != "loss" and name in record.val)][:3]
+    val = gap.join(said(name, record.val[name], not narrow or [name] == shown[2:]) for name in shown)
+    return f"{title}  train {train}   val {val}   {record.seconds:.1f} s{'  best' if is_best else ''}"

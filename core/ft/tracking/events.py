@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ft.extension.tasks import Figure
     from ft.plan.records import Plan
-    from ft.run.checkpoints import EpochRecord, Phase
+    from ft.run.position import EpochRecord, Phase
     from ft.run.report import Report
 
 
@@ -62,13 +63,14 @@ class ImagesReady:
 class EpochDone:
     """An epoch of `epochs` is finished, evaluated and saved, after `step` optimizer steps of the whole run.
 
-    `is_best` says that no epoch before it was better by the monitored figure.
+    `is_best` says that no epoch before it was better by the monitored figure. `about` says what figures are called.
     """
 
     record: EpochRecord
     epochs: int
     step: int
     is_best: bool
+    about: tuple[Figure, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ class PenaltyDone:
     record: EpochRecord
     penalties: int
     is_best: bool
+    about: tuple[Figure, ...] = ()
 
     @property
     def step(self) -> int:

@@ -12,6 +12,7 @@ from ft.cache.features import Features
 from ft.cache.proof import Proved
 from ft.data.dataset import ImageDataset
 from ft.data.order import epoch_batches, full_batch, spans
+from ft.data.targets import targets_of
 from ft.data.transforms import network_input, train_transform
 from ft.job import Job
 from ft.plan.records import CacheCost
@@ -25,8 +26,8 @@ class FeatureFeed:
         self.cost, self.idle, self.torch_only = cost, idle, torch_only(proved.halves.suffix)
         self._proved, self._features, self._job, self._machine = proved, features, job, job.machine
         self._views = job.config.images.views or 1
-        self._labels = torch.tensor([item.label for item in job.data.train])
-        self._val_labels = torch.tensor([item.label for item in job.data.val])
+        self._targets = targets_of(job.data.train)
+        self._val_targets = targets_of(job.data.val)
         images, size = job.config.images, job.config.training.batch_size
         self._full, self._val_spans = full_batch(len(job.data.train), size), spans(len(job.data.val), size)
         self._images = ImageDataset(
@@ -38,18 +39,18 @@ class FeatureFeed:
         )
 
     def batches(self, epoch: int, skip: int) -> Iterator[tuple[Any, torch.Tensor]]:
-        n, size = len(self._labels), self._job.config.training.batch_size
+        n, size = len(self._targets), self._job.config.training.batch_size
         first, pixels = epoch % self._views * n, self._features.pixels
         batches = epoch_batches(n, size, self._job.config.seed, epoch, shuffle=True)[skip:]
         order = torch.tensor([index for batch in batches for index in batch])
         for batch, rows in zip(batches, torch.split(order, [len(batch) for batch in batches]), strict=True):
             if len(batch) == self._full or self._proved.any_size:
-                yield self._features.train.take(rows + first if first else rows), self._labels.index_select(0, rows)
+                yield self._features.train.take(rows + first if first else rows), self._targets.index_select(0, rows)
             elif pixels is not None:
-                yield self._compute(*pixels.take(first + rows)), self._labels[rows]
+                yield self._compute(*pixels.take(first + rows)), self._targets[rows]
             else:
                 decoded = [self._images[epoch, index][0] for index in batch]
-                yield self._compute(torch.stack(decoded)), self._labels[rows]
+                yield self._compute(torch.stack(decoded)), self._targets[rows]
 
     def _compute(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """The features of a short batch, where they are not bit for bit those of full ones."""
@@ -64,21 +65,21 @@ class FeatureFeed:
         return self._proved.suffix_eval
 
     def everything(self, head: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
-        """What enters `head` for every training image and view, [views * N, D] in float32, and the labels.
+        """What enters `head` for every training image and view, [views * N, D] in float32, and the targets.
 
         Raises StopAsked when a signal asks to stop meanwhile.
         """
-        entering, labels = list[torch.Tensor](), self._labels.repeat(self._views)
+        entering, targets = list[torch.Tensor](), torch.cat([self._targets] * self._views)
         hook = head.register_forward_pre_hook(lambda _, inputs: entering.append(inputs[0].float()))
         try:
-            for start, end in spans(len(labels), self._job.config.training.batch_size):
+            for start, end in spans(len(targets), self._job.config.training.batch_size):
                 inputs = tuple(map(self._ready, self._features.train.take(torch.arange(start, end))))
                 with torch.no_grad(), self._machine.autocast():
                     self._proved.suffix_eval(inputs)
                 self._job.stop.check()
         finally:
             hook.remove()
-        return torch.cat(entering), labels.to(self._machine.device)
+        return torch.cat(entering), targets.to(self._machine.device)
 
     def forward(self, inputs: Any, share: float = 1.0) -> Any:
         assert share == 1.0, "the plan keeps no features of images that are blended"
@@ -89,8 +90,8 @@ class FeatureFeed:
         for start, end in self._val_spans:
             inputs = tuple(map(self._ready, self._features.val.take(torch.arange(start, end))))
             with torch.no_grad(), self._machine.autocast():
-                logits = self._proved.suffix_eval.forward(inputs)
-            yield logits.float().cpu(), self._val_labels[start:end]
+                outputs = self._proved.suffix_eval.forward(inputs)
+            yield outputs.float().cpu(), self._val_targets[start:end]
             self._job.stop.check()
 
     def close(self) -> None:

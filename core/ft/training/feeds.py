@@ -46,7 +46,7 @@ class Feed(Protocol):
     """Whether `forward`, and what goes backward from it, draws from no generators but torch's."""
 
     def batches(self, epoch: int, skip: int) -> Iterator[tuple[Any, torch.Tensor]]:
-        """Yield (inputs, labels [N] on the CPU) of an epoch's steps after the first `skip`."""
+        """Yield (inputs, targets [N, ...] on the CPU) of an epoch's steps after the first `skip`."""
 
     def forward(self, inputs: Any, share: float = 1.0) -> Any:
         """The network's outputs in train mode for a batch's inputs.
@@ -55,7 +55,8 @@ class Feed(Protocol):
         """
 
     def validation(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Yield (logits [N, C] in float32, labels [N]), both on the CPU, for the validation images in their order."""
+        """Yield (outputs [N, K] in float32, targets [N, ...]), both on the CPU, for the validation images in their
+        order."""
 
     def close(self) -> None:
         """Let go of processes and memory."""
@@ -171,8 +172,8 @@ class ImageFeed:
         self._module, self._job, self._images, self._validation_images = module, job, images, validation_images
 
     def batches(self, epoch: int, skip: int) -> Iterator[tuple[Any, torch.Tensor]]:
-        for pixels, labels, _ in self._images.epoch(epoch, skip):
-            yield pixels, labels
+        for pixels, targets, _ in self._images.epoch(epoch, skip):
+            yield pixels, targets
 
     def forward(self, inputs: Any, share: float = 1.0) -> Any:
         images = network_input(inputs, self._job.preprocessing, self._job.machine)

@@ -5,14 +5,16 @@ from __future__ import annotations
 from torch import nn
 
 from ft.config.training import TrainingConfig
+from ft.data.load import ImageData
+from ft.data.targets import targets_of
 from ft.job import Job
 from ft.plan.records import Plan
 from ft.prefix.find import FrozenPrefix
-from ft.run.checkpoints import Position
 from ft.run.folder import Run
+from ft.run.position import Position
 from ft.training.feeds import Feed
 from ft.training.loop import train
-from ft.training.solving import check_linear, solve
+from ft.training.solving import check_linear, solvable, solve
 
 
 def set_fitting_modes(module: nn.Module, training: TrainingConfig) -> None:
@@ -22,10 +24,11 @@ def set_fitting_modes(module: nn.Module, training: TrainingConfig) -> None:
         module.eval()
 
 
-def check_fit(plan: Plan, prefix: FrozenPrefix | None) -> None:
-    """Raise FtError when the optimizer cannot fit what is left to train."""
+def check_fit(plan: Plan, prefix: FrozenPrefix | None, data: ImageData) -> None:
+    """Raise FtError when the optimizer cannot fit what is left to train, or not to the task's loss."""
     if plan.optimizer.solves and prefix is not None:
         check_linear(prefix, plan)
+        solvable(data.task, data.task.loss(data.space, targets_of(data.train)))
 
 
 def fit(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Position:

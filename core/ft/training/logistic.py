@@ -1,12 +1,12 @@
-"""Multinomial logistic regression by full-batch L-BFGS (Liu & Nocedal 1989) in preconditioned coordinates.
+"""A linear head fitted to all images at once, by full-batch L-BFGS (Liu & Nocedal 1989) in preconditioned coordinates.
 
-The objective is the criterion of the logits plus half the penalty times the squared norm of the weight; the bias goes
-free. L-BFGS needs as many iterations as the curvature differs between directions, and on features of a network it
-differs by many orders of magnitude. So it works on V = W L, where LLᵀ (Cholesky) approximates the Hessian where it
-starts, and starts again from there, with a new L, as long as it has not arrived: a change of variables does not move
-the minimum. The Hessian of the loss is a sum over images of a C x C block times an outer product of features (Böhning
-1992, "Multinomial logistic regression algorithm", section 2); the block is replaced by its mean eigenvalue, so one L
-serves all classes. With two classes that is exact.
+The objective is a convex loss of the outputs, as of multinomial logistic regression, plus half the penalty times the
+squared norm of the weight; the bias goes free. L-BFGS needs as many iterations as the curvature differs between
+directions, and on features of a network it differs by many orders of magnitude. So it works on V = W L, where LLᵀ
+(Cholesky) approximates the Hessian where it starts, and starts again from there, with a new L, as long as it has not
+arrived: a change of variables does not move the minimum. The Hessian of the loss is a sum over images of a C x C block
+times an outer product of features (Böhning 1992, "Multinomial logistic regression algorithm", section 2); the block is
+replaced by its mean eigenvalue, so one L serves all classes. With two classes that is exact.
 
 All of it in float64: float32 stalls before a millionth of the optimum where the penalty is small.
 """
@@ -15,14 +15,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.functional import linear, one_hot
+from torch.nn.functional import linear
 
-from ft.task.criterion import Criterion
+from ft.extension.tasks import SolvableLoss
 
 MOST_ITERATIONS = 1000
 NEAR = 1e-7
@@ -35,7 +35,7 @@ Minimiser = Callable[[list[dict[str, Any]]], Any]
 
 @dataclass(frozen=True, eq=False)
 class Regression:
-    """What all fits share: `design` [N, R] in float64, `labels` [N] and the criterion, likewise in float64.
+    """What all fits share: `design` [N, R] in float64, `targets` [N, ...] and the loss.
 
     `design` holds the features less their `mean` [D], and a last column of ones where there is a bias. Where there are
     fewer images than features, the features are coordinates in `basis` [D, N] of the space that they span: the minimum
@@ -43,19 +43,19 @@ class Regression:
     """
 
     design: torch.Tensor
-    labels: torch.Tensor
-    criterion: Criterion
+    targets: torch.Tensor
+    loss: SolvableLoss
     mean: torch.Tensor
     basis: torch.Tensor | None
     has_bias: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Fit:
-    """The loss without the penalty, how many answers are right, and whether a minimum was reached."""
+    """The loss without the penalty, the outputs of all images [N, K], and whether a minimum was reached."""
 
     loss: float
-    hits: int
+    outputs: torch.Tensor
     iterations: int
     converged: bool
 
@@ -71,9 +71,9 @@ class _Stage:
 
 
 def make_regression(
-    inputs: torch.Tensor, labels: torch.Tensor, criterion: Criterion, has_bias: bool = True
+    inputs: torch.Tensor, targets: torch.Tensor, loss: SolvableLoss, has_bias: bool = True
 ) -> Regression:
-    """Prepare `inputs` [N, D], which must be finite, and `labels` [N] for any number of fits."""
+    """Prepare `inputs` [N, D], which must be finite, and `targets` [N, ...] for any number of fits."""
     n, width = inputs.shape
     device = torch.device("cpu") if inputs.device.type == "mps" else inputs.device  # MPS has no float64
     features = inputs.to(device).to(torch.float64, copy=True)
@@ -86,9 +86,7 @@ def make_regression(
         features = triangle.t() * (triangle.abs().amax(1) > 1e-12 * triangle.abs().max())
     if has_bias:
         features = torch.cat([features, features.new_ones(n, 1)], dim=1)
-    if criterion.class_weights is not None:
-        criterion = replace(criterion, class_weights=criterion.class_weights.to(device).double())
-    return Regression(features, labels.to(device), criterion, mean, basis, has_bias)
+    return Regression(features, targets.to(device), loss, mean, basis, has_bias)
 
 
 def fit_head(
@@ -111,8 +109,8 @@ def fit_head(
         ridge[-1] = 0
 
     def objective(position: torch.Tensor) -> torch.Tensor:
-        logits = linear(regression.design, position)
-        return regression.criterion(logits, regression.labels) + 0.5 * (ridge * position.square()).sum()
+        outputs = linear(regression.design, position)
+        return regression.loss(outputs, regression.targets) + 0.5 * (ridge * position.square()).sum()
 
     position, iterations, before = _position_of(head, regression), 0, float("inf")
     for stage in itertools.count():
@@ -130,9 +128,9 @@ def fit_head(
             break
         before = value
     _put(position, head, regression)
-    logits = linear(regression.design, position)
-    hits = int((logits.argmax(1) == regression.labels).sum())
-    return Fit(float(regression.criterion(logits, regression.labels)), hits, iterations, rests or slope <= tolerance)
+    outputs = linear(regression.design, position)
+    loss = float(regression.loss(outputs, regression.targets))
+    return Fit(loss, outputs, iterations, rests or slope <= tolerance)
 
 
 def _minimised(
@@ -200,30 +198,19 @@ def _preconditioner(
 
 
 def _curvature(position: torch.Tensor, regression: Regression) -> torch.Tensor:
-    """Each image's mean second derivative by its logits, in directions that change the answer [N, 1].
-
-    An image that is wrong beyond doubt has none, but will have some on the way to the minimum: it gets its squared
-    residual instead, where that is larger.
-    """
-    labels, criterion = regression.labels, regression.criterion
-    answers = torch.softmax(linear(regression.design, position), 1)
-    classes = answers.shape[1]
-    residuals = answers - one_hot(labels, classes)
-    spread = torch.maximum(1 - answers.square().sum(1), residuals.square().sum(1)).clamp(min=1e-8)
-    shares = torch.ones_like(spread)
-    if criterion.class_weights is not None:
-        weights, smoothing = criterion.class_weights, criterion.label_smoothing
-        shares = (1 - smoothing) * weights[labels] + smoothing * weights.mean()
-    return (spread * shares / ((classes - 1) * criterion.weight(labels)))[:, None]
+    """Each image's curvature [N, 1], as the loss tells it."""
+    return regression.loss.curvature(linear(regression.design, position), regression.targets)[:, None]
 
 
 @torch.no_grad()
 def _position_of(head: nn.Linear, regression: Regression) -> torch.Tensor:
-    """The head's values as a position [C, R]; what they have in common for all classes changes no answer, and goes."""
+    """The head's values as a position [K, R]. Where what they have in common for all outputs changes no loss, it
+    goes."""
     device = regression.design.device
     weight = head.weight.to(device).double()
     bias = None if head.bias is None else head.bias.to(device).double() + weight @ regression.mean
-    weight = weight - weight.mean(0)
+    if regression.loss.shift_invariant:
+        weight = weight - weight.mean(0)
     if regression.basis is not None:
         weight = weight @ regression.basis
     return weight if bias is None else torch.cat([weight, bias[:, None]], dim=1)

@@ -11,16 +11,19 @@ from torch import nn
 
 from ft.config.schema import Config
 from ft.config.training import TrainingConfig
+from ft.data.targets import targets_of
 from ft.errors import FtError
+from ft.extension.tasks import Figure
 from ft.job import Job
 from ft.machine.randomness import step_seed
 from ft.machine.signals import StopAsked
 from ft.model.freezing import set_train_mode
 from ft.plan.records import Plan
-from ft.run.checkpoints import Checkpoint, Position, best_epoch, moving_tensors, phase_from
+from ft.run.checkpoints import Checkpoint, moving_tensors
 from ft.run.folder import Run
-from ft.task.criterion import make_criterion
-from ft.task.evaluation import RightAnswers, figures_of
+from ft.run.position import Position, best_epoch, phase_from
+from ft.task.chosen import LOSS
+from ft.task.evaluation import Tally, figures_of
 from ft.tracking.events import CheckpointSaved, EpochDone
 from ft.training.feeds import Feed
 from ft.training.optim import forget_gradients, lr_factor, make_optimizer, optimizer_state, restore_optimizer, set_lr
@@ -37,10 +40,12 @@ def train(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
     """
     training, machine = job.config.training, job.machine
     optimizer = make_optimizer(module, plan, job.optimizer)
-    criterion = make_criterion(training, job.data.labels, len(job.data.classes), machine)
-    position, right = _resume(run, job.config, module, optimizer), RightAnswers()
+    task, space, targets = job.data.task, job.data.space, targets_of(job.data.train).to(machine.device)
+    position, tally = _resume(run, job.config, module, optimizer), Tally(task.count(space))
+    monitor = task.figure(training.monitor)
     moving = moving_buffers(module, plan.frozen_modules)
-    learning = Learning(module, feed, criterion, plan.aux_loss_weight, training, machine, moving)
+    loss_of = task.loss(space, targets)
+    learning = Learning(module, feed, loss_of, plan.aux_loss_weight, training, machine, moving)
     module.zero_grad(set_to_none=True)
 
     def save(name: str) -> None:
@@ -53,18 +58,18 @@ def train(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
         set_lr(optimizer, lr_factor(step, plan.warmup_steps, plan.total_steps))
 
     try:
-        while position.epoch < plan.epochs and not _out_of_patience(position, training):
+        while position.epoch < plan.epochs and not _out_of_patience(position, training, monitor):
             set_train_mode(module, plan.frozen_modules)
             title, before = f"epoch {position.epoch + 1}/{plan.epochs}", position.epoch * plan.steps_per_epoch
             with job.display.progress(title, plan.total_steps, before + position.step, unit="steps in all") as bar:
                 started = time.perf_counter()
-                for inputs, labels in feed.batches(position.epoch, skip=position.step):
+                for inputs, targets in feed.batches(position.epoch, skip=position.step):
                     step = before + position.step
                     set_rate(step)
-                    batch = Batch(inputs, labels.to(machine.device), step_seed(job.config.seed, step))
+                    batch = Batch(inputs, targets.to(machine.device), step_seed(job.config.seed, step))
                     loss, answers, parts = learn(batch, position.parts, learning)
                     if parts > position.parts:
-                        job.display.warn(_now_in_parts(len(labels), parts))
+                        job.display.warn(_now_in_parts(len(targets), parts))
                         position.parts = parts
                     if training.clip_norm is not None:
                         nn.utils.clip_grad_norm_(module.parameters(), training.clip_norm)
@@ -72,25 +77,27 @@ def train(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
                     optimizer.step()
                     forget_gradients(optimizer)
                     now = time.perf_counter()
-                    position.finish_step(loss, right.among(answers), len(labels), now - started)
+                    position.tally = tally.add(answers, position.tally)
+                    position.finish_step(loss, len(targets), now - started)
                     started = now
                     bar.advance(step + 1, f"loss {position.loss_sum / position.seen:.3f}")
                     job.stop.check()
-            position.hits += right.left()
+            position.tally = tally.settle(position.tally)
             started = time.perf_counter()
             module.eval()
-            val = figures_of(feed.validation(), len(job.data.classes))
-            _check_finite(val.loss, "validation loss", position, run)
+            val = figures_of(feed.validation(), task, space)
+            _check_finite(val["loss"], "validation loss", position, run)
             set_rate((position.epoch + 1) * plan.steps_per_epoch - 1)  # a run that stopped here had no step left
-            record = position.finish_epoch(optimizer.param_groups[0]["lr"], val, time.perf_counter() - started)
-            is_best = best_epoch(position.history, training.monitor) is record
+            seconds = time.perf_counter() - started
+            record = position.finish_epoch(optimizer.param_groups[0]["lr"], val, seconds, task.record.tally_name)
+            is_best = best_epoch(position.history, monitor) is record
             if is_best:
                 save("best")
             save("last")
             run.log(position.history)
-            job.tell(EpochDone(record, plan.epochs, record.epoch * plan.steps_per_epoch, is_best))
+            job.tell(EpochDone(record, plan.epochs, record.epoch * plan.steps_per_epoch, is_best, task.figures))
     except StopAsked:
-        position.hits += right.left()
+        position.tally = tally.settle(position.tally)
         save("last")
         raise
     return position
@@ -104,12 +111,12 @@ def _resume(run: Run, config: Config, module: nn.Module, optimizer: torch.optim.
     return checkpoint.position
 
 
-def _out_of_patience(position: Position, training: TrainingConfig) -> bool:
+def _out_of_patience(position: Position, training: TrainingConfig, monitor: Figure) -> bool:
     """Whether it is too long ago that the monitored figure or the loss was better than in all of the phase before."""
     history = position.history[position.phases[-1].epoch :]
     if training.patience is None or not history:
         return False
-    since = max(best_epoch(history, monitor).epoch for monitor in (training.monitor, "loss"))
+    since = max(best_epoch(history, figure).epoch for figure in (monitor, LOSS))
     return position.epoch - since >= training.patience
 
 

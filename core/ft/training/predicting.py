@@ -26,7 +26,7 @@ def predict_batches(
     digests: Mapping[str, str] | None = None,
     unread: Unread | None = None,
 ) -> Generator[tuple[torch.Tensor, torch.Tensor], None, None]:
-    """Yield (logits [N, C] in float32, labels [N]), both on the CPU, for `items` in their order; in eval mode.
+    """Yield (outputs [N, K] in float32, targets [N, ...]), both on the CPU, for `items` in their order; in eval mode.
 
     Raises FtError for a bad image, and one that has not the digest that is told; where somebody is told of those that
     are `unread`, they are left out.
@@ -42,10 +42,10 @@ def predict_loaded(
     """Yield the same for images that something brings in its batches."""
     module.eval()
     with looking.display.progress("evaluating", len(images), unit="batches") as bar:
-        for done, (pixels, labels, _) in enumerate(images.epoch(0), start=1):
+        for done, (pixels, targets, _) in enumerate(images.epoch(0), start=1):
             with running_a_network(), torch.no_grad(), looking.machine.autocast():
-                logits = module(network_input(pixels, looking.preprocessing, looking.machine))
-            yield logits.float().cpu(), labels
+                outputs = module(network_input(pixels, looking.preprocessing, looking.machine))
+            yield outputs.float().cpu(), targets
             bar.advance(done)
             looking.stop.check()
 

@@ -9,20 +9,23 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from typing import cast
 
 from torch import nn
 from torch.nn.utils import parameters_to_vector
 
 from ft.config.schema import Config
 from ft.errors import FtError
+from ft.extension.tasks import Loss, SolvableLoss
 from ft.job import Job
 from ft.plan.records import Plan
 from ft.prefix.find import FrozenPrefix, split_module
 from ft.prefix.linear import linear_head
-from ft.run.checkpoints import Checkpoint, Position, best_epoch, moving_tensors, phase_from
+from ft.run.checkpoints import Checkpoint, moving_tensors
 from ft.run.folder import Run
-from ft.task.criterion import make_criterion
-from ft.task.evaluation import figures_of
+from ft.run.position import Position, best_epoch, phase_from
+from ft.task.chosen import ChosenTask
+from ft.task.evaluation import figures_of, tallied
 from ft.text.names import typed
 from ft.tracking.events import CheckpointSaved, PenaltyDone
 from ft.training.feature_feed import FeatureFeed
@@ -39,7 +42,9 @@ def solve(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
     kept features or something is not finite, and StopAsked when a signal asks to stop.
     """
     head = _linear(module, feed, plan)
-    regression = _regression(head, feed, job)
+    task, space = job.data.task, job.data.space
+    regression, monitor = _regression(head, feed, job), task.figure(job.config.training.monitor)
+    count = task.count(space)
     penalties = plan.optimizer.penalties
     position = _resume(run, module, job.config)
 
@@ -60,24 +65,37 @@ def solve(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
             _check_finite(float(largest), "largest weight", penalty, penalties)
             if not fit.converged:
                 job.display.warn(_not_converged(plan.optimizer.name, penalty, fit))
-            position.finish_step(fit.loss, fit.hits, len(regression.labels), time.perf_counter() - started)
+            position.tally = tallied(count, (fit.outputs, regression.targets))
+            position.finish_step(fit.loss, len(regression.targets), time.perf_counter() - started)
             started = time.perf_counter()
-            val = figures_of(feed.validation(), len(job.data.classes))
+            val = figures_of(feed.validation(), task, space)
             bar.advance(position.epoch + 1)
-        if not math.isfinite(val.loss):  # the weights are finite, so their penalty is not to blame
+        if not math.isfinite(val["loss"]):  # the weights are finite, so their penalty is not to blame
             raise FtError(
-                f"the validation loss became {val.loss}: features of validation images are not finite, so nothing "
+                f"the validation loss became {val['loss']}: features of validation images are not finite, so nothing "
                 "can be chosen by them. Try --precision fp32, or other --weights"
             )
-        record = position.finish_epoch(1.0, val, time.perf_counter() - started, penalty)
-        is_best = best_epoch(position.history, job.config.training.monitor) is record
+        seconds = time.perf_counter() - started
+        record = position.finish_epoch(1.0, val, seconds, task.record.tally_name, penalty)
+        is_best = best_epoch(position.history, monitor) is record
         if is_best:
             save("best")
         save("last")
         run.log(position.history)
-        job.tell(PenaltyDone(record, plan.epochs, is_best))
+        job.tell(PenaltyDone(record, plan.epochs, is_best, task.figures))
         job.stop.check()
     return position
+
+
+def solvable(task: ChosenTask, loss: Loss) -> SolvableLoss:
+    """The loss, as one that can be minimised at once. Raises FtError where the task's is none."""
+    if not (hasattr(loss, "curvature") and hasattr(loss, "shift_invariant")):
+        told = ", ".join(f"{name}={value}" for name, value in task.settings.model_dump(exclude_defaults=True).items())
+        raise FtError(
+            f"the loss of task '{task.name}'{f' with {told}' if told else ''} cannot be solved for at once, as it is "
+            "not convex, or does not say how it bends; use --optimizer adamw"
+        )
+    return cast(SolvableLoss, loss)
 
 
 def check_linear(prefix: FrozenPrefix, plan: Plan) -> None:
@@ -114,7 +132,7 @@ def _linear(module: nn.Module, feed: Feed, plan: Plan) -> nn.Linear:
 def _regression(head: nn.Linear, feed: Feed, job: Job) -> Regression:
     assert isinstance(feed, FeatureFeed)
     data = job.data
-    inputs, labels = feed.everything(head)
+    inputs, targets = feed.everything(head)
     broken = (~inputs.isfinite().all(1)).nonzero().flatten().tolist()
     if broken:
         raise FtError(
@@ -122,8 +140,8 @@ def _regression(head: nn.Linear, feed: Feed, job: Job) -> Regression:
             f"{data.train[broken[0] % len(data.train)].picture.name} first; no head can be fitted to them. Try "
             "--precision fp32, or other --weights"
         )
-    criterion = make_criterion(job.config.training, data.labels, len(data.classes), job.machine)
-    return make_regression(inputs, labels, criterion, head.bias is not None)
+    loss = solvable(data.task, data.task.loss(data.space, targets))
+    return make_regression(inputs, targets, loss, head.bias is not None)
 
 
 def _resume(run: Run, module: nn.Module, config: Config) -> Position:

@@ -12,41 +12,43 @@ from torch.distributions import Beta
 
 from ft.config.training import TrainingConfig
 from ft.errors import FtError
+from ft.extension.tasks import Loss
 from ft.machine.devices import Machine
 from ft.machine.memory import fit_in_memory
 from ft.machine.randomness import drawing_from
-from ft.task.criterion import Criterion, total_loss
 from ft.task.evaluation import Answered
+from ft.task.total_loss import total_loss
 from ft.training.feeds import Feed
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """One step's inputs (a tensor, or one for each that crosses the cut), labels [N], and seed of random numbers."""
+    """One step's inputs (a tensor, or one for each that crosses the cut), targets [N, ...], and seed of random
+    numbers."""
 
     inputs: Any
-    labels: torch.Tensor
+    targets: torch.Tensor
     seed: int
 
     def split(self, parts: int) -> Iterator[tuple[Any, torch.Tensor]]:
-        """Yield (inputs, labels) of as many parts, of two images or more: BatchNorm cannot train on one.
+        """Yield (inputs, targets) of as many parts, of two images or more: BatchNorm cannot train on one.
 
         In a part as in the batch, images are blended with those of the opposite place, so these stay together.
         """
-        number, parts = len(self.labels), min(parts, self.most_parts)
+        number, parts = len(self.targets), min(parts, self.most_parts)
         if parts == 1:
-            yield self.inputs, self.labels
+            yield self.inputs, self.targets
             return
         half = number // 2
         middle = torch.arange(half, number - half)
         for part, front in enumerate(torch.arange(half).tensor_split(parts), start=1):
             rows = torch.cat([front, middle if part == parts else middle[:0], number - 1 - front.flip(0)])
             inputs = tuple(each[rows] for each in self.inputs) if isinstance(self.inputs, tuple) else self.inputs[rows]
-            yield inputs, self.labels[rows]
+            yield inputs, self.targets[rows]
 
     @property
     def most_parts(self) -> int:
-        return max(1, len(self.labels) // 2)
+        return max(1, len(self.targets) // 2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +57,7 @@ class Learning:
 
     module: nn.Module
     feed: Feed
-    criterion: Criterion
+    loss: Loss
     aux_loss_weight: float
     training: TrainingConfig
     machine: Machine
@@ -68,11 +70,12 @@ def learn(batch: Batch, parts: int, learning: Learning) -> tuple[float, list[Ans
 
     The batch is computed in `parts`, and in twice as many when memory runs out. The gradients of the parts add up to
     the batch's, but BatchNorm that trains sees one part at a time. With mixup (Zhang et al. 2018, section 2) one share
-    is drawn for the step, and a right answer is one that names the image with that share. Raises FtError, with the
-    size that fits, when memory runs out and the config does not allow parts.
+    is drawn for the step, and what is answered counts as an answer to the image with that share. Raises FtError, with
+    the size that fits, when memory runs out and the config does not allow parts.
     """
-    module, feed, criterion, training = learning.module, learning.feed, learning.criterion, learning.training
+    module, feed, loss_of, training = learning.module, learning.feed, learning.loss, learning.training
     machine, aux, moving = learning.machine, learning.aux_loss_weight, learning.moving if training.auto_batch else ()
+    torch_only = feed.torch_only and getattr(loss_of, "torch_only", False)
     before = [(layer, name, layer.get_buffer(name).clone()) for layer, name in moving]
 
     def attempt(now: int) -> tuple[float, list[Answered]]:
@@ -81,27 +84,27 @@ def learn(batch: Batch, parts: int, learning: Learning) -> tuple[float, list[Ans
             for layer, name, value in before:
                 layer.get_buffer(name).copy_(value)
         total, answers = 0.0, list[Answered]()
-        with drawing_from(batch.seed, machine.device, feed.torch_only):  # anew in each attempt
+        with drawing_from(batch.seed, machine.device, torch_only):  # anew in each attempt
             share = float(Beta(training.mixup, training.mixup).sample()) if training.mixup else 1.0
-            for inputs, labels in batch.split(now):
+            for inputs, targets in batch.split(now):
                 with machine.autocast():
                     outputs = feed.forward(inputs, share)
-                loss, logits = total_loss(outputs, labels, criterion, aux)
+                loss, answered = total_loss(outputs, targets, loss_of, aux)
                 if share < 1.0:
-                    blended, _ = total_loss(outputs, labels.flip(0), criterion, aux)
+                    blended, _ = total_loss(outputs, targets.flip(0), loss_of, aux)
                     loss = share * loss + (1 - share) * blended
                 if now > 1:
-                    loss = loss * (criterion.weight(labels) / criterion.weight(batch.labels))
+                    loss = loss * (loss_of.weight(targets) / loss_of.weight(batch.targets))
                 loss.backward()  # type: ignore[no-untyped-call]
                 total += loss.item()
-                answers.append((logits.detach(), labels))
+                answers.append((answered.detach(), targets))
         return total, answers
 
     (loss, answers), needed = fit_in_memory(attempt, parts, max(parts, batch.most_parts))
     if needed > parts and not training.auto_batch:
-        size = len(batch.labels) // needed
+        size = len(batch.targets) // needed
         raise FtError(
-            f"memory runs out in a step of {len(batch.labels)} images; {size} fit: use --batch-size {size}, or "
+            f"memory runs out in a step of {len(batch.targets)} images; {size} fit: use --batch-size {size}, or "
             f"--auto-batch, which keeps steps of {training.batch_size} and computes them in parts"
         )
     return loss, answers, needed

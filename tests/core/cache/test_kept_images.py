@@ -25,8 +25,8 @@ from ft.machine.devices import Machine
 from ft.machine.display import Display
 from ft.machine.signals import StopAsked
 from ft.run.folder import Run
-from ft.task.criterion import Criterion
 from ft.training.step import Batch, Learning, learn
+from ft_tasks.cross_entropy import CrossEntropy
 from signal_at_progress import SignalAtProgress
 
 MakeConfig = Callable[..., Config]
@@ -163,7 +163,7 @@ def test_a_blended_image_counts_for_both_of_its_labels() -> None:
 
     feed = cast(Any, SimpleNamespace(forward=forward, torch_only=True))
     machine, training = Machine("cpu", "fp32", False), TrainingConfig(mixup=0.4)
-    learning = Learning(module, feed, Criterion(None, 0.0), 0.0, training, machine, [])
+    learning = Learning(module, feed, CrossEntropy(None, 0.0), 0.0, training, machine, [])
     loss, _, _ = learn(Batch(images, labels, 7), 1, learning)
     (share,) = shares
     logits = module(share * images + (1 - share) * images.flip(0))

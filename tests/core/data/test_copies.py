@@ -11,6 +11,7 @@ from click.testing import Result
 from hypothesis import given, strategies as st
 from PIL import Image
 
+from classified import image_data
 from ft.data.copies import warn_of_copies
 from ft.data.load import ImageData, Item
 from ft.data.pictures import Picture
@@ -28,7 +29,7 @@ def data(train: str, val: str, test: str = "") -> ImageData:
         return made
 
     parts = items("train", train), items("val", val), items("test", test)
-    return ImageData(("lower", "upper"), *parts, "given", warnings=("before",), digests=digests)
+    return image_data(("lower", "upper"), *parts, "given", warnings=("before",), digests=digests)
 
 
 def warned(*contents: str) -> list[str]:
@@ -50,8 +51,8 @@ def test_copies_of_two_classes_are_counted_with_an_example() -> None:
     assert warned("abB", "A") == [
         "1 of 1 val image is a copy of training images, as val0 of train0: figures come out too good; ft data check "
         "lists them",
-        "2 images are copies of an image of another class, as train1 ('lower') and train2 ('upper'); one of the labels "
-        "is wrong",
+        "2 images are copies of an image with another label, as train1 ('lower') and train2 ('upper'); one of the "
+        "labels is wrong",
     ]
 
 
@@ -68,7 +69,7 @@ def test_there_is_a_warning_exactly_where_splits_or_classes_share_an_image(train
     a, b, c = (set(part.lower()) for part in (train, val, test))
     assert ("val image" in said) == bool(a & b)
     assert ("test image" in said) == bool((a | b) & c)
-    assert ("another class" in said) == any(each.swapcase() in train + val + test for each in train + val + test)
+    assert ("another label" in said) == any(each.swapcase() in train + val + test for each in train + val + test)
 
 
 @pytest.mark.parametrize("command", ["plan", "run"])

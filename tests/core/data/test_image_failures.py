@@ -9,6 +9,7 @@ from typing import NoReturn
 import pytest
 from PIL import Image, ImageFile
 
+from classified import image_data
 from ft.data.batches import Batches
 from ft.data.dataset import ImageDataset
 from ft.data.image_failures import failure_of
@@ -50,7 +51,7 @@ def data(tmp_path: Path) -> ImageData:
     for number in range(4):
         Image.new("RGB", (9, 9), (number, 0, 0)).save(tmp_path / f"{number}.png")
     items = tuple(Item(Picture.at(tmp_path / f"{number}.png"), number % 2) for number in range(4))
-    return ImageData(("a", "b"), items[:2], items[2:], (), "folder:x")
+    return image_data(("a", "b"), items[:2], items[2:], (), "folder:x")
 
 
 def raises(error: Exception) -> Callable[..., NoReturn]:

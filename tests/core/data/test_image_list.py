@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from classified import image_data
 from ft.config.loading import load_config
 from ft.data.image_list import check_same_images, keep_image_list, write_image_list
 from ft.data.load import ImageData, Item, load_data
@@ -16,16 +17,18 @@ from ft.data.pictures import Picture
 from ft.errors import FtError
 from ft.extension.installed import Plugins
 
+CLASSES = ("a", "b, or 'c'")
+
 
 def some(folder: Path, *names: str) -> tuple[Item, ...]:
-    return tuple(Item(Picture.at(folder / name), label) for label, name in enumerate(names))
+    return tuple(Item(Picture.at(folder / name), label, CLASSES[label]) for label, name in enumerate(names))
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> ImageData:
     train, val = some(tmp_path, "a1.png", "b1.png"), some(tmp_path, "a2.png", "b2.png")
     digests = {item.picture.name: f"digest of {item.picture.path.name}" for item in (*train, *val)}
-    return ImageData(("a", "b, or 'c'"), train, val, (), "x", digests=digests)
+    return image_data(CLASSES, train, val, (), "x", digests=digests)
 
 
 def test_the_same_images_are_the_same_wherever_they_lie(data: ImageData, tmp_path: Path) -> None:
@@ -50,10 +53,10 @@ def test_what_changed_is_named(change: str, said: str, data: ImageData, tmp_path
     write_image_list(tmp_path / "images.csv", data)
     a1, b1 = data.train
     a2, b2 = data.val
-    new = Item(Picture.at(tmp_path / "new.png"), 0)
+    new = Item(Picture.at(tmp_path / "new.png"), 0, "a")
     other = {
         "content": replace(data, digests={**data.digests, b1.picture.name: "another"}),
-        "class": replace(data, train=(a1, replace(b1, label=0))),
+        "class": replace(data, train=(a1, replace(b1, label="a"))),
         "split": replace(data, train=(a2, b1), val=(a1, b2)),
         "gone": replace(data, train=(a1,)),
         "new": replace(data, train=(*data.train, new), digests={**data.digests, new.picture.name: "x"}),
@@ -105,7 +108,7 @@ def test_the_list_is_data_for_another_run_with_the_same_splits(
         item.picture.path.touch()
     write_image_list(tmp_path / "run.csv", data)
     again = load_data(load_config(flags={"backbone": "x", "data": str(tmp_path / "run.csv")}), plugins)
-    assert (again.classes, again.train, again.val, again.test) == (data.classes, data.train, data.val, data.test)
+    assert (again.space, again.train, again.val, again.test) == (data.space, data.train, data.val, data.test)
 
 
 file_names = (
@@ -124,7 +127,7 @@ def test_files_of_any_name_are_found_again_by_the_list_and_in_the_same_splits(
         for path in paths:
             path.touch()
         val, *train = (Item(Picture.at(path), number % 2) for number, path in enumerate(paths))
-        data = ImageData(("a", "b c"), tuple(train), (val,), (), "x", digests=dict.fromkeys(map(str, paths), "digest"))
+        data = image_data(("a", "b c"), tuple(train), (val,), (), "x", digests=dict.fromkeys(map(str, paths), "digest"))
         write_image_list(Path(folder, "images.csv"), data)
         check_same_images(Path(folder, "images.csv"), data)
         again = load_data(load_config(flags={"backbone": "x", "data": f"{folder}/images.csv"}), plugins)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from classified import image_data
 from ft.data import pictures
 from ft.data.decoding import Facts
 from ft.data.known_files import SETTLED, state_of
@@ -54,7 +55,7 @@ def photos(folder: Path, count: int = 6) -> ImageData:
 
 def listed(folder: Path) -> ImageData:
     items = tuple(Item(Picture.at(path), number % 2) for number, path in enumerate(sorted(folder.iterdir())))
-    return ImageData(("a", "b"), items[:-2], items[-2:], (), "given")
+    return image_data(("a", "b"), items[:-2], items[-2:], (), "given")
 
 
 def test_a_second_start_opens_no_file_that_did_not_change(tmp_path: Path, opened: list[str]) -> None:
@@ -220,7 +221,7 @@ def test_an_image_that_is_no_file_is_opened_each_time_and_decoded_once(
 
     monkeypatch.setattr("ft.data.readable.examined", looking)
     items = tuple(Item(Picture(key, open=partial(opened, key)), number) for number, key in enumerate("abcd"))
-    data = ImageData(("a", "b"), items[:2], items[2:], (), "zipped")
+    data = image_data(("a", "b"), items[:2], items[2:], (), "zipped")
     first = check_images(data, "fail")
     assert (sorted(asked), sorted(decodings)) == (list("abcd"), list("abcd"))
     assert check_images(data, "fail").digests == first.digests
@@ -238,9 +239,9 @@ def test_images_that_are_no_files_are_not_forgotten_where_a_part_of_them_is_aske
 
     monkeypatch.setattr("ft.data.readable.examined", looking)
     items = tuple(Item(Picture(key, open=key.encode), number % 2) for number, key in enumerate("abcdefgh"))
-    whole = ImageData(("a", "b"), items[:4], items[4:], (), "zipped")
+    whole = image_data(("a", "b"), items[:4], items[4:], (), "zipped")
     check_images(whole, "fail")
-    check_images(ImageData(("a", "b"), (), items[4:6], (), "zipped"), "fail")
+    check_images(image_data(("a", "b"), (), items[4:6], (), "zipped"), "fail")
     decodings.clear()
     check_images(whole, "fail")
     assert decodings == []

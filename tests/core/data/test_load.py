@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, strategies as st
 from PIL import Image
 
+from classified import image_data, source_alone
 from ft import DataSource, FtError, Remark, Sample
 from ft.config.schema import Config, SplitConfig
 from ft.data.load import ImageData, Item, load_data
@@ -21,17 +22,14 @@ from ft.data.pictures import Picture
 from ft.data.readable import check_images
 from ft.data.reference import data_reference
 from ft.data.splits import choose_splits
-from ft.extension.installed import Component, Plugin, Plugins
-from ft.extension.kinds import KINDS
+from ft.extension.installed import Plugins
 
 
 def plugins_with(samples: list[Sample] | None = None, *names: str) -> Plugins:
     def load(argument: str | None, settings: object) -> list[Sample]:
         return samples or []
 
-    records = [DataSource(name, "for a test", load=load) for name in names or ("given", "folder", "csv")]
-    components = tuple(Component(KINDS["data"], record, "test-dist", "1.0") for record in records)
-    return Plugins((Plugin("test", "test", "test-dist", "1.0", "ok", components=components),))
+    return source_alone(*(DataSource(name, "for a test", load=load) for name in names or ("given", "folder", "csv")))
 
 
 def load(samples: list[Sample], **config: object) -> ImageData:
@@ -47,7 +45,7 @@ def samples_of(classes: dict[str, int], split: str | None = None, root: str = "/
 
 
 def labels(items: tuple[Item, ...], data: ImageData) -> Counter[str]:
-    return Counter(data.classes[item.label] for item in items)
+    return Counter(item.label for item in items)
 
 
 def keyed(samples: list[Sample]) -> dict[str, Sample]:
@@ -61,8 +59,7 @@ def test_while_samples_are_read_nobody_searches_for_garbage_and_afterwards_someb
         searched.append(gc.isenabled())
         yield from samples_of({"a": 4, "b": 4})
 
-    component = Component(KINDS["data"], DataSource("given", "for a test", load=yielding), "test-dist", "1.0")
-    plugins = Plugins((Plugin("test", "test", "test-dist", "1.0", "ok", components=(component,)),))
+    plugins = source_alone(DataSource("given", "for a test", load=yielding))
     load_data(Config.model_validate({"backbone": "x:y", "data": "given"}), plugins)
     assert searched == [False]
     assert gc.isenabled()
@@ -73,32 +70,32 @@ def test_while_samples_are_read_nobody_searches_for_garbage_and_afterwards_someb
 
 def test_classes_are_numbered_by_name_and_sorted_as_people_count() -> None:
     data = load(samples_of({"class10": 5, "class9": 5, "Apple": 5, "banana": 5}))
-    assert data.classes == ("Apple", "banana", "class9", "class10")
-    assert all(item.picture.path.parent.name == data.classes[item.label] for item in data.items)
+    assert data.space.names == ("Apple", "banana", "class9", "class10")
+    assert all(item.picture.path.parent.name == item.label for item in data.items)
 
 
 def test_a_class_without_validation_images_shifts_no_label_and_is_told() -> None:
     data = load(samples_of({"a": 3, "b": 3, "c": 3}, "train") + samples_of({"a": 2, "c": 2}, "val", "/data/val"))
-    assert data.classes == ("a", "b", "c")
+    assert data.space.names == ("a", "b", "c")
     assert labels(data.val, data) == {"a": 2, "c": 2}
     assert data.warnings == ("val has no image of 1 of 3 classes: b",)
 
 
 def test_a_class_that_no_training_image_has_is_an_error_with_the_nearest() -> None:
     samples = samples_of({"cat": 3, "dog": 3}, "train") + samples_of({"cats": 1}, "val")
-    with pytest.raises(FtError, match=r"class 'cats' is in val but not in train.*Did you mean 'cat'"):
+    with pytest.raises(FtError, match=r"\(val\): 'cats' is no class of the training images\. Did you mean 'cat'"):
         load(samples)
 
 
 def test_labels_spelt_in_different_unicode_forms_are_one_class() -> None:
     samples = samples_of({"caf\u00e9": 3, "bar": 3}, "train") + samples_of({"cafe\u0301": 1}, "val", "/data/val")
-    assert load(samples).classes == ("bar", "caf\u00e9")
+    assert load(samples).space.names == ("bar", "caf\u00e9")
 
 
 def test_another_spelling_of_the_same_letters_gives_the_same_split() -> None:
     one, other = (load(samples_of({name: 9, "bar": 9}, root="/x")).val for name in ("caf\u00e9", "cafe\u0301"))
-    assert [(item.picture.path.name, item.label) for item in one] == [
-        (item.picture.path.name, item.label) for item in other
+    assert [(item.picture.path.name, item.target) for item in one] == [
+        (item.picture.path.name, item.target) for item in other
     ]
 
 
@@ -280,7 +277,7 @@ def test_a_file_of_another_kind_is_no_data(tmp_path: Path) -> None:
 # Checking
 
 
-def image_data(folder: Path, train: int = 4, val: int = 2) -> ImageData:
+def noise(folder: Path, train: int = 4, val: int = 2) -> ImageData:
     def items(split: str, count: int) -> tuple[Item, ...]:
         made = []
         for number in range(count):
@@ -289,11 +286,11 @@ def image_data(folder: Path, train: int = 4, val: int = 2) -> ImageData:
             made.append(Item(Picture.at(path), number % 2))
         return tuple(made)
 
-    return ImageData(("a", "b"), items("train", train), items("val", val), (), "given")
+    return image_data(("a", "b"), items("train", train), items("val", val))
 
 
 def test_every_unreadable_image_is_listed_with_its_reason_before_anything_trains(tmp_path: Path) -> None:
-    data = image_data(tmp_path, train=30)
+    data = noise(tmp_path, train=30)
     whole = data.train[0].picture.path.read_bytes()
     data.train[0].picture.path.write_bytes(whole[: len(whole) // 2])
     data.train[1].picture.path.write_bytes(b"")
@@ -312,12 +309,12 @@ def test_every_unreadable_image_is_listed_with_its_reason_before_anything_trains
 def test_a_cache_folder_that_cannot_be_written_to_ends_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "cache").touch()
     monkeypatch.setenv("FT_CACHE", str(tmp_path / "cache"))
-    data = image_data(tmp_path)
+    data = noise(tmp_path)
     assert check_images(data, "fail").digests.keys() == {item.picture.name for item in data.items}
 
 
 def test_a_long_list_of_unreadable_images_is_cut(tmp_path: Path) -> None:
-    data = image_data(tmp_path, train=25)
+    data = noise(tmp_path, train=25)
     for item in data.train:
         item.picture.path.write_text("text")
     with pytest.raises(FtError, match=r"(?s)train0.*and 5 more"):
@@ -325,7 +322,7 @@ def test_a_long_list_of_unreadable_images_is_cut(tmp_path: Path) -> None:
 
 
 def test_unreadable_images_are_left_out_when_asked_and_told(tmp_path: Path) -> None:
-    data = image_data(tmp_path)
+    data = noise(tmp_path)
     for item in (data.train[3], data.val[1]):
         item.picture.path.write_text("text")
     kept = check_images(data, "skip")
@@ -334,9 +331,12 @@ def test_unreadable_images_are_left_out_when_asked_and_told(tmp_path: Path) -> N
     assert kept.warnings[1:] == ("val has no image of 1 of 2 classes: b",)
 
 
-@pytest.mark.parametrize(("part", "message"), [("train", "no training image of a"), ("val", "none to validate with")])
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [("train", "of those that are left there is one class only, 'b'"), ("val", "none to validate with")],
+)
 def test_leaving_out_may_not_empty_a_class_or_the_validation(tmp_path: Path, part: str, message: str) -> None:
-    data = image_data(tmp_path, train=2, val=1)
+    data = noise(tmp_path, train=2, val=1)
     getattr(data, part)[0].picture.path.write_text("text")
     with pytest.raises(FtError, match=message):
         check_images(data, "skip")
@@ -344,7 +344,7 @@ def test_leaving_out_may_not_empty_a_class_or_the_validation(tmp_path: Path, par
 
 def test_whoever_asks_is_told_how_far_the_check_is(tmp_path: Path) -> None:
     seen: list[int] = []
-    data = image_data(tmp_path, train=40)
+    data = noise(tmp_path, train=40)
     checked = check_images(data, "fail", seen.append)
     assert checked.items == data.items
     assert set(checked.digests) == {item.picture.name for item in data.items}
@@ -364,23 +364,23 @@ def test_what_a_source_remarks_is_a_note_or_a_warning() -> None:
 
 def test_space_around_a_label_is_no_part_of_it_and_the_merger_is_said() -> None:
     data = load(samples_of({"cat": 5, "cat ": 3, "dog": 5}))
-    assert data.classes == ("cat", "dog")
+    assert data.space.names == ("cat", "dog")
     assert labels(data.items, data) == {"cat": 8, "dog": 5}
-    assert [warning.partition(": ")[2] for warning in data.warnings] == ["'cat' and 'cat ' are the class 'cat'"]
+    assert [warning.partition(": ")[2] for warning in data.warnings] == ["'cat' and 'cat ' are 'cat'"]
 
 
 def test_classes_that_look_alike_are_told_apart_and_warned_of() -> None:
     data = load(samples_of({"Cat": 5, "cat": 5, "0": 3, "0.0": 3}))
-    assert data.classes == ("0", "0.0", "Cat", "cat")
+    assert data.space.names == ("0", "0.0", "Cat", "cat")
     assert "'0' and '0.0', 'Cat' and 'cat'; if they are one" in data.warnings[0]
 
 
 def test_names_that_are_no_utf8_are_split_and_numbered_as_any(tmp_path: Path) -> None:
     odd = os.fsdecode(b"\xe9t\xe9")
     data = load([*samples_of({odd: 5, "b": 5}), Sample(Path("/data/b", os.fsdecode(b"\xff.png")), "b")])
-    assert data.classes == (r"\xe9t\xe9", "b")
+    assert data.space.names == (r"\xe9t\xe9", "b")
     assert len(data.items) == 11
 
 
 def test_a_number_too_long_to_be_one_is_a_name() -> None:
-    assert load(samples_of({"7" * 9000: 5, "8": 5, "007": 5, "10": 5})).classes == ("007", "8", "10", "7" * 9000)
+    assert load(samples_of({"7" * 9000: 5, "8": 5, "007": 5, "10": 5})).space.names == ("007", "8", "10", "7" * 9000)

@@ -68,7 +68,7 @@ ODD: dict[str, Callable[[Path], object]] = {
     "CMYK": lambda path: picture(95).convert("CMYK").save(path.with_suffix(".jpg")),
     "transparent": lambda path: picture(94).convert("RGBA").save(path),
     "duplicate": lambda path: path.write_bytes((path.parent / "0.png").read_bytes()),
-    "in two classes": lambda path: path.write_bytes((path.parents[1] / "dog" / "0.png").read_bytes()),
+    "two labels": lambda path: path.write_bytes((path.parents[1] / "dog" / "0.png").read_bytes()),
 }
 
 
@@ -101,10 +101,10 @@ def test_classes_and_duplicates_across_splits_are_found(photos: Path, plugins: P
     (photos / "val" / "cat").mkdir()
     (photos / "val" / "cat" / "same.png").write_bytes((photos / "train" / "cat" / "0.png").read_bytes())
     found = {finding.kind: finding.detail for finding in check_data(str(photos), plugins, Display()).findings}
-    assert found == {"in two splits": "train and val", "class missing": "val has no image of dog"}
+    assert found == {"in two splits": "train and val", "labels": "val has no image of 1 of 2 classes: dog"}
     os.rename(photos / "train" / "dog", photos / "val" / "dog")
     kinds = [finding.kind for finding in check_data(str(photos), plugins, Display()).findings]
-    assert kinds == ["in two splits", "class"]
+    assert kinds == ["in two splits", "refused"]
 
 
 def test_what_would_stop_a_run_ends_with_code_2_after_the_table(photos: Path, ft: Callable[..., Result]) -> None:

@@ -16,6 +16,7 @@ import pytest
 from click.testing import Result
 from PIL import Image
 
+from classified import source_alone
 from ft import DataSource, FtError, Sample
 from ft.config.schema import Config
 from ft.data.image_list import write_image_list
@@ -24,8 +25,7 @@ from ft.data.oddities import check_data
 from ft.data.pictures import Picture, picture_of
 from ft.data.readable import check_images
 from ft.data.transforms import read_image
-from ft.extension.installed import Component, Plugin, Plugins
-from ft.extension.kinds import KINDS
+from ft.extension.installed import Plugins
 from ft.machine.display import Display
 from ft.testing import DataConformance
 
@@ -48,8 +48,7 @@ def opened(given: object) -> Picture:
 
 def plugins_with(samples: list[Sample]) -> Plugins:
     record = DataSource("given", "for a test", load=lambda argument, settings: samples)
-    components = (Component(KINDS["data"], record, "test-dist", "1.0"),)
-    return Plugins((Plugin("test", "test", "test-dist", "1.0", "ok", components=components),))
+    return source_alone(record)
 
 
 def load(samples: list[Sample]) -> ImageData:

@@ -12,6 +12,7 @@ import pytest
 from click.testing import Result
 from PIL import Image
 
+from classified import image_data
 from ft import FtError
 from ft.config.loading import load_config
 from ft.config.schema import Config
@@ -51,7 +52,7 @@ def data_of(folder: Path, images: dict[str, Any], val: int = 1) -> ImageData:
         for number, (name, pixels) in enumerate(images.items())
     )
     cut = len(items) - val
-    return check_images(ImageData(("a", "b"), items[:cut], items[cut:], (), "folder:x"), "fail", ranged=True)
+    return check_images(image_data(("a", "b"), items[:cut], items[cut:], (), "folder:x"), "fail", ranged=True)
 
 
 def with_range(value: Any) -> Config:
@@ -105,7 +106,7 @@ def test_numbers_without_a_range_are_refused_with_what_to_type(
         decode_image(path.read_bytes(), value_range)
     items = (Item(Picture.at(path), 0),)
     with pytest.raises(FtError, match=f"a.tif: .*{reason}"):
-        check_images(ImageData(("a", "b"), items, (), (), "folder:x"), "fail", ranged=value_range is not None)
+        check_images(image_data(("a", "b"), items, (), (), "folder:x"), "fail", ranged=value_range is not None)
 
 
 @pytest.mark.parametrize("pixels", [np.full((4, 4), 200, np.uint8), np.full((4, 4, 3), 200, np.uint8)])
@@ -217,7 +218,7 @@ def test_what_was_seen_is_remembered(tmp_path: Path, decoded: list[Path], monkey
     first = data_of(tmp_path / "photos", images)
     count = len(decoded)
     items = (*first.train, *first.val)
-    again = check_images(ImageData(("a", "b"), items[:3], items[3:], (), "folder:x"), "fail")
+    again = check_images(image_data(("a", "b"), items[:3], items[3:], (), "folder:x"), "fail")
     assert again.facts == first.facts
     assert len(again.facts) == 4
     assert len(decoded) == count == 4

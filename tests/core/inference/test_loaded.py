@@ -75,13 +75,15 @@ def test_files_get_what_ft_predict_gives_them_bit_for_bit(
 ) -> None:
     machine = {"device": "cpu", "precision": "fp32", "workers": 0}
     trained = load_trained(Run(run), plugins, machine, 4, trust_code=True)
-    expected = [each for some in predict(trained, paths, 99, Display()) for each in some]
+    expected = [each for some in predict(trained, paths, Display()) for each in some]
     answers = model.predict(paths)
     assert [answer.image for answer in answers] == [str(path) for path in paths]
     for answer, one in zip(answers, expected, strict=True):
-        assert answer.probabilities == dict(zip(one.classes, one.probabilities, strict=True))
-        assert tuple(answer.probabilities) == one.classes
-        assert (answer.label, answer.probability) == (one.classes[0], one.probabilities[0])
+        assert one.answer is not None
+        said = one.answer.said(99)
+        assert answer.probabilities == dict(zip(said["classes"], said["probabilities"], strict=True))
+        assert list(answer.probabilities) == said["classes"]
+        assert (answer.label, answer.probability) == (said["classes"][0], said["probabilities"][0])
 
 
 def test_however_images_come_the_answers_are_the_same(model: LoadedModel, paths: list[Path]) -> None:

@@ -84,7 +84,7 @@ def test_images_added_to_the_data_bring_no_training_image_into_validation(
     for new in photos.rglob("new.png"):
         new.unlink()
     evaluation, count = measure(trained, str(photos / "more"), "val", plugins, Display())
-    assert (count, evaluation.confusion) == (12, report.val.confusion)
+    assert (count, evaluation.tables) == (12, report.val.tables)
 
 
 def test_images_that_cannot_be_read_are_left_out_of_a_measurement_if_asked(
@@ -102,7 +102,7 @@ def test_images_that_cannot_be_read_are_left_out_of_a_measurement_if_asked(
         measure(trained, str(photos.parent), "all", plugins, Display())
     capsys.readouterr()
     evaluation, count = measure(trained, str(photos.parent), "all", plugins, Display(), "skip")
-    assert (count, sum(each.support for each in evaluation.classes)) == (2, 2)
+    assert (count, sum(row["support"] for row in evaluation.plain()["classes"])) == (2, 2)
     said = capsys.readouterr().err
     assert "warning: 1 of 3 images cannot be read and are left out:" in said
     assert "has no image of" not in said
@@ -136,15 +136,24 @@ def test_predictions_are_probabilities_in_order(
     for i, path in enumerate(paths):
         Image.new("RGB", (40, 30), (i * 90, 50, 200)).save(path)
     trained = load_trained(finished[0], plugins, MACHINE, 2, trust_code=True)
-    found = answers(trained, paths, 2)
+    found = answers(trained, paths)
     assert [each.path for each in found] == paths
-    assert all(len(each.classes) == 2 and each.probabilities[0] >= each.probabilities[1] for each in found)
-    everything = answers(trained, paths, 99)
-    assert all(sum(each.probabilities) == pytest.approx(1) and len(each.classes) == 4 for each in everything)
+    for each in found:
+        best = said(each, 2)
+        assert (len(best["classes"]), best["classes"][0]) == (2, each.answer.label)
+        assert best["probabilities"][0] == each.answer.probability >= best["probabilities"][1]
+        everything = said(each, 99)
+        assert len(everything["classes"]) == 4
+        assert sum(everything["probabilities"]) == pytest.approx(1)
 
 
-def answers(trained: Trained, paths: list[Path], top: int) -> list[Prediction]:
-    return [each for some in predict(trained, paths, top, Display()) for each in some]
+def answers(trained: Trained, paths: list[Path]) -> list[Prediction]:
+    return [each for some in predict(trained, paths, Display()) for each in some]
+
+
+def said(prediction: Prediction, top: int) -> dict[str, Any]:
+    assert prediction.answer is not None
+    return prediction.answer.said(top)
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -156,18 +165,18 @@ def test_an_image_that_cannot_be_read_costs_no_other_its_answer(
     for i, path in enumerate(paths):
         Image.new("RGB", (20, 20), (i * 20, 90, 0)).save(path)
     trained = load_trained(finished[0], plugins, {**MACHINE, "workers": workers}, 3, trust_code=True)
-    fine = answers(trained, [path for i, path in enumerate(paths) if i not in bad], 4)
+    fine = answers(trained, [path for i, path in enumerate(paths) if i not in bad])
     for i in bad - {8}:
         paths[i].write_bytes(b"nothing")
     paths[8].unlink()
-    found = answers(trained, paths, 4)
+    found = answers(trained, paths)
     assert [each.path for each in found] == paths
     assert {i for i, each in enumerate(found) if each.error} == bad
-    assert all(f"cannot read the image {found[i].path}: " in found[i].error and not found[i].classes for i in bad)
+    assert all(f"cannot read the image {found[i].path}: " in found[i].error and found[i].answer is None for i in bad)
     for one, other in zip([each for each in found if not each.error], fine, strict=True):
-        assert (one.path, one.classes) == (other.path, other.classes)
-        assert one.probabilities == pytest.approx(other.probabilities)
-    assert all(each.error for each in answers(trained, paths[3:6], 4))
+        assert (one.path, said(one, 1)["classes"]) == (other.path, said(other, 1)["classes"])
+        assert said(one, 4)["probabilities"] == pytest.approx(said(other, 4)["probabilities"])
+    assert all(each.error for each in answers(trained, paths[3:6]))
 
 
 def test_answers_come_batch_by_batch(
@@ -177,7 +186,7 @@ def test_answers_come_batch_by_batch(
     for path in paths:
         Image.new("RGB", (20, 20)).save(path)
     trained = load_trained(finished[0], plugins, MACHINE, 2, trust_code=True)
-    found = predict(trained, paths, 1, Display())
+    found = predict(trained, paths, Display())
     for number in range(1, 4):
         assert len(next(found)) == 2
         assert decoded == paths[: 2 * number]
@@ -191,9 +200,9 @@ def test_an_image_of_which_the_model_makes_no_number_has_no_answer(
     trained = load_trained(finished[0], plugins, MACHINE, 2, trust_code=True)
     for tensor in trained.module.parameters():
         tensor.data.fill_(torch.nan)
-    (found,) = answers(trained, [path], 1)
+    (found,) = answers(trained, [path])
     assert f"the model makes no number (NaN or infinite) of {path}" in found.error
-    assert found.classes == ()
+    assert found.answer is None
 
 
 def test_code_named_in_a_model_file_is_not_run_unless_trusted(
@@ -209,7 +218,7 @@ def test_a_class_that_the_model_does_not_know_is_named(
     (tmp_path / "photos" / "circel").mkdir(parents=True)
     Image.new("RGB", (16, 16)).save(tmp_path / "photos" / "circel" / "a.png")
     trained = load_trained(finished[0], plugins, MACHINE, 8, trust_code=True)
-    with pytest.raises(FtError, match=r"does not know the class 'circel' .*Did you mean 'circle'"):
+    with pytest.raises(FtError, match=r"'circel' is no class of the training images.*Did you mean 'circle'"):
         measure(trained, str(tmp_path / "photos"), "all", plugins, Display())
 
 

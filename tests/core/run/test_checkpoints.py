@@ -7,24 +7,17 @@ import torch
 
 from backbones import Small
 from ft.errors import FtError
-from ft.run.checkpoints import (
-    Checkpoint,
-    Phase,
-    Position,
-    load_checkpoint,
-    load_tensors,
-    moving_tensors,
-    save_checkpoint,
-    save_tensors,
-)
-from ft.task.metrics import Figures
+from ft.run.checkpoints import Checkpoint, load_checkpoint, load_tensors, moving_tensors, save_checkpoint, save_tensors
+from ft.run.position import Phase, Position
 
 
 def a_checkpoint() -> Checkpoint:
     position = Position(phases=[Phase(0, 0, ["all"], [], 3, 1e-4, 1e-3, 1.0, 0.01)])
-    position.finish_step(2.0, 3, 4, 0.5)
-    position.finish_epoch(0.1, Figures(loss=0.25, accuracy=0.5, macro_f1=0.4), 1.0)
-    position.finish_step(1.0, 1, 4, 0.25)
+    position.tally = 3.0
+    position.finish_step(2.0, 4, 0.5)
+    position.finish_epoch(0.1, {"loss": 0.25, "accuracy": 0.5, "macro_f1": 0.4}, 1.0, "accuracy")
+    position.tally = 1.0
+    position.finish_step(1.0, 4, 0.25)
     return Checkpoint(position, {"w": torch.tensor([1.5])}, {"w": {"momentum_buffer": torch.tensor([0.5])}}, "abc")
 
 
@@ -47,20 +40,23 @@ def test_a_checkpoint_of_before_loads_without_the_matrices_that_it_held(tmp_path
         "classes": ({"name": "a", "precision": 1.0, "recall": 0.5, "f1": 0.6, "support": 2},),
         "confusion": ((1, 1), (0, 0)),
     }
+    train = epoch.pop("train")
+    epoch |= {"train_loss": train["loss"], "train_accuracy": train["accuracy"]}
+    content["position"]["hits"] = int(content["position"].pop("tally"))
     torch.save({**content, "format": 2}, tmp_path / "last.pt")
     assert load_checkpoint(tmp_path / "last.pt").position == saved.position
 
 
 def test_a_checkpoint_of_another_format_is_named_with_those_that_can_be_read(tmp_path: Path) -> None:
-    torch.save({"format": 4}, tmp_path / "last.pt")
-    with pytest.raises(FtError, match=r"last\.pt has checkpoint format 4; this ft reads 2 and 3"):
+    torch.save({"format": 5}, tmp_path / "last.pt")
+    with pytest.raises(FtError, match=r"last\.pt has checkpoint format 5; this ft reads 2 to 4"):
         load_checkpoint(tmp_path / "last.pt")
 
 
 def test_an_epoch_on_record_is_the_mean_over_its_images() -> None:
     position = a_checkpoint().position
     record = position.history[0]
-    assert (record.train_loss, record.train_accuracy, record.seconds) == (2.0, 0.75, 1.5)
+    assert (record.train, record.seconds) == ({"loss": 2.0, "accuracy": 0.75}, 1.5)
     assert (position.epoch, position.step, position.seen) == (1, 1, 4)
 
 

@@ -21,7 +21,6 @@ from ft.machine.display import Display
 from ft.machine.signals import StopAsked
 from ft.run.folder import Run
 from ft.run.report import Report, doubts, hints, measured_otherwise
-from ft.task.metrics import Figures
 from signal_at_progress import SignalAtProgress
 
 MakeConfig = Callable[..., Config]
@@ -87,7 +86,7 @@ def test_a_stop_while_the_saved_model_is_measured_loses_nothing(tiny_config: Mak
     run = Run(asked.value.folder)
     assert {path.name for path in run.path.iterdir()} & {"report.json", "model.safetensors"} == {"model.safetensors"}
     _, report = finetune(run.config(True), plugins, Display(), run)
-    assert (report.epochs, run.read_json("report.json")["val"]["loss"]) == (2, report.val.loss)
+    assert (report.epochs, run.read_json("report.json")["val"]["loss"]) == (2, report.val["loss"])
 
 
 def test_an_image_that_changed_since_the_run_began_is_not_measured(
@@ -116,18 +115,18 @@ def report(tiny_config: MakeConfig, plugins: Plugins) -> Report:
 
 def chosen_by(report: Report, more: int) -> Report:
     """The report of a run in which training saw so many more images of 16 right than the saved model gets."""
-    accuracy = report.val.accuracy + more / 16
-    return replace(report, chosen_by=Figures(0.5, accuracy, 0.5), precision="bf16")
+    accuracy = report.val["accuracy"] + more / 16
+    return replace(report, chosen_by={"loss": 0.5, "accuracy": accuracy, "macro_f1": 0.5}, precision="bf16")
 
 
 def test_figures_that_differ_by_more_than_an_image_are_said(report: Report) -> None:
     run = Path("run")
-    assert sum(each.support for each in report.val.classes) == 16
+    assert sum(each["support"] for each in report.val.plain()["classes"]) == 16
     for more in (-1, 0, 1):
         assert list(doubts(chosen_by(report, more), run)) == []
     (fewer,) = doubts(chosen_by(report, 3), run)
-    assert f"{report.val.accuracy:.1%}: 3 of 16 images fewer" in fewer
-    assert f"{report.val.accuracy + 3 / 16:.1%} in bf16" in fewer
+    assert f"{report.val['accuracy']:.1%}: 3 of 16 images fewer" in fewer
+    assert f"{report.val['accuracy'] + 3 / 16:.1%} in bf16" in fewer
     (more,) = doubts(chosen_by(replace(report, cache=replace(report.cache, promise="fast")), -2), run)
     assert "on features kept in bf16 (--cache fast)" in more
     assert "2 of 16 images more" in more

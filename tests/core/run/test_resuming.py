@@ -6,7 +6,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +89,7 @@ def stopped(config: Config, plugins: Plugins, title: str, done: int) -> Run:
 def losses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Validation losses of the epochs to come."""
     values: list[float] = []
-    monkeypatch.setattr("ft.training.loop.figures_of", lambda *args: replace(figures_of(*args), loss=values.pop(0)))
+    monkeypatch.setattr("ft.training.loop.figures_of", lambda *args: {**figures_of(*args), "loss": values.pop(0)})
     return values
 
 

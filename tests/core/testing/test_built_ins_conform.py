@@ -19,6 +19,7 @@ from ft.testing import (
     FreezeConformance,
     HeadConformance,
     OptimizerConformance,
+    TaskConformance,
     TrackerConformance,
     WeightFile,
     WeightSourceConformance,
@@ -302,6 +303,16 @@ class TestTrivial(AugmentationConformance):
 
 class TestRand(AugmentationConformance):
     component = "augmentation:rand"
+
+
+class TestClassification(TaskConformance):
+    component = "task:classification"
+    settings = (
+        {},
+        {"label_smoothing": 0.1, "class_weights": "balanced"},
+        {"class_weights": {"cat": 3}, "sampler": "balanced"},
+        {"loss": "focal", "class_weights": "balanced", "gamma": 1},
+    )
 
 
 class TestFolder(DataConformance):

@@ -7,13 +7,16 @@ import io
 import pytest
 from rich.console import Console
 
+from classified import classification
 from ft.machine.display import Display
-from ft.run.checkpoints import EpochRecord
-from ft.task.metrics import Figures
+from ft.run.position import EpochRecord
 from ft.tracking.console import console
 from ft.tracking.events import CheckpointSaved, EpochDone, Event, FeaturesReady, ImagesReady, PenaltyDone, RunFailed
 
-RECORD = EpochRecord(7, 0.5322, 0.734, 0.001, 12.3, Figures(0.5, 0.8, 0.79), 1e-3)
+FIGURES = (*classification().figures,)
+RECORD = EpochRecord(
+    7, {"loss": 0.5322, "accuracy": 0.734}, 0.001, 12.3, {"loss": 0.5, "accuracy": 0.8, "macro_f1": 0.79}, 1e-3
+)
 
 
 def shown(event: Event, width: int = 140, terminal: bool = False) -> list[str]:
@@ -25,7 +28,7 @@ def shown(event: Event, width: int = 140, terminal: bool = False) -> list[str]:
 
 def test_a_line_of_an_epoch_fits_a_narrow_terminal() -> None:
     for width, named in ((80, False), (140, True)):
-        (line,) = shown(EpochDone(RECORD, epochs=120, step=70, is_best=True), width, terminal=True)
+        (line,) = shown(EpochDone(RECORD, 120, 70, True, FIGURES), width, terminal=True)
         assert len(line) < width
         assert ("accuracy" in line) is named
 
@@ -34,12 +37,12 @@ def test_a_line_of_an_epoch_fits_a_narrow_terminal() -> None:
     ("event", "line"),
     [
         (
-            EpochDone(RECORD, 120, 70, is_best=True),
+            EpochDone(RECORD, 120, 70, True, FIGURES),
             "epoch   7/120  train loss 0.5322  accuracy  73.4%   val loss 0.5000  accuracy  80.0%  "
             "macro F1 0.790   12.3 s  best",
         ),
         (
-            PenaltyDone(RECORD, 9, is_best=False),
+            PenaltyDone(RECORD, 9, False, FIGURES),
             "penalty  1.0e-03 (7/9)  train loss 0.5322  accuracy  73.4%   val loss 0.5000  accuracy  80.0%  "
             "macro F1 0.790   12.3 s",
         ),

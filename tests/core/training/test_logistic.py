@@ -9,15 +9,15 @@ from hypothesis import example, given, settings, strategies as st
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from ft.task.criterion import Criterion
 from ft.training import logistic
 from ft.training.logistic import Fit, fit_head, make_regression
 from ft_optim.lbfgs import LBFGSSettings, build as build_lbfgs
+from ft_tasks.cross_entropy import CrossEntropy
 
 MINIMISER = partial(build_lbfgs, settings=LBFGSSettings())
 
 Change = Callable[[torch.Tensor], torch.Tensor]
-PLAIN = Criterion(None, 0.0)
+PLAIN = CrossEntropy(None, 0.0)
 
 
 def examples(n: int, width: int, classes: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -41,7 +41,7 @@ def linear(width: int, classes: int, scale: float = 0.0, bias: bool = True) -> n
 class Objective:
     """The objective in plain float64, as a function of all weights and biases in one vector."""
 
-    def __init__(self, inputs: torch.Tensor, labels: torch.Tensor, penalty: float, criterion: Criterion) -> None:
+    def __init__(self, inputs: torch.Tensor, labels: torch.Tensor, penalty: float, criterion: CrossEntropy) -> None:
         self.inputs, self.labels, self.penalty = inputs.double(), labels, penalty
         weights = criterion.class_weights
         self.class_weights = None if weights is None else weights.double()
@@ -95,7 +95,7 @@ def test_a_fit_is_the_minimum_that_newtons_method_finds(
     n: int, width: int, classes: int, seed: int, penalty: float, smoothing: float, weighted: bool, start: float
 ) -> None:
     inputs, labels = examples(n, width, classes, seed)
-    criterion = Criterion(torch.linspace(0.2, 3, classes) if weighted else None, smoothing)
+    criterion = CrossEntropy(torch.linspace(0.2, 3, classes) if weighted else None, smoothing)
     head = linear(width, classes, start)
     fit = fit_head(head, make_regression(inputs, labels, criterion), penalty, minimiser=MINIMISER)
     objective = Objective(inputs, labels, penalty, criterion)
@@ -141,7 +141,7 @@ def test_without_a_penalty_classes_that_can_be_told_apart_are(n: int) -> None:
     inputs[:, 0] = labels * 2.0
     head = linear(20, 2)
     fit = fit_head(head, make_regression(inputs, labels, PLAIN), 0.0, minimiser=MINIMISER)
-    assert fit.hits == n
+    assert int((fit.outputs.argmax(1) == labels).sum()) == n
     assert all(bool(tensor.isfinite().all()) for tensor in head.parameters())
     assert bool((head(inputs).argmax(1) == labels).all())
 
@@ -162,7 +162,7 @@ def test_a_fit_says_its_loss_and_how_many_answers_are_right() -> None:
     fit = fit_head(head, make_regression(inputs, labels, PLAIN), 1e-2, minimiser=MINIMISER)
     logits = head(inputs)
     assert fit.loss == pytest.approx(float(cross_entropy(logits, labels).detach()), rel=1e-5)
-    assert fit.hits == int((logits.argmax(1) == labels).sum())
+    assert torch.equal(fit.outputs.argmax(1), logits.argmax(1))
 
 
 def test_what_check_raises_ends_a_fit_and_leaves_the_head_as_it_was() -> None:

@@ -59,7 +59,7 @@ def test_the_fit_is_a_minimum_of_the_objective(tiny_config: MakeConfig, plugins:
     config = tiny_config(training__penalties=[penalty], **KEYS)
     run, report = finetune(config, plugins, Display())
     data = prepare(config, plugins, Display()).data
-    labels = torch.tensor([item.label for item in data.train])
+    labels = torch.tensor([item.target for item in data.train])
     saved = load_file(run.path / "model.safetensors")
     weight = saved["fc.weight"].double().requires_grad_()
     bias = saved["fc.bias"].double().requires_grad_()
@@ -82,7 +82,7 @@ def test_the_penalty_is_chosen_on_validation_data(tiny_config: MakeConfig, plugi
     assert [row["penalty"] for row in rows] == penalties
     losses = [row["train_loss"] for row in rows]
     assert losses == sorted(losses, reverse=True)
-    assert report.val.accuracy == max(row["val_accuracy"] for row in rows)
+    assert report.val["accuracy"] == max(row["val_accuracy"] for row in rows)
 
 
 def test_a_stopped_sweep_goes_on_where_it_was(tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path) -> None:
@@ -312,7 +312,7 @@ def test_what_lies_between_the_cut_and_the_head_runs_before_the_head_is_fitted(
     monkeypatch.setattr("ft.cache.proof.steady", moved)
     _, before_it = finetune(tiny_config(run_dir=tmp_path / "before", **KEYS), plugins, Display())
     assert before_it.cache.computed == at_the_head.cache.computed == 24
-    assert before_it.val.loss == pytest.approx(at_the_head.val.loss, rel=1e-4)
+    assert before_it.val["loss"] == pytest.approx(at_the_head.val["loss"], rel=1e-4)
 
 
 def test_settings_that_lbfgs_does_not_use_are_said_to_have_no_effect(tiny_config: MakeConfig, plugins: Plugins) -> None:

@@ -1,0 +1,144 @@
+"""Which task a config names, with its settings, and what it makes of labels and outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ft.config.component import ComponentConfig
+from ft.config.training import TrainingConfig, changed
+from ft.errors import FtError, did_you_mean
+from ft.extension.extensions import Task
+from ft.extension.installed import Chosen, Plugins, read_settings
+from ft.extension.records import Remark
+from ft.extension.references import parse_reference
+from ft.extension.tasks import Answer, Figure, Label, LabelSpace, Loss, Meter, Part
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+KEY = "task"
+LOSS = Figure("loss", "loss", ".4f", larger_is_better=False)
+"""The figure that every task has."""
+OLDER = ("label_smoothing", "class_weights")
+"""Settings of tasks that were keys of `training`, and still may be for a release."""
+Count = Callable[["Tensor", "Tensor"], "Tensor"]
+"""From outputs [N, K] and targets [N, ...] to a value for each image [N]."""
+
+
+class ChosenTask(Chosen[Task]):
+    """A task, and what it was told."""
+
+    @property
+    def name(self) -> str:
+        return self.component.name
+
+    @property
+    def figures(self) -> tuple[Figure, ...]:
+        """Those by which epochs may be compared, the one that is meant where nobody says which first."""
+        return (*self.record.figures, LOSS)
+
+    def figure(self, name: str | None) -> Figure:
+        """The figure of a name. Raises FtError, with the names that exist, for another."""
+        known = [each.name for each in self.figures]
+        if name is not None and name not in known:
+            raise FtError(
+                f"--monitor {name}: task '{self.name}' has no such figure.{did_you_mean(name, known)} "
+                f"It has: {', '.join(known)}"
+            )
+        return next(each for each in self.figures if name in (None, each.name))
+
+    def space(self, labels: Sequence[Label]) -> LabelSpace:
+        """What the labels of training images come to. Raises FtError for such that are not of the task."""
+        made = self._call("space", labels, self.settings)
+        if not isinstance(made, LabelSpace):
+            raise TypeError(f"{self.component.label} returned {made!r:.200} from space; it has to be an ft.LabelSpace")
+        return made
+
+    def encode(self, labels: Sequence[Label], space: LabelSpace) -> Sequence[Any]:
+        """The target of each label. Raises FtError for one that the space does not have."""
+        made: Sequence[Any] = self._call("encode", labels, space, self.settings)
+        if len(made) != len(labels):
+            raise TypeError(f"{self.component.label} returned {len(made)} targets from encode for {len(labels)} labels")
+        return made
+
+    def strata(self, labels: Sequence[Label]) -> Sequence[Hashable]:
+        """Which images are alike, so that a share of each kind is set aside; all, where the task does not say."""
+        if self.record.strata is None:
+            return [None] * len(labels)
+        made: Sequence[Hashable] = self._call("strata", labels, self.settings)
+        return made
+
+    def remarks(self, targets: Mapping[Part, Tensor], space: LabelSpace) -> Sequence[Remark]:
+        """What is to be said of targets of training, validation and test."""
+        return list(self._call("remarks", targets, space, self.settings)) if self.record.remarks else []
+
+    def loss(self, space: LabelSpace, targets: Tensor) -> Loss:
+        """What is minimised, for training images with these targets."""
+        made: Any = self._call("loss", space, self.settings, targets)
+        return made if hasattr(made, "weight") else Plain(made)
+
+    def meter(self, space: LabelSpace) -> Meter:
+        """What sums up answers."""
+        made: Meter = self._call("meter", space, self.settings)
+        return made
+
+    def count(self, space: LabelSpace) -> Count | None:
+        """What is counted of the images of training steps, to be called `tally_name`; None where nothing is."""
+        if self.record.tally is None:
+            return None
+        tally = self.implementation("tally")
+
+        def count(outputs: Tensor, targets: Tensor) -> Tensor:
+            counted: Tensor = tally(outputs, targets, space, self.settings)
+            return counted
+
+        return count
+
+    def shares(self, targets: Tensor, space: LabelSpace) -> Sequence[float] | None:
+        """How often each training image is drawn, relative to others; None is once an epoch."""
+        made: Sequence[float] | None = (
+            self._call("shares", targets, space, self.settings) if self.record.shares else None
+        )
+        return made
+
+    def calibrate(self, outputs: Tensor, targets: Tensor, space: LabelSpace) -> LabelSpace:
+        """The space with what follows from the validation images' outputs by the saved model."""
+        if self.record.calibrate is None:
+            return space
+        made: LabelSpace = self._call("calibrate", outputs, targets, space, self.settings)
+        return made
+
+    def predict(self, outputs: Tensor, space: LabelSpace) -> Sequence[Answer]:
+        """The answer to each image, of outputs [N, K] in float32 on the CPU."""
+        made: Sequence[Answer] = self._call("predict", outputs, space, self.settings)
+        return made
+
+    def _call(self, name: str, *arguments: Any) -> Any:
+        return self.implementation(name)(*arguments)
+
+
+@dataclass(frozen=True, eq=False)
+class Plain:
+    """A loss that is a function: each image counts alike."""
+
+    function: Callable[[Tensor, Tensor], Tensor]
+
+    def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return self.function(outputs, targets)
+
+    def weight(self, targets: Tensor) -> float:
+        return len(targets)
+
+
+def choose_task(task: ComponentConfig, plugins: Plugins, training: TrainingConfig | None = None) -> ChosenTask:
+    """Find a task. What `training` says under older names are settings of it, too.
+
+    Raises FtError where there is none, or it does not take its settings.
+    """
+    component = plugins.get("task", parse_reference(task.use))
+    older = {} if training is None else {name: getattr(training, name) for name in changed(training, OLDER)}
+    if twice := sorted(older.keys() & task.settings.keys()):
+        raise FtError(f"training.{twice[0]} is the older name of {KEY}.{twice[0]}, which is given, too; leave it out")
+    return ChosenTask(component, read_settings(component, {**older, **task.settings}, KEY))

@@ -1,0 +1,219 @@
+"""Checks for tasks, on the labels of a few images and outputs that are drawn."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ft.errors import FtError
+from ft.extension.installed import Component
+from ft.testing.trial import Check, NotApplicable, Trial, expect
+
+if TYPE_CHECKING:
+    import torch
+
+    from ft.extension.tasks import Answer, LabelSpace, Meter
+    from ft.task.chosen import ChosenTask
+
+STEPS = 60
+
+
+@dataclass(frozen=True, eq=False)
+class Tried:
+    """A task with its settings; the label space, and the targets [N, ...], of its example; and outputs [N, K]."""
+
+    task: ChosenTask
+    space: LabelSpace
+    targets: torch.Tensor
+    outputs: torch.Tensor
+
+
+def labels_become_targets(trial: Trial) -> None:
+    """Each label of the example becomes a number, or a tuple of as many numbers as all others."""
+    for tried in _tried(trial):
+        expect(tried.space.outputs > 0, f"{trial.label} has a space with no outputs: {tried.space}")
+        expect(tried.space.names, f"{trial.label} has a space without names: {tried.space}")
+        numbers = json.loads(json.dumps(dict(tried.space.numbers)))
+        kept = {name: list(values) for name, values in tried.space.numbers.items()}
+        expect(numbers == kept, f"{trial.label} has numbers in its space that JSON does not keep")
+        expect(len(tried.targets) == len(trial.component.record.example), f"{trial.label} loses targets")
+
+
+def a_label_of_another_kind_is_refused(trial: Trial) -> None:
+    """What is no label of the task is refused by an FtError that says so, or is one; nothing else is raised."""
+    for tried in _tried(trial):
+        for label in ("", "no such label", "1e999", {"no such column": "no such value"}):
+            try:
+                tried.task.encode([label], tried.space)
+            except FtError as error:
+                expect(str(error).strip(), f"{trial.label} raises an FtError that says nothing for {label!r}")
+            except Exception as error:
+                told = f"{type(error).__name__} ({error})"
+                expect(False, f"{trial.label} raises {told} for the label {label!r}; raise ft.FtError")
+
+
+def the_loss_is_a_mean(trial: Trial) -> None:
+    """A finite number, whose parts, each counting as it weighs, add up to the whole."""
+    import torch
+
+    for tried in _tried(trial):
+        loss = tried.task.loss(tried.space, tried.targets)
+        outputs = tried.outputs.double()
+        whole = loss(outputs, tried.targets)
+        expect(whole.ndim == 0 and bool(whole.isfinite()), f"{trial.label} has the loss {whole!r:.80}; it is a mean")
+        halves = list(zip(outputs.tensor_split(2), tried.targets.tensor_split(2), strict=True))
+        weights = [loss.weight(targets) for _, targets in halves]
+        total = sum(weights)
+        expect(math.isclose(total, loss.weight(tried.targets), rel_tol=1e-5), f"{trial.label}: weights do not add up")
+        parts = torch.stack([loss(*half) * weight for half, weight in zip(halves, weights, strict=True)]).sum() / total
+        expect(
+            math.isclose(float(parts), float(whole), rel_tol=1e-4, abs_tol=1e-6),
+            f"{trial.label}: the losses of parts, by their weights, add up to {float(parts):g}, not {float(whole):g}; "
+            "return the mean, and give the loss a weight(targets) where images do not count alike",
+        )
+
+
+def the_loss_follows_from_outputs(trial: Trial) -> None:
+    """Steps down its gradient lower it, the same each time, and do not make the first figure worse."""
+    import torch
+
+    for tried in _tried(trial):
+        loss = tried.task.loss(tried.space, tried.targets)
+        ends = []
+        for seed in (1, 1):
+            torch.manual_seed(seed)
+            outputs = tried.outputs.clone().requires_grad_()
+            optimizer = torch.optim.Adam([outputs], lr=0.1)
+            for _ in range(STEPS):
+                optimizer.zero_grad()
+                loss(outputs, tried.targets).backward()  # type: ignore[no-untyped-call]
+                optimizer.step()
+            ends.append(outputs.detach())
+        before, after = (float(loss(each, tried.targets)) for each in (tried.outputs, ends[0]))
+        expect(after < before, f"{trial.label}: steps down the gradient lead from a loss of {before:g} to {after:g}")
+        expect(ends[0].equal(ends[1]), f"{trial.label} has another loss each time; draw with torch's generator")
+        figure = tried.task.figure(None)
+        then, now = (_figures(tried, each)[figure.name] for each in (tried.outputs, ends[0]))
+        better = now >= then if figure.larger_is_better else now <= then
+        expect(better, f"{trial.label}: with a lower loss, {figure.name} went from {then:g} to {now:g}")
+
+
+def meters_add_up(trial: Trial) -> None:
+    """Figures do not depend on how images come in batches, nor on how many meters counted them: the loss, and each that
+    the record names; and JSON keeps what the tables say."""
+    for tried in _tried(trial):
+        whole = _figures(tried, tried.outputs)
+        lacking = [figure.name for figure in tried.task.figures if not math.isfinite(whole.get(figure.name, math.nan))]
+        expect(not lacking, f"{trial.label} has no figure {', '.join(lacking)}, or none that is a number")
+        one, other = _meter(tried, 0, 3), _meter(tried, 3, len(tried.targets))
+        one.merge(other)
+        merged = one.figures()
+        apart = [
+            name for name, value in whole.items() if not math.isclose(merged[name], value, rel_tol=1e-5, abs_tol=1e-6)
+        ]
+        expect(not apart, f"{trial.label}: merged meters say another {', '.join(apart)}")
+        for table in one.tables():
+            json.dumps(table.rows)
+            strange = [row for row in table.rows if list(row) != list(table.columns)]
+            expect(not strange, f"{trial.label}: table '{table.name}' has a row of other columns: {strange[:1]}")
+
+
+def answers_are_one_an_image(trial: Trial) -> None:
+    """Each image has an ft.Answer, which JSON can say, and rows that have the same columns."""
+    from ft.extension.tasks import Answer
+
+    for tried in _tried(trial):
+        answers = _answers(tried)
+        expect(
+            len(answers) == len(tried.outputs), f"{trial.label} gives {len(answers)} answers to {len(tried.outputs)}"
+        )
+        expect(
+            all(isinstance(each, Answer) for each in answers), f"{trial.label} answers {answers[0]!r:.80}, no ft.Answer"
+        )
+        for each in answers:
+            json.dumps(each.said(3))
+        columns = {(tuple(each.row(3)), tuple(each.cells(3))) for each in answers}
+        expect(len(columns) == 1, f"{trial.label} has other columns for each answer: {sorted(columns)[:2]}")
+
+
+def what_is_counted_is_a_number_an_image(trial: Trial) -> None:
+    """`tally`, where there is one, gives a value for each image, and has a name."""
+    for tried in _tried(trial):
+        count = tried.task.count(tried.space)
+        if count is None:
+            raise NotApplicable("it counts nothing of training images")
+        expect(tried.task.record.tally_name, f"{trial.label} has a tally without a tally_name")
+        values = count(tried.outputs, tried.targets)
+        expect(
+            values.shape == (len(tried.targets),), f"{trial.label} counts {list(values.shape)}, not a value an image"
+        )
+
+
+def what_is_calibrated_is_kept(trial: Trial) -> None:
+    """`calibrate`, where there is one, chooses the same each time, and leaves names and outputs as they are."""
+    for tried in _tried(trial):
+        if tried.task.record.calibrate is None:
+            raise NotApplicable("it chooses nothing on validation images")
+        one, other = (tried.task.calibrate(tried.outputs, tried.targets, tried.space) for _ in range(2))
+        expect(one == other, f"{trial.label} calibrates to {one} and then to {other}")
+        same = (one.names, one.outputs) == (tried.space.names, tried.space.outputs)
+        expect(same, f"{trial.label} calibrates to another space: {one}")
+
+
+def answer(component: Component, argument: None, settings: Any) -> str:
+    """What it makes of the example."""
+    tried = _try(component, settings)
+    told = [each.said(3) for each in _answers(tried)]
+    return json.dumps([tried.targets.tolist(), told, dict(_figures(tried, tried.outputs))])
+
+
+def _tried(trial: Trial) -> Iterator[Tried]:
+    expect(len(trial.component.record.example) >= 4, f"{trial.label} has no example: the labels of four images or more")
+    for settings in trial.read_settings():
+        yield _try(trial.component, settings)
+
+
+def _try(component: Component, settings: Any) -> Tried:
+    import torch
+
+    from ft.task.chosen import ChosenTask
+
+    task, labels = ChosenTask(component, settings), component.record.example
+    space = task.space(labels)
+    targets = torch.tensor(list(task.encode(labels, space)))
+    outputs = torch.randn(len(labels), space.outputs, generator=torch.Generator().manual_seed(0))
+    return Tried(task, space, targets, outputs)
+
+
+def _figures(tried: Tried, outputs: torch.Tensor) -> Mapping[str, float]:
+    meter = tried.task.meter(tried.space)
+    meter.add(outputs, tried.targets)
+    return meter.figures()
+
+
+def _meter(tried: Tried, first: int, last: int) -> Meter:
+    """What has counted some of the images, one by one."""
+    meter = tried.task.meter(tried.space)
+    for index in range(first, last):
+        meter.add(tried.outputs[index : index + 1], tried.targets[index : index + 1])
+    return meter
+
+
+def _answers(tried: Tried) -> list[Answer]:
+    space = tried.task.calibrate(tried.outputs, tried.targets, tried.space)
+    return list(tried.task.predict(tried.outputs, space))
+
+
+CHECKS: tuple[Check, ...] = (
+    labels_become_targets,
+    a_label_of_another_kind_is_refused,
+    the_loss_is_a_mean,
+    the_loss_follows_from_outputs,
+    meters_add_up,
+    answers_are_one_an_image,
+    what_is_counted_is_a_number_an_image,
+    what_is_calibrated_is_kept,
+)

@@ -1,0 +1,127 @@
+"""`classification`: a label is the name of a class, and each image is of one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from ft import FtError, Label, LabelSpace, Remark, Settings, did_you_mean, natural_order, some_names
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class ClassificationSettings(Settings):
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of the label given to the other classes")
+    class_weights: Literal["none", "balanced"] | dict[str, Annotated[float, Field(gt=0)]] = Field(
+        "none",
+        examples=["{crack: 3}"],
+        description="what an image of a class counts in the loss; balanced: rare classes more; a mapping: by hand, 1 "
+        "where it names none",
+    )
+    sampler: Literal["none", "balanced"] = Field(
+        "none", description="balanced: images are drawn so that each class comes as often, some several times an epoch"
+    )
+    loss: Literal["cross-entropy", "focal"] = Field(
+        "cross-entropy", description="focal: images that are answered well already count less"
+    )
+    gamma: float | None = Field(None, ge=0, description="how much less, with loss=focal; default: 2")
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> ClassificationSettings:
+        if self.loss == "focal" and self.label_smoothing:
+            raise ValueError("the focal loss knows no label_smoothing; leave one of them out")
+        if self.gamma is not None and self.loss != "focal":
+            raise ValueError("gamma is the focal loss's; add loss=focal, or leave it out")
+        if self.sampler == self.class_weights == "balanced":
+            raise ValueError("sampler=balanced and class_weights=balanced would each make up for it; leave one out")
+        return self
+
+
+def space(labels: Sequence[Label], settings: ClassificationSettings) -> LabelSpace:
+    """The classes of the training images, in natural order.
+
+    Raises FtError for fewer than two, for labels that are no names, and for weights of classes that there are not.
+    """
+    columns = next((label for label in labels if not isinstance(label, str)), None)
+    if columns is not None:
+        raise FtError(
+            f"classification reads one column of class names, and there are {len(columns)}: "
+            f"{some_names(list(columns))}. Use --task multilabel for columns of 0 and 1, --task regression for columns "
+            "of numbers"
+        )
+    if not all(labels):
+        raise FtError("an image has no label; with --task multilabel an empty one means none of them")
+    names = tuple(sorted(set(map(str, labels)), key=natural_order))
+    if len(names) < 2:
+        raise FtError(f"there is one class only, '{names[0]}'; telling classes apart takes two or more")
+    if isinstance(settings.class_weights, dict):
+        for name in settings.class_weights:
+            if name not in names:
+                raise FtError(
+                    f"task.class_weights names '{name}', which is no class.{did_you_mean(name, names)} "
+                    f"Classes: {some_names(names)}"
+                )
+    return LabelSpace(names)
+
+
+def encode(labels: Sequence[Label], space: LabelSpace, settings: ClassificationSettings) -> list[int]:
+    """The index of each label's class. Raises FtError for a class that is not in the space."""
+    numbers: dict[Label, int] = {name: number for number, name in enumerate(space.names)}
+    try:
+        return [numbers[label] for label in labels]
+    except (KeyError, TypeError):
+        unknown = next(str(label) for label in labels if not isinstance(label, str) or label not in numbers)
+        hint = _another_task(space.names)
+        raise FtError(
+            f"'{unknown}' is no class of the training images.{did_you_mean(unknown, space.names)} "
+            f"Classes: {some_names(space.names)}{f'. {hint}' if hint else ''}"
+        ) from None
+
+
+def strata(labels: Sequence[Label], settings: ClassificationSettings) -> Sequence[Label]:
+    """Of every class a share is set aside."""
+    return labels
+
+
+def remarks(targets: Mapping[str, Tensor], space: LabelSpace, settings: ClassificationSettings) -> Iterator[Remark]:
+    """Classes that a split has no images of, which nothing then measures; names that look like another task's
+    labels."""
+    for split in ("val", "test"):
+        present = set(targets[split].tolist())
+        missing = [name for number, name in enumerate(space.names) if number not in present]
+        if present and missing:
+            count = f"{len(missing)} of {len(space.names)} classes"
+            yield Remark(f"{split} has no image of {count}: {some_names(missing)}", warns=True)
+    if hint := _another_task(space.names, len(targets["train"])):
+        yield Remark(hint, warns=True)
+
+
+def shares(targets: Tensor, space: LabelSpace, settings: ClassificationSettings) -> list[float] | None:
+    """How often each training image is drawn: where classes are balanced, inversely to how often its class occurs."""
+    if settings.sampler == "none":
+        return None
+    counts = targets.bincount(minlength=len(space.names))
+    inverse: list[float] = (1.0 / counts[targets].double()).tolist()
+    return inverse
+
+
+def _another_task(names: Sequence[str], images: int = 0) -> str:
+    """What to say where the names of classes look like lists of labels, or like quantities; else ""."""
+    if sum(";" in name for name in names) > len(names) / 2:
+        return "Most labels hold a ';': if they are lists of labels, use --task multilabel"
+    if len(names) < 10 or not all(map(_is_number, names)):
+        return ""
+    if len(names) > images / 3 or not all(name.lstrip("+-").isdecimal() for name in names):
+        return f"The labels are {len(names)} different numbers: if they are quantities, use --task regression"
+    return ""
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
