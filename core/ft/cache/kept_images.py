@@ -19,7 +19,7 @@ from ft.cache.rows import Joined, Rows, Shape
 from ft.cache.store import FeatureStore
 from ft.cache.writer import NotKept
 from ft.data.batches import Batch
-from ft.data.order import epoch_batches
+from ft.data.order import Shuffle, epoch_batches
 from ft.data.targets import targets_of
 from ft.job import Job
 
@@ -102,7 +102,7 @@ def some_training_images(store: FeatureStore, job: Job, count: int, beside: int)
     return images[[place[row] for row in rows]], rows, decoded
 
 
-def kept_batches(pixels: Joined | Rows, part: Part, job: Job, shuffle: bool) -> KeptImages:
+def kept_batches(pixels: Joined | Rows, part: Part, job: Job, shuffle: Shuffle) -> KeptImages:
     """Return what brings a part's decoded images in a run's batches."""
     size, seed = job.config.training.batch_size, job.config.seed
     targets = targets_of(part.items)

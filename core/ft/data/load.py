@@ -8,6 +8,7 @@ from typing import Any
 
 from ft.config.schema import Config
 from ft.data.decoding import Facts
+from ft.data.order import Shuffle
 from ft.data.pictures import Picture, picture_of
 from ft.data.samples import Found, read_samples
 from ft.data.split_checks import check_folds, torn_groups, unused_shares
@@ -65,6 +66,11 @@ class ImageData:
     @property
     def items(self) -> tuple[Item, ...]:
         return (*self.train, *self.val, *self.test)
+
+    @property
+    def shuffle(self) -> Shuffle:
+        """How training images are drawn: in any order, or some more often than others, where the task says so."""
+        return self.task.shares(targets_of(self.train), self.space) or True
 
     @property
     def all_notes(self) -> tuple[str, ...]:

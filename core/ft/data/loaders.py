@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader
 
 from ft.data.batches import Batch, Batches, Unread
 from ft.data.dataset import ImageDataset
-from ft.data.order import epoch_batches
+from ft.data.order import Shuffle, epoch_batches
 from ft.errors import FtError
 from ft.machine.signals import STOPPING, StopRequest
 
@@ -118,7 +118,7 @@ def make_loader(
     dataset: ImageDataset,
     batch_size: int,
     workers: Workers,
-    shuffle: bool,
+    shuffle: Shuffle,
     stop: StopRequest | None = None,
     unread: Unread | None = None,
 ) -> Loader:

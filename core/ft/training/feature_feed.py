@@ -28,6 +28,7 @@ class FeatureFeed:
         self._views = job.config.images.views or 1
         self._targets = targets_of(job.data.train)
         self._val_targets = targets_of(job.data.val)
+        self._shuffle = job.data.shuffle
         images, size = job.config.images, job.config.training.batch_size
         self._full, self._val_spans = full_batch(len(job.data.train), size), spans(len(job.data.val), size)
         self._images = ImageDataset(
@@ -41,7 +42,7 @@ class FeatureFeed:
     def batches(self, epoch: int, skip: int) -> Iterator[tuple[Any, torch.Tensor]]:
         n, size = len(self._targets), self._job.config.training.batch_size
         first, pixels = epoch % self._views * n, self._features.pixels
-        batches = epoch_batches(n, size, self._job.config.seed, epoch, shuffle=True)[skip:]
+        batches = epoch_batches(n, size, self._job.config.seed, epoch, self._shuffle)[skip:]
         order = torch.tensor([index for batch in batches for index in batch])
         for batch, rows in zip(batches, torch.split(order, [len(batch) for batch in batches]), strict=True):
             if len(batch) == self._full or self._proved.any_size:

@@ -84,7 +84,7 @@ def open_feed(module: nn.Module, plan: Plan, prefix: FrozenPrefix | None, store:
     transform = train_transform(job.preprocessing, job.augmentation)
     dataset = ImageDataset(job.data.train, transform, job.config.seed, job.config.images.views, job.data.digests)
     cost = CacheCost("off", cache.reason)
-    return ImageFeed(module, cost, job, loader_of(dataset, job, shuffle=True))
+    return ImageFeed(module, cost, job, loader_of(dataset, job, job.data.shuffle))
 
 
 def _why_not(error: Exception, job: Job) -> str:
@@ -151,7 +151,7 @@ def _kept_image_feed(module: nn.Module, cache: CachePlan, store: FeatureStore, j
     job.tell(ImagesReady(decoded, seconds, job.data.decoded))
     cost = CacheCost(cache.promise, cache.reason, decoded=job.data.decoded + decoded, seconds=seconds)
     kept = kept_batches(val, validation, job, shuffle=False)
-    return ImageFeed(module, cost, job, kept_batches(train, training, job, shuffle=True), kept)
+    return ImageFeed(module, cost, job, kept_batches(train, training, job, job.data.shuffle), kept)
 
 
 class ImageFeed:

@@ -7,6 +7,7 @@ from torch import nn
 from ft.config.training import TrainingConfig
 from ft.data.load import ImageData
 from ft.data.targets import targets_of
+from ft.errors import FtError
 from ft.job import Job
 from ft.plan.records import Plan
 from ft.prefix.find import FrozenPrefix
@@ -29,6 +30,11 @@ def check_fit(plan: Plan, prefix: FrozenPrefix | None, data: ImageData) -> None:
     if plan.optimizer.solves and prefix is not None:
         check_linear(prefix, plan)
         solvable(data.task, data.task.loss(data.space, targets_of(data.train)))
+        if data.shuffle is not True:
+            raise FtError(
+                f"task '{data.task.name}' is to draw some images more often than others, and --optimizer "
+                f"{plan.optimizer.name} draws none: it looks at all at once. Use weights, or --optimizer adamw"
+            )
 
 
 def fit(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Position:

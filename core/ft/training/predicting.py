@@ -14,6 +14,7 @@ from ft.data.batches import Unread
 from ft.data.dataset import ImageDataset
 from ft.data.load import Item
 from ft.data.loaders import Loader, Workers, make_loader
+from ft.data.order import Shuffle
 from ft.data.transforms import eval_transform, network_input
 from ft.job import Looking
 from ft.machine.turns import running_a_network
@@ -50,7 +51,7 @@ def predict_loaded(
             looking.stop.check()
 
 
-def loader_of(dataset: ImageDataset, looking: Looking, shuffle: bool, unread: Unread | None = None) -> Loader:
+def loader_of(dataset: ImageDataset, looking: Looking, shuffle: Shuffle, unread: Unread | None = None) -> Loader:
     """The processes that decode a data set in batches of that size."""
     workers = Workers(looking.workers, looking.machine.device)
     return make_loader(dataset, looking.batch_size, workers, shuffle, looking.stop, unread)

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import connection
@@ -280,3 +281,12 @@ for batch in make_loader(dataset, 4, Workers(2, "cpu"), False).epoch(0):
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     assert ended.returncode == 1
     assert ended.stderr.rstrip().splitlines()[-1].startswith("ft.errors.FtError: cannot read the image")
+
+
+def test_images_are_drawn_as_often_as_is_asked_whatever_the_epoch_before_was() -> None:
+    odds = [1.0, 3.0, 0.0]
+    drawn = Counter(index for epoch in range(400) for batch in epoch_batches(3, 2, 5, epoch, odds) for index in batch)
+    assert sum(drawn.values()) == 1200
+    assert drawn[2] == 0
+    assert drawn[1] / drawn[0] == pytest.approx(3, rel=0.15)
+    assert epoch_batches(3, 2, 5, 7, odds) == epoch_batches(3, 2, 5, 7, [2.0, 6.0, 0.0])
