@@ -46,11 +46,6 @@ def one_fold(config: Config, fold: int) -> Config:
     return config.model_copy(update={"split": config.split.model_copy(update={"fold": fold})})
 
 
-def all_folds(config: Config) -> Config:
-    """The config of all folds, of that of one."""
-    return config.model_copy(update={"split": config.split.model_copy(update={"fold": None})})
-
-
 def plan_folds(config: Config, plugins: Plugins) -> tuple[PlannedFold, ...]:
     """What each fold will have, as the data lists it. Raises FtError as the splits do."""
     samples = read_samples(config.data, plugins, config.split.group).samples

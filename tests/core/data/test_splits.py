@@ -9,14 +9,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from classified import source_alone
 from ft.config.schema import Config, SplitConfig
 from ft.data.load import ImageData, load_data
 from ft.data.splits import choose_folds, choose_splits
 from ft.data.whole_groups import share_out
 from ft.errors import FtError
 from ft.extension.extensions import DataSource
-from ft.extension.installed import Component, Plugin, Plugins
-from ft.extension.kinds import KINDS
 from ft.extension.records import Sample
 
 
@@ -38,8 +37,7 @@ def load(samples: dict[str, Sample], **split: object) -> ImageData:
     def given(argument: str | None, settings: object, group: str | None = None) -> list[Sample]:
         return list(samples.values())
 
-    component = Component(KINDS["data"], DataSource("given", "for a test", load=given), "test-dist", "1.0")
-    plugins = Plugins((Plugin("test", "test", "test-dist", "1.0", "ok", components=(component,)),))
+    plugins = source_alone(DataSource("given", "for a test", load=given))
     return load_data(Config.model_validate({"backbone": "x:y", "data": "given", "split": split}), plugins)
 
 
@@ -196,17 +194,17 @@ def test_a_class_with_fewer_images_or_groups_than_folds_is_said() -> None:
         (
             grouped(("p", "a", 9), ("q", "b", 9)),
             {"group": "patient"},
-            r"cannot be learnt(.|\n)*groups by 'patient' are kept whole",
+            r"one class only(.|\n)*groups by 'patient' are kept whole",
         ),
         (
             grouped(*TWENTY, ("p3", "rare", 1)),
             {"folds": 3},
-            r"class 'rare' is in 1 image, which leaves none to train on in fold \d",
+            r"in fold \d of 3, what validates cannot be learnt from the others: 'rare' is no class",
         ),
         (
             grouped(*TWENTY, ("p3", "rare", 4)),
             {"folds": 3, "group": "patient"},
-            r"class 'rare' is in 1 group, which leaves none",
+            r"what validates cannot be learnt(.|\n)*groups by 'patient' are kept whole",
         ),
         (
             {**grouped(*TWENTY), **grouped(("v", "a", 2), split="val")},
@@ -235,8 +233,7 @@ def test_folds_that_contradict_themselves_are_refused(split: dict[str, object], 
 
 
 def test_a_source_without_columns_says_so() -> None:
-    component = Component(KINDS["data"], DataSource("plain", "for a test", load=lambda a, s: []), "test-dist", "1.0")
-    plugins = Plugins((Plugin("test", "test", "test-dist", "1.0", "ok", components=(component,)),))
+    plugins = source_alone(DataSource("plain", "for a test", load=lambda a, s: []))
     config = Config.model_validate({"backbone": "x:y", "data": "plain", "split": {"group": "patient"}})
     with pytest.raises(
         FtError, match=r"data source 'plain' has no columns, so none called 'patient'.*--data FILE\.csv"
