@@ -15,6 +15,7 @@ from ft.data.order import epoch_batches
 from ft.data.targets import targets_of
 from ft.data.transforms import eval_transform, network_input
 from ft.extension.records import Preprocessing
+from ft.extension.tasks import Loss
 from ft.machine.devices import Machine
 
 
@@ -30,6 +31,11 @@ class Examples:
     preprocessing: Preprocessing
     config: Config
     machine: Machine
+
+    def loss(self) -> Loss:
+        """What training will minimise, of the network's outputs for them and their targets."""
+        data = self.data
+        return data.task.loss(data.space, targets_of(data.train).to(self.machine.device))
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         dataset = ImageDataset(self.data.train, eval_transform(self.preprocessing), seed=None)

@@ -41,9 +41,10 @@ class FreezeStrategy:
     colon of the reference, or None. A strategy that selects nothing is the user's mistake unless `allows_empty`.
 
     With `needs_data` it is `select(backbone, argument, settings, batches)`: an iterable, each time from the beginning,
-    of (images [N, 3, S, S], labels [N]) of the training set, in an order that follows from the seed, preprocessed as
-    in evaluation and on the module's device. The module then has its pretrained weights and the new head, whose
-    classes the labels count, and is in eval mode.
+    of (images [N, 3, S, S], targets [N, ...]) of the training set, in an order that follows from the seed,
+    preprocessed as in evaluation and on the module's device. The module then has its pretrained weights and the new
+    head, to whose outputs the targets belong, and is in eval mode. A `select` that has a fifth parameter, `loss`, is
+    given what training will minimise: `loss(outputs, targets)`.
     """
 
     name: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -104,13 +105,13 @@ def select_parameters(
     reference = parse_reference(rule.use)
     component = plugins.get("freeze", reference)
     settings = read_settings(component, rule.settings, where.lstrip("-"))
-    given: list[Any] = [backbone, reference.argument, settings]
+    select, given = implementation(component, "select"), [backbone, reference.argument, settings]
     if component.record.needs_data:
         if examples is None:
             raise FtError(f"{where} {rule.use} looks at images, which only --freeze and --train give it")
         backbone.module.eval()
-        given.append(examples)
-    selected = _checked(implementation(component, "select")(*given), component, backbone)
+        given += [examples, *([examples.loss()] if "loss" in inspect.signature(select).parameters else [])]
+    selected = _checked(select(*given), component, backbone)
     outside = frozenset(name for name in selected if not backbone.in_head(name))
     if selected and not outside:
         raise FtError(f"{where} {rule.use} selects only the head, which always trains: {_some(selected)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import inspect
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -74,8 +75,10 @@ def select(component: Component, backbone: Backbone, argument: str | None, setti
     """What a freezing strategy selects, with images to look at and a module in eval mode if it needs data."""
     from ft.testing.networks import tiny_batches
 
-    given: list[Any] = [backbone, argument, settings]
+    function, given = implementation(component, "select"), [backbone, argument, settings]
     if component.record.needs_data:
+        from torch.nn.functional import cross_entropy
+
         backbone.module.eval()
-        given.append(tiny_batches())
-    return implementation(component, "select")(*given)
+        given += [tiny_batches(), *([cross_entropy] if "loss" in inspect.signature(function).parameters else [])]
+    return function(*given)

@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from typing import cast
 
 import pytest
 import torch
@@ -6,9 +7,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from backbones import small, with_aux
-from ft import Backbone, FtError
+from ft import Backbone, FtError, Loss
 from ft_freeze.fisher import FisherSettings, select, stage_scores
 
+LOSS = cast(Loss, cross_entropy)
 STEM = {"scale", "stem.0.weight", "stem.1.weight", "stem.1.bias"}
 
 
@@ -27,7 +29,7 @@ def evaluating(backbone: Backbone) -> Backbone:
 
 def train(argument: str | None, backbone: Backbone, **settings: int) -> set[str]:
     """Names of the stages that are left to train."""
-    frozen = select(backbone, argument, FisherSettings(**settings), batches())
+    frozen = select(backbone, argument, FisherSettings(**settings), batches(), LOSS)
     names = {stage.name: set(backbone.parameters_under(*stage.paths)) for stage in backbone.stages}
     assert all(members <= frozen or not members & frozen for members in names.values())
     return {name for name, members in names.items() if not members & frozen}
@@ -43,16 +45,16 @@ def test_a_score_is_the_mean_square_of_single_images_gradients() -> None:
         gradients = torch.autograd.grad(cross_entropy(backbone.module(image), label), stem)
         squares += sum(float(gradient.square().sum()) for gradient in gradients)
     wanted = squares / len(alone) / sum(parameter.numel() for parameter in stem)
-    assert stage_scores(backbone, alone)[0] == pytest.approx(wanted, rel=1e-5)
+    assert stage_scores(backbone, alone, LOSS)[0] == pytest.approx(wanted, rel=1e-5)
 
 
 def test_the_stages_with_the_highest_scores_train() -> None:
     backbone = evaluating(small())
-    scores = stage_scores(backbone, [(image[:1], label[:1]) for image, label in batches(2, size=1)])
+    scores = stage_scores(backbone, [(image[:1], label[:1]) for image, label in batches(2, size=1)], LOSS)
     order = sorted(zip(scores, ("stem", "layer1", "layer2"), strict=True), reverse=True)
     one_each = batches(2, size=1)
     for count in (1, 2):
-        frozen = select(backbone, str(count), FisherSettings(), one_each)
+        frozen = select(backbone, str(count), FisherSettings(), one_each, LOSS)
         assert frozen == {
             name for _, stage in order[count:] for name in backbone.parameter_names() if name in _members(stage)
         }
@@ -78,7 +80,7 @@ def test_only_so_many_images_are_asked_for() -> None:
             asked.append(batch)
             yield batch
 
-    select(evaluating(small()), "1", FisherSettings(images=4), watched())
+    select(evaluating(small()), "1", FisherSettings(images=4), watched(), LOSS)
     assert len(asked) == 2
 
 
