@@ -39,7 +39,7 @@ class Model:
 
 
 def build_model(backbone: Backbone, head: ComponentConfig, outputs: int, plugins: Plugins, seed: int) -> Model:
-    """Replace, in place, what lies at each of `backbone.head_paths` by a new head for `outputs` classes.
+    """Replace, in place, what lies at each of `backbone.head_paths` by a new head with so many `outputs`.
 
     A head that pools replaces what lies at `backbone.pool_path`, too. `head` names a head builder, or is "keep". The
     same seed gives the same head, whatever was drawn before, and torch's generator is left as it was. Raises FtError
@@ -110,7 +110,7 @@ def _builder(
         if not isinstance(made, nn.Module):
             raise FtError(f"{label} returned {made!r}; it has to return a torch.nn.Module")
         given, wanted = _shapes(dim, outputs, form)
-        if fault := fault_of(made, given, wanted, needs=f"{outputs} classes need"):
+        if fault := fault_of(made, given, wanted, needs="the task needs"):
             raise FtError(f"{label} built a head that {fault}")
         return made.to(device)
 
@@ -143,12 +143,12 @@ def _check_kept(classifier: nn.Module, path: str, dim: int, outputs: int, form: 
     given, _ = _shapes(dim, outputs, form)
     classifier.eval()
     with torch.no_grad():
-        classes = classifier(torch.zeros(given, device=device)).shape[1]
+        gives = classifier(torch.zeros(given, device=device)).shape[1]
     classifier.train()
-    if classes != outputs:
+    if gives != outputs:
         raise FtError(
-            f"--head keep keeps '{path}', which tells {classes} classes apart, but the data has {outputs}; "
-            f"use --head linear"
+            f"--head keep keeps '{path}', which gives {gives} numbers an image, and the task needs {outputs}; "
+            "use --head linear"
         )
 
 

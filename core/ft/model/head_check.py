@@ -20,7 +20,7 @@ def fault_of(head: nn.Module, given: Sequence[int], wanted: Sequence[int], needs
     """Return what is wrong with a head that is to turn a tensor of shape `given` into one of shape `wanted`, or "".
 
     It is tried in eval mode and in train mode, in which it is left. Its buffers and torch's generator stay as they
-    were. `needs` says in messages who wants that shape, as in "2 classes need".
+    were. `needs` says in messages who wants that shape, as in "the task needs".
     """
     if name := label_argument(head):
         return (

@@ -102,7 +102,7 @@ def test_keep_keeps_the_pretrained_classifier() -> None:
 @pytest.mark.parametrize("backbone", [small, positional, with_aux, resnet18])
 def test_keep_needs_as_many_classes_as_it_was_trained_for(backbone: Any) -> None:
     with pytest.raises(
-        FtError, match=r"--head keep keeps '\S+', which tells 10(00)? classes apart, but the data has 2"
+        FtError, match=r"--head keep keeps '\S+', which gives 10(00)? numbers an image, and the task needs 2"
     ):
         build(backbone(), "keep")
 
@@ -135,7 +135,7 @@ def test_a_head_of_the_wrong_size_is_told_with_its_distribution() -> None:
     with pytest.raises(FtError) as error:
         own(lambda dim, classes, settings: nn.Linear(dim, classes + 1))
     assert str(error.value) == (
-        "head builder 'mine' of some-dist 1.2 built a head that turns [2, 8] into [2, 3]; 2 classes need [2, 2]"
+        "head builder 'mine' of some-dist 1.2 built a head that turns [2, 8] into [2, 3]; the task needs [2, 2]"
     )
 
 
@@ -185,7 +185,7 @@ def test_a_head_that_does_not_answer_with_logits_is_told(change: Any, told: str,
         own(lambda dim, classes, settings: Answering(dim, classes, change, only_in_training))
     mode = " in train mode" if only_in_training else ""
     assert str(error.value) == (
-        f"head builder 'mine' of some-dist 1.2 built a head that turns [2, 8] into {told}{mode}; 2 classes need [2, 2]"
+        f"head builder 'mine' of some-dist 1.2 built a head that turns [2, 8] into {told}{mode}; the task needs [2, 2]"
     )
 
 
