@@ -174,7 +174,7 @@ class Task:
     model, what else its answers need.
 
     `noun` is what one and several names of the label space are called. Where it does not `blend`, mixup is refused.
-    `example` are the labels of a few images, four or more, to try the task with.
+    `labels` are those of a few images, four or more, to try the task with.
     """
 
     name: str
@@ -194,7 +194,7 @@ class Task:
     calibrate: Lazy | None = None
     noun: Noun = ("class", "classes")
     blend: bool = True
-    example: tuple[Label, ...] = field(default=(), hash=False)
+    labels: tuple[Label, ...] = field(default=(), hash=False)
 
 
 @dataclass(frozen=True)

@@ -190,7 +190,7 @@ def ft_vision_tasks() -> Iterable[Task]:
     def ft_vision_tasks():
         yield Task("brightness", "How bright an image looks", space=space, encode=encode, loss=loss, meter=Meter,
                    predict=predict, figures=(Figure("rmse", "RMSE", larger_is_better=False),),
-                   example=("0", "0.2", "0.5", "1"))
+                   labels=("0", "0.2", "0.5", "1"))
     """
 
 

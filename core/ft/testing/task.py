@@ -23,7 +23,7 @@ STEPS = 60
 
 @dataclass(frozen=True, eq=False)
 class Tried:
-    """A task with its settings; the label space, and the targets [N, ...], of its example; and outputs [N, K]."""
+    """A task with its settings; the label space, and the targets [N, ...], of its labels; and outputs [N, K]."""
 
     task: ChosenTask
     space: LabelSpace
@@ -32,14 +32,14 @@ class Tried:
 
 
 def labels_become_targets(trial: Trial) -> None:
-    """Each label of the example becomes a number, or a tuple of as many numbers as all others."""
+    """Each of the record's labels becomes a number, or a tuple of as many numbers as all others."""
     for tried in _tried(trial):
         expect(tried.space.outputs > 0, f"{trial.label} has a space with no outputs: {tried.space}")
         expect(tried.space.names, f"{trial.label} has a space without names: {tried.space}")
         numbers = json.loads(json.dumps(dict(tried.space.numbers)))
         kept = {name: list(values) for name, values in tried.space.numbers.items()}
         expect(numbers == kept, f"{trial.label} has numbers in its space that JSON does not keep")
-        expect(len(tried.targets) == len(trial.component.record.example), f"{trial.label} loses targets")
+        expect(len(tried.targets) == len(trial.component.record.labels), f"{trial.label} loses targets")
 
 
 def a_label_of_another_kind_is_refused(trial: Trial) -> None:
@@ -164,14 +164,14 @@ def what_is_calibrated_is_kept(trial: Trial) -> None:
 
 
 def answer(component: Component, argument: None, settings: Any) -> str:
-    """What it makes of the example."""
+    """What it makes of the labels."""
     tried = _try(component, settings)
     told = [each.said(3) for each in _answers(tried)]
     return json.dumps([tried.targets.tolist(), told, dict(_figures(tried, tried.outputs))])
 
 
 def _tried(trial: Trial) -> Iterator[Tried]:
-    expect(len(trial.component.record.example) >= 4, f"{trial.label} has no example: the labels of four images or more")
+    expect(len(trial.component.record.labels) >= 4, f"{trial.label} has no labels of four images to try it with")
     for settings in trial.read_settings():
         yield _try(trial.component, settings)
 
@@ -181,7 +181,7 @@ def _try(component: Component, settings: Any) -> Tried:
 
     from ft.task.chosen import ChosenTask
 
-    task, labels = ChosenTask(component, settings), component.record.example
+    task, labels = ChosenTask(component, settings), component.record.labels
     space = task.space(labels)
     targets = torch.tensor(list(task.encode(labels, space)))
     outputs = torch.randn(len(labels), space.outputs, generator=torch.Generator().manual_seed(0))
