@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,6 +14,7 @@ from ft.cli.common import load_and_report
 from ft.cli.completion import complete_data
 from ft.cli.printing import tell_json
 from ft.config.schema import PREDICT_BATCH, PREDICT_PRECISION
+from ft.errors import FtError
 from ft.machine.memory import garbage_waits
 
 if TYPE_CHECKING:
@@ -73,7 +74,6 @@ def predict(
     with garbage_waits():
         from ft.inference.predict import like, predict as classify
     from ft.cli.answers import Form, answer_file, check_form, complaint, json_list, table
-    from ft.errors import FtError
     from ft.inference.asked_images import image_paths
     from ft.machine.display import Display
 
@@ -118,8 +118,11 @@ def predict(
     type=click.Choice(["fail", "skip"]),
     help="what to do when images cannot be read: end with all of them listed, or measure the others",
 )
+@click.option(
+    "--set", "sets", multiple=True, metavar="KEY=VALUE", help="a setting of DATA, as in data.columns=[a,b]; repeatable"
+)
 @using_a_run
-def evaluate(run: Path, data: str, split: str, bad: Any, as_json: bool, **machine: Any) -> None:
+def evaluate(run: Path, data: str, split: str, bad: Any, sets: tuple[str, ...], as_json: bool, **machine: Any) -> None:
     """Measure the model of RUN on DATA, a reference as for `ft run --data`; labels are matched by name."""
     with garbage_waits():
         from ft.inference.measure import measure
@@ -128,11 +131,21 @@ def evaluate(run: Path, data: str, split: str, bad: Any, as_json: bool, **machin
 
     display = Display()
     plugins = load_and_report()
-    evaluation, count = measure(_load(run, machine), data, split, plugins, display, bad)
+    evaluation, count = measure(_load(run, machine), _with_settings(data, sets), split, plugins, display, bad)
     if as_json:
         tell_json({"images": count, **evaluation.plain()})
     else:
         print_evaluation(evaluation, f"{count} images of {data}", "what --json prints", display)
+
+
+def _with_settings(data: str, sets: Sequence[str]) -> Mapping[str, Any]:
+    """Data as a config says them, with the settings that `sets` give it."""
+    from ft.config.loading import load_config
+
+    if others := [text for text in sets if not text.startswith("data.")]:
+        raise FtError(f"ft evaluate takes settings of data alone, as --set data.columns=[a,b]; leave out {others[0]}")
+    read = load_config(None, sets, {"backbone": "any", "data": data}).data
+    return {"use": read.use, **read.settings}
 
 
 def _answers_in(out: Path, count: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -112,7 +112,7 @@ def load_data(config: Config, plugins: Plugins) -> ImageData:
 
 def strata_of(samples: Mapping[str, Sample], task: ChosenTask) -> dict[str, Stratum]:
     """Which samples are alike to their task, by their keys: a share of each kind is set aside."""
-    return dict(zip(samples, task.strata([sample.label for sample in samples.values()]), strict=True))
+    return dict(zip(samples, _of_labels(samples, task.strata), strict=True))
 
 
 def _labelled(found: Found, splits: Mapping[str, Split], task: ChosenTask) -> ImageData:
@@ -136,17 +136,24 @@ def _labelled(found: Found, splits: Mapping[str, Split], task: ChosenTask) -> Im
 def make_items(samples: Mapping[str, Sample], task: ChosenTask, space: LabelSpace, where: str = "") -> tuple[Item, ...]:
     """Return samples, by their keys, with the targets that `task` makes of their labels. Raises FtError, naming the
     first image, for a label that `space` does not have."""
+    targets = _of_labels(samples, lambda labels: task.encode(labels, space), where)
+    pairs = zip(samples.values(), targets, strict=True)
+    return tuple(Item(picture_of(sample), target, sample.label) for sample, target in pairs)
+
+
+def _of_labels(
+    samples: Mapping[str, Sample], made_of: Callable[[Sequence[Label]], Sequence[Any]], where: str = ""
+) -> Sequence[Any]:
+    """What is made of the labels of samples; where that raises FtError, the first image is named."""
     try:
-        targets = task.encode([sample.label for sample in samples.values()], space)
+        return made_of([sample.label for sample in samples.values()])
     except FtError:
         for key, sample in samples.items():
             try:
-                task.encode([sample.label], space)
+                made_of([sample.label])
             except FtError as error:
                 raise FtError(f"{key}{where}: {error}") from None
         raise
-    pairs = zip(samples.values(), targets, strict=True)
-    return tuple(Item(picture_of(sample), target, sample.label) for sample, target in pairs)
 
 
 def with_remarks(data: ImageData) -> ImageData:
