@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from pydantic import Field
 
@@ -16,7 +15,7 @@ from ft import FtError, Remark, Sample, did_you_mean, number_of
 from ft_data.listing import some
 from ft_data.splits import Split, split_of
 from ft_data.table_format import Row, Table, read_table
-from ft_data.table_labels import doubts
+from ft_data.table_labels import Place, Unlabelled, by_label, columns_of, no_labels
 from ft_data.table_paths import find_files
 
 _PATHS = ("path", "file", "filename", "filepath", "image", "imagepath", "imagefile", "imagename", "img", "imageid")
@@ -28,7 +27,12 @@ class Settings(ft.Settings):
         None, description="column with the image's path; default: path, or the one of a name like filename or image"
     )
     label_column: str | None = Field(
-        None, description="column with the name of its class; default: label, or the one called class, category, target"
+        None, description="column with its label; default: label, or the one called class, category, target"
+    )
+    columns: tuple[str, ...] = Field(
+        (),
+        examples=["[width, height]"],
+        description="several columns with its labels or numbers, in place of the one, for tasks that read several",
     )
     split_column: str | None = Field(
         None,
@@ -41,7 +45,11 @@ class Settings(ft.Settings):
     missing: tuple[str, ...] = Field(
         ("nan", "na", "n/a", "#n/a", "<na>", "null"), description="what says, in any case, that a label is missing"
     )
-    unlabelled: Literal["fail", "skip"] = Field("fail", description="what to do with images whose label is missing")
+    unlabelled: Unlabelled = Field(
+        "auto",
+        description="what to do with images whose label is missing, or those of all columns: fail; skip them; keep "
+        "them, with an empty label; auto: keep empty ones where others are names with ';' between them, else fail",
+    )
 
 
 @dataclass(frozen=True)
@@ -49,7 +57,7 @@ class Columns:
     """Where in a row to find what."""
 
     path: int
-    label: int
+    label: Place
     split: int | None
     group: int | None
 
@@ -68,24 +76,20 @@ def load(argument: str | None, settings: Settings, group: str | None = None) -> 
             raise FtError(f"{path}, line {line}: {len(row)} values, but the header names {len(table.header)} columns")
     if not table.rows:
         raise FtError(f"no images in {path}: it has no line below its header")
-    labelled, unlabelled = _by_label(table, columns, settings)
-    if unlabelled and settings.unlabelled == "fail":
-        raise FtError(_no_labels(path, unlabelled, columns))
-    groups = list(_groups(path, table, labelled, columns, settings))
-    files = find_files(path, folder, [(line, row[columns.path]) for line, row in labelled])
-    labels = [row[columns.label].strip() for _, row in labelled]
-    splits = [_split(path, line, row, columns) for line, row in labelled]
+    labelled = by_label(table.rows, columns.label, settings.missing, settings.unlabelled)
+    if labelled.without and settings.unlabelled != "skip":
+        raise FtError(no_labels(path, labelled.without, columns.path, columns.label))
+    groups = list(_groups(path, table, labelled.rows, columns, settings))
+    files = find_files(path, folder, [(line, row[columns.path]) for line, row in labelled.rows])
+    splits = [_split(path, line, row, columns) for line, row in labelled.rows]
     if said := _read_as(table, columns, settings):
         yield Remark(f"{path} is read with {', '.join(said)}")
-    if unlabelled:
-        yield Remark(
-            f"{number_of(len(unlabelled), 'image')} left out, whose label is missing, as in line {unlabelled[0][0]}"
-        )
+    if left := labelled.without:
+        yield Remark(f"{number_of(len(left), 'image')} left out, whose label is missing, as in line {left[0][0]}")
     if files.turned:
         count = number_of(len(files.turned), f"path in {path} is read", f"paths in {path} are read")
         yield Remark(f"{count} with / in place of \\, as {files.turned[0]}")
-    yield from (Remark(doubt, warns=True) for doubt in doubts(labels))
-    for file, label, split, of in zip(files.found, labels, splits, groups, strict=True):
+    for file, label, split, of in zip(files.found, labelled.labels, splits, groups, strict=True):
         yield Sample(file, label, split, group=of)
 
 
@@ -93,12 +97,20 @@ def _columns(path: Path, table: Table, settings: Settings, group: str | None) ->
     split = settings.split_column or next((name for name in table.header if _plain(name) == "split"), None)
     return Columns(
         _column(path, table, settings.path_column, "path", _PATHS),
-        _column(path, table, settings.label_column, "label", _LABELS),
+        _label_place(path, table, settings),
         None if split is None else _column(path, table, split, "split", ()),
         None
         if group is None
         else _column(path, table, group, "group", (), "Say which column it is with --split-group"),
     )
+
+
+def _label_place(path: Path, table: Table, settings: Settings) -> Place:
+    if settings.columns and settings.label_column:
+        raise FtError("data.columns and data.label_column both say where labels are; leave one of them out")
+    if settings.columns:
+        return columns_of(path, table.header, settings.columns)
+    return _column(path, table, settings.label_column, "label", _LABELS)
 
 
 def _column(path: Path, table: Table, wanted: str | None, what: str, usual: Sequence[str], hint: str = "") -> int:
@@ -131,7 +143,10 @@ def _switches(table: Table) -> str:
     columns = [{row[at].strip() for _, row in table.rows if at < len(row)} for at in range(len(table.header))]
     names = [name for name, values in zip(table.header, columns, strict=True) if values == {"0", "1"}]
     return (
-        f"The columns {some(names)} hold 0 and 1; ft takes one column with the class's name. " if len(names) > 1 else ""
+        f"The columns {some(names)} hold 0 and 1: if each is a label, say so with --task multilabel and "
+        f"--set 'data.columns=[{', '.join(names)}]'. "
+        if len(names) > 1
+        else ""
     )
 
 
@@ -139,7 +154,7 @@ def _groups(
     path: Path, table: Table, rows: Sequence[Row], columns: Columns, settings: Settings
 ) -> Iterator[str | None]:
     """The group of each row. Raises FtError for rows without one: nobody knows whether theirs are one and the same."""
-    at, missing = columns.group, _missing(settings)
+    at, missing = columns.group, {"", *(text.casefold() for text in settings.missing)}
     if at is None:
         yield from (None for _ in rows)
         return
@@ -153,30 +168,6 @@ def _groups(
             "other image, a name of its own"
         )
     yield from (row[at].strip() for _, row in rows)
-
-
-def _missing(settings: Settings) -> set[str]:
-    return {"", *(text.casefold() for text in settings.missing)}
-
-
-def _by_label(table: Table, columns: Columns, settings: Settings) -> tuple[list[Row], list[Row]]:
-    """The rows with a label, and those without."""
-    missing = _missing(settings)
-    with_label: list[Row] = []
-    without: list[Row] = []
-    for row in table.rows:
-        (without if row[1][columns.label].strip().casefold() in missing else with_label).append(row)
-    return with_label, without
-
-
-def _no_labels(path: Path, rows: Sequence[Row], columns: Columns) -> str:
-    listed = "\n".join(f"  line {line}: {row[columns.path]}, '{row[columns.label]}'" for line, row in rows[:20])
-    more = f"\n  ... and {len(rows) - 20} more" if len(rows) > 20 else ""
-    return (
-        f"{number_of(len(rows), f'image in {path} has', f'images in {path} have')} no label:\n{listed}{more}\n"
-        "Give them one, or leave them out with --set data.unlabelled=skip. If such a text is a class, say so with "
-        "--set 'data.missing=[]'"
-    )
 
 
 def _split(table: Path, line: int, row: Sequence[str], columns: Columns) -> Split | None:
@@ -194,6 +185,6 @@ def _read_as(table: Table, columns: Columns, settings: Settings) -> list[str]:
         ("path", columns.path, settings.path_column),
         ("label", columns.label, settings.label_column),
     ):
-        if told is None and table.header[place] != what:
+        if told is None and isinstance(place, int) and table.header[place] != what:
             said.append(f"'{table.header[place]}' as {what}")
     return said

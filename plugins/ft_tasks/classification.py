@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from ft import FtError, Label, LabelSpace, Remark, Settings, did_you_mean, natural_order, some_names
+from ft_tasks.another_task import another_task
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -74,16 +75,16 @@ def encode(labels: Sequence[Label], space: LabelSpace, settings: ClassificationS
         return [numbers[label] for label in labels]
     except (KeyError, TypeError):
         unknown = next(str(label) for label in labels if not isinstance(label, str) or label not in numbers)
-        hint = _another_task(space.names)
+        hint = another_task(space.names)
         raise FtError(
             f"'{unknown}' is no class of the training images.{did_you_mean(unknown, space.names)} "
             f"Classes: {some_names(space.names)}{f'. {hint}' if hint else ''}"
         ) from None
 
 
-def strata(labels: Sequence[Label], settings: ClassificationSettings) -> Sequence[Label]:
-    """Of every class a share is set aside."""
-    return labels
+def strata(labels: Sequence[Label], settings: ClassificationSettings) -> Sequence[Hashable]:
+    """Of every class a share is set aside. Columns are refused later, by `space`."""
+    return [label if isinstance(label, str) else tuple(label.values()) for label in labels]
 
 
 def remarks(targets: Mapping[str, Tensor], space: LabelSpace, settings: ClassificationSettings) -> Iterator[Remark]:
@@ -95,7 +96,7 @@ def remarks(targets: Mapping[str, Tensor], space: LabelSpace, settings: Classifi
         if present and missing:
             count = f"{len(missing)} of {len(space.names)} classes"
             yield Remark(f"{split} has no image of {count}: {some_names(missing)}", warns=True)
-    if hint := _another_task(space.names, len(targets["train"])):
+    if hint := another_task(space.names, len(targets["train"])):
         yield Remark(hint, warns=True)
 
 
@@ -106,22 +107,3 @@ def shares(targets: Tensor, space: LabelSpace, settings: ClassificationSettings)
     counts = targets.bincount(minlength=len(space.names))
     inverse: list[float] = (1.0 / counts[targets].double()).tolist()
     return inverse
-
-
-def _another_task(names: Sequence[str], images: int = 0) -> str:
-    """What to say where the names of classes look like lists of labels, or like quantities; else ""."""
-    if sum(";" in name for name in names) > len(names) / 2:
-        return "Most labels hold a ';': if they are lists of labels, use --task multilabel"
-    if len(names) < 10 or not all(map(_is_number, names)):
-        return ""
-    if len(names) > images / 3 or not all(name.lstrip("+-").isdecimal() for name in names):
-        return f"The labels are {len(names)} different numbers: if they are quantities, use --task regression"
-    return ""
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

@@ -14,7 +14,6 @@ from hypothesis import given, strategies as st
 from ft import FtError, Remark, Sample
 from ft_data.table import Settings, load
 from ft_data.table_format import DELIMITERS, find_delimiter
-from ft_data.table_labels import doubts
 
 
 @pytest.fixture
@@ -229,33 +228,44 @@ def test_where_a_missing_image_may_be_is_said(folder: Path, path: str, hint: str
 
 def test_columns_that_are_classes_are_told_from_a_column_of_classes(folder: Path) -> None:
     text = "path,cat,dog,size\n1.png,1,0,3\n2.png,0,1,4\n"
-    assert "The columns cat, dog hold 0 and 1; ft takes one column with the class's name." in error(folder, text)
+    told = error(folder, text)
+    assert "The columns cat, dog hold 0 and 1: if each is a label, say so with --task multilabel and --set " in told
+    assert "'data.columns=[cat, dog]'" in told
 
 
-@pytest.mark.parametrize(
-    ("labels", "doubt"),
-    [
-        (["cat", "dog", "cat|dog"], "labels as 'cat|dog' look like several in one"),
-        (["a;b", "b", "a"], "labels as 'a;b' look like several in one"),
-        (["['a', 'b']", "['b']", "['a']"], "labels as '['a', 'b']' look like several"),
-        ([f"{number / 7:.3f}" for number in range(100)], "the labels are 100 different numbers in 100 rows, as 0.000"),
-        (["cat, tabby", "cat, siamese", "dog"], ""),
-        (["tench, Tinca tinca", "jay", "maillot", "maillot, tank suit"], ""),
-        (["a|b", "c|d"], ""),
-        ([str(number % 50) for number in range(500)], ""),
-        (["1", "2", "3"], ""),
-        (["nan"] * 50, ""),
-    ],
-)
-def test_labels_that_may_be_meant_for_another_task_are_doubted(labels: list[str], doubt: str) -> None:
-    found = list(doubts(labels))
-    assert len(found) == bool(doubt)
-    assert "".join(found).startswith(doubt)
+# Several columns, several labels
 
 
-def test_doubts_are_warnings(folder: Path) -> None:
-    (warning,) = said(folder, "path,label\n1.png,cat\n2.png,dog\nimages/3.png,cat|dog\n")
-    assert warning.startswith("warning: labels as 'cat|dog' look like several in one; ft classifies with one label")
+def test_several_columns_are_a_mapping_for_each_image_and_no_label_column_is_needed(folder: Path) -> None:
+    text = "path,b,other,a\n1.png, 1 ,x,0\n2.png,,x,N/A\nimages/3.png,0,x,\n"
+    samples = read(folder, text, columns=["a", "b"], unlabelled="keep")
+    assert [list(s.label.items()) for s in samples if not isinstance(s.label, str)] == [
+        [("a", "0"), ("b", "1")],
+        [("a", ""), ("b", "")],
+        [("a", ""), ("b", "0")],
+    ]
+    assert error(folder, text, columns=["a", "b"]).splitlines()[1] == "  line 3: 2.png"
+    assert len(read(folder, text, columns=["a", "b"], unlabelled="skip")) == 2
+
+
+def test_a_column_that_is_not_there_or_twice_is_an_error(folder: Path) -> None:
+    text = error(folder, "path,width,size,size\n1.png,1,2,3\n", columns=["with"])
+    assert "has no column 'with', which data.columns names; its first line names: path, width, size, size." in text
+    assert "Did you mean 'width'?" in text
+    assert "several columns 'size'" in error(folder, "path,width,size,size\n1.png,1,2,3\n", columns=["size"])
+    both = error(folder, "path,a,label\n1.png,1,2\n", columns=["a"], label_column="label")
+    assert "data.columns and data.label_column both say where labels are" in both
+
+
+def test_an_empty_cell_means_none_where_labels_are_several_in_one(folder: Path) -> None:
+    text = "path,label\n1.png,a;b\n2.png,\nimages/3.png,a\n"
+    assert [sample.label for sample in read(folder, text)] == ["a;b", "", "a"]
+    assert [sample.label for sample in read(folder, text, unlabelled="skip")] == ["a;b", "a"]
+    assert "line 3: 2.png, ''" in error(folder, text, unlabelled="fail")
+    assert "line 3: 2.png, 'nan'" in error(folder, text.replace("2.png,", "2.png,nan"))
+    single = text.replace("a;b", "b")
+    assert "data.unlabelled=keep that such an image has none of several labels" in error(folder, single)
+    assert [sample.label for sample in read(folder, single, unlabelled="keep")] == ["b", "", "a"]
 
 
 def test_a_pipe_or_a_device_in_place_of_a_table_is_not_waited_for(tmp_path: Path) -> None:
