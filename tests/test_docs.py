@@ -112,9 +112,14 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "pets").mkdir()
     for name in ("cat_001", "cat_002", "dog_001", "dog_002"):
         Image.new("RGB", (40, 30), "grey").save(folder / "pets" / f"{name}.jpg")
-    tables = (block.text for block in blocks(ROOT / "docs/data.md") if block.language == "csv")
-    for name, text in zip(("labels.csv", "patients.csv"), tables, strict=True):
-        (folder / name).write_text(text)
+    tables = [
+        block.text
+        for page in ("data", "tasks")
+        for block in blocks(ROOT / f"docs/{page}.md")
+        if block.language == "csv"
+    ]
+    for name, text in zip(("labels", "patients", "seen", "signs", "sizes"), tables, strict=True):
+        (folder / f"{name}.csv").write_text(text)
     for block in named_blocks("python", files=False):
         (folder / block.name).write_text(block.content)
     return folder

@@ -315,6 +315,16 @@ class TestClassification(TaskConformance):
     )
 
 
+class TestMultilabel(TaskConformance):
+    component = "task:multilabel"
+    settings = ({}, {"positive_weights": "balanced", "thresholds": 0.3})
+
+
+class TestRegression(TaskConformance):
+    component = "task:regression"
+    settings = ({}, {"loss": "squared"}, {"delta": 0.5})
+
+
 class TestFolder(DataConformance):
     component = "data:folder"
 

@@ -1,0 +1,79 @@
+"""multilabel: what is said of an image."""
+
+from __future__ import annotations
+
+import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from ft import Answer, LabelSpace
+from ft_tasks.multilabel import MultilabelSettings
+from ft_tasks.multilabel_figures import thresholds_of
+from ft_tasks.thresholds import EVEN, probabilities
+
+
+@dataclass(frozen=True, repr=False)
+class LabelsAnswer(Answer):
+    """Which labels an image has. `names` are all labels that the model knows."""
+
+    names: tuple[str, ...]
+    _shares: array.array[float]
+    """In the order of `names`; a mapping for each of 100,000 images and 1,000 labels would take 10 GB."""
+    _over: array.array[int]
+    """Places of the labels over their threshold, the likeliest first."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels whose probability reaches their threshold, the likeliest first."""
+        return tuple(self.names[place] for place in self._over)
+
+    @property
+    def probabilities(self) -> dict[str, float]:
+        """Label -> probability, the likeliest first; each is 0 to 1 by itself."""
+        return dict(sorted(zip(self.names, self._shares, strict=True), key=lambda pair: -pair[1]))
+
+    def said(self, top: int) -> dict[str, Any]:
+        """The labels, and the probabilities of those and of the `top` likeliest."""
+        ranked = self.probabilities
+        count = max(top, len(self._over))
+        kept = {name: p for place, (name, p) in enumerate(ranked.items()) if place < count or name in self.labels}
+        return {"labels": list(self.labels), "probabilities": kept}
+
+    def row(self, top: int) -> dict[str, str | float]:
+        """The labels in one cell, and in others the `top` likeliest with their probabilities."""
+        cells: dict[str, str | float] = {"labels": ";".join(self.labels)}
+        for place, (name, share) in enumerate(list(self.probabilities.items())[:top], 1):
+            cells |= {f"label_{place}": name, f"probability_{place}": share}
+        return cells
+
+    def cells(self, top: int) -> dict[str, str]:
+        best = list(self.probabilities.items())[:top]
+        said = {f"{place}.": f"{name} {share:.1%}" for place, (name, share) in enumerate(best, 1)}
+        return {"labels": "; ".join(self.labels) or "(none)", **said}
+
+    def __repr__(self) -> str:
+        said = ", ".join(f"{self.names[place]} {self._shares[place]:.1%}" for place in self._over) or "no label"
+        return f"<{self.image}: {said}>" if self.image else f"<{said}>"
+
+
+def predict(outputs: Tensor, space: LabelSpace, settings: MultilabelSettings) -> Sequence[LabelsAnswer]:
+    """Answer for each image of outputs [N, K]."""
+    shares = probabilities(outputs)
+    given = thresholds_of(space, settings) or [EVEN] * len(space.names)
+    over = shares >= shares.new_tensor(given)
+    single = shares.float()
+    order = shares.argsort(dim=1, descending=True, stable=True)
+    answers = []
+    for image, places in enumerate(order):
+        kept = places[over[image][places]]
+        answers.append(
+            LabelsAnswer(
+                space.names,
+                array.array("f", single[image].numpy().tobytes()),
+                array.array("q", kept.numpy().tobytes()),
+            )
+        )
+    return answers
