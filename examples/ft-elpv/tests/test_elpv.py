@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from ft_elpv.cells import Settings, load
 
-from ft import FtError
+from ft import FtError, Label
 from ft.testing import DataConformance
 
 LINES = """\
@@ -32,7 +32,7 @@ def cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def labels(**settings: object) -> list[str]:
+def labels(**settings: object) -> list[Label]:
     return [sample.label for sample in load(None, Settings.model_validate(settings))]
 
 
@@ -45,6 +45,14 @@ def test_cells_have_their_label_by_threshold(cells: Path) -> None:
 def test_one_type_of_cell_can_be_chosen(cells: Path) -> None:
     assert labels(type="mono") == ["defective", "functional"]
     assert labels(type="poly") == ["functional", "defective"]
+
+
+def test_a_cell_has_the_label_of_each_task(cells: Path) -> None:
+    assert labels(label="type") == ["mono", "mono", "poly", "poly"]
+    assert [float(str(each)) for each in labels(label="probability")] == pytest.approx([1, 0, 1 / 3, 2 / 3])
+    both = labels(label="both")
+    assert both[0] == {"defective": "1", "monocrystalline": "1"}
+    assert both[2] == {"defective": "0", "monocrystalline": "0"}
 
 
 def test_an_argument_is_an_error(cells: Path) -> None:
@@ -61,7 +69,7 @@ def test_without_the_photographs_the_error_says_what_to_install(monkeypatch: pyt
 @pytest.mark.skipif(find_spec("elpv_dataset") is None, reason="needs the package elpv-dataset")
 class TestConformance(DataConformance):
     component = "data:elpv"
-    settings = ({}, {"type": "poly", "threshold": 0.3})
+    settings = ({}, {"type": "poly", "threshold": 0.3, "label": "both"})
 
 
 @pytest.mark.skipif(find_spec("elpv_dataset") is None, reason="needs the package elpv-dataset")
