@@ -70,5 +70,6 @@ def ft_vision_tasks() -> Iterator[Task]:
         tally="ft_tasks.regression_loss:tally",
         tally_name="mae",
         noun=("target", "targets"),
+        stratum="range of numbers",
         labels=("1.5", "2", "0.25", "-3", "2.5", "1e1"),
     )

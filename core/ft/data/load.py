@@ -103,7 +103,7 @@ def load_data(config: Config, plugins: Plugins) -> ImageData:
     except FtError as error:
         whole = [f"groups by '{split.group}' are kept whole"] if split.group else []
         raise FtError("\n".join([str(error), *whole, *found.warnings])) from None
-    kind = task.record.noun[0] if task.record.strata else "image"
+    kind = task.stratum
     groups = {picture_of(s).name: s.group for s in samples.values() if s.group is not None and split.group}
     told = (*found.warnings, *_alike(data), *unused_shares(samples, split), *torn_groups(samples, splits, split), *few)
     aside = describe_splits(samples, splits, split, kind)

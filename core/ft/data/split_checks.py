@@ -66,7 +66,7 @@ def check_folds(
     few = [f"{stratum} ({len(those)})" for stratum, those in units.items() if len(those) < config.folds]
     if not few:
         return ()
-    one, kind = "group" if config.group else "image", task.record.noun[0]
+    one, kind = "group" if config.group else "image", task.stratum
     return (
         f"not all {config.folds} folds validate every {kind}, where there are fewer {one}s than folds: "
         f"{_some(sorted(few))}",

@@ -173,7 +173,8 @@ class Task:
     `calibrate(outputs, targets, space, settings) -> LabelSpace` chooses, on the validation images' outputs by the saved
     model, what else its answers need.
 
-    `noun` is what one and several names of the label space are called. Where it does not `blend`, mixup is refused.
+    `noun` is what one and several names of the label space are called, and `stratum` what a stratum is, where it is not
+    that. Where it does not `blend`, mixup is refused.
     `labels` are those of a few images, four or more, to try the task with.
     """
 
@@ -193,6 +194,7 @@ class Task:
     shares: Lazy | None = None
     calibrate: Lazy | None = None
     noun: Noun = ("class", "classes")
+    stratum: str = ""
     blend: bool = True
     labels: tuple[Label, ...] = field(default=(), hash=False)
 

@@ -35,6 +35,11 @@ class ChosenTask(Chosen[Task]):
         return self.component.name
 
     @property
+    def stratum(self) -> str:
+        """What is said of images of which a share is set aside: so much of every class, or of every image."""
+        return (self.record.stratum or self.record.noun[0]) if self.record.strata else "image"
+
+    @property
     def figures(self) -> tuple[Figure, ...]:
         """Those by which epochs may be compared, the one that is meant where nobody says which first."""
         return (*self.record.figures, LOSS)
