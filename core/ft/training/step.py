@@ -94,7 +94,7 @@ def learn(batch: Batch, parts: int, learning: Learning) -> tuple[float, list[Ans
                     blended, _ = total_loss(outputs, targets.flip(0), loss_of, aux)
                     loss = share * loss + (1 - share) * blended
                 if now > 1:
-                    loss = loss * (loss_of.weight(targets) / loss_of.weight(batch.targets))
+                    loss = loss * _share(loss_of.weight(targets), loss_of.weight(batch.targets))
                 loss.backward()  # type: ignore[no-untyped-call]
                 total += loss.item()
                 answers.append((answered.detach(), targets))
@@ -108,6 +108,11 @@ def learn(batch: Batch, parts: int, learning: Learning) -> tuple[float, list[Ans
             f"--auto-batch, which keeps steps of {training.batch_size} and computes them in parts"
         )
     return loss, answers, needed
+
+
+def _share(part: float, whole: float) -> float:
+    """What a part counts of a batch, which weighs nothing where nothing is known of its images."""
+    return part / whole if whole else 0.0
 
 
 def moving_buffers(module: nn.Module, frozen_modules: Collection[str]) -> list[tuple[nn.Module, str]]:

@@ -32,6 +32,9 @@ from ft.machine.memory import (
 )
 from ft.training.step import Batch, Learning, learn, moving_buffers
 from ft_tasks.cross_entropy import CrossEntropy
+from ft_tasks.multilabel import UNKNOWN
+from ft_tasks.multilabel_loss import BinaryCrossEntropy
+from ft_tasks.regression_loss import DeviationLoss
 
 MOST = 3
 """Images that the network below has memory for."""
@@ -59,11 +62,15 @@ Provider = BackboneProvider("hungry", "A network that has no memory", models=mod
 
 
 def gradients(
-    parts: int, criterion: CrossEntropy, fails_above: int = 99, auto: bool = True, mixup: float = 0.0
+    parts: int, criterion: Any, fails_above: int = 99, auto: bool = True, mixup: float = 0.0
 ) -> tuple[Any, ...]:
     torch.manual_seed(0)
     module = nn.Sequential(nn.Flatten(), nn.Linear(12, 8), nn.Tanh(), nn.Linear(8, 3)).double()
     inputs, labels = torch.randn(13, 3, 2, 2).double(), torch.randint(3, (13,))
+    if not isinstance(criterion, CrossEntropy):
+        labels = torch.randint(2, (13, 3)).float()
+    if isinstance(criterion, BinaryCrossEntropy):
+        labels[::2, 0] = labels[:6] = UNKNOWN  # of a part that is computed by itself nothing may be known
 
     def forward(images: torch.Tensor, share: float) -> torch.Tensor:
         assert (share < 1.0) == (mixup > 0)
@@ -76,18 +83,25 @@ def gradients(
     machine = Machine("cpu", "fp32", channels_last=False)
     learning = Learning(module, feed, criterion, 0.0, training, machine, moving_buffers(module, ()))
     loss, answers, used = learn(Batch(inputs, labels, 1), parts, learning)
-    hits = sum(int((outputs.argmax(1) == targets).sum()) for outputs, targets in answers)
+    hits = sum(
+        int((outputs.argmax(1) == targets.reshape(len(targets), -1)[:, 0]).sum()) for outputs, targets in answers
+    )
     return loss, hits, used, [parameter.grad for parameter in module.parameters()]
 
 
 @pytest.mark.parametrize("parts", [2, 3, 6])
 @pytest.mark.parametrize(
     "criterion",
-    [CrossEntropy(None, 0.0), CrossEntropy(torch.tensor([0.2, 1.0, 3.0]), 0.1)],
-    ids=["plain", "weighted and smoothed"],
+    [
+        CrossEntropy(None, 0.0),
+        CrossEntropy(torch.tensor([0.2, 1.0, 3.0]), 0.1),
+        BinaryCrossEntropy(torch.tensor([0.2, 1.0, 3.0])),
+        DeviationLoss(delta=0.3),
+    ],
+    ids=["plain", "weighted and smoothed", "labels of which some are unknown", "numbers"],
 )
 @pytest.mark.parametrize("mixup", [0.0, 0.5])
-def test_parts_add_up_to_the_batch(parts: int, criterion: CrossEntropy, mixup: float) -> None:
+def test_parts_add_up_to_the_batch(parts: int, criterion: Any, mixup: float) -> None:
     loss, hits, _, whole = gradients(1, criterion, mixup=mixup)
     loss_in_parts, hits_in_parts, used, in_parts = gradients(parts, criterion, mixup=mixup)
     assert (hits_in_parts, used) == (hits, parts)
@@ -101,6 +115,19 @@ def test_an_attempt_that_failed_leaves_nothing_in_the_gradients() -> None:
     *_, expected = gradients(4, CrossEntropy(None, 0.0))
     assert parts == 4
     assert all(torch.equal(ours, theirs) for ours, theirs in zip(grads, expected, strict=True))
+
+
+def test_parts_of_a_batch_of_which_nothing_is_known_teach_nothing() -> None:
+    class Ignorant(BinaryCrossEntropy):
+        def __call__(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+            return super().__call__(outputs, torch.full_like(targets, UNKNOWN))
+
+        def weight(self, targets: torch.Tensor) -> float:
+            return super().weight(torch.full_like(targets, UNKNOWN))
+
+    loss, _, parts, grads = gradients(3, Ignorant())
+    assert (loss, parts) == (0, 3)
+    assert not any(grad.any() for grad in grads)
 
 
 def test_without_auto_batch_the_size_that_fits_is_named() -> None:
