@@ -24,6 +24,8 @@ class LabelsAnswer(Answer):
     """In the order of `names`; a mapping for each of 100,000 images and 1,000 labels would take 10 GB."""
     _over: array.array[int]
     """Places of the labels over their threshold, the likeliest first."""
+    _separator: str = ";"
+    """What stands between labels in one text."""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -44,7 +46,7 @@ class LabelsAnswer(Answer):
 
     def row(self, top: int) -> dict[str, str | float]:
         """The labels in one cell, and in others the `top` likeliest with their probabilities."""
-        cells: dict[str, str | float] = {"labels": ";".join(self.labels)}
+        cells: dict[str, str | float] = {"labels": self._separator.join(self.labels)}
         for place, (name, share) in enumerate(list(self.probabilities.items())[:top], 1):
             cells |= {f"label_{place}": name, f"probability_{place}": share}
         return cells
@@ -52,7 +54,7 @@ class LabelsAnswer(Answer):
     def cells(self, top: int) -> dict[str, str]:
         best = list(self.probabilities.items())[:top]
         said = {f"{place}.": f"{name} {share:.1%}" for place, (name, share) in enumerate(best, 1)}
-        return {"labels": "; ".join(self.labels) or "(none)", **said}
+        return {**said, "labels": f"{self._separator} ".join(self.labels) or "(none)"}  # last, as it may be long
 
     def __repr__(self) -> str:
         said = ", ".join(f"{self.names[place]} {self._shares[place]:.1%}" for place in self._over) or "no label"
@@ -74,6 +76,7 @@ def predict(outputs: Tensor, space: LabelSpace, settings: MultilabelSettings) ->
                 space.names,
                 array.array("f", single[image].numpy().tobytes()),
                 array.array("q", kept.numpy().tobytes()),
+                settings.separator,
             )
         )
     return answers

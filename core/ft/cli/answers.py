@@ -114,7 +114,8 @@ def answer_file(path: Path, form: Form) -> Iterator[Show]:
     columns = list(form.like.row(form.top))
     as_csv = path.suffix == ".csv"
     with publish(path) as file:
-        file.write(_csv(("image", *columns, "error")).encode() if as_csv else b"")
+        titles = (f"{column}_answer" if column in ("image", "error") else column for column in columns)
+        file.write(_csv(("image", *titles, "error")).encode() if as_csv else b"")
 
         def line(each: Prediction) -> str:
             if not as_csv:

@@ -16,12 +16,15 @@ from PIL import Image
 
 import warm_python
 from ft.cli import cli
+from ft.cli.answers import Form, answer_file
 from ft.config.schema import Config
 from ft.errors import FtError
 from ft.extension.installed import Plugins
 from ft.finetune import finetune
+from ft.inference.predict import Prediction
 from ft.machine.display import Display
 from ft.machine.files import temporary_beside
+from ft_tasks.regression_answers import NumbersAnswer
 
 Ft = Callable[..., Result]
 NAMES = ("[red]a.png", "b\n.png", os.fsdecode(b"caf\xe9.png"), "猫.png")
@@ -128,3 +131,10 @@ def test_whoever_reads_may_have_read_enough(ready: Ft, tmp_path: Path) -> None:
     process = warm_python.start(NOBODY_READS, ["predict", *USING], tmp_path)
     _, said = process.communicate()
     assert (process.returncode, said) == (1, "")
+
+
+def test_a_target_that_is_called_as_a_column_of_the_file_has_a_column_of_its_own(tmp_path: Path) -> None:
+    answer = NumbersAnswer(("error", "size"), (1.5, 20.0))
+    with answer_file(tmp_path / "a.csv", Form(3, answer)) as show:
+        show([Prediction(Path("a.png"), answer)])
+    assert (tmp_path / "a.csv").read_text().splitlines() == ["image,error_answer,size,error", "a.png,1.5,20.0,"]
