@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ft.cli.common import HelpingGroup, load_and_report
-from ft.cli.completion import complete_data
+from ft.cli.completion import COMPLETE, complete_data
 from ft.cli.printing import tell, tell_json
 from ft.errors import FtError
 from ft.text.counting import number_of
@@ -23,9 +23,10 @@ def data() -> None:
 
 @data.command()
 @click.argument("source", metavar="PATH", shell_complete=complete_data)
+@click.option("--task", metavar="TASK", shell_complete=COMPLETE["--task"], help="what labels have to be, as for ft run")
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="as for ft run, as in data.layout=classes")
 @click.option("--json", "as_json", is_flag=True, help="print JSON, with every file")
-def check(source: str, sets: tuple[str, ...], as_json: bool) -> None:
+def check(source: str, task: str | None, sets: tuple[str, ...], as_json: bool) -> None:
     """Find images that cannot be read, are not what they seem, or are there twice, and classes without images.
 
     PATH is what --data takes: a folder, a table, or another data source. Exits with 2 for what would stop a run.
@@ -33,7 +34,7 @@ def check(source: str, sets: tuple[str, ...], as_json: bool) -> None:
     from ft.data.oddities import check_data, stopping
     from ft.machine.display import Display
 
-    checked = check_data(source, load_and_report(), Display(), sets)
+    checked = check_data(source, load_and_report(), Display(), sets, task)
     if as_json:
         from dataclasses import asdict
 

@@ -28,6 +28,7 @@ from ft.extension.installed import Plugins
 from ft.extension.records import Sample
 from ft.extension.tasks import label_text
 from ft.machine.display import Display
+from ft.task.chosen import choose_task
 
 # What can be found in a file: whether it stops a run, and what becomes of it.
 KINDS: Mapping[str, tuple[bool, str]] = {
@@ -79,18 +80,21 @@ class Checked:
     noun: tuple[str, str] = ("label", "labels")
 
 
-def check_data(data: str, plugins: Plugins, display: Display, sets: Sequence[str] = ()) -> Checked:
-    """Read every image of a data source once, on all cores, and say what is odd.
+def check_data(
+    data: str, plugins: Plugins, display: Display, sets: Sequence[str] = (), task: str | None = None
+) -> Checked:
+    """Read every image of a data source once, on all cores, and say what is odd; also of its labels, for a `task`.
 
     `sets` are settings of data, task and split, and images.range, as for a run. Raises FtError when the source itself
-    cannot be read, as a folder without images.
+    cannot be read, as a folder without images, and for a task that there is not.
     """
     if others := [text for text in sets if not text.startswith(("data.", "task", "split.", "images.range="))]:
         raise FtError(
             f"--set {others[0]} changes nothing here; there may be settings of data, task and split, as data.layout, "
             "and images.range"
         )
-    config = load_config(None, sets, {"backbone": "any", "data": data})
+    config = load_config(None, sets, {"backbone": "any", "data": data, **({} if task is None else {"task": task})})
+    choose_task(config.task, plugins)
     source = read_samples(config.data, plugins, config.split.group)
     samples = source.samples
     digests: dict[str, str] = {}
