@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -31,6 +32,7 @@ from ft.machine.display import Display
 from ft.run.folder import Run
 from ft.task.evaluation import Answered, Evaluation, Measured, evaluate
 from ft.text.counting import number_of
+from ft.text.names import typed
 
 
 def measure_saved(run: Run, plugins: Plugins, store: FeatureStore, job: Job, otherwise: str) -> Measured:
@@ -90,11 +92,15 @@ def measure(
     name. Images that the model was trained on are told, and those that cannot be read, which are left out, where
     `bad_images` is "skip". Raises FtError for others, and for a class that the model does not know.
     """
-    found = read_samples(validate(ComponentConfig, {"use": data} if isinstance(data, str) else data, "data"), plugins)
-    samples = found.samples
-    splits = _splits(samples, trained) if split != "all" else dict.fromkeys(samples, "all")
-    wanted = {key: sample for key, sample in samples.items() if splits[key] == split}
-    items = make_items(wanted, trained.task, trained.space)
+    given = validate(ComponentConfig, {"use": data} if isinstance(data, str) else data, "data")
+    try:
+        found = read_samples(given, plugins)
+        samples = found.samples
+        splits = _splits(samples, trained) if split != "all" else dict.fromkeys(samples, "all")
+        wanted = {key: sample for key, sample in samples.items() if splits[key] == split}
+        items = make_items(wanted, trained.task, trained.space)
+    except FtError as error:
+        raise FtError(f"{error}{_as_the_run_read(trained, given)}") from None
     if not items:
         raise FtError(f"'{found.source}' has no images in its {split} split")
     for note in found.notes:
@@ -111,6 +117,24 @@ def measure(
         display.say(note)
     with outputs_of(trained, measured.val, trained.looking(display)) as batches:
         return evaluate(_finite(batches, measured.val), trained.task, trained.space), len(measured.val)
+
+
+def _as_the_run_read(trained: Trained, given: ComponentConfig) -> str:
+    """With what settings the run read its data, where data of the same kind are now read without."""
+    run = Run(trained.image_list.parent)
+    if not (run.path / "config.yaml").is_file():
+        return ""
+    data = run.config(trust_code=True).data  # nothing is imported here
+    settings = {name: value for name, value in data.settings.items() if name not in given.settings}
+    if not settings or data.use.partition(":")[0] != given.use.partition(":")[0]:
+        return ""
+    typed_again = " ".join(typed("--set", f"data.{name}={_written(value)}") for name, value in settings.items())
+    return f"\nThe run read its images with {typed_again}; say so here, too, if these have the same form"
+
+
+def _written(value: Any) -> str:
+    """A value as --set takes it."""
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value)
 
 
 def _seen_in_training(measured: ImageData, trained: Trained, split: str) -> str:
