@@ -29,6 +29,8 @@ class Labelled:
 def columns_of(path: Path, header: Sequence[str], wanted: Sequence[str]) -> Mapping[str, int]:
     """Return where the `wanted` columns of a table are. Raises FtError for one that it has not, or has twice."""
     for name in wanted:
+        if wanted.count(name) > 1:
+            raise FtError(f"data.columns names '{name}' {wanted.count(name)} times; name each column once")
         if name not in header:
             raise FtError(
                 f"{path} has no column '{name}', which data.columns names; its first line names: {', '.join(header)}."
@@ -70,10 +72,12 @@ def no_labels(path: Path, rows: Sequence[Row], at: int, place: Place) -> str:
     more = f"\n  ... and {len(rows) - 20} more" if len(rows) > 20 else ""
     empty = isinstance(place, int) and any(not cells[place].strip() for _, cells in rows)
     none = ", or say with --set data.unlabelled=keep that such an image has none of several labels" if empty else ""
+    places = [place] if isinstance(place, int) else list(place.values())
+    has_text = any(cells[each].strip() for _, cells in rows for each in places)
+    text = ". If such a text is a class, say so with --set 'data.missing=[]'" if has_text else ""
     return (
         f"{number_of(len(rows), f'image in {path} has', f'images in {path} have')} no label:\n{listed}{more}\n"
-        f"Give them one, or leave them out with --set data.unlabelled=skip{none}. If such a text is a class, say so "
-        "with --set 'data.missing=[]'"
+        f"Give them one, or leave them out with --set data.unlabelled=skip{none}{text}"
     )
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 import ft
 from ft import FtError, Label, LabelSpace, did_you_mean, natural_order, some_names
@@ -23,8 +23,11 @@ class MultilabelSettings(ft.Settings):
         description="what an image counts in the loss of a label that it has. balanced: as many times as there are "
         "images without the label for each one with it; probabilities then come out too high for rare labels",
     )
-    most_weight: float = Field(
-        10.0, ge=1, le=1e6, description="with positive_weights=balanced: the largest weight; the smallest is 1 of this"
+    most_weight: float | None = Field(
+        None,
+        ge=1,
+        le=1e6,
+        description="with positive_weights=balanced: the largest weight; the smallest is 1 of this; default: 10",
     )
     thresholds: Literal["best"] | Annotated[float, Field(gt=0, lt=1)] = Field(
         "best",
@@ -35,6 +38,19 @@ class MultilabelSettings(ft.Settings):
     one_each: Literal["fail", "allow"] = Field(
         "fail", description="what to do where every image has exactly one label, as in a folder of classes"
     )
+
+    @field_validator("thresholds", mode="before")
+    @classmethod
+    def _is_probability(cls, value: object) -> object:
+        if isinstance(value, int | float) and not 0 < value < 1:
+            raise ValueError("a threshold is a probability, more than 0 and less than 1")
+        return value
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> MultilabelSettings:
+        if self.most_weight is not None and self.positive_weights == "none":
+            raise ValueError("most_weight bounds balanced weights; add positive_weights=balanced, or leave it out")
+        return self
 
 
 def space(labels: Sequence[Label], settings: MultilabelSettings) -> LabelSpace:
@@ -84,8 +100,9 @@ def _from_text(text: str, places: Mapping[str, int], settings: MultilabelSetting
     for name in _in_text(text, settings):
         if name not in places:
             raise FtError(
-                f"no training image has the label '{name}', so it cannot be learnt.{did_you_mean(name, places)} "
-                f"Labels of train: {some_names(list(places))}. Another --set split.seed may leave one to train on"
+                f"no training image has the label '{name}'.{did_you_mean(name, places)} "
+                f"Labels of train: {some_names(list(places))}. Where images are set aside by chance, another --set "
+                "split.seed may leave one to train on"
             )
         target[places[name]] = 1.0
     return tuple(target)

@@ -12,6 +12,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from ft import LabelSpace
 from ft_tasks.multilabel import MultilabelSettings
 
+_MOST_WEIGHT = 10.0
+
 
 @dataclass(frozen=True, eq=False)
 class BinaryCrossEntropy:
@@ -56,7 +58,8 @@ def make_loss(space: LabelSpace, settings: MultilabelSettings, targets: Tensor) 
         return BinaryCrossEntropy()
     positive, negative = (targets == 1).sum(0), (targets == 0).sum(0)
     ratio = negative.double() / positive.clamp(min=1)
-    return BinaryCrossEntropy(ratio.clamp(1 / settings.most_weight, settings.most_weight).float())
+    most = settings.most_weight or _MOST_WEIGHT
+    return BinaryCrossEntropy(ratio.clamp(1 / most, most).float())
 
 
 def tally(outputs: Tensor, targets: Tensor, space: LabelSpace, settings: MultilabelSettings) -> Tensor:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 import ft
 from ft import FtError, Label, LabelSpace, did_you_mean, some_names
@@ -24,9 +24,18 @@ class RegressionSettings(ft.Settings):
         description="squared: half the square of the deviation; huber: the same up to delta, beyond it a straight "
         "line, so that a few wild numbers do not rule",
     )
-    delta: float = Field(
-        1.0, gt=0, allow_inf_nan=False, description="where huber goes over, in standard deviations of the target"
+    delta: float | None = Field(
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="where huber goes over, in standard deviations of the target; default: 1",
     )
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> RegressionSettings:
+        if self.delta is not None and self.loss != "huber":
+            raise ValueError("delta is the Huber loss's; leave it out, or take loss=huber")
+        return self
 
 
 def space(labels: Sequence[Label], settings: RegressionSettings) -> LabelSpace:
@@ -60,15 +69,15 @@ def encode(labels: Sequence[Label], space: LabelSpace, settings: RegressionSetti
 
 
 def strata(labels: Sequence[Label], settings: RegressionSettings) -> Sequence[Hashable]:
-    """Return a value that images have in common: the number itself where there are few, else its tenth among all. Of
-    several targets that is the tenth of their mean rank."""
+    """Return what images have in common, as it may be told: the number itself where there are few, else its tenth among
+    all. Of several targets that is the tenth of their mean rank."""
     names = _names_of(labels)
     rows = [values(label, names) for label in labels]
     if len(set(rows)) <= _FEW:
-        return rows
+        return [", ".join(f"{value:.17g}" for value in row) for row in rows]
     ranks = [_ranks(column) for column in zip(*rows, strict=True)]
     together = _ranks([sum(each) for each in zip(*ranks, strict=True)])
-    return [int(10 * rank / len(rows)) for rank in together]
+    return [f"tenth {1 + int(10 * rank / len(rows))} of 10" for rank in together]
 
 
 def values(label: Label, names: Sequence[str]) -> tuple[float, ...]:

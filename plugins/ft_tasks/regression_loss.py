@@ -12,6 +12,8 @@ from torch.nn.functional import huber_loss, mse_loss
 from ft import LabelSpace
 from ft_tasks.regression import RegressionSettings
 
+_DELTA = 1.0
+
 
 @dataclass(frozen=True)
 class DeviationLoss:
@@ -46,7 +48,7 @@ class DeviationLoss:
 
 
 def make_loss(space: LabelSpace, settings: RegressionSettings, targets: Tensor | None = None) -> DeviationLoss:
-    return DeviationLoss(settings.delta if settings.loss == "huber" else None)
+    return DeviationLoss((settings.delta or _DELTA) if settings.loss == "huber" else None)
 
 
 def tally(outputs: Tensor, targets: Tensor, space: LabelSpace, settings: RegressionSettings) -> Tensor:

@@ -129,7 +129,9 @@ def _labelled(found: Found, splits: Mapping[str, Split], task: ChosenTask) -> Im
         raise FtError(f"'{source}' does not fit --task {task.name}: {error}") from None
     items = {split: make_items(part, task, space, f" ({split})") for split, part in parts.items()}
     if not parts["val"]:
-        raise FtError(f"'{source}' has one image of every kind, which leaves none to validate with; add some")
+        remarks = task.remarks({split: targets_of(part) for split, part in items.items()}, space)
+        said = "".join(f"\n{each.text}" for each in remarks if each.warns)
+        raise FtError(f"'{source}' has one image of every kind, which leaves none to validate with; add some{said}")
     return ImageData(task, space, items["train"], items["val"], items["test"], source, found.notes)
 
 

@@ -10,7 +10,7 @@ from ft.config.component import ComponentConfig
 from ft.config.training import TrainingConfig, changed
 from ft.errors import FtError, did_you_mean
 from ft.extension.extensions import Task
-from ft.extension.installed import Chosen, Plugins, read_settings
+from ft.extension.installed import Chosen, Plugins, read_settings, settings_class
 from ft.extension.records import Remark
 from ft.extension.references import parse_reference
 from ft.extension.tasks import Answer, Figure, Label, LabelSpace, Loss, Meter, Part
@@ -146,4 +146,10 @@ def choose_task(task: ComponentConfig, plugins: Plugins, training: TrainingConfi
     older = {} if training is None else {name: getattr(training, name) for name in changed(training, OLDER)}
     if twice := sorted(older.keys() & task.settings.keys()):
         raise FtError(f"training.{twice[0]} is the older name of {KEY}.{twice[0]}, which is given, too; leave it out")
+    takes = settings_class(component).model_fields
+    if foreign := [name for name in older if name not in takes]:
+        raise FtError(
+            f"--{foreign[0].replace('_', '-')} (training.{foreign[0]}) is nothing to task '{component.name}', whose "
+            f"settings are {', '.join(sorted(takes)) or 'none'}; leave it out, or see ft describe task:{component.name}"
+        )
     return ChosenTask(component, read_settings(component, {**older, **task.settings}, KEY))
