@@ -131,5 +131,5 @@ def test_files_of_any_name_are_found_again_by_the_list_and_in_the_same_splits(
         write_image_list(Path(folder, "images.csv"), data)
         check_same_images(Path(folder, "images.csv"), data)
         again = load_data(load_config(flags={"backbone": "x", "data": f"{folder}/images.csv"}), plugins)
-        assert {*again.train} == {*train}
-        assert {*again.val} == {val}
+        assert {*again.train} == {*data.train}
+        assert {*again.val} == {*data.val}

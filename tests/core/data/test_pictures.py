@@ -200,7 +200,7 @@ def test_an_image_in_memory_that_cannot_be_read_is_listed_by_its_key() -> None:
 def test_copies_in_memory_are_found_as_copies_of_files_are() -> None:
     samples = [*in_memory(), Sample(open=lambda: np.full((8, 8, 3), 0, np.uint8), key="copy", label="b")]
     kinds = {finding.kind: finding.paths for finding in check_data("given", plugins_with(samples), Display()).findings}
-    assert kinds["in two classes"] == ("copy", "film/0")
+    assert kinds["two labels"] == ("copy", "film/0")
 
 
 @pytest.mark.parametrize(

@@ -191,7 +191,7 @@ def test_a_fit_that_is_not_finite_is_refused_and_not_kept(
             return fit
         with torch.no_grad():
             head.weight.fill_(weight)
-        monkeypatch.setattr("ft.training.solving.figures_of", lambda *args: replace(figures_of(*args), loss=val_loss))
+        monkeypatch.setattr("ft.training.solving.figures_of", lambda *args: {**figures_of(*args), "loss": val_loss})
         return replace(fit, loss=loss)
 
     monkeypatch.setattr("ft.training.solving.fit_head", broken)
