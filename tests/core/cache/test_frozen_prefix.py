@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,6 @@ from ft.plan import pace
 from ft.run.folder import Run
 from ft.run.report import Report
 from ft.task.evaluation import figures_of
-from ft.task.metrics import Figures
 from memory_maps import mapped_file_at, needs_maps
 from signal_at_progress import SignalAtProgress
 
@@ -361,10 +360,10 @@ def test_a_last_image_that_joins_the_batch_before_it_changes_no_bit(
     """20 images in batches of 19, and 4 in batches of 3: the plain loop has one batch of 20, and one of 4."""
     sizes: list[int] = []
 
-    def recorded(batches: Iterable[tuple[torch.Tensor, torch.Tensor]], num_classes: int) -> Figures:
+    def recorded(batches: Iterable[tuple[torch.Tensor, torch.Tensor]], *about: Any) -> Mapping[str, float]:
         listed = list(batches)
-        sizes.extend(len(labels) for _, labels in listed)
-        return figures_of(listed, num_classes)
+        sizes.extend(len(targets) for _, targets in listed)
+        return figures_of(listed, *about)
 
     monkeypatch.setattr("ft.training.loop.figures_of", recorded)
     for size in (19, 3):
