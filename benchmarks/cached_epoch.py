@@ -51,7 +51,7 @@ class Peer:
 
     def __init__(self, feed: FeatureFeed, head: nn.Linear, batch_size: int, job: Job) -> None:
         (self.x,), (self.val_x,) = feed._features.train.tensors, feed._features.val.tensors
-        self.y, self.val_y = feed._labels, feed._val_labels
+        self.y, self.val_y = feed._targets, feed._val_targets
         self.head, self.batch_size, self.job = copy.deepcopy(head), batch_size, job
         groups = [{"params": [self.head.weight]}, {"params": [self.head.bias], "weight_decay": 0.0}]
         self.optimizer = torch.optim.AdamW(groups, lr=1e-3, fused=True)

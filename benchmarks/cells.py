@@ -44,7 +44,7 @@ def write_table(folder: Path, images: int) -> tuple[Path, dict[str, int]]:
         for split in ("train", "val"):
             items = getattr(data, split)
             chosen = random.Random(0).sample(items, round(len(items) * share))
-            writer.writerows([item.path, item.label, split] for item in chosen)
+            writer.writerows([item.picture.path, item.label, split] for item in chosen)
             numbers[split] = len(chosen)
     return path, numbers
 

@@ -244,7 +244,7 @@ def features(folder: Path, file: Path | None) -> tuple[torch.Tensor, torch.Tenso
     ]
     subprocess.run(command, check=True, capture_output=True, env={**os.environ, "FT_CACHE": str(folder / "cache")})
     data = load_data(load_config(flags=flags), load_plugins())
-    labels = torch.tensor([item.label for item in data.train])
+    labels = torch.tensor([item.target for item in data.train])
     kept = [load_file(path)["feature0"] for path in (folder / "cache" / "features").glob("*.safetensors")]
     inputs = next(tensor.float() for tensor in kept if len(tensor) == len(labels))
     if file is not None:
