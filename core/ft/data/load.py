@@ -17,7 +17,7 @@ from ft.data.targets import targets_of
 from ft.data.whole_groups import Stratum
 from ft.errors import FtError
 from ft.extension.installed import Plugins
-from ft.extension.records import Sample
+from ft.extension.records import Remark, Sample
 from ft.extension.tasks import Label, LabelSpace
 from ft.machine.memory import garbage_waits
 from ft.task.chosen import ChosenTask, choose_task
@@ -158,12 +158,21 @@ def _of_labels(
         raise
 
 
-def with_remarks(data: ImageData) -> ImageData:
-    """Return `data` with what its task says of its targets, as far as that was not said before."""
-    remarks = data.task.remarks({part: targets_of(items) for part, items in data.parts.items()}, data.space)
-    notes = [each.text for each in remarks if not each.warns and each.text not in data.notes]
-    warnings = [each.text for each in remarks if each.warns and each.text not in data.warnings]
-    return replace(data, notes=(*data.notes, *notes), warnings=(*data.warnings, *warnings))
+def with_remarks(data: ImageData, before: ImageData | None = None) -> ImageData:
+    """Return `data` with what its task says of its targets, as far as the data do not say it, in place of what it said
+    of the images that there were `before`."""
+    stale = {each.text for each in _remarks(before)} if before else set[str]()
+    notes = [text for text in data.notes if text not in stale]
+    warnings = [text for text in data.warnings if text not in stale]
+    for each in _remarks(data):
+        said = warnings if each.warns else notes
+        if each.text not in said:
+            said.append(each.text)
+    return replace(data, notes=tuple(notes), warnings=tuple(warnings))
+
+
+def _remarks(data: ImageData) -> Sequence[Remark]:
+    return data.task.remarks({part: targets_of(items) for part, items in data.parts.items()}, data.space)
 
 
 def _alike(data: ImageData) -> list[str]:

@@ -104,7 +104,8 @@ def check_images(
         raise FtError(f"{count} cannot be read, {lost}:\n{listed}")
     if not kept.val:
         raise FtError(f"{count} cannot be read, which leaves none to validate with:\n{listed}")
-    return with_remarks(replace(kept, warnings=(*data.warnings, f"{count} cannot be read and are left out:\n{listed}")))
+    left_out = f"{count} cannot be read and are left out:\n{listed}"
+    return with_remarks(replace(kept, warnings=(*data.warnings, left_out)), before=data)
 
 
 def _lost(data: ImageData, kept: ImageData) -> str:

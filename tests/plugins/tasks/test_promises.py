@@ -239,3 +239,21 @@ def test_data_are_checked_for_a_task(labelled: Path, ft: Command) -> None:
     assert "a label is empty; regression needs a number for every image" in told.stdout
     with pytest.raises(FtError, match=r"no task named 'regresion'\. Did you mean 'regression'\?"):
         ft(*data, "--task", "regresion")
+
+
+def test_what_is_said_of_labels_is_said_of_the_images_that_are_left(
+    labelled: Path, ft: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    rows = list(csv.reader(labelled.read_text().splitlines()))
+    table = [[str(labelled.parent / row[0]), *row[1:]] for row in rows[1:]]
+    broken = [str(tmp_path / "broken.png"), "", "", "0", "", "", "", "train"]
+    with (tmp_path / "more.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([rows[0], *table, broken])
+    source = ["--backbone", f"{TINY}:Tiny:small", "--weights", "none", "--freeze", "all", "--data", "csv:more.csv"]
+    settings = ["--task", "multilabel", "--set", "data.columns=[bright,red]", "--set", "data.split_column=part"]
+    told = ft("plan", *source, *settings, "--bad-images", "skip").output
+    (line,) = [line for line in told.splitlines() if "labels that are not known" in line]
+    train = [row for row in rows[1:] if row[-1] == "train"]
+    unknown = sum(cell == "" for row in train for cell in row[2:4])
+    assert f"{100 * unknown / (2 * len(train)):.3g} % in train" in line
