@@ -155,7 +155,7 @@ def test_a_new_kinds_components_are_looked_for_and_their_settings_checked(told: 
 
 def test_a_new_kinds_components_are_recorded_for_locked_runs(told: dict[str, Any]) -> None:
     used = {each["name"]: each for each in told["used"]}
-    assert list(used) == ["torchvision", "linear", "demo", "adamw", "loud"]
+    assert list(used) == ["torchvision", "linear", "demo", "classification", "adamw", "loud"]
     assert (used["loud"]["kind"], used["loud"]["distribution"]) == ("echo", "the-plugin")
     assert len(used["loud"]["sha256"]) == 64
 

@@ -63,6 +63,8 @@ def test_new_plugins_of_every_kind_pass_their_own_tests_from_their_wheels(writte
         "publishes no weights",
         "tells no facts",
         "solves nothing",
+        "counts nothing of training images",
+        "chooses nothing on validation images",
     )
     assert not [line for line in skipped if not any(reason in line for reason in optional)]
 
@@ -124,12 +126,13 @@ def test_new_plugins_run_together(site: Path, tmp_path: Path) -> None:
     parts = ("--backbone", "new-backbone:small", "--weights", "none", "--head", "new-head", "--data", "new-data:photos")
     program = "import os, sys; sys.path.insert(0, os.environ['PYTHONPATH']); from ft.cli import main; main()"
     arguments = ["run", *parts, "--freeze", "new-freeze:1000", "--optimizer", "new-optimizer", "--epochs", "1"]
-    arguments += ["--augment", "new-augmentation", "--tracker", "new-tracker", "--run-dir", "r"]
+    arguments += ["--augment", "new-augmentation", "--tracker", "new-tracker", "--task", "new-task"]
+    arguments += ["--run-dir", "r"]
     process = warm_python.start(program, arguments, tmp_path, PYTHONPATH=str(site))
     _, err = process.communicate()
     assert process.returncode == 0, err
     used = json.loads((tmp_path / "r" / "versions.json").read_text())["components"]
-    assert [each["distribution"] for each in used] == [
-        f"ft-new-{kind}" for kind in ("backbone", "freeze", "head", "data", "augmentation", "optimizer", "tracker")
-    ]
+    kinds = ("backbone", "freeze", "head", "data", "task", "augmentation", "optimizer", "tracker")
+    assert [each["distribution"] for each in used] == [f"ft-new-{kind}" for kind in kinds]
     assert (tmp_path / "r" / "new-tracker.txt").read_text().startswith("epoch 1\n")
+    assert set(json.loads((tmp_path / "r" / "report.json").read_text())["val"]) == {"loss", "accuracy", "lead", "classes"}
