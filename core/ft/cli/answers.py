@@ -63,7 +63,7 @@ def table(paths: Iterable[Path], names: Iterable[str], form: Form, display: Disp
 
     headers = ("image", *form.like.cells(form.top))
     answer = _width(f"{printable(name)} 100.0%" for name in names)
-    widths = (_width(map(printable, paths)), *[answer] * (len(headers) - 1))
+    widths = (_width(map(printable, paths)), *(max(answer, cell_len(header)) for header in headers[1:]))
     started = False
 
     def show(some: Sequence[Prediction]) -> None:
