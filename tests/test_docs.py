@@ -8,6 +8,8 @@ of the components that come with ft into docs/settings.md, what the conformance 
 from __future__ import annotations
 
 import ast
+import contextlib
+import csv
 import dataclasses
 import functools
 import html
@@ -35,6 +37,7 @@ from PIL import Image
 import ft
 import warm_python
 import wheels
+from conftest import TINY
 from ft import pytest_plugin
 from ft.cli import COMMANDS, cli
 from ft.config.flags import FLAGS
@@ -122,6 +125,8 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / f"{name}.csv").write_text(text)
     for block in named_blocks("python", files=False):
         (folder / block.name).write_text(block.content)
+    with contextlib.chdir(folder):
+        runpy.run_path("draw_leaves.py")  # grades/, of docs/writing-a-task.md
     return folder
 
 
@@ -327,6 +332,44 @@ def test_the_data_sources_of_the_documentation_read_an_archive(name: str, worksp
         list(load_samples(component, "no.zip", None))
 
 
+def test_the_task_of_the_documentation_trains_and_answers_and_goes_on_where_it_may(
+    type_: Callable[[str], Result],
+) -> None:
+    def ft_(command: str) -> Result:
+        return CliRunner().invoke(cli, shlex.split(command))
+
+    flags = f"--backbone {TINY}:small --weights none --image-size 16 --workers 0 --device cpu --precision fp32"
+    data = "--data ./grades --task ./ordinal.py:ORDINAL --set 'task.order=[0, 1, 2, 3, 4]' --cache off --run-dir runs/o"
+    trained = ft_(f"run {flags} {data} --epochs 2")
+    assert trained.exit_code == 0, trained.output
+    assert "20 % of every grade" in trained.output
+    assert re.search(r"best epoch \d of 2, validation: mean distance in grades \d\.\d{3}, accuracy", trained.output)
+    assert json.loads(Path("runs/o/model.json").read_text())["outputs"] == 4
+
+    for command in ("predict runs/o grades/3/02.png", "evaluate runs/o ./grades", "run --resume runs/o --epochs 3"):
+        refused = ft_(command)
+        assert "add --trust-code" in str(refused.exception or refused.output), command
+
+    header, rule, row = ft_("predict runs/o grades/3/02.png --trust-code").stdout.splitlines()
+    assert re.split(r"  +", header.strip()) == ["image", "label", *(f"at least {grade}" for grade in "1234")]
+    assert [len(part) >= 10 for part in rule.split()[2:]] == [True] * 4
+    assert len(row.split()) == 6
+    (answer,) = json.loads(ft_("predict runs/o grades/3/02.png --trust-code --json").stdout)
+    shares = list(answer["at_least"].values())
+    assert (answer["label"], shares) == (str(sum(share > 0.5 for share in shares)), sorted(shares, reverse=True))
+
+    with Path("runs/o/images.csv").open() as table:
+        val = {row["path"]: int(row["label"]) for row in csv.DictReader(table) if row["split"] == "val"}
+    answers = json.loads(ft_(f"predict runs/o {' '.join(val)} --trust-code --json").stdout)
+    off = sum(abs(int(each["label"]) - val[each["path"]]) for each in answers) / len(val)
+    assert json.loads(Path("runs/o/report.json").read_text())["val"]["mae"] == pytest.approx(off)
+    measured = json.loads(ft_("evaluate runs/o ./grades --split val --trust-code --json").stdout)
+    assert measured["mae"] == pytest.approx(off)
+    further = ft_("run --resume runs/o --epochs 3 --trust-code")
+    assert further.exit_code == 0, further.output
+    assert len(Path("runs/o/metrics.jsonl").read_text().splitlines()) == 3
+
+
 def test_every_config_in_the_documentation_is_one(page: Path, tmp_path: Path) -> None:
     for number, block in enumerate(blocks(page)):
         if block.language == "yaml":
@@ -420,6 +463,9 @@ def test_every_built_in_component_is_documented_with_its_settings(component: Com
         ft.ModelFacts,
         ft.Sample,
         ft.Remark,
+        ft.LabelSpace,
+        ft.Figure,
+        ft.Table,
     ],
     ids=lambda record: record.__name__,
 )
