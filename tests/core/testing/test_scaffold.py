@@ -135,4 +135,5 @@ def test_new_plugins_run_together(site: Path, tmp_path: Path) -> None:
     kinds = ("backbone", "freeze", "head", "data", "task", "augmentation", "optimizer", "tracker")
     assert [each["distribution"] for each in used] == [f"ft-new-{kind}" for kind in kinds]
     assert (tmp_path / "r" / "new-tracker.txt").read_text().startswith("epoch 1\n")
-    assert set(json.loads((tmp_path / "r" / "report.json").read_text())["val"]) == {"loss", "accuracy", "lead", "classes"}
+    told = json.loads((tmp_path / "r" / "report.json").read_text())["val"]
+    assert set(told) == {"loss", "accuracy", "lead", "classes"}
