@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ft.errors import FtError
 from ft.extension.installed import Component
-from ft.testing.trial import Check, NotApplicable, Trial, expect
+from ft.testing.trial import Check, NotApplicable, NotSo, Trial, expect
 
 if TYPE_CHECKING:
     import torch
@@ -36,9 +36,9 @@ def labels_become_targets(trial: Trial) -> None:
     for tried in _tried(trial):
         expect(tried.space.outputs > 0, f"{trial.label} has a space with no outputs: {tried.space}")
         expect(tried.space.names, f"{trial.label} has a space without names: {tried.space}")
-        numbers = json.loads(json.dumps(dict(tried.space.numbers)))
-        kept = {name: list(values) for name, values in tried.space.numbers.items()}
-        expect(numbers == kept, f"{trial.label} has numbers in its space that JSON does not keep")
+        kept = _through_json(dict(tried.space.numbers), f"{trial.label} has numbers in its space")
+        same = kept == {name: list(values) for name, values in tried.space.numbers.items()}
+        expect(same, f"{trial.label} has numbers in its space that JSON does not keep")
         expect(len(tried.targets) == len(trial.component.record.labels), f"{trial.label} loses targets")
 
 
@@ -116,7 +116,7 @@ def meters_add_up(trial: Trial) -> None:
         ]
         expect(not apart, f"{trial.label}: merged meters say another {', '.join(apart)}")
         for table in one.tables():
-            json.dumps(table.rows)
+            _through_json(table.rows, f"{trial.label} has a table '{table.name}' with rows")
             strange = [row for row in table.rows if list(row) != list(table.columns)]
             expect(not strange, f"{trial.label}: table '{table.name}' has a row of other columns: {strange[:1]}")
 
@@ -134,7 +134,7 @@ def answers_are_one_an_image(trial: Trial) -> None:
             all(isinstance(each, Answer) for each in answers), f"{trial.label} answers {answers[0]!r:.80}, no ft.Answer"
         )
         for each in answers:
-            json.dumps(each.said(3))
+            _through_json(each.said(3), f"{trial.label} has answers")
         columns = {(tuple(each.row(3)), tuple(each.cells(3))) for each in answers}
         expect(len(columns) == 1, f"{trial.label} has other columns for each answer: {sorted(columns)[:2]}")
 
@@ -186,6 +186,13 @@ def _try(component: Component, settings: Any) -> Tried:
     targets = torch.tensor(list(task.encode(labels, space)))
     outputs = torch.randn(len(labels), space.outputs, generator=torch.Generator().manual_seed(0))
     return Tried(task, space, targets, outputs)
+
+
+def _through_json(value: Any, whose: str) -> Any:
+    try:
+        return json.loads(json.dumps(value))
+    except (TypeError, ValueError) as error:
+        raise NotSo(f"{whose} that JSON does not keep: {error}; hold texts, numbers and lists") from None
 
 
 def _figures(tried: Tried, outputs: torch.Tensor) -> Mapping[str, float]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,22 +18,27 @@ from torch import nn
 
 from backbones import small
 from ft import (
+    Answer,
     Backbone,
     BackboneProvider,
     DataSource,
+    Figure,
     FreezeStrategy,
     FtError,
     HeadBuilder,
+    LabelSpace,
     ModelFacts,
     Sample,
     Settings,
     Stage,
+    Table,
+    Task,
     WeightEntry,
     WeightSource,
 )
 from ft.extension.installed import Component, Plugin, load_plugins
 from ft.extension.kinds import KINDS
-from ft.testing import WeightFile, backbone, common, data, freeze, head, tiny_backbones, weights
+from ft.testing import WeightFile, backbone, common, data, freeze, head, task, tiny_backbones, weights
 from ft.testing.checks import CHECKS
 from ft.testing.served import serve_weights
 from ft.testing.trial import Check, NotApplicable, NotSo, Trial
@@ -399,6 +405,174 @@ def test_data_that_a_test_gives_and_the_source_refuses_is_a_finding_and_a_guess_
         "images_open": "data source 'empty' refuses 'photos': there is no photos"
     }
     assert findings(trial(record, "photos", guessed=True), data.images_open) == {}
+
+
+# Tasks
+
+
+@dataclass(frozen=True)
+class Said(Answer):
+    about: dict[str, float]
+
+
+class Off:
+    """Adds up how far off numbers are."""
+
+    def __init__(self, space: LabelSpace, settings: Settings) -> None:
+        self.off, self.images = 0.0, 0
+
+    def add(self, outputs: torch.Tensor, targets: torch.Tensor) -> None:
+        self.off, self.images = self.off + float((outputs - targets).abs().sum()), self.images + len(targets)
+
+    def merge(self, other: Off) -> None:
+        self.off, self.images = self.off + other.off, self.images + other.images
+
+    def figures(self) -> dict[str, float]:
+        return {"loss": self.off / self.images, "mae": self.off / self.images}
+
+    def tables(self) -> tuple[Table, ...]:
+        return ()
+
+
+class OffInBatches(Off):
+    """The mean of the batches' means, whatever their sizes."""
+
+    def add(self, outputs: torch.Tensor, targets: torch.Tensor) -> None:
+        self.off, self.images = self.off + float((outputs - targets).abs().mean() ** 2), self.images + 1
+
+
+class OffAlone(Off):
+    """Forgets what another one has."""
+
+    def merge(self, other: Off) -> None:
+        pass
+
+
+class OffUnnamed(Off):
+    """Lacks the figure that the record names."""
+
+    def figures(self) -> dict[str, float]:
+        return {"loss": self.off / self.images}
+
+
+class OffInRows(Off):
+    """Has rows of other columns than its table's."""
+
+    def tables(self) -> tuple[Table, ...]:
+        return (Table("numbers", {"name": ("name", "")}, ({"names": "a"},)),)
+
+
+def numbers(**changes: Any) -> Task:
+    """A task of numbers that is right but for `changes`."""
+    right: dict[str, Any] = {
+        "space": lambda labels, settings: LabelSpace(("number",)),
+        "encode": _numbers,
+        "loss": lambda space, settings, targets: lambda outputs, targets: (outputs - targets).abs().mean(),
+        "meter": Off,
+        "predict": lambda outputs, space, settings: [Said({"number": each}) for each in outputs[:, 0].tolist()],
+        "figures": (Figure("mae", "mean error", larger_is_better=False),),
+        "tally": lambda outputs, targets, space, settings: (outputs - targets).abs()[:, 0],
+        "tally_name": "off",
+        "calibrate": lambda outputs, targets, space, settings: space,
+        "labels": ("1", "2", "3", "4", "5"),
+    }
+    return Task("numbers", "Numbers", **{**right, **changes})
+
+
+def _numbers(labels: Sequence[Any], space: LabelSpace, settings: Settings) -> list[tuple[float]]:
+    try:
+        return [(float(label),) for label in labels]
+    except (TypeError, ValueError) as error:
+        raise FtError(f"'{labels[0]}' is no number") from error
+
+
+def _unseeded(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    return (outputs * (1 + 0.01 * random.SystemRandom().random()) - targets).abs().mean()
+
+
+def test_a_task_that_is_right_passes(trial: Callable[..., Trial]) -> None:
+    assert findings(trial(numbers()), *task.CHECKS) == {}
+
+
+@pytest.mark.parametrize(
+    ("changes", "check", "message"),
+    [
+        ({"labels": ("1",)}, "labels_become_targets", "has no labels of four images to try it with"),
+        (
+            {"space": lambda labels, settings: LabelSpace(("n",), numbers={"mean": (torch.ones(1),)})},
+            "labels_become_targets",
+            "JSON does not keep",
+        ),
+        (
+            {"encode": lambda labels, space, settings: [(float(label),) for label in labels]},
+            "a_label_of_another_kind_is_refused",
+            "raises ValueError (could not convert string to float: '') for the label ''; raise ft.FtError",
+        ),
+        (
+            {"loss": lambda space, settings, targets: lambda outputs, targets: (outputs - targets).abs().sum()},
+            "the_loss_is_a_mean",
+            "return the mean, and give the loss a weight(targets) where images do not count alike",
+        ),
+        (
+            {"loss": lambda space, settings, targets: lambda outputs, targets: (outputs - targets).abs()},
+            "the_loss_is_a_mean",
+            "it is a mean",
+        ),
+        (
+            {"loss": lambda space, settings, targets: lambda outputs, targets: -(outputs - targets).abs().mean()},
+            "the_loss_follows_from_outputs",
+            "with a lower loss, mae went from",
+        ),
+        (
+            {"loss": lambda space, settings, targets: _unseeded},
+            "the_loss_follows_from_outputs",
+            "has another loss each time; draw with torch's generator",
+        ),
+        (
+            {"predict": lambda outputs, space, settings: [Said({"number": each}) for each in outputs]},
+            "answers_are_one_an_image",
+            "has answers that JSON does not keep",
+        ),
+        ({"meter": OffInBatches}, "meters_add_up", "merged meters say another loss, mae"),
+        ({"meter": OffAlone}, "meters_add_up", "merged meters say another loss, mae"),
+        ({"meter": OffUnnamed}, "meters_add_up", "has no figure mae, or none that is a number"),
+        ({"meter": OffInRows}, "meters_add_up", "table 'numbers' has a row of other columns"),
+        (
+            {"predict": lambda outputs, space, settings: [Said({"number": 1.0})]},
+            "answers_are_one_an_image",
+            "gives 1 answers to 5",
+        ),
+        (
+            {"predict": lambda outputs, space, settings: outputs.tolist()},
+            "answers_are_one_an_image",
+            "no ft.Answer",
+        ),
+        (
+            {"predict": lambda outputs, space, settings: [Said({str(n): 1.0}) for n in range(len(outputs))]},
+            "answers_are_one_an_image",
+            "has other columns for each answer",
+        ),
+        (
+            {"tally": lambda outputs, targets, space, settings: outputs.mean()},
+            "what_is_counted_is_a_number_an_image",
+            "counts [], not a value an image",
+        ),
+        (
+            {"tally": lambda outputs, targets, space, settings: outputs},
+            "what_is_counted_is_a_number_an_image",
+            "counts [5, 1], not a value an image",
+        ),
+        ({"tally_name": ""}, "what_is_counted_is_a_number_an_image", "has a tally without a tally_name"),
+        (
+            {"calibrate": lambda outputs, targets, space, settings: LabelSpace(("n", "m"))},
+            "what_is_calibrated_is_kept",
+            "calibrates to another space",
+        ),
+    ],
+)
+def test_a_task_that_is_wrong(trial: Callable[..., Trial], changes: dict[str, Any], check: str, message: str) -> None:
+    found = findings(trial(numbers(**changes)), getattr(task, check))
+    assert message in found[check]
 
 
 # The fixtures and the command
