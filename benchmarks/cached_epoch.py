@@ -126,9 +126,7 @@ def compare(
     )
     plugins = load_plugins()
     ready = prepare(config, plugins, Display(), "pretrained")
-    job = Job(
-        ready.built.preprocessing, ready.config, ready.machine, Display(), StopRequest(), ready.data, lambda _: None
-    )
+    job = ready.job(Display(), StopRequest(), lambda _: None)
     feed = open_feed(ready.model.module, ready.plan, ready.prefix, ready.store, job)
     assert isinstance(feed, FeatureFeed), feed.cost.reason
     head = ready.model.module.get_submodule("fc")

@@ -64,7 +64,7 @@ def compare(model: str, weights: str, promise: Promise, args: argparse.Namespace
     ready = prepare(config, load_plugins(), Display(), "pretrained" if weights == "default" else "random")
     assert ready.prefix is not None, ready.plan.cache.reason
     data = some(ready.data, args.images)
-    job = Job(ready.built.preprocessing, ready.config, ready.machine, Display(), StopRequest(), data, lambda _: None)
+    job = replace(ready.job(Display(), StopRequest(), lambda _: None), data=data)
     proved, _ = prove(ready.model.module, ready.prefix, ready.plan, ready.store, job)
     loop = bare_loop(proved, promise, job)
     ours, bare, shares = [], [], []
