@@ -16,6 +16,10 @@ VALUE = "value"
 """The name of the target of labels that are one text."""
 _FEW = 20
 """Distinct values up to which each is a kind of image by itself, when some are set aside."""
+_OFTEN = 5
+"""Images that there are of such a value at least, on average: of a number that one image has, none can be set aside."""
+_RANGES = 10
+"""Ranges of numbers, of as many images at least, where there are more values."""
 
 
 class RegressionSettings(ft.Settings):
@@ -69,15 +73,17 @@ def encode(labels: Sequence[Label], space: LabelSpace, settings: RegressionSetti
 
 
 def strata(labels: Sequence[Label], settings: RegressionSettings) -> Sequence[Hashable]:
-    """Return what images have in common, as it may be told: the number itself where there are few, else its tenth among
-    all. Of several targets that is the tenth of their mean rank."""
+    """Return what images have in common, as it may be told: the number itself where few numbers occur often, else its
+    range among all: a tenth of the images, or ten images where there are fewer than a hundred, so that a share of a
+    range is a share. Of several targets that is the range of their mean rank."""
     names = _names_of(labels)
     rows = [values(label, names) for label in labels]
-    if len(set(rows)) <= _FEW:
+    if len(set(rows)) <= min(_FEW, len(rows) // _OFTEN):
         return [", ".join(f"{value:.17g}" for value in row) for row in rows]
+    ranges = max(1, min(_RANGES, len(rows) // _RANGES))
     ranks = [_ranks(column) for column in zip(*rows, strict=True)]
     together = _ranks([sum(each) for each in zip(*ranks, strict=True)])
-    return [f"tenth {1 + int(10 * rank / len(rows))} of 10" for rank in together]
+    return [f"range {1 + int(ranges * rank / len(rows))} of {ranges}" for rank in together]
 
 
 def values(label: Label, names: Sequence[str]) -> tuple[float, ...]:

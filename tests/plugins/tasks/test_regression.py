@@ -115,9 +115,10 @@ def test_labels_that_do_not_fit_the_targets_are_refused() -> None:
 
 
 def test_few_numbers_are_kinds_of_images_and_many_are_taken_by_tenths() -> None:
-    assert strata(["1", "2.0", "2"], PLAIN) == ["1", "2", "2"]
+    assert strata([*"11111", "2.0", *"222222"], PLAIN) == [*"11111", *"2222222"]
+    assert set(strata([*"1234567890"], PLAIN)) == {"range 1 of 1"}, "of a number that one image has, none is set aside"
     tenths = strata([str(number) for number in range(100)], PLAIN)
-    assert tenths == [f"tenth {1 + number // 10} of 10" for number in range(100)]
+    assert tenths == [f"range {1 + number // 10} of 10" for number in range(100)]
     far = strata([{"a": str(n), "b": str(n * 1e9)} for n in range(100)], PLAIN)
     assert far == tenths
 
