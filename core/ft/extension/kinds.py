@@ -144,7 +144,7 @@ KINDS = {
             "ft_vision_tasks",
             Task,
             "task",
-            ("space", "encode", "loss", "meter", "predict"),
+            ("encode", "loss", "meter", "predict", "space"),
             (Key("task", "--task", "what a label is, as in classification, multilabel, regression"),),
             takes_argument=False,
         ),
