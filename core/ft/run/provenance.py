@@ -32,7 +32,7 @@ def describe_model(
     return ModelFile(
         classes=data.space.names,
         task=_task(config),
-        outputs=data.space.outputs,
+        outputs=0 if data.space.outputs == len(data.space.names) else data.space.outputs,  # 0 is one a name
         numbers=dict(data.space.numbers),
         preprocessing=built.preprocessing,
         backbone=config.backbone,

@@ -64,6 +64,7 @@ class ModelFile(RunFile, extra="forbid"):
     classes: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1), AfterValidator(_distinct)]
     task: ComponentConfig = ComponentConfig(use="classification")
     outputs: Annotated[int, Field(ge=0)] = 0
+    """0 is one a name, so that a name too many or too few does not fit the head."""
     numbers: dict[str, tuple[float, ...]] = {}
     preprocessing: Annotated[Preprocessing, AfterValidator(_sensible)]
     backbone: ComponentConfig
