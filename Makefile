@@ -24,12 +24,13 @@ faults: $(VENV)/.ready
 	FT_FAULTS=full $(BIN)/python -m pytest -m faults -s
 
 # All measurements, on a machine that does nothing else: about 5 hours on 2 cores. Results also go to build/bench.
-# Starting (a minute), fitting a head (10 minutes), the feature pass (10), whole runs beside other loops: the head of
-# Lite0 (70) and of ResNet-18 (25), its last stage (55), all of it (2 hours).
+# Starting (a minute), fitting a head (10 minutes), the feature pass (10), what features know (5), whole runs beside
+# other loops: the head of Lite0 (70) and of ResNet-18 (25), its last stage (55), all of it (2 hours).
 bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/linear_head.py
 	$(BIN)/python benchmarks/feature_pass.py
+	$(BIN)/python benchmarks/label_noise.py
 	$(FROZEN_PREFIX) --peer-epochs 3 --out build/bench/head-lite0.json
 	$(FROZEN_PREFIX) --peer-epochs 3 --model torchvision:resnet18 --out build/bench/head-resnet18.json
 	$(FROZEN_PREFIX) --peer-epochs 3 --model torchvision:resnet18 --train last-stage --out build/bench/last-stage.json

@@ -219,6 +219,6 @@ def _duplicates(
             yield Finding("duplicate", paths, f"{len(keys)} times in {labels[0]}")
 
 
-def stopping(findings: Sequence[Finding]) -> int:
-    """How many of the findings would stop a run."""
-    return sum(finding.stops for finding in findings)
+def stopping(findings: Sequence[Finding], skipped: bool = False) -> int:
+    """How many of the findings would stop a run; one that leaves out what it cannot read where such are `skipped`."""
+    return sum(finding.stops and not (skipped and finding.paths) for finding in findings)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -23,6 +21,7 @@ from ft.inference.load import Trained
 from ft.inference.predict import answers_or_why, outputs_or_why
 from ft.machine.display import Display
 from ft.machine.python_display import PythonDisplay
+from ft.model.reading import read_by
 from ft.text.counting import first_lines, number_of
 
 T = TypeVar("T")
@@ -103,7 +102,7 @@ class LoadedModel:
         Raises FtError as `predict` does.
         """
         rows: list[Tensor] = []
-        with _read_by(self._head()) as features:
+        with read_by(self._head()) as features:
             for _, outputs in self._asked(images, outputs_or_why):
                 if isinstance(outputs, str):
                     raise FtError(outputs)
@@ -140,7 +139,7 @@ class LoadedModel:
 
     def _width(self) -> int:
         side = self.preprocessing.crop_size
-        with _read_by(self._head()) as features, torch.no_grad():
+        with read_by(self._head()) as features, torch.no_grad():
             self.module(torch.zeros(1, 3, side, side, dtype=torch.uint8, device=self._trained.machine.device))
         return features[0].shape[1]
 
@@ -164,20 +163,3 @@ class Normalised(nn.Module):
             )
         outputs: Tensor = self.network(normalise(images, self.preprocessing).to(memory_format=self._layout))
         return outputs.float()
-
-
-@contextmanager
-def _read_by(head: nn.Module) -> Iterator[list[Tensor]]:
-    """A block in which the list gets, of every batch that this thread runs, what a head reads of it: [N, D]."""
-    owner, read = threading.get_ident(), list[Tensor]()
-
-    def keep(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        if threading.get_ident() == owner:
-            given = inputs[0].detach().float()
-            read.append((given if given.ndim == 2 else given.flatten(2).mean(2)).cpu())
-
-    handle = head.register_forward_pre_hook(keep)
-    try:
-        yield read
-    finally:
-        handle.remove()

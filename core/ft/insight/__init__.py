@@ -1,0 +1,1 @@
+"""What kept features tell about images: labels that may be wrong, copies, strangers, and where each image lies."""

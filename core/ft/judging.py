@@ -1,0 +1,115 @@
+"""Labels that may be wrong: judged by heads that did not see the image, where each image has one class."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ft.data.load import ImageData, Item
+from ft.data.targets import targets_of
+from ft.data.whole_groups import deal, share_out
+from ft.errors import FtError
+from ft.extension.installed import Plugins, read_settings
+from ft.extension.tasks import SolvableLoss
+from ft.gathering import Gathered
+from ft.insight.label_errors import confident_joint, find_suspects
+from ft.insight.out_of_sample import OutOfSample, Solver, answer_out_of_sample
+from ft.insight.records import Judged, SuspectedLabel
+from ft.machine.display import Display
+from ft.plan.optimizer import ChosenOptimizer
+from ft.training.solving import solvable
+
+FOLDS = 5
+"""Heads that are fitted, each to all images but a fifth."""
+
+
+def judge_labels(
+    gathered: Gathered, components: Tensor, plugins: Plugins, display: Display
+) -> tuple[tuple[SuspectedLabel, ...], Judged | None, str]:
+    """The labels that may be wrong, going by the `components` [N, D] of all images' features, and how they were judged;
+    or why they were not."""
+    targets = targets_of(gathered.items)
+    try:
+        folds, answered = ask_out_of_sample(gathered, components, plugins, display)
+    except FtError as error:
+        return (), None, str(error)
+    there = [torch.unique(targets[folds == number]) for number in range(FOLDS)]
+    in_folds = torch.bincount(torch.cat(there), minlength=len(gathered.data.space.names))
+    return *_suspected(gathered, targets, in_folds > 1, answered), ""
+
+
+def ask_out_of_sample(
+    gathered: Gathered, components: Tensor, plugins: Plugins, display: Display
+) -> tuple[Tensor, OutOfSample]:
+    """In which fold each image is left out [N], and what the head that did not see it says of it; the softmax of that
+    are probabilities. Raises FtError where labels are not those of one class an image, or nothing solves for heads."""
+    data, targets = gathered.data, targets_of(gathered.items)
+    solver = _solver(data, targets, plugins)
+    folds = _folds(gathered.items, data, targets)
+    if len(set(folds.tolist())) < 2:
+        raise FtError("labels are judged by heads that saw other images, and all images are of one group")
+    with display.progress("heads on folds", len(solver.penalties) * FOLDS, unit="fits") as bar:
+        return folds, answer_out_of_sample(components, targets, folds, solver, bar.advance)
+
+
+def _suspected(
+    gathered: Gathered, targets: Tensor, seen: Tensor, answered: OutOfSample
+) -> tuple[tuple[SuspectedLabel, ...], Judged]:
+    """What is suspected among classes that are `seen` [C] by every head, as far as there are enough images of them."""
+    names = gathered.data.space.names
+    enough = seen & (torch.bincount(targets, minlength=len(names)) >= FOLDS)
+    kept = torch.nonzero(enough[targets]).flatten()
+    chosen = torch.nonzero(enough).flatten()
+    numbers = torch.full((len(names),), -1).index_put((chosen,), torch.arange(len(chosen)))
+    probabilities = answered.outputs.softmax(1)[kept][:, chosen]
+    labels = numbers[targets[kept]]
+    classes = [names[number] for number in chosen.tolist()]
+    found = find_suspects(probabilities, labels) if len(classes) > 1 else ()
+    suspects = tuple(
+        SuspectedLabel(*gathered.said(int(kept[each.place])), classes[each.suggested], each.margin) for each in found
+    )
+    judged = Judged(
+        tuple(classes),
+        tuple(map(tuple, confident_joint(probabilities, labels).tolist())) if len(classes) > 1 else (),
+        tuple(name for name, there in zip(names, enough.tolist(), strict=True) if not there),
+        float((answered.outputs.argmax(1) == targets).double().mean()),
+        answered.penalty,
+    )
+    return suspects, judged
+
+
+def _solver(data: ImageData, targets: Tensor, plugins: Plugins) -> Solver:
+    """How heads are fitted. Raises FtError where labels are not those of one class an image, or nothing solves."""
+    task, names = data.task, data.space.names
+    one_class = targets.ndim == 1 and not targets.is_floating_point()
+    if not one_class or data.space.outputs != len(names) or len(names) < 2:
+        raise FtError(f"labels are judged where each image has one of several classes, and not in task '{task.name}'")
+    if not solvable(task, task.loss(data.space, targets)).shift_invariant:  # as where outputs go through a softmax
+        raise FtError(f"labels are judged by probabilities of classes, of which task '{task.name}' makes none")
+
+    def make_loss(some: Tensor) -> SolvableLoss:
+        return solvable(task, task.loss(data.space, some))
+
+    solving = next((each for each in plugins.components("optimizer") if each.record.solves), None)
+    if solving is None:
+        raise FtError("labels are judged by heads that are solved for, and no optimizer that is installed solves")
+    optimizer = ChosenOptimizer(solving, read_settings(solving, {}, "training.optimizer"))
+    return Solver(len(names), make_loss, optimizer.build, optimizer.planned().penalties)
+
+
+def _folds(items: Sequence[Item], data: ImageData, targets: Tensor) -> Tensor:
+    """The fold of each image, of each class a share in each; a group stays whole, and so do equal files."""
+    group = data.groups
+    names = [item.picture.name for item in items]
+    whole = [group[name] if name in group else data.digests[name] for name in names]
+    if not group:
+        dealt = deal({key: int(target) for key, target in zip(whole, targets, strict=True)}, FOLDS, 0)
+        return torch.tensor([dealt[key] for key in whole])
+    counted: dict[str, Counter[object]] = {}
+    for key, target in zip(whole, targets.tolist(), strict=True):
+        counted.setdefault(key, Counter())[target] += 1
+    parts = share_out(counted, [1 / FOLDS] * FOLDS, 0)
+    return torch.tensor([parts[key] for key in whole])

@@ -1,0 +1,77 @@
+"""What a data set's features tell before any training: labels that may be wrong, copies, strangers, and a map."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+from torch import Tensor
+
+from ft.data.decoding import decode_image
+from ft.extension.installed import Plugins
+from ft.gathering import Gathered
+from ft.insight.components import principal_components
+from ft.insight.copies import Copy, candidates, find_copies
+from ft.insight.likeness import SIDE, signature
+from ft.insight.neighbours import directions, nearest
+from ft.insight.outliers import K, find_strangers
+from ft.insight.records import Known, NearCopy, Outlier, Spot
+from ft.judging import judge_labels
+from ft.machine.display import Display
+
+COMPONENTS = 256
+"""Principal components that heads are fitted to: fits cost the square of their number, and a head that is to be asked
+about others needs no more (docs/data-check.md has the figures)."""
+
+
+def know(gathered: Gathered, plugins: Plugins, display: Display) -> Known:
+    """Say what the features of all images tell about them."""
+    started, items, data = time.perf_counter(), gathered.items, gathered.data
+    components = principal_components(gathered.features, COMPONENTS)
+    labels, judged, unjudged = judge_labels(gathered, components, plugins, display)
+    units = directions(gathered.features)
+    with display.progress("neighbours", len(items), unit="images") as bar:
+        near = nearest(units, min(K, len(items) - 1), bar.advance)
+    digests = [data.digests[item.picture.name] for item in items]
+    pairs = candidates(near, digests)
+    copies = find_copies(pairs, _signatures(pairs, gathered, display), digests)
+    strangers = find_strangers(near.distances)
+    said = [gathered.said(place) for place in range(len(items))]
+    flat = components[:, :2] if components.shape[1] > 1 else torch.nn.functional.pad(components, (0, 1))
+    return Known(
+        images=len(items),
+        computed=gathered.computed,
+        seconds=time.perf_counter() - started,
+        labels=labels,
+        unjudged=unjudged,
+        judged=judged,
+        copies=tuple(_copy(each, said) for each in copies),
+        outliers=tuple(Outlier(*said[each.place], each.score) for each in strangers),
+        places=tuple(Spot(*who, x, y) for who, (x, y) in zip(said, flat.tolist(), strict=True)),
+    )
+
+
+def _copy(copy: Copy, said: Sequence[tuple[str, str, str]]) -> NearCopy:
+    paths, splits, labels = zip(said[copy.first], said[copy.second], strict=True)
+    return NearCopy(paths, splits, labels, copy.changed, copy.score)
+
+
+def _signatures(pairs: Sequence[tuple[int, int]], gathered: Gathered, display: Display) -> dict[int, Tensor]:
+    """The signatures of all images that are in a pair, which are read and decoded on all cores."""
+    wanted = sorted({place for pair in pairs for place in pair})
+    found: dict[int, Tensor] = {}
+    pool = ThreadPoolExecutor()
+
+    def look(place: int) -> Tensor:
+        return signature(decode_image(gathered.items[place].picture.read(), gathered.value_range, least=2 * SIDE))
+
+    with display.progress("comparing images", len(wanted), unit="images") as bar:
+        try:
+            for place, made in zip(wanted, pool.map(look, wanted), strict=True):
+                found[place] = made
+                bar.advance(len(found))
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # so that Ctrl-C does not wait for files
+    return found
