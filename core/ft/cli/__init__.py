@@ -20,6 +20,7 @@ COMMANDS = {
     "plan": ("ft.cli.run:plan", "Show exactly what `ft run` would do."),
     "predict": ("ft.cli.predict:predict", "Classify images with a finished run."),
     "evaluate": ("ft.cli.predict:evaluate", "Measure a finished run on labelled images."),
+    "explain": ("ft.cli.explain:explain", "Draw where in images the answers of a finished run come from."),
     "data": ("ft.cli.data:data", "Look at images before a run does."),
     "models": ("ft.cli.models:models", "List backbones; `ft models show NAME` describes one."),
     "weights": ("ft.cli.weights:weights", "Fetch, check and carry weight files."),

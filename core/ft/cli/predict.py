@@ -3,40 +3,22 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ft.cli.common import load_and_report
 from ft.cli.completion import complete_data
 from ft.cli.printing import tell_json
-from ft.config.schema import PREDICT_BATCH, PREDICT_PRECISION
+from ft.cli.using import bad_images_option, load_run, using_a_run
 from ft.errors import FtError
 from ft.machine.memory import garbage_waits
 
 if TYPE_CHECKING:
     from ft.cli.answers import Show
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def using_a_run(command: F) -> F:
-    """The flags of every command that uses a finished run."""
-    for option in (
-        click.option("--trust-code", is_flag=True, help="import components that the run names by file or module"),
-        click.option("--workers", default="auto", metavar="N", help="loader processes; default: auto"),
-        click.option("--batch-size", default=PREDICT_BATCH, show_default=True, type=click.IntRange(1)),
-        click.option(
-            "--precision", default=PREDICT_PRECISION, type=click.Choice(["auto", "fp32", "bf16"]), show_default=True
-        ),
-        click.option("--device", default="auto", metavar="DEVICE", help="auto, cpu, cuda, mps"),
-        click.option("--json", "as_json", is_flag=True, help="print JSON"),
-    ):
-        command = option(command)
-    return command
 
 
 @click.command()
@@ -55,14 +37,7 @@ def using_a_run(command: F) -> F:
     metavar="FILE",
     help="write the answers to a .csv or .jsonl file",
 )
-@click.option(
-    "--bad-images",
-    "bad",
-    default="fail",
-    show_default=True,
-    type=click.Choice(["fail", "skip"]),
-    help="what images without an answer are, once all others have one: an error (exit code 2), or a warning",
-)
+@bad_images_option
 @using_a_run
 def predict(
     run: Path, images: tuple[str, ...], top: int, out: Path | None, bad: str, as_json: bool, **machine: Any
@@ -85,7 +60,7 @@ def predict(
     with ExitStack() as stack:
         if out is not None:
             check_form(out)
-        trained = _load(run, machine)
+        trained = load_run(run, machine)
         form = Form(top, like(trained))
         if out is not None:
             written = answer_file(out, form)
@@ -131,7 +106,7 @@ def evaluate(run: Path, data: str, split: str, bad: Any, sets: tuple[str, ...], 
 
     display = Display()
     plugins = load_and_report()
-    evaluation, count = measure(_load(run, machine), _with_settings(data, sets), split, plugins, display, bad)
+    evaluation, count = measure(load_run(run, machine), _with_settings(data, sets), split, plugins, display, bad)
     if as_json:
         tell_json({"images": count, **evaluation.plain()})
     else:
@@ -150,20 +125,3 @@ def _with_settings(data: str, sets: Sequence[str]) -> Mapping[str, Any]:
 
 def _answers_in(out: Path, count: int) -> str:
     return f"{count} {'answer is' if count == 1 else 'answers are'} in {out}"
-
-
-def _load(run: Path, machine: dict[str, Any]) -> Any:
-    from ft.inference.load import load_trained
-    from ft.machine.display import Display
-    from ft.machine.ownership import strange_run
-    from ft.run.folder import Run
-    from ft.run.records import folder_meant
-
-    display, asked = Display(), run
-    run = folder_meant(asked)
-    if run != asked:
-        display.say(f"{asked} is {run}")
-    for warning in strange_run(run):
-        display.warn(warning)
-    keys = {name: machine[name] for name in ("device", "precision", "workers")}
-    return load_trained(Run(run), load_and_report(), keys, machine["batch_size"], machine["trust_code"])

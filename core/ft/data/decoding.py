@@ -11,7 +11,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
 from ft.data.image_files import readable_formats
-from ft.data.pictures import Content, upright
+from ft.data.pictures import SIDEWAYS, Content, turn_of, upright
 from ft.data.png import bare_png
 from ft.data.values import Range, Values, deep_values, to_8_bits, values_of
 
@@ -108,6 +108,15 @@ def open_image(content: bytes) -> Image.Image:
         with suppress(Exception):
             return Image.open(BytesIO(bare), formats=FORMATS)
         raise
+
+
+def size_of(content: Content) -> tuple[int, int]:
+    """Height and width of an image once it is upright, of which no more than the header is decoded. Raises whatever
+    Pillow does."""
+    if isinstance(content, Image.Image):
+        return content.height, content.width
+    with open_image(content) as image:
+        return (image.width, image.height) if turn_of(image) in SIDEWAYS else (image.height, image.width)
 
 
 def image_to_tensor(image: Image.Image) -> Tensor:

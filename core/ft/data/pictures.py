@@ -30,6 +30,8 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 """What the EXIF tag says of an image that is not upright."""
+SIDEWAYS = tuple(turn for said, turn in _TURNS.items() if said > 4)
+"""The turns that make height of width."""
 
 _DTYPES = ("uint8", "bool", "uint16", "int32", "float32")
 _MAY_RETURN = "bytes, a path, a PIL image, or an array [height, width] or [height, width, 3] of uint8"

@@ -18,6 +18,7 @@ from torchvision.transforms.v2 import InterpolationMode, functional as F
 from ft.config.schema import ImagesConfig
 from ft.data.augmentation import ChosenAugmentation
 from ft.data.decoding import decode_image, image_to_tensor
+from ft.data.geometry import resized
 from ft.data.image_failures import failure_of
 from ft.data.pictures import Picture, content_digest
 from ft.data.values import Range
@@ -138,17 +139,14 @@ def _square(preprocessing: Preprocessing, image: Tensor) -> Tensor:
     """Resize, and cut or fill, to [3, S, S] in uint8."""
     side = preprocessing.crop_size
     height, width = image.shape[-2:]
+    size = resized(preprocessing, height, width)
     if preprocessing.fit == "crop":
         shorter = preprocessing.resize_size
-        size = (max(shorter, int(shorter * height / width)), max(shorter, int(shorter * width / height)))
         whole = _resize if max(size) <= MOST_SIDES * shorter else _resize_centre
         cut: Tensor = F.center_crop(whole(preprocessing, image, size), [side, side])
         return cut
-    if preprocessing.fit == "squash":
-        return _resize(preprocessing, image, (side, side))
-    longer = max(height, width)
-    size = (max(1, round(side * height / longer)), max(1, round(side * width / longer)))
-    return _pad(preprocessing, _resize(preprocessing, image, size))
+    square = _resize(preprocessing, image, size)
+    return square if preprocessing.fit == "squash" else _pad(preprocessing, square)
 
 
 def _fitted(preprocessing: Preprocessing, smallest: float, image: Tensor) -> Tensor:

@@ -174,7 +174,8 @@ class Task:
     model, what else its answers need.
 
     `noun` is what one and several names of the label space are called, and `stratum` what a stratum is, where it is not
-    that. Where it does not `blend`, mixup is refused.
+    that. Where it does not `blend`, mixup is refused. `picks_largest` says that the largest output is the answer, as of
+    classes: that is what `ft explain` explains.
     `labels` are those of a few images, four or more, to try the task with.
     """
 
@@ -196,6 +197,7 @@ class Task:
     noun: Noun = ("class", "classes")
     stratum: str = ""
     blend: bool = True
+    picks_largest: bool = False
     labels: tuple[Label, ...] = field(default=(), hash=False)
 
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from ft.config.schema import SplitConfig, UseConfig
 from ft.extension.installed import Component, Plugins, read_settings
-from ft.extension.records import Backbone, Preprocessing
+from ft.extension.records import Backbone, Preprocessing, Stage
 from ft.extension.settings import validate
 from ft.extension.tasks import LabelSpace
 from ft.extension.unpackaged import refuse_unpackaged
@@ -46,6 +46,8 @@ class Trained:
     """How the run split them."""
     layers: Layers
     """Whose the layers of the network are."""
+    stages: tuple[Stage, ...]
+    """The sections of its backbone, from input to output."""
 
     def looking(self, display: Display) -> Looking:
         """How it looks at images, for whoever watches on this display."""
@@ -82,6 +84,7 @@ def load_trained(run: Run, plugins: Plugins, machine: dict[str, Any], batch_size
         image_list=run.path / "images.csv",
         split=about.split,
         layers=layers_of(provider, model),
+        stages=backbone.stages,
     )
 
 

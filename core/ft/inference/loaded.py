@@ -16,6 +16,8 @@ from ft.data.transforms import eval_transform, normalise, read_image
 from ft.errors import FtError
 from ft.extension.records import Preprocessing
 from ft.extension.tasks import Answer
+from ft.inference.explain import explainer
+from ft.inference.explanation import Explanation
 from ft.inference.given_images import One, Pixels, in_groups, is_one, kind_of
 from ft.inference.load import Trained
 from ft.inference.predict import answers_or_why, outputs_or_why
@@ -110,6 +112,27 @@ class LoadedModel:
                 features.clear()
         together = torch.cat(rows) if rows else torch.empty(0, self._width())
         return together[0] if is_one(images) else together
+
+    @overload
+    def explain(self, images: One, of: str | None = None) -> Explanation: ...  # type: ignore[overload-overlap]
+    @overload
+    def explain(self, images: Pixels, of: str | None = None) -> Any: ...
+    @overload
+    def explain(self, images: Iterable[One | Pixels], of: str | None = None) -> list[Explanation]: ...
+
+    def explain(self, images: Any, of: str | None = None) -> Any:
+        """Say where in images, given as `predict` takes them, lies what the answer comes from, or the output that is
+        called `of`: an Explanation, or a list of them.
+
+        Raises FtError as `predict` does, for a name that is none of the label space, for a task of several outputs none
+        of which is the answer alone where no name is given, and for a network without places.
+        """
+        found: list[Explanation] = []
+        for _, each in self._asked(images, explainer(self._trained, of)):
+            if isinstance(each, str):
+                raise FtError(each)
+            found.append(each)
+        return found[0] if is_one(images) else found
 
     def prepare(self, images: One | Pixels | Iterable[One | Pixels]) -> Tensor:
         """Return images, given as `predict` takes them, as `predict` sees them: uint8 [N, 3, S, S] on the CPU, which

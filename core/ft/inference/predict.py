@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -22,6 +23,8 @@ from ft.machine.display import Display
 from ft.machine.memory import explained_shortage
 from ft.model.layer_notes import noted_layers
 from ft.training.predicting import predict_batches, predict_loaded
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -63,19 +66,31 @@ def outputs_or_why(trained: Trained, pictures: Sequence[Picture], display: Displ
     """Yield the same of the outputs [K] for each image, in float32 on the CPU."""
     items = [Item(picture, number) for number, picture in enumerate(pictures)]
     unread: dict[int, str] = {}
-    answered = 0
     with outputs_of(trained, items, trained.looking(display), unread=unread.__setitem__) as batches:
-        for outputs, numbers in batches:
-            there = dict(zip(numbers.tolist(), outputs, strict=True))
-            until = max(there) + 1
-            yield [_finite_or_why(there[n], items[n]) if n in there else unread.pop(n) for n in range(answered, until)]
-            answered = until
+        yield from in_order(_finite_or_why(batches, items), unread, len(items))
+
+
+def _finite_or_why(
+    batches: Iterator[tuple[Tensor, Tensor]], items: Sequence[Item]
+) -> Iterator[tuple[list[Tensor | str], Tensor]]:
+    for outputs, numbers in batches:
+        there = zip(outputs, numbers.tolist(), strict=True)
+        yield [each if each.isfinite().all() else no_number(items[n].picture.name) for each, n in there], numbers
+
+
+def in_order(
+    batches: Iterable[tuple[Iterable[T], Tensor]], unread: dict[int, str], many: int
+) -> Iterator[list[T | str]]:
+    """Yield what is found of each of so `many` images, in the order of their numbers, from batches of what is found of
+    images and of their numbers; or why nothing is, of those that are `unread` by the time that their batch comes."""
+    answered = 0
+    for found, numbers in batches:
+        there = dict(zip(numbers.tolist(), found, strict=True))
+        until = max(there) + 1
+        yield [there[n] if n in there else unread.pop(n) for n in range(answered, until)]
+        answered = until
     if unread:  # those behind the last that could be read
-        yield [unread[n] for n in range(answered, len(items))]
-
-
-def _finite_or_why(outputs: Tensor, item: Item) -> Tensor | str:
-    return outputs if outputs.isfinite().all() else no_number(item.picture.name)
+        yield [unread[n] for n in range(answered, many)]
 
 
 @contextmanager

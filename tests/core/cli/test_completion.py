@@ -112,6 +112,8 @@ PATHS = [
     (("run", "--data", "./nowhere/"), []),
     (("predict", "ru"), ["runs/"]),
     (("predict", "runs/first", "./ph"), ["./photos/"]),
+    (("explain", "runs/first", "./ph"), ["./photos/"]),
+    (("explain", "runs/first", "--out", "./ph"), ["./photos/"]),
     (("evaluate", "runs/first", "./ph"), ["./photos/"]),
     (("data", "check", "csv:l"), ["csv:labels.csv"]),
 ]

@@ -1,0 +1,63 @@
+"""What the commands have in common that use a finished run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from ft.cli.common import load_and_report
+from ft.config.schema import PREDICT_BATCH, PREDICT_PRECISION
+
+if TYPE_CHECKING:
+    from ft.inference.load import Trained
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def using_a_run(command: F) -> F:
+    """The flags of every command that uses a finished run."""
+    for option in (
+        click.option("--trust-code", is_flag=True, help="import components that the run names by file or module"),
+        click.option("--workers", default="auto", metavar="N", help="loader processes; default: auto"),
+        click.option("--batch-size", default=PREDICT_BATCH, show_default=True, type=click.IntRange(1)),
+        click.option(
+            "--precision", default=PREDICT_PRECISION, type=click.Choice(["auto", "fp32", "bf16"]), show_default=True
+        ),
+        click.option("--device", default="auto", metavar="DEVICE", help="auto, cpu, cuda, mps"),
+        click.option("--json", "as_json", is_flag=True, help="print JSON"),
+    ):
+        command = option(command)
+    return command
+
+
+def bad_images_option(command: F) -> F:
+    """What to do where some of the images that a command asks about have no answer."""
+    return click.option(
+        "--bad-images",
+        "bad",
+        default="fail",
+        show_default=True,
+        type=click.Choice(["fail", "skip"]),
+        help="what images without an answer are, once all others have one: an error (exit code 2), or a warning",
+    )(command)
+
+
+def load_run(run: Path, machine: dict[str, Any]) -> Trained:
+    """The model of a run, on the machine that the flags of `using_a_run` ask for."""
+    from ft.inference.load import load_trained
+    from ft.machine.display import Display
+    from ft.machine.ownership import strange_run
+    from ft.run.folder import Run
+    from ft.run.records import folder_meant
+
+    display, asked = Display(), run
+    run = folder_meant(asked)
+    if run != asked:
+        display.say(f"{asked} is {run}")
+    for warning in strange_run(run):
+        display.warn(warning)
+    keys = {name: machine[name] for name in ("device", "precision", "workers")}
+    return load_trained(Run(run), load_and_report(), keys, machine["batch_size"], machine["trust_code"])
