@@ -4,8 +4,8 @@
 
 Data: the 2,624 photographs of solar cells (elpv) as EfficientNet-Lite0 sees them. 5 % of the labels are flipped, drawn
 from the seed; cleanlab judges the same probabilities. Of 200 other cells a copy each is hidden in the set, in a split
-drawn for it: reduced to a half or a third, compressed anew, mirrored, or mirrored and compressed. imagededup's hashes
-and its own network, where it is installed, look at the same files. What counts as a copy is what was planted; pairs of
+drawn for it: reduced to a half or a third, compressed anew, mirrored, or mirrored and compressed. imagededup's hashes,
+where it is installed, look at the same files. What counts as a copy is what was planted; pairs of
 the data set itself that are found are counted apart, and some of them do show the same crystal.
 
 Seconds are of the wall and of the processor, for everything but the features; the load of the machine is printed.
@@ -151,7 +151,6 @@ def deduplicated(paths: set[Path], copies: dict[str, tuple[str, str]]) -> None:
             by_name[name] = str(path)
         for method in (PHash(verbose=False), DHash(verbose=False)):
             for distance in (4, 10):
-                started = time.process_time()
                 found = method.find_duplicates(
                     image_dir=folder,
                     max_distance_threshold=distance,
@@ -159,8 +158,7 @@ def deduplicated(paths: set[Path], copies: dict[str, tuple[str, str]]) -> None:
                     num_dist_workers=0,
                 )
                 pairs = {frozenset((by_name[a], by_name[b])) for a, those in found.items() for b in those}
-                name = f"imagededup {type(method).__name__} within {distance} bits"
-                report(f"{name}, {time.process_time() - started:.0f} s of the processor", pairs, copies)
+                report(f"imagededup {type(method).__name__} within {distance} bits", pairs, copies)
 
 
 if __name__ == "__main__":

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from ft.data.decoding import decode_image
+from ft.data.load import Item
 from ft.extension.installed import Plugins
 from ft.gathering import Gathered
 from ft.insight.components import principal_components
-from ft.insight.copies import Copy, candidates, find_copies
+from ft.insight.copies import Copy, find_copies
 from ft.insight.likeness import SIDE, signature
 from ft.insight.neighbours import directions, nearest
 from ft.insight.outliers import K, find_strangers
@@ -35,8 +36,9 @@ def know(gathered: Gathered, plugins: Plugins, display: Display) -> Known:
     with display.progress("neighbours", len(items), unit="images") as bar:
         near = nearest(units, min(K, len(items) - 1), bar.advance)
     digests = [data.digests[item.picture.name] for item in items]
-    pairs = candidates(near, digests)
-    copies = find_copies(pairs, _signatures(pairs, gathered, display), digests)
+    signatures = _signatures(gathered, display)
+    with display.progress("comparing images", len(items), unit="images") as bar:
+        copies = find_copies(signatures, digests, bar.advance)
     strangers = find_strangers(near.distances)
     said = [gathered.said(place) for place in range(len(items))]
     flat = components[:, :2] if components.shape[1] > 1 else torch.nn.functional.pad(components, (0, 1))
@@ -58,20 +60,19 @@ def _copy(copy: Copy, said: Sequence[tuple[str, str, str]]) -> NearCopy:
     return NearCopy(paths, splits, labels, copy.changed, copy.score)
 
 
-def _signatures(pairs: Sequence[tuple[int, int]], gathered: Gathered, display: Display) -> dict[int, Tensor]:
-    """The signatures of all images that are in a pair, which are read and decoded on all cores."""
-    wanted = sorted({place for pair in pairs for place in pair})
-    found: dict[int, Tensor] = {}
+def _signatures(gathered: Gathered, display: Display) -> Tensor:
+    """The signatures of all images, which are read and decoded on all cores."""
+    found: list[Tensor] = []
     pool = ThreadPoolExecutor()
 
-    def look(place: int) -> Tensor:
-        return signature(decode_image(gathered.items[place].picture.read(), gathered.value_range, least=2 * SIDE))
+    def look(item: Item) -> Tensor:
+        return signature(decode_image(item.picture.read(), gathered.value_range, least=2 * SIDE))
 
-    with display.progress("comparing images", len(wanted), unit="images") as bar:
+    with display.progress("reading images", len(gathered.items), unit="images") as bar:
         try:
-            for place, made in zip(wanted, pool.map(look, wanted), strict=True):
-                found[place] = made
+            for made in pool.map(look, gathered.items):
+                found.append(made)
                 bar.advance(len(found))
         finally:
             pool.shutdown(wait=False, cancel_futures=True)  # so that Ctrl-C does not wait for files
-    return found
+    return torch.stack(found)

@@ -1,27 +1,26 @@
 """Images that show the same, though their files differ: resized, compressed anew, mirrored.
 
-Neighbours in feature space are candidates, since a network was trained to see what an image shows; whether they are
-copies is decided by their pixels, since it was also trained to take two things of one kind for alike.
+Pixels decide, of every pair. Neighbours in feature space are no help: a network takes two things of one kind for alike,
+and a JPEG of low quality for something else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ft.insight.likeness import TURNS, Common, details, in_common, plain
-from ft.insight.neighbours import Neighbours
+from ft.insight.likeness import TURNS, details, in_common, plain
 
 ALIKE = 0.9
 """Correlation of details from which two images are copies (docs/data-check.md has the measurement)."""
 PROMISING = 0.9
-"""Correlation of the small images below which details are not looked at; a copy of a solar cell that was reduced to a
-third, or compressed at quality 30, has 0.97 or more."""
-BLOCK = 2048
-"""Pairs that are compared together."""
+"""Correlation of the small images below which they are no copies, whatever their details. A copy of a solar cell that
+was reduced to a third, or compressed at quality 30, has 0.97 or more."""
+BLOCK = 512
+"""Images that are compared with all others together."""
 
 
 @dataclass(frozen=True)
@@ -34,25 +33,17 @@ class Copy:
     score: float
 
 
-def candidates(near: Neighbours, digests: Sequence[str]) -> list[tuple[int, int]]:
-    """Each pair of an image and one of its neighbours, once, the lower place first, but for those of equal files, which
-    need no comparison."""
-    pairs = {
-        (min(one, other), max(one, other))
-        for one, others in enumerate(near.places.tolist())
-        for other in others
-        if digests[one] != digests[other]
-    }
-    return sorted(pairs)
-
-
 def find_copies(
-    pairs: Sequence[tuple[int, int]], signatures: Mapping[int, Tensor], digests: Sequence[str]
+    signatures: Tensor, digests: Sequence[str], tell: Callable[[int], None] = lambda _: None
 ) -> tuple[Copy, ...]:
-    """The pairs that show the same, going by the `signatures` of all images in them, and those of equal files; the most
-    alike first."""
-    found = [*_equal(digests), *(_alike(pairs, signatures) if pairs else ())]
-    return tuple(sorted(found, key=lambda copy: (-copy.score, copy.first, copy.second)))
+    """The pairs that show the same, going by the `signatures` [N, SIDE, SIDE], and those of equal files; the most alike
+    first. It takes 2 N² SIDE² multiplications. `tell` hears how many images are done."""
+    found = {(copy.first, copy.second): copy for copy in _equal(digests)}
+    for copy in _alike(signatures, tell):
+        pair = copy.first, copy.second
+        if digests[copy.first] != digests[copy.second] and (pair not in found or found[pair].score < copy.score):
+            found[pair] = copy
+    return tuple(sorted(found.values(), key=lambda copy: (-copy.score, copy.first, copy.second)))
 
 
 def _equal(digests: Sequence[str]) -> Iterator[Copy]:
@@ -63,28 +54,17 @@ def _equal(digests: Sequence[str]) -> Iterator[Copy]:
             yield Copy(before, place, "the same bytes", 1.0)
 
 
-def _alike(pairs: Sequence[tuple[int, int]], signatures: Mapping[int, Tensor]) -> Iterator[Copy]:
-    places = list(signatures)
-    rows = {place: row for row, place in enumerate(places)}
-    stacked = torch.stack([signatures[place] for place in places])
-    common = in_common(stacked)
-    numbered = torch.tensor([(rows[one], rows[other]) for one, other in pairs])
-    for block in torch.split(numbered, BLOCK):
-        best, how = _likeness(stacked, block, common)
-        for at in torch.nonzero(best >= ALIKE).flatten().tolist():
-            one, other = (places[row] for row in block[at].tolist())
-            yield Copy(one, other, list(TURNS)[int(how[at])], min(float(best[at]), 1.0))
-
-
-def _likeness(stacked: Tensor, block: Tensor, common: Common) -> tuple[Tensor, Tensor]:
-    """The likeness [B] of each pair of rows in `block` [B, 2], turned as it is largest, and which turn [B] that is."""
-    one, other = stacked[block[:, 0]], stacked[block[:, 1]]
-    left = plain(one)
-    best, how = torch.zeros(len(block)), torch.zeros(len(block), dtype=torch.int64)
-    for number, turn in enumerate(TURNS.values()):
-        right = plain(turn(other))
-        at = torch.nonzero((left * right).sum(1) >= PROMISING).flatten()
-        alike = (details(left[at], common) * details(right[at], common)).sum(1)
-        better = alike > best[at]
-        best[at[better]], how[at[better]] = alike[better], number
-    return best, how
+def _alike(signatures: Tensor, tell: Callable[[int], None]) -> Iterator[Copy]:
+    """Each pair that is alike, once for each turn in which it is."""
+    common, whole = in_common(signatures), plain(signatures)
+    own = details(whole, common)
+    for start in range(0, len(signatures), BLOCK):
+        block = signatures[start : start + BLOCK]
+        for changed, turn in TURNS.items():
+            turned = plain(turn(block))
+            alike = details(turned, common) @ own[start:].t()
+            for row, column in torch.nonzero(alike >= ALIKE).tolist():
+                other = start + column
+                if row < column and turned[row] @ whole[other] >= PROMISING:
+                    yield Copy(start + row, other, changed, min(float(alike[row, column]), 1.0))
+        tell(start + len(block))
