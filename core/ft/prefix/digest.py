@@ -6,6 +6,7 @@ import hashlib
 import inspect
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from typing import Any
 
 import torch
@@ -49,10 +50,24 @@ def computed_digest(prefix: Callable[[torch.Tensor], tuple[torch.Tensor, ...]], 
 def _settings(layer: nn.Module) -> tuple[str, str, list[tuple[str, str]]]:
     """What decides the computation of a layer that is one node, besides its tensors. Its name says little of one that
     somebody wrote, nor does its repr: attention with 2 heads and with 4 look alike there."""
-    kind = type(layer)
+    kind: Any = type(layer)
     source = "".join(map(_source, kind.__mro__))
-    plain = [(name, repr(value)) for name, value in sorted(vars(layer).items()) if is_plain(value)]
+    settings = vars(layer).keys() - ({"training"} if _alike_in_both_modes(kind) else set())
+    plain = [(name, repr(value)) for name in sorted(settings) if is_plain(value := vars(layer)[name])]
     return f"{kind.__module__}.{kind.__qualname__} {layer!r}", source, plain
+
+
+@cache
+def _alike_in_both_modes(kind: type[nn.Module]) -> bool:
+    """Whether this is a layer of torch that never asks for its mode. An activation that lies in no frozen module is in
+    train mode where steps are taken, and in eval mode where a head is solved for; what it computes is the same."""
+    if kind.__module__.partition(".")[0] != "torch":
+        return False
+    own = [each for each in kind.__mro__ if each not in (nn.Module, object)]
+    try:
+        return not any("training" in inspect.getsource(each) for each in own)
+    except (OSError, TypeError):  # torch without its source
+        return False
 
 
 def _source(made: Any) -> str:

@@ -196,6 +196,17 @@ def test_a_deeper_freeze_starts_from_the_features_of_a_shallower_one(
         assert_same_outcome(run("plain", "all", "off"), deep)
 
 
+def test_a_head_is_solved_for_on_features_that_were_computed_for_steps(plugins: Plugins, tmp_path: Path) -> None:
+    """The activation of a ResNet lies beside what is frozen, so its mode is another one."""
+
+    def run(name: str, optimizer: str) -> int:
+        keys = {"freeze": ["all"], "images__size": 32, "cache__promise": "exact", "training__optimizer": optimizer}
+        return FinishedRun(torchvision_config(tmp_path, name, "resnet18", **keys), plugins).report.cache.computed
+
+    assert run("steps", "adamw") == 16
+    assert run("solved", "lbfgs") == 0
+
+
 def test_features_of_another_network_are_left_alone(tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path) -> None:
     """Nodes of both have the same names, and the second network needs values that were never kept of the first."""
     keys = {"freeze": ["all"], "cache__promise": "exact"}

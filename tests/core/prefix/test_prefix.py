@@ -241,6 +241,34 @@ def test_the_digest_sees_settings_that_a_layer_does_not_show(one: nn.Module, oth
     assert len(digests) == 2
 
 
+class Doubling(nn.ReLU):
+    """What somebody made of a layer of torch."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return super().forward(images) * (2 if self.training else 1)
+
+
+@pytest.mark.parametrize(
+    ("layer", "digests"),
+    [
+        (nn.ReLU6(), 1),
+        (nn.AvgPool2d(2), 1),
+        (nn.Dropout(), 2),
+        (nn.BatchNorm2d(3), 2),
+        (nn.RReLU(), 2),
+        (Doubling(), 2),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, nn.Module) else "",
+)
+def test_the_digest_sees_the_mode_of_a_layer_that_asks_for_it(layer: nn.Module, digests: int) -> None:
+    found = set()
+    for mode in (True, False):
+        graph = fx.Graph()
+        graph.output(graph.call_module("layer", (graph.placeholder("images"),)))
+        found.add(prefix_digest(fx.GraphModule({"layer": layer.train(mode)}, graph)))
+    assert len(found) == digests
+
+
 def test_the_digest_sees_what_a_function_of_the_networks_own_does() -> None:
     def halving() -> Any:
         def soften(images: torch.Tensor) -> torch.Tensor:
