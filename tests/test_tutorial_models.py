@@ -16,15 +16,15 @@ from ft.extension.references import parse_reference
 from ft.finetune import finetune
 from ft.machine.display import Display
 
-QUICK = ("resnet18", "inception_v3")
+QUICK = ("resnet18", "googlenet")
 ALIKE = (
+    "inception_v3",
     "mobilenet_v2",
     "squeezenet1_0",
     "alexnet",
     "densenet161",
     "vgg16",
     "inception_v3 without aux",
-    "googlenet",
     "googlenet without aux",
 )
 ALIKE += (

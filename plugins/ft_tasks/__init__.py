@@ -19,7 +19,7 @@ def ft_vision_tasks() -> Iterator[Task]:
         predict="ft_tasks.class_answers:predict",
         figures=(
             Figure("accuracy", "accuracy", ".1%", of_images=True),
-            Figure("macro_f1", "macro F1", ".3f"),
+            Figure("macro_f1", "macro F1", ".3f", short="F1"),
         ),
         settings="ft_tasks.classification:ClassificationSettings",
         strata="ft_tasks.classification:strata",
@@ -39,8 +39,8 @@ def ft_vision_tasks() -> Iterator[Task]:
         meter="ft_tasks.multilabel_figures:MultilabelMeter",
         predict="ft_tasks.multilabel_answers:predict",
         figures=(
-            Figure("mean_average_precision", "mean average precision"),
-            Figure("macro_f1", "macro F1"),
+            Figure("mean_average_precision", "mean average precision", short="mAP"),
+            Figure("macro_f1", "macro F1", short="F1"),
             Figure("micro_f1", "micro F1"),
         ),
         settings="ft_tasks.multilabel:MultilabelSettings",

@@ -48,7 +48,7 @@ class Figure:
     """A figure of merit of a split, by which epochs may be compared: `--monitor NAME`.
 
     `title` is what people read, and `form` how the value is written, as for Python's format: ".1%", ".3f". Of a share
-    `of_images`, a difference is also told in images.
+    `of_images`, a difference is also told in images. `short` is what a narrow terminal shows instead of the title.
     """
 
     name: str
@@ -56,6 +56,7 @@ class Figure:
     form: str = ".3f"
     larger_is_better: bool = True
     of_images: bool = False
+    short: str = ""
 
     def written(self, value: float) -> str:
         return format(value, self.form)

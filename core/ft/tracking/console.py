@@ -76,7 +76,8 @@ def _figures(title: str, record: EpochRecord, is_best: bool, about: Sequence[Fig
     def said(name: str, value: float, named_too: bool) -> str:
         figure = named.get(name, Figure(name, name, ".4f"))
         written = figure.written(value).rjust(6 if figure.form.endswith("%") else 0)
-        return f"{figure.title} {written}" if named_too else written
+        title = (figure.short or figure.title) if narrow else figure.title
+        return f"{title} {written}" if named_too else written
 
     train = gap.join(said(name, value, not narrow) for name, value in record.train.items())
     shown = ["loss", *(name for name in named if name != "loss" and name in record.val)][:3]

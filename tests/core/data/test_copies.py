@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import Result
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 from PIL import Image
 
 from classified import image_data
@@ -63,6 +63,7 @@ def test_copies_that_only_train_are_no_matter() -> None:
 contents = st.text("abcABC", max_size=6)
 
 
+@settings(max_examples=40)
 @given(contents, contents, contents)
 def test_there_is_a_warning_exactly_where_splits_or_classes_share_an_image(train: str, val: str, test: str) -> None:
     said = " ".join(warned(train, val, test))

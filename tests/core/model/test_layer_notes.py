@@ -103,5 +103,5 @@ def test_a_run_that_is_used_says_whose_layer_failed(
     for number in range(4):
         Image.new("RGB", (20, 20), (number, 0, 0)).save(tmp_path / f"{number}.png")
     with pytest.raises(KeyError) as caught:
-        list(predict(trained, sorted(tmp_path.glob("*.png")), 1, Display()))
+        list(predict(trained, sorted(tmp_path.glob("*.png")), Display()))
     assert caught.value.__notes__[0].startswith("raised in forward of Odd, of head builder 'Head' of ")

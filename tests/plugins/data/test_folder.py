@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from ft import FtError, Remark, Sample
 from ft_data.folder import Settings, load
@@ -84,6 +84,7 @@ def test_other_names_are_classes(name: str) -> None:
     assert split_of(name) is None
 
 
+@settings(max_examples=40)
 @given(st.text(max_size=20) | st.lists(st.sampled_from(["data", "set", "img", "train", "s", "1", "_"])).map("".join))
 def test_any_name_is_one_split_or_none(name: str) -> None:
     assert split_of(name) in ("train", "val", "test", None)
