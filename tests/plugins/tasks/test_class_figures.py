@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings, strategies as st
+from sklearn import metrics
 
 from classified import classification
 from ft.extension.tasks import LabelSpace, Table
@@ -87,3 +89,24 @@ def test_twelve_thousand_classes_take_no_square_of_that() -> None:
     tracemalloc.stop()
     assert most < 25e6
     assert (len(classes.rows), len(confusion.rows), figures["accuracy"]) == (12_000, 12_000, 0.0)
+
+
+@settings(max_examples=25)
+@given(st.data())
+def test_figures_are_those_of_scikit_learn(data: st.DataObject) -> None:
+    classes, images = data.draw(st.integers(2, 5)), data.draw(st.integers(1, 30))
+    numbers = st.lists(st.integers(0, classes - 1), min_size=images, max_size=images)
+    labels, predicted = data.draw(numbers), data.draw(numbers)
+    got = taken_for(torch.tensor(labels), torch.tensor(predicted), "abcde"[:classes])
+    present = sorted(set(labels))
+    assert got["accuracy"] == pytest.approx(metrics.accuracy_score(labels, predicted))
+    macro = metrics.f1_score(labels, predicted, labels=present, average="macro", zero_division=0)
+    assert got["macro_f1"] == pytest.approx(macro)
+    shares = torch.nn.functional.one_hot(torch.tensor(predicted), classes).double().softmax(1)
+    assert got["loss"] == pytest.approx(metrics.log_loss(labels, shares.numpy(), labels=range(classes)))
+    rows_by_class = rows(got, "classes")
+    precision, recall, f1, support = metrics.precision_recall_fscore_support(
+        labels, predicted, labels=range(classes), zero_division=0
+    )
+    for (_, p, r, f, n), *expected in zip(rows_by_class, precision, recall, f1, support, strict=True):
+        assert (p, r, f, n) == pytest.approx(tuple(expected))

@@ -24,6 +24,7 @@ from ft.finetune import finetune
 from ft.machine.display import Display
 from ft.machine.signals import StopAsked
 from ft.run.folder import Run
+from ft.task.evaluation import figures_of
 from signal_at_progress import SignalAtProgress
 from tiny_provider import __file__ as TINY
 
@@ -179,6 +180,20 @@ def test_measured_again_the_figures_are_the_report_s(
     if form == "numbers":
         with pytest.raises(FtError, match=r"a label is empty(.|\n)*--set 'data.columns=\[\"value\", \"size\"\]'"):
             ft(*evaluate, "--split", "val")
+
+
+@pytest.mark.parametrize("form", ["names", "number"])
+def test_training_stops_when_neither_the_first_figure_nor_the_loss_gets_better(
+    form: str, begin: Begin, plugins: Plugins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, better = FIRST[TASKS[form][0]]
+    rising = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
+    figures = rising[::-1] if better is max else rising  # each worse than the one before
+    losses = [0.9, 0.7, 0.8, 0.75, 0.72, 0.71]
+    told = iter([{name: figure, "loss": loss} for figure, loss in zip(figures, losses, strict=True)])
+    monkeypatch.setattr("ft.training.loop.figures_of", lambda *args: {**figures_of(*args), **next(told)})
+    _, report = finetune(begin(form, "patient", training__epochs=6, training__patience=2), plugins, Display())
+    assert (report.epochs, report.best_epoch) == (4, 1)
 
 
 def test_folds_of_whole_groups_sum_up_the_figures_of_the_task(labelled: Path, ft: Command) -> None:
