@@ -11,6 +11,7 @@ ROOMS = (
     "errors",
     "text",
     "extension",
+    "pages",
     "config",
     "machine",
     "task",

@@ -42,6 +42,17 @@ from ft.extension.records import (
     Stage as Stage,
     WeightEntry as WeightEntry,
 )
+from ft.extension.sections import (
+    Chart as Chart,
+    Choice as Choice,
+    Line as Line,
+    Matrix as Matrix,
+    Note as Note,
+    Pictures as Pictures,
+    Section as Section,
+    Shot as Shot,
+    Slider as Slider,
+)
 from ft.extension.tasks import (
     Answer as Answer,
     Figure as Figure,

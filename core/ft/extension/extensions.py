@@ -171,7 +171,10 @@ class Task:
     a training step, whose mean over an epoch is the training's `tally_name`. `shares(targets, space, settings) ->
     Sequence[float] | None` says how often each training image is drawn, relative to the others; None is once an epoch.
     `calibrate(outputs, targets, space, settings) -> LabelSpace` chooses, on the validation images' outputs by the saved
-    model, what else its answers need.
+    model, what else its answers need. `sections(outputs, targets, space, settings) -> Sequence[Section]` says what the
+    run's page shows of a split, of the saved model's outputs [N, K] in float32 and the targets; pictures are named by
+    their row. `guess(targets, space, settings) -> Tensor [K]` gives the outputs that answer best who has seen no image
+    but knows the targets of all training images: what any figure is compared with.
 
     `noun` is what one and several names of the label space are called, and `stratum` what a stratum is, where it is not
     that. Where it does not `blend`, mixup is refused. `picks_largest` says that the largest output is the answer, as of
@@ -194,6 +197,8 @@ class Task:
     tally_name: str = ""
     shares: Lazy | None = None
     calibrate: Lazy | None = None
+    sections: Lazy | None = None
+    guess: Lazy | None = None
     noun: Noun = ("class", "classes")
     stratum: str = ""
     blend: bool = True

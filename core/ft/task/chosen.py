@@ -13,6 +13,7 @@ from ft.extension.extensions import Task
 from ft.extension.installed import Chosen, Plugins, read_settings, settings_class
 from ft.extension.records import Remark
 from ft.extension.references import parse_reference
+from ft.extension.sections import Section
 from ft.extension.tasks import Answer, Figure, Label, LabelSpace, Loss, Meter, Part
 
 if TYPE_CHECKING:
@@ -118,6 +119,16 @@ class ChosenTask(Chosen[Task]):
     def predict(self, outputs: Tensor, space: LabelSpace) -> Sequence[Answer]:
         """The answer to each image, of outputs [N, K] in float32 on the CPU."""
         made: Sequence[Answer] = self._call("predict", outputs, space, self.settings)
+        return made
+
+    def sections(self, outputs: Tensor, targets: Tensor, space: LabelSpace) -> Sequence[Section]:
+        """What a page shows of a split with these outputs by the saved model; nothing, where the task does not say."""
+        return list(self._call("sections", outputs, targets, space, self.settings)) if self.record.sections else []
+
+    def guess(self, targets: Tensor, space: LabelSpace) -> Tensor | None:
+        """The outputs [K] that answer best without an image, knowing the targets of all training images; None where
+        the task does not say."""
+        made: Tensor | None = self._call("guess", targets, space, self.settings) if self.record.guess else None
         return made
 
     def _call(self, name: str, *arguments: Any) -> Any:

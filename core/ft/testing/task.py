@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ft.errors import FtError
 from ft.extension.installed import Component
+from ft.pages.parts import faults_of
 from ft.testing.trial import Check, NotApplicable, NotSo, Trial, expect
 
 if TYPE_CHECKING:
@@ -163,6 +164,35 @@ def what_is_calibrated_is_kept(trial: Trial) -> None:
         expect(same, f"{trial.label} calibrates to another space: {one}")
 
 
+def what_a_page_shows_is_of_the_split(trial: Trial) -> None:
+    """`sections`, where there are any, are ft.Sections of parts that can be drawn, the same each time, also of a split
+    of one image; pictures are rows of the split, and outputs those that the task has."""
+    from ft.extension.sections import Section
+
+    for tried in _tried(trial):
+        if tried.task.record.sections is None:
+            raise NotApplicable("it shows nothing on a page")
+        space = tried.task.calibrate(tried.outputs, tried.targets, tried.space)
+        for many in (len(tried.targets), 1):
+            one, other = (tried.task.sections(tried.outputs[:many], tried.targets[:many], space) for _ in range(2))
+            expect(one == other, f"{trial.label} shows other sections each time")
+            strange = [each for each in one if not isinstance(each, Section)]
+            expect(not strange, f"{trial.label} shows {strange[:1]!r:.80}, no ft.Section")
+            wrong = [fault for each in one for fault in faults_of(each, many, space.outputs)]
+            expect(not wrong, f"{trial.label}, of {many} images, {'; '.join(wrong[:3])}")
+
+
+def what_is_guessed_is_an_answer(trial: Trial) -> None:
+    """`guess`, where there is one, gives outputs as the network does, in finite numbers."""
+    for tried in _tried(trial):
+        if (guess := tried.task.guess(tried.targets, tried.space)) is None:
+            raise NotApplicable("it guesses nothing")
+        fits = tuple(guess.shape) == (tried.space.outputs,) and bool(guess.isfinite().all())
+        expect(fits, f"{trial.label} guesses {guess!r:.80}, not {tried.space.outputs} finite outputs")
+        same = guess.equal(tried.task.guess(tried.targets, tried.space))  # type: ignore[arg-type]
+        expect(same, f"{trial.label} guesses otherwise each time")
+
+
 def answer(component: Component, argument: None, settings: Any) -> str:
     """What it makes of the labels."""
     tried = _try(component, settings)
@@ -223,4 +253,6 @@ CHECKS: tuple[Check, ...] = (
     answers_are_one_an_image,
     what_is_counted_is_a_number_an_image,
     what_is_calibrated_is_kept,
+    what_a_page_shows_is_of_the_split,
+    what_is_guessed_is_an_answer,
 )

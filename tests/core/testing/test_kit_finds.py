@@ -28,8 +28,11 @@ from ft import (
     HeadBuilder,
     LabelSpace,
     ModelFacts,
+    Pictures,
     Sample,
+    Section,
     Settings,
+    Shot,
     Stage,
     Table,
     Task,
@@ -474,9 +477,16 @@ def numbers(**changes: Any) -> Task:
         "tally": lambda outputs, targets, space, settings: (outputs - targets).abs()[:, 0],
         "tally_name": "off",
         "calibrate": lambda outputs, targets, space, settings: space,
+        "sections": lambda outputs, targets, space, settings: [_farthest(outputs, targets)],
+        "guess": lambda targets, space, settings: targets.mean(0),
         "labels": ("1", "2", "3", "4", "5"),
     }
     return Task("numbers", "Numbers", **{**right, **changes})
+
+
+def _farthest(outputs: torch.Tensor, targets: torch.Tensor) -> Section:
+    place = int((outputs - targets).abs().sum(1).argmax())
+    return Section("Farthest", (Pictures("", (Shot(place, f"{float(outputs[place, 0]):g}", of=0),)),))
 
 
 def _numbers(labels: Sequence[Any], space: LabelSpace, settings: Settings) -> list[tuple[float]]:
@@ -567,6 +577,26 @@ def test_a_task_that_is_right_passes(trial: Callable[..., Trial]) -> None:
             {"calibrate": lambda outputs, targets, space, settings: LabelSpace(("n", "m"))},
             "what_is_calibrated_is_kept",
             "calibrates to another space",
+        ),
+        (
+            {"sections": lambda outputs, targets, space, settings: ["Farthest"]},
+            "what_a_page_shows_is_of_the_split",
+            "shows ['Farthest'], no ft.Section",
+        ),
+        (
+            {"sections": lambda *given: [Section("First", (Pictures("", (Shot(len(given[0]), ""),)),))]},
+            "what_a_page_shows_is_of_the_split",
+            "of 5 images, has in 'First' image 5, and the rows of the split are 0 to 4",
+        ),
+        (
+            {"sections": lambda *given: [Section("Fifth", (Pictures("", (Shot(4, ""),)),))]},
+            "what_a_page_shows_is_of_the_split",
+            "of 1 images, has in 'Fifth' image 4",
+        ),
+        (
+            {"guess": lambda targets, space, settings: targets[0, 0]},
+            "what_is_guessed_is_an_answer",
+            "not 1 finite outputs",
         ),
     ],
 )
