@@ -19,8 +19,9 @@ from ft.extension.installed import Plugins
 from ft.finetune import finetune
 from ft.machine.display import Display
 from ft.machine.signals import StopAsked
-from ft.run.folds import Folds, FoldsFile, start_folds
+from ft.run.folds import Folds, start_folds
 from ft.run.folds_text import said
+from ft.run.records import FoldsFile
 from ft.run.report import doubts
 from ft.task.chosen import choose_task
 from ft.text.names import typed

@@ -34,9 +34,9 @@ from ft.machine.signals import StopAsked
 from ft.plan.records import Plan as PlainPlan
 from ft.plan.text import print_plan
 from ft.run.folder import Run
-from ft.run.folds import Folds, FoldsFile, Spread
+from ft.run.folds import Folds
 from ft.run.folds_text import print_folds
-from ft.run.records import folder_meant
+from ft.run.records import FoldsFile, Spread, folder_meant
 from ft.run.report import Report, doubts
 from ft.run.report_text import print_report
 from ft.text.reading import read_text

@@ -8,6 +8,7 @@ import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from ft.data.load import ImageData
@@ -25,9 +26,29 @@ Row = tuple[str, ...]
 """What the columns say of one image."""
 
 
+@dataclass(frozen=True)
+class ListedImage:
+    """An image as the table has it: its path, or its key where it is no file, its label, split and sha256."""
+
+    path: str
+    label: Label
+    split: str
+    digest: str
+
+
 def write_image_list(path: Path, data: ImageData) -> None:
     """Publish a table with a line for each image, in the order in which they are numbered; `csv:` data reads it."""
     publish_text(path, "".join(map(_line, [(*COLUMNS, *_columns(data)), *_rows(data)])))
+
+
+def listed_images(path: Path) -> list[ListedImage]:
+    """Return all images of the table at `path`, in its order. Raises FtError where there is none that can be read."""
+    columns, rows = _table(path)
+    names = columns[len(COLUMNS) :]
+    return [
+        ListedImage(row[0], dict(zip(names, row[len(COLUMNS) :], strict=True)) if names else row[1], row[2], row[3])
+        for row in rows
+    ]
 
 
 def known_splits(path: Path) -> Mapping[str, set[str]]:
@@ -80,6 +101,11 @@ def keep_image_list(path: Path, data: ImageData) -> str:
 
 
 def _read(path: Path) -> list[Row]:
+    return _table(path)[1]
+
+
+def _table(path: Path) -> tuple[Row, list[Row]]:
+    """The columns of the table, and its rows."""
     try:
         file = io.StringIO(read_text(path, MOST_TABLE), newline="")
         rows = [tuple(row) for row in csv.reader(file)]
@@ -87,7 +113,7 @@ def _read(path: Path) -> list[Row]:
         raise FtError(f"cannot tell whether the images are those of {path}: {error}") from error
     if not rows or rows[0][: len(COLUMNS)] != COLUMNS or any(len(row) != len(rows[0]) for row in rows):
         raise FtError(f"cannot tell whether the images are those of {path}: it has no columns {', '.join(COLUMNS)}")
-    return rows[1:]
+    return rows[0], rows[1:]
 
 
 def _line(row: Row) -> str:

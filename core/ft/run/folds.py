@@ -7,52 +7,21 @@ fold-1, ...     the folders of the runs
 
 from __future__ import annotations
 
-import math
 import os
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-from pydantic import Field
 
 from ft.config.loading import load_config
 from ft.config.schema import Config
 from ft.errors import FtError
 from ft.extension.unpackaged import refuse_unpackaged
 from ft.run.folder import Run, new_folder
-from ft.run.records import FOLDS, RunFile, check_there, read_record
+from ft.run.records import FOLDS, FoldDone, FoldsFile, Spread, check_there, read_record
+from ft.run.summaries import figures_in
 
 Figures = Mapping[str, float]
 """What a model was measured to do, by the figures' names."""
-
-
-class Spread(RunFile):
-    """A figure over folds: its mean and its standard deviation (with n - 1; None of one fold), and how many folds have
-    it, `values` in their order."""
-
-    mean: float
-    deviation: float | None
-    values: tuple[float, ...]
-
-
-class FoldDone(RunFile):
-    """A fold that is finished, the folder of its run inside that of all, and the saved model's figures."""
-
-    fold: int
-    run: str
-    val: dict[str, float]
-    test: dict[str, float] | None = None
-
-
-class FoldsFile(RunFile, extra="allow"):
-    """folds.json."""
-
-    folds: int = Field(ge=2)
-    started_in: str | None = None
-    finished: tuple[FoldDone, ...] = ()
-    val: dict[str, Spread] = Field({})
-    test: dict[str, Spread] = Field({})
 
 
 class Folds:
@@ -125,8 +94,8 @@ class Folds:
                 yield FoldDone(
                     fold=fold,
                     run=run.path.name,
-                    val=figures_of(report["val"]),
-                    test=figures_of(test) if test is not None else None,
+                    val=figures_in(report["val"]),
+                    test=figures_in(test) if test is not None else None,
                 )
 
 
@@ -139,13 +108,6 @@ def start_folds(config: Config) -> Folds:
     run.write_json(FOLDS, begun.model_dump(mode="json"))
     run.write_config(config)  # last: now they can go on
     return folds
-
-
-def figures_of(measured: Mapping[str, Any]) -> dict[str, float]:
-    """The figures in a report's `val` or `test`, as they stand in report.json: numbers, each under its name."""
-    found = measured.get("figures", measured)
-    numbers = {name: value for name, value in found.items() if isinstance(value, float | int)}
-    return {name: float(value) for name, value in numbers.items() if math.isfinite(value)}
 
 
 def spreads(each: Sequence[Figures]) -> dict[str, Spread]:

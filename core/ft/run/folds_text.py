@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ft.machine.display import Display
 from ft.machine.layout import Columns, print_pairs, print_table
-from ft.run.folds import FoldsFile, Spread
+from ft.run.records import FoldsFile, Spread
 from ft.text.names import typed
 
 

@@ -107,6 +107,43 @@ class VersionsFile(RunFile, extra="allow"):
     started_in: str | None = None
 
 
+class ReportFile(RunFile, extra="allow"):
+    """report.json, as far as runs are compared by it: `val` and `test` hold figures, and the rows of tables."""
+
+    epochs: int
+    best_epoch: int
+    val: dict[str, Any]
+    test: dict[str, Any] | None = None
+
+
+class Spread(RunFile):
+    """A figure over folds: its mean and its standard deviation (with n - 1; None of one fold), and how many folds have
+    it, `values` in their order."""
+
+    mean: float
+    deviation: float | None
+    values: tuple[float, ...]
+
+
+class FoldDone(RunFile):
+    """A fold that is finished, the folder of its run inside that of all, and the saved model's figures."""
+
+    fold: int
+    run: str
+    val: dict[str, float]
+    test: dict[str, float] | None = None
+
+
+class FoldsFile(RunFile, extra="allow"):
+    """folds.json."""
+
+    folds: int = Field(ge=2)
+    started_in: str | None = None
+    finished: tuple[FoldDone, ...] = ()
+    val: dict[str, Spread] = Field({})
+    test: dict[str, Spread] = Field({})
+
+
 def check_there(folder: Path) -> None:
     """Raise FtError, with the nearest names of runs beside it, where there is no such folder."""
     if os.path.exists(folder):

@@ -11,7 +11,7 @@ from hypothesis import given, settings, strategies as st
 
 from classified import image_data
 from ft.config.loading import load_config
-from ft.data.image_list import check_same_images, keep_image_list, write_image_list
+from ft.data.image_list import check_same_images, keep_image_list, listed_images, write_image_list
 from ft.data.load import ImageData, Item, load_data
 from ft.data.pictures import Picture
 from ft.errors import FtError
@@ -133,3 +133,22 @@ def test_files_of_any_name_are_found_again_by_the_list_and_in_the_same_splits(
         again = load_data(load_config(flags={"backbone": "x", "data": f"{folder}/images.csv"}), plugins)
         assert {*again.train} == {*data.train}
         assert {*again.val} == {*data.val}
+
+
+def test_table_is_read_as_it_was_written(data: ImageData, tmp_path: Path) -> None:
+    write_image_list(tmp_path / "images.csv", data)
+    a1, b1, a2, b2 = listed_images(tmp_path / "images.csv")
+    assert [each.split for each in (a1, b1, a2, b2)] == ["train", "train", "val", "val"]
+    assert (b2.label, b2.digest) == (CLASSES[1], "digest of b2.png")
+    assert Path(b2.path) == tmp_path / "b2.png"
+
+
+def test_labels_of_several_columns_are_read_by_their_names(data: ImageData, tmp_path: Path) -> None:
+    columns = tuple(replace(item, label={"width": "3", "height": ""}) for item in data.train)
+    write_image_list(tmp_path / "images.csv", replace(data, train=columns, val=()))
+    assert [each.label for each in listed_images(tmp_path / "images.csv")] == [{"width": "3", "height": ""}] * 2
+
+
+def test_list_that_is_not_there_is_a_users_mistake(tmp_path: Path) -> None:
+    with pytest.raises(FtError, match=r"images\.csv"):
+        listed_images(tmp_path / "images.csv")
