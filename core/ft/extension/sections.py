@@ -109,7 +109,41 @@ class Slider:
     form: str = ".2f"
 
 
-Part = Note | Pictures | Chart | Matrix | Table | Choice | Slider
+@dataclass(frozen=True)
+class Facts:
+    """Terms, and what is to be said of each."""
+
+    rows: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Code:
+    """Lines that are typed, with a button that copies them. `label` says what they do."""
+
+    label: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A stage of a network: its scalar parameters, and which share of them is frozen, 0 to 1."""
+
+    name: str
+    parameters: int
+    frozen: float
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Layers:
+    """The stages of a network from input to output. What lies before number `cut` was computed once."""
+
+    stages: tuple[Layer, ...]
+    cut: int = 0
+    note: str = ""
+
+
+Part = Note | Pictures | Chart | Matrix | Table | Choice | Slider | Facts | Code | Layers
 """What a section is made of."""
 
 

@@ -9,6 +9,9 @@ from dataclasses import replace
 from ft.extension.sections import (
     Chart,
     Choice,
+    Code,
+    Facts,
+    Layers,
     Line,
     Matrix,
     Note,
@@ -86,7 +89,7 @@ def _faults(part: Part, images: int, outputs: int) -> Iterator[str]:
                 yield f"{part!r:.80}, which is none of {', '.join(kind.__name__ for kind in KINDS)}"
 
 
-KINDS = (Note, Pictures, Chart, Matrix, Table, Choice, Slider)
+KINDS = (Note, Pictures, Chart, Matrix, Table, Choice, Slider, Facts, Code, Layers)
 
 
 def _shots_faults(shots: Sequence[Shot], images: int, outputs: int) -> Iterator[str]:

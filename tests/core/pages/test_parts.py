@@ -61,7 +61,7 @@ def test_images_are_numbered_anew_wherever_they_stand() -> None:
         (Slider("", (), (), ()), "a slider of 0 values and 0 rows"),
         (Slider("", (1.0,), (), ((),), start=1), "a slider that starts at value 1 of 1"),
         (Slider("", (1.0,), (), ((1.0,),)), "a slider with a row of other than 0 numbers"),
-        ("text", "'text', which is none of Note, Pictures, Chart, Matrix, Table, Choice, Slider"),
+        ("text", "'text', which is none of Note, Pictures, Chart, Matrix, Table, Choice, Slider, Facts"),
     ],
 )
 def test_what_cannot_be_drawn_is_said(part: Any, fault: str) -> None:
