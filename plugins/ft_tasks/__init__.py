@@ -27,6 +27,7 @@ def ft_vision_tasks() -> Iterator[Task]:
         tally="ft_tasks.class_figures:right",
         tally_name="accuracy",
         shares="ft_tasks.classification:shares",
+        calibrate="ft_tasks.temperature:calibrate",
         picks_largest=True,
         labels=("cat", "dog", "bird", "cat", "dog", "cat"),
     )

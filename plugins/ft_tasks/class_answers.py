@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ft import Answer, LabelSpace
 from ft_tasks.classification import ClassificationSettings
+from ft_tasks.temperature import shares_of, temperature_of
 
 
 @dataclass(frozen=True, repr=False)
@@ -61,4 +62,5 @@ class ClassAnswer(Answer):
 
 def predict(outputs: Tensor, space: LabelSpace, settings: ClassificationSettings) -> Sequence[ClassAnswer]:
     """The answer to each image, of its logits [N, C]."""
-    return [ClassAnswer(space.names, array.array("f", row.numpy().tobytes())) for row in outputs.softmax(1)]
+    shares = shares_of(outputs, temperature_of(space))
+    return [ClassAnswer(space.names, array.array("f", row.numpy().tobytes())) for row in shares]

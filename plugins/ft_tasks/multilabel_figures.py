@@ -104,10 +104,11 @@ class MultilabelMeter:
 
 
 def thresholds_of(space: LabelSpace, settings: MultilabelSettings) -> Sequence[float] | None:
-    """The thresholds that are fixed: the setting's, or those in the space; None where they are yet to be chosen."""
+    """The thresholds that are fixed: the setting's, or those in the space; None where they are yet to be chosen.
+    Raises FtError for what are no thresholds."""
     if settings.thresholds != "best":
         return [settings.thresholds] * len(space.names)
-    return space.numbers.get("thresholds")
+    return space.read("thresholds", len(space.names)) if "thresholds" in space.numbers else None
 
 
 def rankings(outputs: Sequence[Tensor], targets: Sequence[Tensor], count: int) -> Iterator[Ranking]:

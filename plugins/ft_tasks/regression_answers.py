@@ -40,9 +40,11 @@ class NumbersAnswer(Answer):
 
 
 def predict(outputs: Tensor, space: LabelSpace, settings: RegressionSettings) -> Sequence[NumberAnswer | NumbersAnswer]:
-    """Answer for each image of outputs [N, K]."""
-    doubled = outputs.double()
-    numbers = doubled * doubled.new_tensor(space.numbers["std"]) + doubled.new_tensor(space.numbers["mean"])
+    """Answer for each image of outputs [N, K]. Raises FtError for a space without a mean and a deviation of each
+    target."""
+    count, doubled = len(space.names), outputs.double()
+    means, deviations = space.read("mean", count, positive=False), space.read("std", count)
+    numbers = doubled * doubled.new_tensor(deviations) + doubled.new_tensor(means)
     if len(space.names) == 1:
         return [NumberAnswer(value) for (value,) in numbers.tolist()]
     return [NumbersAnswer(space.names, tuple(each)) for each in numbers.tolist()]

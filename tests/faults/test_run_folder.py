@@ -6,6 +6,7 @@ A finished run of a tiny network is made once; each try changes one value of one
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
 import shutil
@@ -249,6 +250,9 @@ WRONG: list[tuple[str, Callable[[dict[str, Any]], object], str]] = [
     ("more", lambda model: model.update(classes=["a", "b", "c"]), "does not fit the model"),
     ("format", lambda model: model.update(format=2), "format"),
     ("a newer key", lambda model: model.update(threshold=0.5), "threshold"),
+    ("two temperatures", lambda model: model.update(numbers={"temperature": [1.0, 2.0]}), "temperature"),
+    ("a temperature of 0", lambda model: model.update(numbers={"temperature": [0.0]}), "temperature"),
+    ("a temperature without an end", lambda model: model.update(numbers={"temperature": [math.inf]}), "temperature"),
     ("no head", lambda model: model.pop("head"), "head"),
 ]
 

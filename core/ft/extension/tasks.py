@@ -3,9 +3,12 @@ meter are."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from ft.errors import FtError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,6 +44,19 @@ class LabelSpace:
     def __post_init__(self) -> None:
         if not self.outputs:
             object.__setattr__(self, "outputs", len(self.names))
+
+    def read(self, name: str, count: int, positive: bool = True) -> tuple[float, ...]:
+        """The `count` numbers of a name. Raises FtError where they are not as many, not finite, or not `positive`:
+        a model.json may come from anybody."""
+        found = self.numbers.get(name, ())
+        if len(found) != count:
+            raise FtError(f"numbers.{name} holds {len(found)}, and there have to be {count}")
+        for number in found:
+            if not math.isfinite(number) or (positive and number <= 0):
+                raise FtError(
+                    f"numbers.{name} holds {number}, which {'is not more than 0' if number <= 0 else 'is no number'}"
+                )
+        return found
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from torch import nn
 
 from ft.config.schema import SplitConfig, UseConfig
+from ft.errors import FtError
 from ft.extension.installed import Component, Plugins, read_settings
 from ft.extension.records import Backbone, Preprocessing, Stage
 from ft.extension.settings import validate
@@ -75,7 +77,7 @@ def load_trained(run: Run, plugins: Plugins, machine: dict[str, Any], batch_size
     return Trained(
         module=chosen.place(model.module).eval(),
         backbone=about.backbone.use,
-        task=choose_task(about.task, plugins),
+        task=_task_of(about, plugins, run.path / "model.json"),
         space=about.space,
         preprocessing=about.preprocessing,
         machine=chosen,
@@ -86,6 +88,16 @@ def load_trained(run: Run, plugins: Plugins, machine: dict[str, Any], batch_size
         layers=layers_of(provider, model),
         stages=backbone.stages,
     )
+
+
+def _task_of(about: ModelFile, plugins: Plugins, path: Path) -> ChosenTask:
+    """The task, which reads the numbers of its label space once. Raises FtError where they are none of its."""
+    task = choose_task(about.task, plugins)
+    try:
+        task.predict(torch.zeros(1, about.space.outputs), about.space)
+    except FtError as error:
+        raise FtError(f"{path} is not what ft writes: {error}; take it from the run anew") from None
+    return task
 
 
 def _without_weights(about: ModelFile, plugins: Plugins) -> tuple[Component, Backbone]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -35,7 +35,7 @@ class LoadedModel:
 
     `path` is the run's folder, `classes` are the names of the label space, for classes in the order of the outputs,
     `preprocessing` says what is done to an image before the network sees it, `module` is the network with its
-    normalisation.
+    normalisation, and `numbers` are what its outputs are read with.
     """
 
     def __init__(self, trained: Trained, path: Path) -> None:
@@ -45,6 +45,12 @@ class LoadedModel:
     @property
     def classes(self) -> tuple[str, ...]:
         return self._trained.space.names
+
+    @property
+    def numbers(self) -> Mapping[str, tuple[float, ...]]:
+        """What else is needed to read the outputs of `module`: the "temperature" by which the logits of classes are
+        divided, the "thresholds" of labels, "mean" and "std" of the targets of regression."""
+        return self._trained.space.numbers
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -169,8 +175,8 @@ class LoadedModel:
 
 class Normalised(nn.Module):
     """A network that takes uint8 images [N, 3, S, S] in RGB, S being the size it was trained with, and normalises them
-    itself; it returns the network's outputs [N, K] in float32: of classes the logits, whose softmax are the
-    probabilities of `predict` in fp32."""
+    itself; it returns the network's outputs [N, K] in float32: of classes the logits, which divided by the temperature
+    have the probabilities of `predict` in fp32 as their softmax."""
 
     def __init__(self, network: nn.Module, preprocessing: Preprocessing, channels_last: bool) -> None:
         super().__init__()

@@ -11,8 +11,9 @@ from hypothesis import given, settings as limits, strategies as st
 from sklearn.metrics import average_precision_score, f1_score, log_loss, precision_score, recall_score
 from torch import Tensor
 
-from ft import LabelSpace
+from ft import FtError, LabelSpace
 from ft_tasks.multilabel import MultilabelSettings
+from ft_tasks.multilabel_answers import predict
 from ft_tasks.multilabel_figures import MultilabelMeter, calibrate
 from ft_tasks.multilabel_loss import make_loss, tally
 from ft_tasks.thresholds import ranking
@@ -190,3 +191,10 @@ def test_the_tally_is_the_share_of_known_labels_that_are_right() -> None:
     targets = torch.tensor([[1.0, 0.0, math.nan], [1.0, 1.0, 1.0], [math.nan, math.nan, math.nan]])
     outputs = torch.tensor([[1.0, 1.0, 1.0], [1.0, 1.0, -1.0], [1.0, 1.0, 1.0]])
     assert tally(outputs, targets, space(targets), PLAIN).tolist() == pytest.approx([1 / 2, 2 / 3, 1])
+
+
+@pytest.mark.parametrize("thresholds", [(), (0.5,), (0.5, 0.5, 0.5), (0.5, 0.0), (math.inf, 0.5)])
+def test_thresholds_are_one_a_label(thresholds: tuple[float, ...]) -> None:
+    named = LabelSpace(("a", "b"), numbers={"thresholds": thresholds})
+    with pytest.raises(FtError, match=r"numbers\.thresholds holds"):
+        predict(torch.zeros(1, 2), named, PLAIN)

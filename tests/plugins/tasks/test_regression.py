@@ -158,3 +158,21 @@ def test_few_whole_numbers_get_a_hint_to_classification() -> None:
 def test_a_number_that_float_cannot_hold_is_no_whole_number() -> None:
     assert said([1e12, 3e12] * 10) == []
     assert math.isfinite(space(["1e12", "3e12"], PLAIN).numbers["std"][0])
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        {},
+        {"mean": (1.0,)},
+        {"mean": (1.0,), "std": ()},
+        {"mean": (1.0, 2.0), "std": (1.0,)},
+        {"mean": (1.0,), "std": (0.0,)},
+        {"mean": (math.nan,), "std": (1.0,)},
+    ],
+)
+def test_answers_need_a_mean_and_a_deviation_of_each_target(numbers: dict[str, tuple[float, ...]]) -> None:
+    with pytest.raises(FtError, match=r"numbers\.(mean|std) holds"):
+        predict(torch.zeros(1, 1), LabelSpace(("value",), numbers=numbers), RegressionSettings())
+    negative = LabelSpace(("value",), numbers={"mean": (-2.0,), "std": (1.0,)})
+    assert predict(torch.zeros(1, 1), negative, RegressionSettings()) == [NumberAnswer(-2.0)]
