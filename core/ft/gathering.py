@@ -43,23 +43,35 @@ OF_THE_DATA = ("data.", "task", "split.", "images.range=")
 
 @dataclass(frozen=True, eq=False)
 class Gathered:
-    """All images of a data set, in the order train, val, test, each with its split and what a linear head would read of
-    it, `features` [N, D]. `computed` is how many of them the network had to be run for; the others were kept. In the
-    `value_range` lie values that become black and white, of images with more than 8 bits. `warnings` are what a run
-    would warn of, but for copies."""
+    """Images of a data set, in the order train, val, test, and what a linear head would read of each of the first N,
+    `items`: `features` [N, D].
+
+    `computed` is how many of them the network had to be run for; the others were kept. In the `value_range` lie values
+    that become black and white, of images with more than 8 bits. The `store` is where more may be kept, if anything
+    is. `warnings` are what a run would warn of, but for copies.
+    """
 
     data: ImageData
-    items: tuple[Item, ...]
-    splits: tuple[Split, ...]
     features: Tensor
     computed: int
     value_range: Range | None
-    warnings: tuple[str, ...]
+    store: FeatureStore | None
+    warnings: tuple[str, ...] = ()
 
-    def said(self, place: int) -> tuple[str, str, str]:
-        """The name, split and label of an image."""
-        item = self.items[place]
-        return item.picture.name, self.splits[place], label_text(item.label)
+    @property
+    def items(self) -> tuple[Item, ...]:
+        """The images with features."""
+        return self.data.items[: len(self.features)]
+
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        """The split of each image of the data set."""
+        return tuple(split for split, items in self.data.parts.items() for _ in items)
+
+    def said(self) -> list[tuple[str, str, str]]:
+        """The name, split and label of each image of the data set."""
+        pairs = zip(self.data.items, self.splits, strict=True)
+        return [(item.picture.name, split, label_text(item.label)) for item, split in pairs]
 
 
 def config_to_gather(data: str, flags: Mapping[str, str | None], sets: Sequence[str]) -> Config:
@@ -105,8 +117,8 @@ def gather(config: Config, plugins: Plugins, display: Display) -> Gathered:
         )
     of_copies = warn_of_copies(replace(data, warnings=())).warnings  # which are told of one by one
     warnings = tuple(text for text in ready.data.warnings if text not in of_copies)
-    splits = tuple(split for split, items in data.parts.items() for _ in items)
-    return Gathered(data, data.items, splits, features, computed, job.preprocessing.value_range, warnings)
+    kept = None if ready.config.cache.promise == "off" else ready.store
+    return Gathered(data, features, computed, job.preprocessing.value_range, kept, warnings)
 
 
 def _features(ready: Prepared, store: FeatureStore, job: Job) -> tuple[Tensor, int]:

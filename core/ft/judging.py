@@ -68,8 +68,9 @@ def _suspected(
     labels = numbers[targets[kept]]
     classes = [names[number] for number in chosen.tolist()]
     found = find_suspects(probabilities, labels) if len(classes) > 1 else ()
+    said = gathered.said()
     suspects = tuple(
-        SuspectedLabel(*gathered.said(int(kept[each.place])), classes[each.suggested], each.margin) for each in found
+        SuspectedLabel(*said[int(kept[each.place])], classes[each.suggested], each.margin) for each in found
     )
     judged = Judged(
         tuple(classes),

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import torch
-from torch import Tensor
 
-from ft.data.decoding import decode_image
-from ft.data.load import Item
 from ft.extension.installed import Plugins
 from ft.gathering import Gathered
 from ft.insight.components import principal_components
 from ft.insight.copies import Copy, find_copies
-from ft.insight.likeness import SIDE, signature
 from ft.insight.neighbours import directions, nearest
 from ft.insight.outliers import K, find_strangers
 from ft.insight.records import Known, NearCopy, Outlier, Spot
+from ft.insight.signatures import signatures_of
 from ft.judging import judge_labels
 from ft.machine.display import Display
 
@@ -35,12 +31,11 @@ def know(gathered: Gathered, plugins: Plugins, display: Display) -> Known:
     units = directions(gathered.features)
     with display.progress("neighbours", len(items), unit="images") as bar:
         near = nearest(units, min(K, len(items) - 1), bar.advance)
-    digests = [data.digests[item.picture.name] for item in items]
-    signatures = _signatures(gathered, display)
-    with display.progress("comparing images", len(items), unit="images") as bar:
+    digests = [data.digests[item.picture.name] for item in data.items]
+    signatures = signatures_of(data, gathered.value_range, gathered.store, display)
+    with display.progress("comparing images", len(digests), unit="images") as bar:
         copies = find_copies(signatures, digests, bar.advance)
-    strangers = find_strangers(near.distances)
-    said = [gathered.said(place) for place in range(len(items))]
+    strangers, said = find_strangers(near.distances), gathered.said()
     flat = components[:, :2] if components.shape[1] > 1 else torch.nn.functional.pad(components, (0, 1))
     return Known(
         images=len(items),
@@ -51,28 +46,10 @@ def know(gathered: Gathered, plugins: Plugins, display: Display) -> Known:
         judged=judged,
         copies=tuple(_copy(each, said) for each in copies),
         outliers=tuple(Outlier(*said[each.place], each.score) for each in strangers),
-        places=tuple(Spot(*who, x, y) for who, (x, y) in zip(said, flat.tolist(), strict=True)),
+        places=tuple(Spot(*who, x, y) for who, (x, y) in zip(said, flat.tolist(), strict=False)),
     )
 
 
 def _copy(copy: Copy, said: Sequence[tuple[str, str, str]]) -> NearCopy:
     paths, splits, labels = zip(said[copy.first], said[copy.second], strict=True)
     return NearCopy(paths, splits, labels, copy.changed, copy.score)
-
-
-def _signatures(gathered: Gathered, display: Display) -> Tensor:
-    """The signatures of all images, which are read and decoded on all cores."""
-    found: list[Tensor] = []
-    pool = ThreadPoolExecutor()
-
-    def look(item: Item) -> Tensor:
-        return signature(decode_image(item.picture.read(), gathered.value_range, least=2 * SIDE))
-
-    with display.progress("reading images", len(gathered.items), unit="images") as bar:
-        try:
-            for made in pool.map(look, gathered.items):
-                found.append(made)
-                bar.advance(len(found))
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)  # so that Ctrl-C does not wait for files
-    return torch.stack(found)

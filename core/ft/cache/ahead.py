@@ -58,7 +58,7 @@ def kept_ahead(
 
 def _keep(store: FeatureStore, preprocessing: Preprocessing, shape: Shape, passed: Iterator[Passed], most: int) -> int:
     rows: Iterator[tuple[bytes, Tensors]]
-    rows = ((image_name(one.digest, one.facts, preprocessing), (one.pixels,)) for one in passed)
+    rows = ((image_name(one.digest, one.facts, preprocessing.value_range), (one.pixels,)) for one in passed)
     kept, first = 0, next(rows, None)
     if first is not None:
         some = islice(chain([first], rows), most)

@@ -17,7 +17,7 @@ from ft.data.dataset import view_drawn
 from ft.data.decoding import NOTHING, Facts
 from ft.data.load import ImageData, Item
 from ft.data.transforms import Transform, eval_transform, train_transform
-from ft.data.values import needs_range
+from ft.data.values import Range, needs_range
 from ft.extension.records import Preprocessing
 from ft.job import Job
 from ft.run.locked import code_digest
@@ -89,24 +89,24 @@ def about_decoded(preprocessing: Preprocessing) -> dict[str, Any]:
     return {**about_images(preprocessing), "promise": DECODED, "backbone": "any"}
 
 
-def image_name(digest: str, facts: Facts, preprocessing: Preprocessing) -> bytes:
+def image_name(digest: str, facts: Facts, value_range: Range | None) -> bytes:
     """What an image as evaluation sees it is known by: the digest of its content and, where it depends on it, the range
     of values that become black and white."""
     content = bytes.fromhex(digest)
     if not needs_range(facts.values):
         return content
-    return hashlib.sha256(content + json.dumps(preprocessing.value_range).encode()).digest()
+    return hashlib.sha256(content + json.dumps(value_range).encode()).digest()
 
 
-def image_names(items: Sequence[Item], data: ImageData, preprocessing: Preprocessing) -> list[bytes]:
+def image_names(items: Sequence[Item], data: ImageData, value_range: Range | None) -> list[bytes]:
     """What each of some images is known by."""
     pictures = (item.picture.name for item in items)
-    return [image_name(data.digests[each], data.facts.get(each, NOTHING), preprocessing) for each in pictures]
+    return [image_name(data.digests[each], data.facts.get(each, NOTHING), value_range) for each in pictures]
 
 
 def row_names(part: Part, job: Job) -> list[bytes]:
     """What each row of a part is known by: as its image is and, where its view is random, what that is drawn from."""
-    digests = image_names(part.items, job.data, job.preprocessing)
+    digests = image_names(part.items, job.data, job.preprocessing.value_range)
     if not part.random:
         return digests * part.views
     drawn = json.dumps(part.random, sort_keys=True)

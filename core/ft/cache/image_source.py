@@ -57,7 +57,7 @@ def find_source(store: FeatureStore, part: Part, job: Job, wanted: Sequence[int]
     absent = [row for row in wanted if kept.part[row] < 0]
     if not part.transform.varied or not absent:
         return Source(kept, nothing_found(part.rows))
-    images = image_names(part.items, job.data, job.preprocessing)
+    images = image_names(part.items, job.data, job.preprocessing.value_range)
     return Source(kept, _find(store, images * part.views, job, absent))
 
 
@@ -65,7 +65,7 @@ def unvaried_images(
     store: FeatureStore, items: Sequence[Item], data: ImageData, preprocessing: Preprocessing
 ) -> torch.Tensor:
     """Return a few images [n, 3, S, S] as evaluation sees them: kept ones, or decoded now, in this process."""
-    found = Shelf(store, about_decoded(preprocessing)).find(image_names(items, data, preprocessing))
+    found = Shelf(store, about_decoded(preprocessing)).find(image_names(items, data, preprocessing.value_range))
     dataset, missing = ImageDataset(items, eval_transform(preprocessing), seed=None), set(found.missing)
     return torch.stack(
         [dataset[0, row][0] if row in missing else found.rows.take([row])[0][0] for row in range(len(items))]
