@@ -17,13 +17,15 @@ class Shot:
     """An image of the split, by its row there, with what is to be said of it.
 
     With `of`, the number of an output, a map of where in the image that output comes from is drawn beside it. `marked`
-    is a word that stands on the picture, as "wrong".
+    is a word that stands on the picture, as "wrong". `beside` is the row of another image, which is shown beside it, as
+    one that shows the same.
     """
 
     place: int
     caption: str
     of: int | None = None
     marked: str = ""
+    beside: int | None = None
 
 
 @dataclass(frozen=True)

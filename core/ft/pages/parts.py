@@ -41,7 +41,7 @@ def moved(section: Section, by: int) -> Section:
 def _moved(part: Part, by: int) -> Part:
     match part:
         case Pictures(title, shots):
-            return Pictures(title, tuple(replace(shot, place=shot.place + by) for shot in shots))
+            return Pictures(title, tuple(_shot_moved(shot, by) for shot in shots))
         case Chart():
             return replace(part, lines=tuple(_line_moved(line, by) for line in part.lines))
         case Matrix():
@@ -50,6 +50,11 @@ def _moved(part: Part, by: int) -> Part:
             return Choice(label, {name: tuple(_moved(each, by) for each in some) for name, some in parts.items()})
         case _:
             return part
+
+
+def _shot_moved(shot: Shot, by: int) -> Shot:
+    beside = None if shot.beside is None else shot.beside + by
+    return replace(shot, place=shot.place + by, beside=beside)
 
 
 def _line_moved(line: Line, by: int) -> Line:
@@ -93,7 +98,8 @@ KINDS = (Note, Pictures, Chart, Matrix, Table, Choice, Slider, Facts, Code, Laye
 
 
 def _shots_faults(shots: Sequence[Shot], images: int, outputs: int) -> Iterator[str]:
-    yield from _places_faults([shot.place for shot in shots], images)
+    places = [shot.place for shot in shots] + [shot.beside for shot in shots if shot.beside is not None]
+    yield from _places_faults(places, images)
     strange = [shot.of for shot in shots if shot.of is not None and not 0 <= shot.of < outputs]
     if strange:
         yield f"a picture of output {strange[0]}, and there are {outputs}"

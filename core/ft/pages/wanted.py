@@ -39,7 +39,7 @@ def wanted(sections: Sequence[Section]) -> Wanted:
     parts = [part for section in sections for part in parts_in(section.parts)]
     shots = [shot for part in parts if isinstance(part, Pictures) for shot in part.shots[:MOST_SHOTS]]
     places = chain(
-        (shot.place for shot in shots),
+        (place for shot in shots for place in (shot.place, shot.beside) if place is not None),
         chain.from_iterable(_of_chart(part) for part in parts if isinstance(part, Chart)),
         _in_turn([cell for part in parts for cell in _of_matrix(part)]),
     )

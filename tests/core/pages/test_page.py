@@ -73,7 +73,7 @@ def everything(name: str) -> Read:
     """A page in which a name stands wherever one may."""
     parts = (
         Note(name, warns=True),
-        Pictures(name, (Shot(0, name, of=0, marked=name), Shot(1, name))),
+        Pictures(name, (Shot(0, name, of=0, marked=name), Shot(1, name, beside=0))),
         Chart(name, name, name, (Line(name, ((0, 1), (1, 2)), (0, 1)), Line(name, ((0, 1),))), note=name),
         Matrix((name, "b"), {(0, 1): (0, 1), (1, 1): (1,)}, of=name, taken=name),
         Matrix(tuple(f"{name}{n}" for n in range(40)), {(0, 1): (0,)}),
@@ -153,6 +153,13 @@ def test_a_slider_holds_all_its_rows_and_a_choice_all_its_parts() -> None:
     assert [option["value"] for option in page.all("option")] == ["0", "1"]
     (chosen,) = page.all("input")
     assert (chosen["max"], chosen["value"]) == ("1", "1")
+
+
+def test_two_images_side_by_side_are_named_and_opened_together() -> None:
+    page = page_of(Pictures("", (Shot(0, "the same", beside=1),)), album=Album(("a.png", "b.png"), {0: b"", 1: b""}))
+    assert [found["data-open"] for found in page.all("button") if "data-open" in found] == ["0 1"]
+    assert [found["data-photo"] for found in page.all("img")] == ["0", "1"]
+    assert re.findall(r"[ab]\.png", page.text) == ["a.png", "b.png"]
 
 
 def test_rows_of_pictures_beyond_what_fits_are_counted() -> None:

@@ -12,7 +12,7 @@ EVERY = Section(
     "Everything",
     (
         Note("A paragraph"),
-        Pictures("", (Shot(0, "first", of=1), Shot(2, "last"))),
+        Pictures("", (Shot(0, "first", of=1), Shot(2, "last", beside=1))),
         Chart("", "x", "y", (Line("one", ((0, 1), (1, 2)), places=(1, 2)),), kind="points"),
         Matrix(("a", "b"), {(0, 1): (0, 2)}),
         Table("classes", {"name": ("class", "")}, ({"name": "a"},)),
@@ -31,7 +31,7 @@ def test_images_are_numbered_anew_wherever_they_stand() -> None:
     assert list(faults_of(there, images=13, outputs=2)) == []
     _, pictures, chart, matrix, _, choice, _ = there.parts
     assert isinstance(pictures, Pictures)
-    assert [shot.place for shot in pictures.shots] == [10, 12]
+    assert [(shot.place, shot.beside) for shot in pictures.shots] == [(10, None), (12, 11)]
     assert isinstance(chart, Chart)
     assert chart.lines[0].places == (11, 12)
     assert isinstance(matrix, Matrix)
@@ -49,6 +49,7 @@ def test_images_are_numbered_anew_wherever_they_stand() -> None:
         (Note(""), "a note without a text"),
         (Pictures("", (Shot(3, ""),)), "image 3, and the rows of the split are 0 to 2"),
         (Pictures("", (Shot(-1, ""),)), "image -1"),
+        (Pictures("", (Shot(0, "", beside=3),)), "image 3"),
         (Pictures("", (Shot(0, "", of=2),)), "a picture of output 2, and there are 2"),
         (Chart("", "", "", (Line("x", ((0, float("nan")),)),)), "a line 'x' with a point that is no number"),
         (Chart("", "", "", (Line("x", ((0, 1),), places=(0, 1)),)), "a line 'x' with 1 points and 2 places"),

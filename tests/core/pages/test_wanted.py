@@ -10,10 +10,10 @@ def test_rows_of_pictures_come_before_points_and_these_before_cells_mistakes_fir
     parts = (
         Matrix(("a", "b"), {(0, 0): (10, 11), (0, 1): (20, 21), (1, 0): (30,)}),
         Chart("", "", "", (Line("", ((0, 0),), (40,)),)),
-        Choice("class", {"a": (Pictures("", (Shot(2, "", of=1), Shot(1, ""))),)}),
+        Choice("class", {"a": (Pictures("", (Shot(2, "", of=1), Shot(1, "", beside=5))),)}),
     )
     found = wanted([Section("A", parts)])
-    assert found.places == (2, 1, 40, 20, 30, 10, 21, 11)
+    assert found.places == (2, 1, 5, 40, 20, 30, 10, 21, 11)
     assert found.maps == ((2, 1),)
 
 
