@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -78,6 +79,20 @@ def test_a_run_finds_the_features_of_the_check(photos: Path, ft: Callable[..., R
     assert json.loads(Path("r/report.json").read_text())["cache"]["computed"] == 0
 
 
+def test_a_page_shows_what_was_found_with_pictures_and_holds_each_once(photos: Path, ft: Callable[..., Result]) -> None:
+    told = json.loads(ft("data", "check", str(photos), *BACKBONE, "--json", "--html", "known.html").stdout)["known"]
+    page = Path("known.html").read_text(encoding="utf-8")
+    assert "1 label may be wrong" in page
+    assert f"The same in {'one split' if len(set(told['copies'][0]['splits'])) == 1 else 'two splits'}: 1 pair" in page
+    held = json.loads(page.partition('id="images">')[2].partition("</script>")[0])
+    names = {held["names"][place] for place in held["photos"]}
+    assert names == {str(path) for path in photos.rglob("*.*")}
+    assert held["why"] == {}
+    shown = {held["names"][place] for place in re.findall(r'<img data-photo="(\d+)"', page)}
+    outliers = {each["path"] for each in told["outliers"]}
+    assert shown == {str(photos / FLIPPED), str(photos / COPY), str(photos / "green" / "5.png"), *outliers}
+
+
 def test_only_strict_makes_findings_an_error(photos: Path, ft: Callable[..., Result]) -> None:
     assert ft("data", "check", str(photos), *BACKBONE).exit_code == 0
     assert ft("data", "check", str(photos), *BACKBONE, "--strict", fails=True).exit_code == 1
@@ -86,7 +101,10 @@ def test_only_strict_makes_findings_an_error(photos: Path, ft: Callable[..., Res
 def test_what_has_no_effect_is_said(photos: Path, ft: Callable[..., Result]) -> None:
     refused = ft("data", "check", str(photos), *BACKBONE, "--set", "training.epochs=3", fails=True)
     assert "--set training.epochs=3 changes nothing here" in str(refused.exception)
-    assert "add --backbone" in ft("data", "check", str(photos), "--strict", fails=True).output
+    for flags in (("--strict",), ("--html", "x.html"), ("--write-csv", "x.csv")):
+        assert f"{flags[0]} is about what features tell; add --backbone" in " ".join(
+            ft("data", "check", str(photos), *flags, fails=True).output.split()
+        )
 
 
 def test_labels_are_not_judged_by_a_loss_that_nothing_solves_and_it_is_said(

@@ -40,6 +40,12 @@ def data() -> None:
     metavar="FILE",
     help="with --backbone: write a table in which labels can be corrected; --data FILE reads it",
 )
+@click.option(
+    "--html",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="with --backbone: write a page that shows what features tell, with small pictures",
+)
 @click.option("--strict", is_flag=True, help="with --backbone: exit with 1 where features tell of anything")
 def check(source: str, sets: tuple[str, ...], as_json: bool, strict: bool, **given: Any) -> None:
     """Find images that cannot be read, are not what they seem, or are there twice, and classes without images.
@@ -52,14 +58,15 @@ def check(source: str, sets: tuple[str, ...], as_json: bool, strict: bool, **giv
     from ft.data.oddities import check_data, stopping
     from ft.machine.display import Display
 
-    backbone, task, table = given["backbone"], given["task"], given["write_csv"]
-    if backbone is None and (strict or table):
-        raise click.UsageError(f"{'--strict' if strict else '--write-csv'} is about what features tell; add --backbone")
+    backbone, task = given["backbone"], given["task"]
+    for flag, wanted in (("--strict", strict), ("--write-csv", given["write_csv"]), ("--html", given["html"])):
+        if backbone is None and wanted:
+            raise click.UsageError(f"{flag} is about what features tell; add --backbone")
     display, plugins = Display(), load_and_report()
-    asked = None if backbone is None else asked_of_features(source, {"backbone": backbone, "task": task}, sets)
+    asked = None if backbone is None else asked_of_features(source, sets, given)
     checked = check_data(source, plugins, display, sets if asked is None else asked.of_the_data, task)
     number = stopping(checked.findings, skipped=asked is not None and asked.config.images.bad == "skip")
-    known = None if asked is None or number else tell_of_features(asked, checked, table, plugins, display)
+    known = None if asked is None or number else tell_of_features(asked, checked, plugins, display)
     if as_json:
         from dataclasses import asdict
 

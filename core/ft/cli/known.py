@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ft.cli.printing import tell, tell_title
 from ft.text.counting import first_lines, number_of
@@ -21,26 +21,31 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Asked:
-    """The config by which features are made, and which of what was set is about the data alone."""
+    """The config by which features are made, which of what was set is about the data alone, and where to write the
+    table of corrections and the page, where they are wanted."""
 
     config: Config
     of_the_data: tuple[str, ...]
+    table: Path | None
+    page: Path | None
 
 
-def asked_of_features(source: str, flags: Mapping[str, str | None], sets: Sequence[str]) -> Asked:
-    """What is asked for, by the `flags` "backbone" and "task" and by what is set. Raises FtError for a key that changes
+def asked_of_features(source: str, sets: Sequence[str], given: Mapping[str, Any]) -> Asked:
+    """What is asked for, by what is set and by the flags that are `given`. Raises FtError for a key that changes
     nothing here."""
     from ft.gathering import OF_THE_DATA, config_to_gather
 
-    config = config_to_gather(source, flags, sets)
-    return Asked(config, tuple(text for text in sets if text.startswith(OF_THE_DATA)))
+    config = config_to_gather(source, {key: given[key] for key in ("backbone", "task")}, sets)
+    of_the_data = tuple(text for text in sets if text.startswith(OF_THE_DATA))
+    return Asked(config, of_the_data, given["write_csv"], given["html"])
 
 
-def tell_of_features(asked: Asked, checked: Checked, table: Path | None, plugins: Plugins, display: Display) -> Known:
-    """Find out what the features tell, and write the table of corrections where one is wanted. What a run would warn of
-    is warned of, where the files that were `checked` did not tell it."""
+def tell_of_features(asked: Asked, checked: Checked, plugins: Plugins, display: Display) -> Known:
+    """Find out what the features tell, and write what is wanted of it. What a run would warn of is warned of, where the
+    files that were `checked` did not tell it."""
     from ft.gathering import gather
     from ft.insight.correction import correction_table
+    from ft.insight.page import known_page
     from ft.knowing import know
     from ft.machine.files import publish_text
 
@@ -48,9 +53,12 @@ def tell_of_features(asked: Asked, checked: Checked, table: Path | None, plugins
     for text in sorted({*gathered.warnings}.difference(finding.detail for finding in checked.findings)):
         display.warn(text)
     known = know(gathered, plugins, display)
-    if table is not None:
+    if (table := asked.table) is not None:
         publish_text(table, correction_table(gathered.items, gathered.splits, known))
         display.say(f"wrote {table}: correct the column label, those first that stand first, and use --data {table}")
+    if (page := asked.page) is not None:
+        publish_text(page, known_page(known, gathered.data, asked.config.backbone.use, gathered.value_range, display))
+        display.say(f"wrote {page}: open it in a browser; it holds small pictures of the images")
     return known
 
 

@@ -11,9 +11,10 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
 from ft.data.image_files import readable_formats
-from ft.data.pictures import SIDEWAYS, Content, turn_of, upright
+from ft.data.pictures import SIDEWAYS, Content, Picture, turn_of, upright
 from ft.data.png import bare_png
 from ft.data.values import Range, Values, deep_values, to_8_bits, values_of
+from ft.text.reading import open_plain
 
 FORMATS = readable_formats()
 
@@ -116,7 +117,19 @@ def size_of(content: Content) -> tuple[int, int]:
     if isinstance(content, Image.Image):
         return content.height, content.width
     with open_image(content) as image:
-        return (image.width, image.height) if turn_of(image) in SIDEWAYS else (image.height, image.width)
+        return _upright_size(image)
+
+
+def size_of_picture(picture: Picture) -> tuple[int, int]:
+    """The same of a picture, of whose file no more than the header is read. Raises whatever Pillow and the disk do."""
+    if picture.open is not None or picture.path is None:
+        return size_of(picture.read())
+    with open_plain(picture.path) as file, Image.open(file, formats=FORMATS) as image:
+        return _upright_size(image)
+
+
+def _upright_size(image: Image.Image) -> tuple[int, int]:
+    return (image.width, image.height) if turn_of(image) in SIDEWAYS else (image.height, image.width)
 
 
 def image_to_tensor(image: Image.Image) -> Tensor:

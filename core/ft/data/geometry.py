@@ -47,6 +47,12 @@ def seen_part(preprocessing: Preprocessing, height: int, width: int) -> Part:
     return Part(left, top, right, bottom)
 
 
+def share_seen(preprocessing: Preprocessing, height: int, width: int) -> float:
+    """How much of an image's area the network sees, 0 to 1."""
+    left, top, right, bottom = seen_part(preprocessing, height, width).inside(height, width)
+    return (right - left) * (bottom - top) / (height * width)
+
+
 def laid_out(seen: Tensor, part: Part, height: int, width: int) -> Tensor:
     """What was found of the network's square, [S, S], in the place of `part` of an image: [H, W], 0 around it."""
     rows = _places(height, part.top, part.bottom)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -19,7 +20,7 @@ from ft.errors import FtError, did_you_mean
 from ft.inference.explanation import Explanation
 from ft.inference.load import Trained
 from ft.inference.predict import in_order, no_number
-from ft.inference.saliency import Pick, as_shares, saliency
+from ft.inference.saliency import as_shares, saliency
 from ft.inference.salient_layer import IMAGES, Layer, find_layer
 from ft.machine.display import Display
 from ft.machine.memory import explained_shortage
@@ -32,15 +33,19 @@ Explain = Callable[[Trained, Sequence[Picture], Display], Iterator[list[Explanat
 none. Raises FtError for what is wrong with more than one image."""
 Row = tuple[float, str, Tensor]
 """The output, its name, and its map over the network's square."""
+Choose = Callable[[Tensor, Tensor], Tensor]
+"""From the numbers of pictures [N] and the outputs for them [N, K] to the number of the output that is explained of
+each [N]."""
 
 
-def explainer(trained: Trained, of: str | None = None) -> Explain:
-    """How to explain the output that is called `of`, or without a name the answer.
+def explainer(trained: Trained, of: str | Sequence[int] | None = None) -> Explain:
+    """How to explain the output that is called `of`, or those of these numbers, one for each picture, or without
+    either the answer.
 
     Raises FtError for a name that is none of the label space, where the task needs one, and where no layer of the
     network has places.
     """
-    pick = _pick(trained, of)
+    choose = _choose(trained, of)
     side = trained.preprocessing.crop_size
     noise = torch.randn(IMAGES, 3, side, side, generator=torch.Generator().manual_seed(0))
     with noted_layers(trained.layers), explained_shortage("Try --device cpu"):
@@ -54,7 +59,7 @@ def explainer(trained: Trained, of: str | None = None) -> Explain:
             noted_layers(trained.layers),
             explained_deaths("With --workers 0 there are none"),
             explained_shortage("Try a smaller --batch-size"),
-            closing(_rows(trained, layer, pick, items, unread, display)) as batches,
+            closing(_rows(trained, layer, choose, items, unread, display)) as batches,
         ):
             for some in in_order(batches, unread, len(items)):
                 those = pictures[done : done + len(some)]
@@ -67,26 +72,29 @@ def explainer(trained: Trained, of: str | None = None) -> Explain:
     return explain
 
 
-def _pick(trained: Trained, of: str | None) -> Pick:
+def _choose(trained: Trained, of: str | Sequence[int] | None) -> Choose:
     names, outputs, task = trained.space.names, trained.space.outputs, trained.task
     noun, nouns = task.record.noun
     if outputs != len(names):
         raise FtError(f"task '{task.name}' has {outputs} outputs for {len(names)} {nouns}, so no output stands for one")
+    if of is not None and not isinstance(of, str):
+        asked = torch.tensor(of)
+        return lambda pictures, given: asked[pictures].to(given.device)
     if of is not None and of not in names:
         raise FtError(f"there is no {noun} '{of}' to explain.{did_you_mean(of, names)} There are: {some_names(names)}")
     if of is not None or outputs == 1:
         number = 0 if of is None else names.index(of)
-        return lambda given: torch.full((len(given),), number, device=given.device)
+        return lambda _, given: torch.full((len(given),), number, device=given.device)
     if not task.record.picks_largest:
         raise FtError(
             f"which of {outputs} {nouns} is to be explained? Write --of NAME (in Python of=NAME); there are: "
             f"{some_names(names)}"
         )
-    return lambda given: given.argmax(1)
+    return lambda _, given: given.argmax(1)
 
 
 def _rows(
-    trained: Trained, layer: Layer, pick: Pick, items: Sequence[Item], unread: dict[int, str], display: Display
+    trained: Trained, layer: Layer, choose: Choose, items: Sequence[Item], unread: dict[int, str], display: Display
 ) -> Generator[tuple[list[Row | str], Tensor], None, None]:
     """Yield, for each batch of images that can be read, what is explained of each, or why nothing is, and their
     numbers."""
@@ -97,7 +105,7 @@ def _rows(
         for done, (pixels, numbers, _) in enumerate(loader.epoch(0), start=1):
             images = network_input(pixels, looking.preprocessing, looking.machine)
             with looking.machine.autocast():
-                found = saliency(trained.module, layer, images, pick)
+                found = saliency(trained.module, layer, images, partial(choose, numbers))
             values, picked = found.outputs.gather(1, found.picked[:, None])[:, 0].cpu(), found.picked.cpu()
             maps = as_shares(found.maps, pixels.shape[-1]).cpu()
             fine = (found.outputs.isfinite().all(1) & found.maps.isfinite().flatten(1).all(1)).tolist()

@@ -15,10 +15,13 @@ from PIL import Image
 
 import ft
 from conftest import TINY
+from ft.data.pictures import Picture
 from ft.extension.tasks import LabelSpace
 from ft.inference.explain import explainer
+from ft.inference.explanation import Explanation
 from ft.inference.load import Trained, load_trained
 from ft.inference.loaded import LoadedModel
+from ft.machine.display import Display
 from ft.run.folder import Run
 
 pytestmark = pytest.mark.trains  # the run whose answers are explained
@@ -148,6 +151,18 @@ def test_several_threads_may_ask_while_others_predict(model: LoadedModel, paths:
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+def test_each_picture_may_have_another_output_explained(trained: Trained, paths: list[Path]) -> None:
+    pictures, asked = [Picture.at(path) for path in paths], [3, 0, 1, 1, 2]
+    found = [each for some in explainer(trained, asked)(trained, pictures, Display()) for each in some]
+    for path, number, each in zip(paths, asked, found, strict=True):
+        name = trained.space.names[number]
+        ((alone,),) = explainer(trained, name)(trained, [Picture.at(path)], Display())
+        assert isinstance(each, Explanation)
+        assert isinstance(alone, Explanation)
+        assert (each.of, each.output) == (name, pytest.approx(alone.output, rel=1e-4, abs=1e-5))
+        assert torch.allclose(each.seen, alone.seen, atol=1e-4)
 
 
 def test_a_name_that_does_not_exist_is_an_error_with_near_names(model: LoadedModel, paths: list[Path]) -> None:
