@@ -5,14 +5,14 @@ BIN := $(VENV)/bin
 FROZEN_PREFIX := $(BIN)/python benchmarks/frozen_prefix.py
 EXAMPLES := $(wildcard examples/*/pyproject.toml)
 
-.PHONY: demo test quick faults trackers bench docs lint types clean
+.PHONY: demo test quick faults trackers bench docs lint types browser clean
 
 # The main job: real ImageNet weights, real photographs of solar cells, the backbone frozen.
 demo: $(VENV)/.ready
 	$(BIN)/ft run --backbone efficientnet-lite:lite0 --data elpv --val-fraction 0.25 --freeze all \
 		--epochs 12 --lr 0.003
 
-test: lint types # as many processes as cores, so a thread in each
+test: lint types browser # as many processes as cores, so a thread in each
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 # While you work: lint, types, and the tests that need no training, in less than a minute.
@@ -52,6 +52,16 @@ lint: $(VENV)/.ready
 
 types: $(VENV)/.ready
 	$(BIN)/mypy
+
+# Chromium, in which tests look at pages: about 0.4 GB, from Debian, where it is not there yet and may be installed.
+# Where it may not, those tests are skipped, but on a machine that says by CI=1 that it is one of CI, where they fail.
+browser:
+	@if command -v chromium >/dev/null && command -v chromedriver >/dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "installing Chromium, in which tests look at pages: once, about a minute"; \
+		export DEBIAN_FRONTEND=noninteractive; apt-get update -qq && apt-get install -y -qq --no-install-recommends \
+			chromium chromium-driver fonts-liberation >/dev/null; \
+	else echo "no Chromium here: tests that look at pages are skipped; apt-get install chromium chromium-driver"; fi
 
 clean:
 	rm -rf $(VENV) build dist site .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis

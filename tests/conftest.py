@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from importlib.metadata import distribution
 from pathlib import Path
 from types import CodeType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -16,6 +16,9 @@ from ft.config.loading import load_config
 from ft.config.schema import Config
 from ft.extension.installed import Plugins, load_plugins
 from weight_server import WeightServer, weight_server
+
+if TYPE_CHECKING:
+    from browser import Browser
 
 # How long an example takes says how busy the machine is, and nothing of the code.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -34,7 +37,17 @@ def pytest_configure() -> None:
         pytest.exit(f"ft is not installed with the entry points {', '.join(missing)}: run make, or {command}", 2)
 
 
-TRAINING = {"tiny_config", "prepare", "type_", "FinishedRun", "finetune", "subprocess", "warm_python", "wheels"}
+TRAINING = {
+    "browser",
+    "tiny_config",
+    "prepare",
+    "type_",
+    "FinishedRun",
+    "finetune",
+    "subprocess",
+    "warm_python",
+    "wheels",
+}
 """Fixtures, functions and modules: a test that uses one computes networks, or starts processes."""
 
 
@@ -75,6 +88,15 @@ def _isolated(cache_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def plugins() -> Plugins:
     return load_plugins()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A browser without a window, for all tests that look at pages."""
+    from browser import browser_open
+
+    with browser_open() as opened:
+        yield opened
 
 
 @pytest.fixture

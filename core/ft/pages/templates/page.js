@@ -65,7 +65,10 @@ for (const chart of document.querySelectorAll(".chart svg[tabindex]")) {
       current = (current + step + points.length) % points.length;
       points[current].classList.add("current");
       event.preventDefault();
-    } else if (event.key === "Enter" && current >= 0) open_from(points[current]);
+    } else if (event.key === "Enter" && current >= 0) {
+      event.preventDefault();  // else the same key presses the button that closes what it opened
+      open_from(points[current]);
+    }
   });
 }
 
