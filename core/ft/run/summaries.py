@@ -60,12 +60,12 @@ def summary_of(path: Path) -> Summary:
         asked = _asked(read_tree(path / "config.yaml"))
         if (path / FOLDS).is_file():
             folds = read_record(path / FOLDS, FoldsFile)
-            means = ({name: each.mean for name, each in part.items()} for part in (folds.val, folds.test))
-            return Summary(path, "folds", ended, *asked[:3], len(folds.finished), folds.folds, *means)
+            val, test = ({name: each.mean for name, each in part.items()} for part in (folds.val, folds.test))
+            return Summary(path, "folds", ended, *asked[:3], len(folds.finished), folds.folds, val, test)
         if (path / "report.json").is_file():
             report = read_record(path / "report.json", ReportFile)
-            figures = figures_in(report.val), figures_in(report.test or {})
-            return Summary(path, "finished", ended, *asked[:3], report.epochs, report.epochs, *figures)
+            val, test = figures_in(report.val), figures_in(report.test or {})
+            return Summary(path, "finished", ended, *asked[:3], report.epochs, report.epochs, val, test)
         return Summary(path, "stopped", ended, *asked[:3], _epochs(path), asked[3])
     except FtError as error:
         return Summary(path, "unreadable", ended, problem=str(error))
