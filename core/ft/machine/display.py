@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
@@ -41,13 +41,15 @@ class Display:
         self.out.print(Text(told(text)), soft_wrap=True)
 
     @contextmanager
-    def progress(self, title: str, total: int | None = None, done: int = 0, unit: str = "") -> Iterator[Bar]:
+    def progress(
+        self, title: str, total: int | None = None, done: int = 0, unit: str = "", so_far: Sequence[float] = ()
+    ) -> Iterator[Bar]:
         """Show how much of `total` units of work is done, of which some are `done` before; how much is left, or where
         the total is not known, how long it has taken. It may be part of other work that is shown. `unit` is what is
-        counted, as in "images"."""
+        counted, as in "images". A bar also shows the curve of what came of it `so_far`."""
         with stopped_while(title), self._drawn() as progress:
             task = progress.add_task(
-                visible(title), total=total, completed=done, text="", amount=partial(counted, unit)
+                visible(title), total=total, completed=done, text="", amount=partial(counted, unit), so_far=so_far
             )
             try:
                 yield Bar(progress, task)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import copy_context
 
@@ -11,10 +11,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.text import Text
 
+from ft.text.curve import curve
+
 EVERY = 10.0
 """Seconds between the lines."""
-WIDE = 100
-"""Columns from which there is room for a long bar."""
+WIDE = 120
+"""Columns from which there is room for a long bar, and a long curve."""
 Amount = Callable[[float, float | None], str]
 """How much of how much is done, in words."""
 
@@ -29,10 +31,10 @@ class Bar:
     def __init__(self, progress: Progress | None = None, task: TaskID | None = None) -> None:
         self._progress, self._task = progress, task
 
-    def advance(self, done: int, text: str = "") -> None:
-        """Say that `done` of the total are done."""
+    def advance(self, done: int, text: str = "", pace: str = "") -> None:
+        """Say that `done` of the total are done. `pace` is for people who watch, and is said nowhere else."""
         if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, completed=done, text=text)
+            self._progress.update(self._task, completed=done, text=text, pace=pace)
 
 
 class Clock(ProgressColumn):
@@ -49,6 +51,18 @@ class Much(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         return Text(task.fields["amount"](task.completed, task.total))
+
+
+class Curve(ProgressColumn):
+    """How fast work goes, and the curve of what came of it so far."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._cells, self._ascii = (24 if console.width >= WIDE else 6), console.options.ascii_only
+
+    def render(self, task: Task) -> Text:
+        so_far: Sequence[float] = task.fields.get("so_far", ())
+        return Text(" ".join(filter(None, (task.fields.get("pace", ""), curve(so_far, self._cells, self._ascii)))))
 
 
 def counted(unit: str, done: float, total: float | None) -> str:
@@ -77,14 +91,16 @@ def clock(left: float | None, passed: float) -> str:
 def bars(console: Console, say: Callable[[str], None]) -> Iterator[Progress]:
     """Bars on a terminal, gone when the block ends; elsewhere `say` gets a line for each task every ten seconds.
 
-    Tasks have the fields `text`, which stands behind the bar, and `amount`, an Amount.
+    Tasks have the fields `text`, which stands behind the bar, and `amount`, an Amount. They may have `pace`, a text,
+    and `so_far`, numbers, which only bars show.
     """
     columns = (
-        TextColumn("{task.description:<14}", markup=False),
-        BarColumn(12 if console.width < WIDE else 40, style="grey50"),  # rich's own is near black, as terminals are
+        TextColumn("{task.description:<12}", markup=False),
+        BarColumn(8 if console.width < WIDE else 30, style="grey50"),  # rich's own is near black, as terminals are
         Much(),
         Clock(),
         TextColumn("{task.fields[text]}", markup=False),
+        Curve(console),
     )
     drawn = console.is_terminal and not console.is_dumb_terminal
     progress = Progress(*columns, console=console, transient=True, disable=not drawn)

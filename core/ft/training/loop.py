@@ -15,6 +15,7 @@ from ft.data.targets import targets_of
 from ft.errors import FtError
 from ft.extension.tasks import Figure
 from ft.job import Job
+from ft.machine.layout import rate
 from ft.machine.randomness import step_seed
 from ft.machine.signals import StopAsked
 from ft.model.freezing import set_train_mode
@@ -61,7 +62,8 @@ def train(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
         while position.epoch < plan.epochs and not _out_of_patience(position, training, monitor):
             set_train_mode(module, plan.frozen_modules)
             title, before = f"epoch {position.epoch + 1}/{plan.epochs}", position.epoch * plan.steps_per_epoch
-            with job.display.progress(title, plan.total_steps, before + position.step, unit="steps in all") as bar:
+            so_far = [each.val[monitor.name] for each in position.history if monitor.name in each.val]
+            with job.display.progress(title, plan.total_steps, before + position.step, "steps", so_far) as bar:
                 started = time.perf_counter()
                 for inputs, targets in feed.batches(position.epoch, skip=position.step):
                     step = before + position.step
@@ -80,7 +82,7 @@ def train(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
                     position.tally = tally.add(answers, position.tally)
                     position.finish_step(loss, len(targets), now - started)
                     started = now
-                    bar.advance(step + 1, f"loss {position.loss_sum / position.seen:.3f}")
+                    bar.advance(step + 1, f"loss {position.loss_sum / position.seen:.3f}", _pace(position))
                     job.stop.check()
             position.tally = tally.settle(position.tally)
             started = time.perf_counter()
@@ -109,6 +111,10 @@ def _resume(run: Run, config: Config, module: nn.Module, optimizer: torch.optim.
     checkpoint = run.load_checkpoint("last", module)
     restore_optimizer(optimizer, checkpoint.optimizer)
     return checkpoint.position
+
+
+def _pace(position: Position) -> str:
+    return f"{rate(position.seen / position.seconds)} img/s" if position.seconds else ""
 
 
 def _out_of_patience(position: Position, training: TrainingConfig, monitor: Figure) -> bool:

@@ -25,14 +25,32 @@ def test_a_bar_begins_where_the_work_does(done: int, shown: str) -> None:
     assert shown in screen.getvalue()
 
 
-def test_a_bar_says_what_it_counts_and_fits_80_columns() -> None:
-    screen = io.StringIO()
-    display = Display(err=Console(file=screen, force_terminal=True, width=80, color_system=None))
-    with display.progress("epoch 10/60", 36_000, 1234, unit="steps in all") as bar:
-        bar.advance(1235, "loss 0.123")
-        time.sleep(0.15)
-    assert "1235/36000 steps in all" in screen.getvalue()
-    assert "loss 0.123" in screen.getvalue()
+@pytest.mark.parametrize(
+    ("width", "encoding", "curve"), [(80, "utf-8", "▁▃▅▄▇█"), (120, "utf-8", "▁▃▅▄▇█"), (80, "ascii", "_.-.''")]
+)
+def test_a_bar_says_what_it_counts_how_fast_and_how_it_went_and_fits_80_columns(
+    width: int, encoding: str, curve: str
+) -> None:
+    raw = io.BytesIO()
+    screen = Console(
+        file=io.TextIOWrapper(raw, encoding, errors="replace"), force_terminal=True, width=width, color_system=None
+    )
+    with Display(err=screen).progress("epoch  7/120", 36_000, 1234, "steps", [0.5, 0.6, 0.7, 0.65, 0.8, 0.85]) as bar:
+        bar.advance(1235, "loss 0.123", "1,412 img/s")
+        time.sleep(0.25)
+    screen.file.flush()
+    assert re.search(
+        rf"epoch  7/120 +[━-]* +1235/36000 steps \S+ (so far|left) loss 0.123 1,412 img/s {re.escape(curve)} *[\r\n]",
+        raw.getvalue().decode(encoding),
+    )
+
+
+def test_how_fast_it_goes_and_how_it_went_is_for_people_who_watch(monkeypatch: pytest.MonkeyPatch) -> None:
+    display, said = piped(monkeypatch)
+    with display.progress("epoch 2/3", 15, unit="steps", so_far=[1, 2, 3]) as bar:
+        bar.advance(5, "loss 0.123", "1,412 img/s")
+        lines_of(said(), lambda: len(said()) >= 1)
+    assert re.fullmatch(r"epoch 2/3 5/15 steps, \S+ (so far|left), loss 0.123", said()[0])
 
 
 def lines_of(said: list[str], enough: Callable[[], bool]) -> None:
