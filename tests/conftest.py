@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
@@ -75,6 +76,14 @@ def used_names(test: pytest.Function) -> set[str]:
 @pytest.fixture(scope="session")
 def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("ft-cache")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _not_synced() -> Iterator[None]:
+    """No test's file has to outlast a power cut, and a run waits for the disk 42 times."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
 
 
 @pytest.fixture(autouse=True)
