@@ -12,8 +12,11 @@ demo: $(VENV)/.ready
 	$(BIN)/ft run --backbone efficientnet-lite:lite0 --data elpv --val-fraction 0.25 --freeze all \
 		--epochs 12 --lr 0.003
 
-test: lint types browser # as many processes as cores, so a thread in each
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
+# As many processes as cores, so a thread in each. Types are checked beside the tests, and told after them.
+test: lint browser
+	@mkdir -p build
+	$(BIN)/mypy > build/types.txt & OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal; tests=$$?; \
+		wait $$!; types=$$?; cat build/types.txt; exit $$((tests + types))
 
 # While you work: lint, types, and the tests that need no training, in less than a minute.
 quick: lint types
