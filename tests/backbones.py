@@ -139,6 +139,22 @@ def with_pooling() -> Backbone:
     return replace(small(), module=WithPooling(), pool_path="pool", name="with-pooling")
 
 
+class Activated(Small):
+    """As Small, with an activation that lies in no stage."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.activation = nn.ReLU()
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        features = self.layer2(self.layer1(self.stem(images * self.scale)))
+        return self.fc(self.activation(features - 0.1).mean((2, 3)))
+
+
+def activated() -> Backbone:
+    return replace(small(), module=Activated(), name="activated")
+
+
 class Offset(Small):
     """As Small, but features have something in common that is large beside what tells images apart.
 

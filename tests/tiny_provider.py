@@ -12,6 +12,7 @@ import torch
 from backbones import (
     CheckedTapped,
     Tapped,
+    activated,
     centred,
     checked,
     chunked,
@@ -32,6 +33,7 @@ from ft import Backbone, BackboneProvider
 
 BUILDERS = {
     "small": small,
+    "activated": activated,
     "whitened": whitened,
     "with-aux": with_aux,
     "with-pooling": with_pooling,
