@@ -128,6 +128,7 @@ def tiny_config(tmp_path: Path) -> Callable[..., Config]:
             "machine.precision": "fp32",
             "machine.device": "cpu",
             "machine.workers": 0,
+            "report.html": False,
             "training.epochs": 2,
             "training.batch_size": 8,
             "run_dir": tmp_path / "run",

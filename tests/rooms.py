@@ -33,6 +33,7 @@ ROOMS = (
     "gathering",
     "judging",
     "knowing",
+    "reporting",
     "beginning",
     "finetune",
     "cross_validation",

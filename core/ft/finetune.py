@@ -15,6 +15,7 @@ from ft.machine.memory import arrange_large_blocks, give_back_freed_memory
 from ft.machine.randomness import one_run_at_a_time, seed_all
 from ft.model.layer_notes import noted_layers
 from ft.opening import Values, open_run
+from ft.reporting.write import show
 from ft.run.folder import Run, start_run
 from ft.run.provenance import versions_used
 from ft.run.report import Outcome, Report, make_report, measured_otherwise
@@ -76,5 +77,6 @@ def finetune(
         measured = measure_saved(run, plugins, ready.store, job, otherwise)
         report = make_report(ready.config, plan, Outcome(position, best_epoch, before, after, feed.cost, measured))
         run.write_json("report.json", report.plain())
+        show(run, plugins, display)
         tell(RunEnded(report, run.files_of_report()))
     return run, report

@@ -28,6 +28,8 @@ def ft_vision_tasks() -> Iterator[Task]:
         tally_name="accuracy",
         shares="ft_tasks.classification:shares",
         calibrate="ft_tasks.temperature:calibrate",
+        sections="ft_tasks.class_sections:sections",
+        guess="ft_tasks.class_sections:guess",
         picks_largest=True,
         labels=("cat", "dog", "bird", "cat", "dog", "cat"),
     )
@@ -50,6 +52,8 @@ def ft_vision_tasks() -> Iterator[Task]:
         tally="ft_tasks.multilabel_loss:tally",
         tally_name="label_accuracy",
         calibrate="ft_tasks.multilabel_figures:calibrate",
+        sections="ft_tasks.multilabel_sections:sections",
+        guess="ft_tasks.multilabel_sections:guess",
         noun=("label", "labels"),
         labels=("crack;dirt", "", "crack", "snow;dirt", "crack;snow", "snow"),
     )
@@ -71,6 +75,8 @@ def ft_vision_tasks() -> Iterator[Task]:
         remarks="ft_tasks.regression_remarks:remarks",
         tally="ft_tasks.regression_loss:tally",
         tally_name="mae",
+        sections="ft_tasks.regression_sections:sections",
+        guess="ft_tasks.regression_sections:guess",
         noun=("target", "targets"),
         stratum="range of numbers",
         labels=("1.5", "2", "0.25", "-3", "2.5", "1e1"),

@@ -22,6 +22,7 @@ COMMANDS = {
     "evaluate": ("ft.cli.predict:evaluate", "Measure a finished run on labelled images."),
     "explain": ("ft.cli.explain:explain", "Draw where in images the answers of a finished run come from."),
     "data": ("ft.cli.data:data", "Look at images before a run does."),
+    "report": ("ft.cli.report:report", "Write the page of a finished run, report.html."),
     "runs": ("ft.cli.runs:runs", "List the runs of a folder with what each came to."),
     "models": ("ft.cli.models:models", "List backbones; `ft models show NAME` describes one."),
     "weights": ("ft.cli.weights:weights", "Fetch, check and carry weight files."),

@@ -13,12 +13,18 @@ from ft.config.schema import PREDICT_BATCH, PREDICT_PRECISION
 
 if TYPE_CHECKING:
     from ft.inference.load import Trained
+    from ft.machine.display import Display
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def using_a_run(command: F) -> F:
-    """The flags of every command that uses a finished run."""
+    """The flags of every command that uses a finished run and prints what comes of it."""
+    return click.option("--json", "as_json", is_flag=True, help="print JSON")(using_a_model(command))
+
+
+def using_a_model(command: F) -> F:
+    """The flags of every command that uses a finished run: where its model computes, and what it may import."""
     for option in (
         click.option("--trust-code", is_flag=True, help="import components that the run names by file or module"),
         click.option("--workers", default="auto", metavar="N", help="loader processes; default: auto"),
@@ -27,7 +33,6 @@ def using_a_run(command: F) -> F:
             "--precision", default=PREDICT_PRECISION, type=click.Choice(["auto", "fp32", "bf16"]), show_default=True
         ),
         click.option("--device", default="auto", metavar="DEVICE", help="auto, cpu, cuda, mps"),
-        click.option("--json", "as_json", is_flag=True, help="print JSON"),
     ):
         command = option(command)
     return command
@@ -49,15 +54,21 @@ def load_run(run: Path, machine: dict[str, Any]) -> Trained:
     """The model of a run, on the machine that the flags of `using_a_run` ask for."""
     from ft.inference.load import load_trained
     from ft.machine.display import Display
-    from ft.machine.ownership import strange_run
     from ft.run.folder import Run
+
+    run = meant(run, Display())
+    keys = {name: machine[name] for name in ("device", "precision", "workers")}
+    return load_trained(Run(run), load_and_report(), keys, machine["batch_size"], machine["trust_code"])
+
+
+def meant(asked: Path, display: Display) -> Path:
+    """The folder of the run that was asked for; what is to be said of it, is said."""
+    from ft.machine.ownership import strange_run
     from ft.run.records import folder_meant
 
-    display, asked = Display(), run
     run = folder_meant(asked)
     if run != asked:
         display.say(f"{asked} is {run}")
     for warning in strange_run(run):
         display.warn(warning)
-    keys = {name: machine[name] for name in ("device", "precision", "workers")}
-    return load_trained(Run(run), load_and_report(), keys, machine["batch_size"], machine["trust_code"])
+    return run

@@ -188,6 +188,11 @@ class MachineConfig(Section):
     workers: Annotated[int | Literal["auto"], AfterValidator(_possible)] = Field("auto", description="loader processes")
 
 
+class ReportConfig(Section):
+    html: bool = Field(True, description="write report.html as the run ends")
+    pictures: bool = Field(True, description="embed small copies of images in report.html; off: their paths alone")
+
+
 class UseConfig(MachineConfig):
     """How a finished model is used: the keywords of `ft.load`, the flags of `ft predict` and `ft evaluate`."""
 
@@ -210,6 +215,7 @@ class Config(Section):
     groups: tuple[GroupConfig, ...] = ()
     cache: CacheConfig = CacheConfig()
     machine: MachineConfig = MachineConfig()
+    report: ReportConfig = ReportConfig()
     seed: int = Field(0, ge=0, lt=2**32)
     run_dir: Path | None = Field(None, description="default: runs/<time>-<backbone>")
 

@@ -125,7 +125,7 @@ def _line(row: Row) -> str:
 def _rows(data: ImageData) -> list[Row]:
     splits = (("train", data.train), ("val", data.val), ("test", data.test))
     return [
-        _row(_text(item.picture), item.label, split, data.digests[item.picture.name])
+        _row(listed_name(item.picture), item.label, split, data.digests[item.picture.name])
         for split, items in splits
         for item in items
     ]
@@ -140,8 +140,9 @@ def _columns(data: ImageData) -> Sequence[str]:
     return () if isinstance(label, str) else tuple(label)
 
 
-def _text(picture: Picture) -> str:
-    """The absolute path, or the key where there is no file; bytes that are no UTF-8 are spelt out."""
+def listed_name(picture: Picture) -> str:
+    """What the table calls an image: its absolute path, or its key where there is no file; bytes that are no UTF-8 are
+    spelt out."""
     name = picture.name if picture.path is None else os.path.abspath(picture.path)
     return as_text(name)
 

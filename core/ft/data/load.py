@@ -64,6 +64,11 @@ class ImageData:
         return {"train": self.train, "val": self.val, "test": self.test}
 
     @property
+    def measured(self) -> dict[Split, tuple[Item, ...]]:
+        """What the saved model is measured on: the splits that did not train, as far as there are images."""
+        return {split: items for split, items in self.parts.items() if items and split != "train"}
+
+    @property
     def items(self) -> tuple[Item, ...]:
         return (*self.train, *self.val, *self.test)
 

@@ -30,6 +30,7 @@ from ft.inference.predict import no_number, outputs_of
 from ft.job import Job
 from ft.machine.display import Display
 from ft.run.folder import Run
+from ft.run.outputs import Outputs, write_outputs
 from ft.task.evaluation import Answered, Evaluation, Measured, evaluate
 from ft.text.counting import number_of
 from ft.text.names import typed
@@ -41,8 +42,8 @@ def measure_saved(run: Run, plugins: Plugins, store: FeatureStore, job: Job, oth
 
     The model is rebuilt from the run's files and computes as in `ft evaluate`, so these are the figures that anybody
     will get who uses it; features that were kept, and the run's precision, play no part. Decoded images that were kept
-    do, being the same. Raises FtError for an image that changed since the run began, and StopAsked when a signal asks
-    to stop.
+    do, being the same. The outputs are kept in the run's folder. Raises FtError for an image that changed since the run
+    began, and StopAsked when a signal asks to stop.
     """
     asked, data = job.config.machine, job.data
     machine = {"device": asked.device, "precision": PREDICT_PRECISION, "workers": asked.workers}
@@ -58,14 +59,16 @@ def measure_saved(run: Run, plugins: Plugins, store: FeatureStore, job: Job, oth
         with outputs_of(trained, items, own, data.digests, images) as batches:
             yield _finite(batches, items)
 
+    kept = {name: Outputs(len(items), data.space.outputs) for name, items in data.measured.items()}
     with answers("validation", data.val, f"; the epochs were measured {otherwise}" if otherwise else "") as batches:
-        space, batches = _calibrated(data, batches)
+        space, batches = _calibrated(data, kept["val"].passing(batches))
         run.keep_numbers(space)
-        val = evaluate(batches, data.task, space)
-    if not data.test:
-        return Measured(val, None)
-    with answers("test", data.test) as batches:
-        return Measured(val, evaluate(batches, data.task, space))
+        val, test = evaluate(batches, data.task, space), None
+    if data.test:
+        with answers("test", data.test) as batches:
+            test = evaluate(kept["test"].passing(batches), data.task, space)
+    write_outputs(run.path, {name: each.kept for name, each in kept.items()})
+    return Measured(val, test)
 
 
 def _calibrated(data: ImageData, batches: Iterator[Answered]) -> tuple[LabelSpace, Iterator[Answered]]:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib.resources import files
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ft.extension.sections import Chart, Part, Section, Slider
 from ft.machine.layout import count
@@ -25,13 +25,36 @@ from ft.pages.tables import lay_out, square
 from ft.pages.wanted import MOST_SHOTS, opened_by_charts
 from ft.text.terminal import visible
 
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
 NOT_EMBEDDED = "this file holds no picture of it"
 
 
 def draw(page: Page, album: Album) -> str:
     """The whole page as the text of an HTML file."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined  # here, since listing commands needs no templates
     from markupsafe import Markup
+
+    script = _template("page.js")
+    return (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            **_helpers(album),
+            page=page,
+            sections=list(_anchored(page.sections)),
+            style=Markup(_template("page.css")),
+            script=Markup(script),
+            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+            images=Markup(_for_script(_images(album, page.sections))),
+        )
+    )
+
+
+@cache
+def _environment() -> Environment:
+    """The templates, which are read and compiled once."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # here, since listing commands needs no templates
 
     environment = Environment(
         loader=PackageLoader("ft.pages"),
@@ -41,17 +64,8 @@ def draw(page: Page, album: Album) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= _helpers(album)
     environment.filters["number"] = lambda form, value: written(value, form)
-    script = _template("page.js")
-    return environment.get_template("page.html.j2").render(
-        page=page,
-        sections=list(_anchored(page.sections)),
-        style=Markup(_template("page.css")),
-        script=Markup(script),
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        images=Markup(_for_script(_images(album, page.sections))),
-    )
+    return environment
 
 
 def _seen(value: Any) -> Any:

@@ -33,32 +33,35 @@ def parts_in(parts: Sequence[Part]) -> Iterator[Part]:
                 yield from parts_in(some)
 
 
-def moved(section: Section, by: int) -> Section:
-    """The section with each image's number raised: from its row in a split to its row in a list of all images."""
-    return replace(section, parts=tuple(_moved(part, by) for part in section.parts))
+def renumbered(section: Section, numbers: Sequence[int]) -> Section:
+    """The section with images numbered otherwise: the row of each in its split becomes the number at that place, as
+    that in a list of the images of all splits."""
+    return replace(section, parts=tuple(_renumbered(part, numbers) for part in section.parts))
 
 
-def _moved(part: Part, by: int) -> Part:
+def _renumbered(part: Part, numbers: Sequence[int]) -> Part:
     match part:
         case Pictures(title, shots):
-            return Pictures(title, tuple(_shot_moved(shot, by) for shot in shots))
+            return Pictures(title, tuple(_shot_renumbered(shot, numbers) for shot in shots))
         case Chart():
-            return replace(part, lines=tuple(_line_moved(line, by) for line in part.lines))
+            return replace(part, lines=tuple(_line_renumbered(line, numbers) for line in part.lines))
         case Matrix():
-            return replace(part, cells={at: tuple(place + by for place in of) for at, of in part.cells.items()})
+            cells = {at: tuple(numbers[place] for place in of) for at, of in part.cells.items()}
+            return replace(part, cells=cells)
         case Choice(label, parts):
-            return Choice(label, {name: tuple(_moved(each, by) for each in some) for name, some in parts.items()})
+            chosen = {name: tuple(_renumbered(each, numbers) for each in some) for name, some in parts.items()}
+            return Choice(label, chosen)
         case _:
             return part
 
 
-def _shot_moved(shot: Shot, by: int) -> Shot:
-    beside = None if shot.beside is None else shot.beside + by
-    return replace(shot, place=shot.place + by, beside=beside)
+def _shot_renumbered(shot: Shot, numbers: Sequence[int]) -> Shot:
+    beside = None if shot.beside is None else numbers[shot.beside]
+    return replace(shot, place=numbers[shot.place], beside=beside)
 
 
-def _line_moved(line: Line, by: int) -> Line:
-    return replace(line, places=tuple(place + by for place in line.places))
+def _line_renumbered(line: Line, numbers: Sequence[int]) -> Line:
+    return replace(line, places=tuple(numbers[place] for place in line.places))
 
 
 def faults_of(section: Section, images: int, outputs: int) -> Iterator[str]:

@@ -55,7 +55,7 @@ def print_plan(plan: Plan, display: Display) -> None:
             ("images", f"augmentation {plan.augment}"),
             ("machine", f"{plan.device}, {plan.precision}{_paces(plan)}"),
             *_cache_lines(plan),
-            ("memory", _memory(plan)),
+            ("memory", memory_taken(plan)),
         ],
         console,
         folded=True,
@@ -105,7 +105,7 @@ def _cache_lines(plan: Plan) -> list[tuple[str, str]]:
     ]
 
 
-def _memory(plan: Plan) -> str:
+def memory_taken(plan: Plan) -> str:
     """What stays in memory while the network trains; what a step computes comes on top."""
     cache, optimizer = plan.cache, plan.optimizer
     parts = [f"{size(4 * (plan.frozen_numel + plan.trainable_numel))} of weights"]

@@ -9,7 +9,9 @@ last.pt, best.pt    checkpoints
 metrics.jsonl       a line for each finished epoch
 model.safetensors   the best epoch's weights
 model.json          how to rebuild the model and what to feed it
+outputs.safetensors what the saved model gives for each validation and test image
 report.json         what came of it
+report.html         the same as a page
 """
 
 from __future__ import annotations

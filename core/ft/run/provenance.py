@@ -97,4 +97,6 @@ def _weights(built: BuiltBackbone) -> dict[str, Any] | None:
     if built.fetched is None:
         return None
     fetched = built.fetched
-    return {"entry": fetched.entry.name, "url": fetched.entry.url, "sha256": fetched.sha256, "source": fetched.source}
+    entry = fetched.entry
+    note = {"note": entry.note} if entry.note else {}
+    return {"entry": entry.name, "url": entry.url, "sha256": fetched.sha256, "source": fetched.source, **note}

@@ -8,6 +8,7 @@ from pathlib import Path
 from ft.extension.tasks import Table
 from ft.machine.display import Display
 from ft.machine.layout import Columns, print_matrix, print_pairs, print_table, times
+from ft.plan.records import CacheCost
 from ft.run.report import Report, doubts, hints
 from ft.task.evaluation import Evaluation
 from ft.text.names import typed
@@ -37,7 +38,7 @@ def print_report(report: Report, folder: Path, display: Display) -> None:
             if report.frozen_parameters
             else ("frozen", "nothing"),
             ("trained", f"{report.trainable_parameters:,} parameters in {report.seconds:.1f} s"),
-            ("once", _cache_came_to(report)),
+            ("once", computed_once(report.cache, report.speedup)),
             ("run", str(folder)),
             ("use it", typed("ft", "predict", folder, "IMAGES")),
         ],
@@ -95,13 +96,13 @@ def _print(table: Table, rows: Sequence[Mapping[str, str | float]], display: Dis
     print_table(headers, cells, Columns(right=numbers, squeeze=squeeze), display.out)
 
 
-def _cache_came_to(report: Report) -> str:
-    cost = report.cache
+def computed_once(cost: CacheCost, speedup: float | None) -> str:
+    """What was computed once, what that took, and how many times as fast that made an epoch, as far as it is known."""
     if cost.promise == "off":
         return f"nothing was computed once: {cost.reason}"
     if not cost.computed and cost.ceiling == 1.0:
         source = f"{cost.decoded} decoded" if cost.decoded else "found in the store"
         return f"images {source}; nothing of the network was computed once: {cost.reason}"
     source = f"computed for {cost.computed} images in {cost.seconds:.1f} s" if cost.computed else "found in the store"
-    came_to = f"epochs {times(report.speedup)} as fast, " if report.speedup else ""
+    came_to = f"epochs {times(speedup)} as fast, " if speedup else ""
     return f"features {source}; {cost.promise}, {came_to}ceiling {times(cost.ceiling)}"

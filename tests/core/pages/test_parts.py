@@ -6,7 +6,7 @@ import pytest
 
 from ft.extension.sections import Chart, Choice, Line, Matrix, Note, Pictures, Section, Shot, Slider
 from ft.extension.tasks import Table
-from ft.pages.parts import faults_of, moved, parts_in
+from ft.pages.parts import faults_of, parts_in, renumbered
 
 EVERY = Section(
     "Everything",
@@ -27,7 +27,7 @@ def test_a_section_of_every_part_has_no_fault() -> None:
 
 
 def test_images_are_numbered_anew_wherever_they_stand() -> None:
-    there = moved(EVERY, 10)
+    there = renumbered(EVERY, [10, 11, 12])
     assert list(faults_of(there, images=13, outputs=2)) == []
     _, pictures, chart, matrix, _, choice, _ = there.parts
     assert isinstance(pictures, Pictures)

@@ -1,0 +1,61 @@
+"""`ft report`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ft.cli.common import load_and_report
+from ft.cli.using import load_run, meant, using_a_model
+from ft.errors import FtError
+from ft.machine.memory import garbage_waits
+
+if TYPE_CHECKING:
+    from ft.config.schema import ReportConfig
+    from ft.inference.load import Trained
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--set", "sets", multiple=True, metavar="KEY=VALUE", help="a key of report, as in report.pictures=off; repeatable"
+)
+@using_a_model
+def report(run: Path, sets: tuple[str, ...], **machine: Any) -> None:
+    """Write report.html into the folder of RUN: the verdict, curves, mistakes, what trained.
+
+    \b
+      ft report runs/latest
+      ft report runs/latest --set report.pictures=off
+
+    A run writes it as it ends. Of an older run, the model is asked about its validation and test images once more.
+    """
+    with garbage_waits():
+        from ft.reporting.finished import read_finished
+        from ft.reporting.found import Found
+        from ft.reporting.write import write_page
+    from ft.machine.display import Display
+    from ft.run.folder import Run
+
+    display, plugins = Display(), load_and_report()
+    folder = meant(run, display)
+    finished = read_finished(Run(folder), plugins, machine["trust_code"])
+    how = _how(folder, sets)
+
+    def load() -> Trained:
+        display.say(f"{folder} kept no outputs of its model, which is asked again")
+        return load_run(folder, machine)
+
+    display.tell(str(write_page(finished, how, Found(finished, plugins), display, load)))
+
+
+def _how(folder: Path, sets: Sequence[str]) -> ReportConfig:
+    """The section report of a run's config, with what is said anew."""
+    from ft.config.loading import load_config
+
+    if others := [text for text in sets if not text.startswith("report.")]:
+        raise FtError(f"ft report takes keys of report alone, as --set report.pictures=off; leave out {others[0]}")
+    return load_config(folder / "config.yaml", sets).report

@@ -1,0 +1,71 @@
+"""How training went: figures by epoch, the learning rate, the time, and when the run was asked for something else."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+from ft.extension.sections import Chart, Line, Note, Section
+from ft.extension.tasks import Figure
+from ft.reporting.finished import Finished
+from ft.task.chosen import LOSS
+from ft.text.counting import number_of
+
+PENALTY = "penalty, as a power of ten"
+
+
+def curves(finished: Finished) -> Section:
+    """A chart of the loss, of each figure, of the learning rate and of the time, by epoch; or by penalty, where an
+    optimizer solved for the head."""
+    history, best = finished.history, finished.best
+    solved = best.get("penalty") is not None
+    count = number_of(len(history), "penalty" if solved else "epoch", "penalties" if solved else "")
+    saved = f"penalty {best['penalty']:g}" if solved else f"epoch {finished.report.best_epoch}"
+    seconds = sum(float(each["seconds"]) for each in history)
+    lead = f"{count} in {seconds:.1f} s, of which {saved} was saved. These figures are as training saw them."
+    across = PENALTY if solved else "epoch"
+    charts = [_of_figure(finished, figure, across) for figure in (LOSS, *finished.task.record.figures)]
+    if not solved:
+        charts.append(Chart("Learning rate", across, "rate at the end of the epoch", (_line(history, "lr"),)))
+        charts.append(Chart("Time", across, "seconds", (_line(history, "seconds"),), kind="bars"))
+    return Section("Curves", (*charts, *_phases(finished)), lead)
+
+
+def _of_figure(finished: Finished, figure: Figure, across: str) -> Chart:
+    """A figure of training and validation, and a point at the epoch that was saved."""
+    lines = (
+        _line(finished.history, f"train_{figure.name}", "training"),
+        _line(finished.history, f"val_{figure.name}", "validation"),
+        _line([finished.best], f"val_{figure.name}", "saved"),
+    )
+    title = figure.title[:1].upper() + figure.title[1:]
+    there = tuple(line for line in lines if line.points)
+    return Chart(title, across, figure.title, there, y_form=".0%" if figure.form.endswith("%") else "g")
+
+
+def _line(history: Sequence[Mapping[str, Any]], name: str, said: str = "") -> Line:
+    """What metrics.jsonl has under a name, as far as it is there and a number."""
+    points = [(_across(record), record[name]) for record in history if isinstance(record.get(name), float | int)]
+    return Line(said, tuple((x, float(y)) for x, y in points if math.isfinite(y)))
+
+
+def _across(record: Mapping[str, Any]) -> float:
+    penalty = record.get("penalty")
+    return math.log10(penalty) if penalty else float(record["epoch"])
+
+
+def _phases(finished: Finished) -> Iterator[Note]:
+    """What a run was asked for anew, and from when on."""
+    for before, now in pairwise(finished.phases):
+        keys = ("freeze", "train", "epochs", "lr", "head_lr", "lr_decay", "weight_decay")
+        changed = [f"{key} {_said(now.get(key))}" for key in keys if before.get(key) != now.get(key)]
+        if changed:
+            yield Note(f"After epoch {now['epoch']} the run was asked for: {', '.join(changed)}.")
+
+
+def _said(value: Any) -> str:
+    if not isinstance(value, list):
+        return str(value)
+    return " + ".join(str(each.get("use", each)) if isinstance(each, dict) else str(each) for each in value) or "none"
