@@ -112,8 +112,10 @@ def browser_open() -> Iterator[Browser]:
     for flag in ("--headless", "--hide-scrollbars", *DISK, *(["--no-sandbox"] if os.geteuid() == 0 else [])):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    chrome = Chrome(options, ChromeService(driver))
-    try:
-        yield Browser(chrome)
-    finally:
-        chrome.quit()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("no_proxy", "localhost,127.0.0.1")  # where the driver listens
+        chrome = Chrome(options, ChromeService(driver))
+        try:
+            yield Browser(chrome)
+        finally:
+            chrome.quit()

@@ -9,6 +9,7 @@ from ft.beginning import at_work, begin
 from ft.config.schema import Config
 from ft.deciding import Prepared, decide
 from ft.extension.installed import Plugins
+from ft.gathering import gathered_by
 from ft.inference.measure import measure_saved
 from ft.machine.display import Display
 from ft.machine.memory import arrange_large_blocks, give_back_freed_memory
@@ -68,6 +69,7 @@ def finetune(
         ):
             give_back_freed_memory()
             position = fit(module, plan, feed, job, run)
+            gathered = gathered_by(feed, ready)
         job.machine.place(module)
         after = ready.frozen_digest()
 
@@ -77,6 +79,6 @@ def finetune(
         measured = measure_saved(run, plugins, ready.store, job, otherwise)
         report = make_report(ready.config, plan, Outcome(position, best_epoch, before, after, feed.cost, measured))
         run.write_json("report.json", report.plain())
-        show(run, plugins, display)
+        show(run, gathered, plugins, display)
         tell(RunEnded(report, run.files_of_report()))
     return run, report

@@ -31,7 +31,7 @@ from ft.model.reading import read_by
 from ft.opening import open_run
 from ft.tracking.events import Event
 from ft.training.feature_feed import FeatureFeed
-from ft.training.feeds import open_feed
+from ft.training.feeds import Feed, open_feed
 from ft.training.predicting import predict_batches
 
 TAKEN = ("data.", "task", "split.", "weights", "backbone.", "cache.", "machine.", "seed", "training.batch_size")
@@ -39,6 +39,11 @@ TAKEN = ("data.", "task", "split.", "weights", "backbone.", "cache.", "machine."
 OF_IMAGES = ("images.range=", "images.size=", "images.fit=", "images.bad=")
 OF_THE_DATA = ("data.", "task", "split.", "images.range=")
 """Beginnings of the keys that matter where no network looks at the images."""
+
+
+MOST = 10_000
+"""Images of a run up to which it is looked as it ends what their features tell: that takes time with the square of
+their number."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,20 +126,38 @@ def gather(config: Config, plugins: Plugins, display: Display) -> Gathered:
     return Gathered(data, features, computed, job.preprocessing.value_range, kept, warnings)
 
 
+def gathered_by(feed: Feed, ready: Prepared) -> Gathered | None:
+    """What a run that trained its head alone kept of its training and validation images; None where it trained more,
+    kept nothing or other views, has more images than are looked at as a run ends, or is to have no page. No network
+    runs for it but what follows the cut, which is the head."""
+    config, names = ready.config, ready.built.backbone.parameter_names()
+    if not isinstance(feed, FeatureFeed) or config.images.varies or not config.report.html:
+        return None
+    if len(ready.data.items) > MOST or not set(ready.plan.frozen) >= set(names):
+        return None
+    return Gathered(ready.data, _of_feed(feed, ready), 0, ready.built.preprocessing.value_range, ready.store)
+
+
 def _features(ready: Prepared, store: FeatureStore, job: Job) -> tuple[Tensor, int]:
     """What the head reads of training images, then of all others, and how many images that took the network for."""
     module, plan, items = ready.model.module, ready.plan, job.data.items
-    head = module.get_submodule(ready.model.head_paths[0])
     with closing(open_feed(module, plan, ready.prefix, store, job)) as feed:
         if not isinstance(feed, FeatureFeed):
+            head = module.get_submodule(ready.model.head_paths[0])
             return _through_all(module, head, items, job), len(items)
-        module.eval()
-        train, _ = feed.everything(head)
-        with read_by(head) as others:
-            for _ in feed.validation():
-                pass
-        pooled = train if train.ndim == 2 else train.flatten(2).mean(2)
-        return torch.cat([pooled.cpu(), *others]), feed.cost.computed
+        return _of_feed(feed, ready), feed.cost.computed
+
+
+def _of_feed(feed: FeatureFeed, ready: Prepared) -> Tensor:
+    """What the head reads of the training images of a feed, then of its validation images."""
+    module = ready.model.module.eval()
+    head = module.get_submodule(ready.model.head_paths[0])
+    train, _ = feed.everything(head)
+    with read_by(head) as others:
+        for _ in feed.validation():
+            pass
+    pooled = train if train.ndim == 2 else train.flatten(2).mean(2)
+    return torch.cat([pooled.cpu(), *others])
 
 
 def _through_all(module: nn.Module, head: nn.Module, items: Sequence[Item], job: Job) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,6 @@ from ft.machine.memory import garbage_waits
 
 if TYPE_CHECKING:
     from ft.config.schema import ReportConfig
-    from ft.inference.load import Trained
 
 
 @click.command()
@@ -23,17 +23,24 @@ if TYPE_CHECKING:
 @click.option(
     "--set", "sets", multiple=True, metavar="KEY=VALUE", help="a key of report, as in report.pictures=off; repeatable"
 )
+@click.option(
+    "--features",
+    is_flag=True,
+    help="run the pretrained network over all images of the run once, and show what its features know of them",
+)
 @using_a_model
-def report(run: Path, sets: tuple[str, ...], **machine: Any) -> None:
+def report(run: Path, sets: tuple[str, ...], features: bool, **machine: Any) -> None:
     """Write report.html into the folder of RUN: the verdict, curves, mistakes, what trained.
 
     \b
       ft report runs/latest
       ft report runs/latest --set report.pictures=off
 
-    A run writes it as it ends. Of an older run, the model is asked about its validation and test images once more.
+    A run writes it as it ends. Of an older run, the model is asked about its validation and test images once more. With
+    --features, the pretrained network is asked about all images, where the run did not keep what that tells.
     """
     with garbage_waits():
+        from ft.reporting.features import find_out
         from ft.reporting.finished import read_finished
         from ft.reporting.found import Found
         from ft.reporting.write import write_page
@@ -45,11 +52,10 @@ def report(run: Path, sets: tuple[str, ...], **machine: Any) -> None:
     finished = read_finished(Run(folder), plugins, machine["trust_code"])
     how = _how(folder, sets)
 
-    def load() -> Trained:
-        display.say(f"{folder} kept no outputs of its model, which is asked again")
-        return load_run(folder, machine)
-
-    display.tell(str(write_page(finished, how, Found(finished, plugins), display, load)))
+    if features:
+        find_out(finished, plugins, display)
+    load = partial(load_run, folder, machine)
+    display.tell(str(write_page(finished, Found(finished, plugins), plugins, display, load, how)))
 
 
 def _how(folder: Path, sets: Sequence[str]) -> ReportConfig:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ft.data.decoding import size_of_picture
 from ft.data.geometry import share_seen
-from ft.data.load import Item
+from ft.data.pictures import Picture
 from ft.extension.records import Preprocessing
 from ft.text.counting import number_of
 
@@ -41,12 +41,14 @@ class Cropping:
         )
 
 
-def look_at_crops(items: Sequence[Item], preprocessing: Preprocessing) -> Cropping:
-    """Look at the sizes of some images, evenly among `items`; those that cannot be read are passed over."""
+def look_at_crops(many: int, picture: Callable[[int], Picture | None], preprocessing: Preprocessing) -> Cropping:
+    """Look at the sizes of some of so `many` images, evenly among their numbers; those that are gone, or cannot be
+    read, are passed over."""
     seen = []
-    for item in items[:: -(-len(items) // LOOKED_AT)]:
+    for number in range(0, many, max(1, -(-many // LOOKED_AT))):
         try:
-            seen.append(share_seen(preprocessing, *size_of_picture(item.picture)))
+            if (found := picture(number)) is not None:
+                seen.append(share_seen(preprocessing, *size_of_picture(found)))
         except Exception:  # whatever reading a header raises, this is about images that can be read
             continue
     lost = [1 - share for share in seen if 1 - share > MUCH]

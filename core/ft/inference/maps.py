@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from ft.data.load import Item
+from ft.data.pictures import Picture
 from ft.errors import FtError
 from ft.inference.explain import explainer
 from ft.inference.load import Trained
@@ -15,9 +16,7 @@ from ft.pages.pictures import SIDE, thumbnail
 
 AT_ONCE = 4
 """Images of a batch: between batches, the time is looked at."""
-MOST = 24
-"""Images that are explained at most."""
-SECONDS = 20.0
+SECONDS = 10.0
 """Seconds after which no further batch is begun."""
 
 
@@ -31,26 +30,26 @@ class Maps:
     lacking: str = ""
 
 
-def draw_maps(trained: Trained, wanted: Sequence[tuple[int, int]], items: Sequence[Item], display: Display) -> Maps:
-    """Draw an overlay for each pair of an image's place among `items` and the number of an output, the first `MOST` of
-    them; those of images that cannot be read are left out."""
-    some, drawn, method = list(dict.fromkeys(wanted))[:MOST], dict[tuple[int, int], bytes](), ""
-    small, started = replace(trained, batch_size=AT_ONCE, workers=0), time.perf_counter()
+def draw_maps(
+    trained: Trained, wanted: Sequence[tuple[int, int]], picture: Callable[[int], Picture | None], display: Display
+) -> Maps:
+    """Draw an overlay for each pair of an image's number and that of an output; those of images that are gone, or
+    cannot be read, are left out."""
+    there = [(pair, found) for pair in wanted if (found := picture(pair[0])) is not None]
+    small, drawn, method, done = replace(trained, batch_size=AT_ONCE, workers=0), dict[tuple[int, int], bytes](), "", 0
+    started = time.perf_counter()
     try:
-        explain = explainer(small, [of for _, of in some])
+        explain = explainer(small, [of for (_, of), _ in there])
     except FtError as error:
         return Maps({}, lacking=str(error))
-    done = 0
-    for batch in explain(small, [items[place].picture for place, _ in some], display):
-        for pair, each in zip(some[done : done + len(batch)], batch, strict=True):
-            if not isinstance(each, str):
-                try:
-                    drawn[pair] = thumbnail(each.overlay(SIDE))
-                except FtError:  # gone since the network saw it; its picture says so
-                    continue
-                method = each.said_how
+    for batch in explain(small, [found for _, found in there], display):
+        for (pair, _), each in zip(there[done : done + len(batch)], batch, strict=True):
+            if isinstance(each, str):
+                continue
+            with suppress(FtError):  # gone since the network saw it; its picture says so
+                drawn[pair], method = thumbnail(each.overlay(SIDE)), each.said_how
         done += len(batch)
         if time.perf_counter() - started > SECONDS:
             break
-    late = f"there was time for {done} of {len(some)} maps" if done < len(some) else ""
+    late = f"there was time for {done} of {len(there)} maps" if done < len(there) else ""
     return Maps(drawn, method, late)

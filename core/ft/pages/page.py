@@ -98,6 +98,7 @@ def _helpers(album: Album) -> dict[str, Any]:
         return escape(json.dumps(_rows(slider)))
 
     return {
+        "about_maps": album.about_maps,
         "count": count,
         "drawn": draw_chart,
         "grouped": _grouped,

@@ -47,7 +47,8 @@ class Album:
     """The images that a page names by their numbers: `names` of all of them.
 
     `photos` are JPEG files of some, `maps` those of where an output, by its number, comes from in an image. `missing`
-    says why one that was asked for has no photo. A `note` says why there are none at all.
+    says why one that was asked for has no photo. A `note` says why there are none at all, and `about_maps` how maps
+    were made, or why there are none.
     """
 
     names: Sequence[str] = ()
@@ -55,3 +56,4 @@ class Album:
     maps: Mapping[tuple[int, int], bytes] = field(default_factory=dict)
     missing: Mapping[int, str] = field(default_factory=dict)
     note: str = ""
+    about_maps: str = ""

@@ -13,7 +13,7 @@ from ft.pages.parts import parts_in
 T = TypeVar("T")
 MOST_PHOTOS = 400
 """Photos of one page: at 5 KB each, 2.7 MB as they are written there."""
-MOST_MAPS = 48
+MOST_MAPS = 24
 """Maps of one page; the network runs for each."""
 MOST_SHOTS = 24
 """Images of one row of pictures."""
@@ -34,16 +34,18 @@ class Wanted:
 
 
 def wanted(sections: Sequence[Section]) -> Wanted:
-    """What to embed: rows of pictures first, then points of charts, then images behind the cells of matrices, mistakes
-    before what is right, and a few of each cell before more of one."""
+    """What to embed: rows of pictures first, then in turn points of charts and images behind the cells of matrices,
+    mistakes before what is right, and a few of each cell before more of one. Maps are of each row in turn."""
     parts = [part for section in sections for part in parts_in(section.parts)]
-    shots = [shot for part in parts if isinstance(part, Pictures) for shot in part.shots[:MOST_SHOTS]]
+    rows = [part.shots[:MOST_SHOTS] for part in parts if isinstance(part, Pictures)]
+    shots = [shot for row in rows for shot in row]
+    points = chain.from_iterable(_of_chart(part) for part in parts if isinstance(part, Chart))
+    cells = _in_turn([cell for part in parts for cell in _of_matrix(part)])
     places = chain(
         (place for shot in shots for place in (shot.place, shot.beside) if place is not None),
-        chain.from_iterable(_of_chart(part) for part in parts if isinstance(part, Chart)),
-        _in_turn([cell for part in parts for cell in _of_matrix(part)]),
+        _in_turn([points, cells]),
     )
-    maps = ((shot.place, shot.of) for shot in shots if shot.of is not None)
+    maps = _in_turn([[(shot.place, shot.of) for shot in row if shot.of is not None] for row in rows])
     return Wanted(tuple(_first(places, MOST_PHOTOS)), tuple(_first(maps, MOST_MAPS)))
 
 
@@ -78,9 +80,10 @@ def _of_matrix(part: Part) -> list[tuple[int, ...]]:
     return [part.cells[at][:MOST_IN_A_CELL] for at in order]
 
 
-def _in_turn(cells: Sequence[tuple[int, ...]]) -> Iterator[int]:
-    rounds: Iterable[tuple[int | None, ...]] = zip_longest(*cells)
-    return (place for some in rounds for place in some if place is not None)
+def _in_turn(some: Iterable[Iterable[T]]) -> Iterator[T]:
+    """The first of each, then the second of each, until all are through."""
+    rounds: Iterable[tuple[T | None, ...]] = zip_longest(*some)
+    return (each for found in rounds for each in found if each is not None)
 
 
 def _first(found: Iterable[T], most: int) -> Iterator[T]:

@@ -52,6 +52,7 @@ def ask_again(finished: Finished, trained: Trained, found: Found, display: Displ
 
     A warning counts those that are not.
     """
+    display.say(f"{finished.run.path} kept no outputs of its model, which is asked again")
     answers = []
     lacking = 0
     for split in ("val", "test"):

@@ -17,8 +17,8 @@ from ft.reporting.verdict import CALLED, headlines, how_sure, judged_by, remarks
 from ft.text.counting import number_of
 
 
-def page_of(finished: Finished, answers: Sequence[Answers]) -> Page:
-    """All that the page says; images have their numbers in images.csv."""
+def page_of(finished: Finished, answers: Sequence[Answers], of_images: Sequence[Section] = ()) -> Page:
+    """All that the page says, with sections `of_images`, not of answers; images have their numbers in images.csv."""
     judged = judged_by(finished)
     whole = [each for each in answers if each.split == judged and len(each.places) == finished.count(judged)]
     figures = how_sure(finished, whole[0] if whole else None)
@@ -27,7 +27,7 @@ def page_of(finished: Finished, answers: Sequence[Answers]) -> Page:
         about=tuple(_about(finished)),
         headlines=headlines(finished, figures),
         notes=tuple(remarks(finished, figures)),
-        sections=(curves(finished), *_of_task(finished, answers, judged), what_trained(finished)),
+        sections=(curves(finished), *_of_task(finished, answers, judged), *of_images, what_trained(finished)),
         made=f"Written by ft {__version__}. This file is complete: it needs no network, and asks for nothing.",
     )
 

@@ -10,6 +10,7 @@ metrics.jsonl       a line for each finished epoch
 model.safetensors   the best epoch's weights
 model.json          how to rebuild the model and what to feed it
 outputs.safetensors what the saved model gives for each validation and test image
+known.json          what features that were kept tell of the images
 report.json         what came of it
 report.html         the same as a page
 """

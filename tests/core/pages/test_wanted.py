@@ -17,6 +17,20 @@ def test_rows_of_pictures_come_before_points_and_these_before_cells_mistakes_fir
     assert found.maps == ((2, 1),)
 
 
+def test_points_leave_room_for_cells_and_maps_are_of_each_row_in_turn() -> None:
+    many = range(100, 1000)
+    parts = (
+        Chart("", "", "", (Line("", tuple((n, n) for n in many), tuple(many)),)),
+        Matrix(("a", "b"), {(0, 1): (1, 2, 3)}),
+        *(Pictures("", tuple(Shot(n, "", of=0) for n in range(start, start + 24))) for start in (10, 40)),
+    )
+    found = wanted([Section("A", parts)])
+    assert found.places[48:54:2] == (100, 115, 130)
+    assert found.places[49:55:2] == (1, 2, 3)
+    assert len(found.maps) == MOST_MAPS
+    assert found.maps[:4] == ((10, 0), (40, 0), (11, 0), (41, 0))
+
+
 def test_an_image_that_is_named_twice_is_wanted_once_and_of_very_many_some() -> None:
     rows = tuple(Pictures("", tuple(Shot(n, "", of=0) for n in range(start, start + 30))) for start in range(0, 900, 9))
     found = wanted([Section("A", (*rows, *rows))])
