@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
-from ft.data.load import ImageData, Item
+from ft.data.load import ImageData
 from ft.data.targets import targets_of
-from ft.data.whole_groups import deal, share_out
 from ft.errors import FtError
 from ft.extension.installed import Plugins, read_settings
-from ft.extension.tasks import SolvableLoss
+from ft.extension.tasks import LabelSpace, SolvableLoss
 from ft.gathering import Gathered
+from ft.insight.even_folds import even_folds
 from ft.insight.label_errors import confident_joint, find_suspects
 from ft.insight.out_of_sample import OutOfSample, Solver, answer_out_of_sample
 from ft.insight.records import Judged, SuspectedLabel
 from ft.machine.display import Display
 from ft.plan.optimizer import ChosenOptimizer
+from ft.task.chosen import ChosenTask
 from ft.training.solving import solvable
 
 FOLDS = 5
@@ -48,7 +46,7 @@ def ask_out_of_sample(
     are probabilities. Raises FtError where labels are not those of one class an image, or nothing solves for heads."""
     data, targets = gathered.data, targets_of(gathered.items)
     solver = _solver(data, targets, plugins)
-    folds = _folds(gathered.items, data, targets)
+    folds = even_folds(data, gathered.items, targets.tolist(), FOLDS)
     if len(set(folds.tolist())) < 2:
         raise FtError("labels are judged by heads that saw other images, and all images are of one group")
     with display.progress("heads on folds", len(solver.penalties) * FOLDS, unit="fits") as bar:
@@ -91,26 +89,18 @@ def _solver(data: ImageData, targets: Tensor, plugins: Plugins) -> Solver:
     if not solvable(task, task.loss(data.space, targets)).shift_invariant:  # as where outputs go through a softmax
         raise FtError(f"labels are judged by probabilities of classes, of which task '{task.name}' makes none")
 
+    return solver_for(task, data.space, plugins)
+
+
+def solver_for(task: ChosenTask, space: LabelSpace, plugins: Plugins) -> Solver:
+    """How linear heads are fitted by the loss of a task. Raises FtError where that is not convex, or no optimizer that
+    is installed solves."""
+
     def make_loss(some: Tensor) -> SolvableLoss:
-        return solvable(task, task.loss(data.space, some))
+        return solvable(task, task.loss(space, some))
 
     solving = next((each for each in plugins.components("optimizer") if each.record.solves), None)
     if solving is None:
-        raise FtError("labels are judged by heads that are solved for, and no optimizer that is installed solves")
+        raise FtError("heads are solved for here, and no optimizer that is installed solves")
     optimizer = ChosenOptimizer(solving, read_settings(solving, {}, "training.optimizer"))
-    return Solver(len(names), make_loss, optimizer.build, optimizer.planned().penalties)
-
-
-def _folds(items: Sequence[Item], data: ImageData, targets: Tensor) -> Tensor:
-    """The fold of each image, of each class a share in each; a group stays whole, and so do equal files."""
-    group = data.groups
-    names = [item.picture.name for item in items]
-    whole = [group[name] if name in group else data.digests[name] for name in names]
-    if not group:
-        dealt = deal({key: int(target) for key, target in zip(whole, targets, strict=True)}, FOLDS, 0)
-        return torch.tensor([dealt[key] for key in whole])
-    counted: dict[str, Counter[object]] = {}
-    for key, target in zip(whole, targets.tolist(), strict=True):
-        counted.setdefault(key, Counter())[target] += 1
-    parts = share_out(counted, [1 / FOLDS] * FOLDS, 0)
-    return torch.tensor([parts[key] for key in whole])
+    return Solver(space.outputs, make_loss, optimizer.build, optimizer.planned().penalties)

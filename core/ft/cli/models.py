@@ -60,7 +60,7 @@ def list_models(pattern: str, by: str | None, as_json: bool) -> None:
     listed, reasons = listed_models(plugins, open_cache())
     for reason in reasons:
         warn(reason, "not listed")
-    found = _matching(pattern, listed)
+    found = matching(pattern, listed)
     if by:
         found = in_order(found, by)
     if as_json:
@@ -71,7 +71,8 @@ def list_models(pattern: str, by: str | None, as_json: bool) -> None:
         print_overview(found, [(each.name, each.record.summary) for each in plugins.components("backbone")], Display())
 
 
-def _matching(pattern: str, listed: list[ListedModel]) -> list[ListedModel]:
+def matching(pattern: str, listed: list[ListedModel]) -> list[ListedModel]:
+    """Those whose name contains the pattern, or matches it where it has a mark. Raises FtError where there is none."""
     from ft.errors import FtError, nearest
 
     glob = pattern if any(mark in pattern for mark in MARKS) else f"*{pattern}*"
