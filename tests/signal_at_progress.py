@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from ft.machine.display import Bar, Display
@@ -18,11 +18,13 @@ class SignalAtProgress(Display):
         self.title, self.done = title, done
 
     @contextmanager
-    def progress(self, title: str, total: int | None = None, done: int = 0, unit: str = "") -> Iterator[Bar]:
+    def progress(
+        self, title: str, total: int | None = None, done: int = 0, unit: str = "", so_far: Sequence[float] = ()
+    ) -> Iterator[Bar]:
         outer = self
 
         class Watched(Bar):
-            def advance(self, done: int, text: str = "") -> None:
+            def advance(self, done: int, text: str = "", pace: str = "") -> None:
                 if title == outer.title and done == outer.done:
                     os.kill(os.getpid(), signal.SIGTERM)
 

@@ -16,6 +16,8 @@ from ft_tasks.temperature import shares_of, temperature_of
 
 MOST = 12
 """Images of each kind of mistake."""
+_TRY = "More images help most; --set task.class_weights=balanced --monitor macro_f1 makes those there are count more."
+"""What to do for a class that is never answered."""
 
 
 def sections(outputs: Tensor, targets: Tensor, space: LabelSpace, settings: ClassificationSettings) -> list[Section]:
@@ -46,7 +48,7 @@ def _by_class(outputs: Tensor, targets: Tensor, space: LabelSpace, settings: Cla
     classes = meter.tables()[0]
     answered, there = set(outputs.argmax(1).tolist()), set(targets.tolist())
     never = [name for number, name in enumerate(space.names) if number in there and number not in answered]
-    notes = [Note(f"Never answered: {some_names(never)}.", warns=True)] if never else []
+    notes = [Note(f"Never answered: {some_names(never)}. {_TRY}", warns=True)] if never else []
     lead = "Those classes come first that cost most images: which were of them, and were taken for another."
     return Section("By class", (*notes, classes), lead)
 

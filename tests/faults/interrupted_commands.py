@@ -21,12 +21,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from ft.machine.display import Bar, Display
 class Held(Bar):
-    def advance(self, done, text=""):
+    def advance(self, done, text="", pace=""):
         if not Path("held").exists():
             Path("held").touch()
             time.sleep(0.3)
 @contextmanager
-def progress(self, title, total=None, done=0, unit=""):
+def progress(self, title, total=None, done=0, unit="", so_far=()):
     yield Held() if title == os.environ["PHASE"] else Bar()
 Display.progress = progress
 """

@@ -19,7 +19,8 @@ from ft.data.load import ImageData, Item, make_items, strata_of
 from ft.data.pictures import picture_of
 from ft.data.readable import check_measured, digest_of
 from ft.data.samples import read_samples
-from ft.data.splits import choose_splits
+from ft.data.splits import Split, choose_splits
+from ft.data.targets import targets_of
 from ft.errors import FtError
 from ft.extension.installed import Plugins
 from ft.extension.records import Sample
@@ -27,11 +28,13 @@ from ft.extension.settings import validate
 from ft.extension.tasks import LabelSpace
 from ft.inference.load import Trained, load_trained
 from ft.inference.predict import no_number, outputs_of
+from ft.insight.sureness import how_sure, warned_of
 from ft.job import Job
 from ft.machine.display import Display
 from ft.run.folder import Run
 from ft.run.outputs import Outputs, write_outputs
 from ft.task.evaluation import Answered, Evaluation, Measured, evaluate
+from ft.task.sure import Judged
 from ft.text.counting import number_of
 from ft.text.names import typed
 
@@ -68,7 +71,21 @@ def measure_saved(run: Run, plugins: Plugins, store: FeatureStore, job: Job, oth
         with answers("test", data.test) as batches:
             test = evaluate(kept["test"].passing(batches), data.task, space)
     write_outputs(run.path, {name: each.kept for name, each in kept.items()})
-    return Measured(val, test)
+    split: Split = "test" if test else "val"
+    answered = kept[split].kept, targets_of(data.measured[split])
+    return Measured(val, test, _judged(replace(data, space=space), split, answered, test or val, job.display))
+
+
+def _judged(data: ImageData, split: Split, answers: Answered, found: Evaluation, display: Display) -> Judged:
+    """How far the figures `found` on a split can be trusted. What keeps its task from telling is a warning, since the
+    run is done by then."""
+    images, train = len(answers[0]), targets_of(data.train)
+    try:
+        sure = how_sure(data.task, data.space, train, found.figures, images, answers)
+        return Judged(split, images, sure, warned_of(data.task, data.space, answers))
+    except Exception as error:  # also of a task's own code, and memory that runs out
+        display.warn(f"it was not found out how sure the figures are ({type(error).__name__}: {error})")
+        return Judged(split, images)
 
 
 def _calibrated(data: ImageData, batches: Iterator[Answered]) -> tuple[LabelSpace, Iterator[Answered]]:

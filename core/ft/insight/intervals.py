@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from statistics import NormalDist
 
 import torch
 from torch import Tensor
+
+from ft.task.sure import Interval as Interval
 
 LEVEL = 0.95
 """How often an interval made in this way holds the figure of all images that might have been drawn."""
@@ -18,14 +19,6 @@ MOST, FEWEST = 1000, 100
 WORK = 5e7
 """Outputs that the resamples of a bootstrap look at together, which takes a few seconds however many images there
 are."""
-
-
-@dataclass(frozen=True)
-class Interval:
-    """From where to where a figure may lie."""
-
-    low: float
-    high: float
 
 
 def wilson(hits: int, images: int, level: float = LEVEL) -> Interval:

@@ -13,7 +13,7 @@ from ft.pages.records import Page
 from ft.reporting.curves import curves
 from ft.reporting.finished import Answers, Finished
 from ft.reporting.trained import what_trained
-from ft.reporting.verdict import CALLED, headlines, how_sure, judged_by, remarks
+from ft.reporting.verdict import CALLED, headlines, judged_by, remarks, sure_of
 from ft.text.counting import number_of
 
 
@@ -21,7 +21,7 @@ def page_of(finished: Finished, answers: Sequence[Answers], of_images: Sequence[
     """All that the page says, with sections `of_images`, not of answers; images have their numbers in images.csv."""
     judged = judged_by(finished)
     whole = [each for each in answers if each.split == judged and len(each.places) == finished.count(judged)]
-    figures = how_sure(finished, whole[0] if whole else None)
+    figures = sure_of(finished, whole[0] if whole else None)
     return Page(
         title=f"{finished.provenance.get('data')} with {finished.config.backbone.use}",
         about=tuple(_about(finished)),

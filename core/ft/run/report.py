@@ -14,6 +14,7 @@ from ft.extension.tasks import Figure
 from ft.plan.records import CacheCost, Plan
 from ft.run.position import EpochRecord, Phase, Position
 from ft.task.evaluation import Evaluation, Measured
+from ft.task.sure import Judged
 from ft.text.counting import number_of
 from ft.text.names import typed
 
@@ -22,7 +23,8 @@ from ft.text.names import typed
 class Report:
     """What the saved model does, and the proof that what was frozen did not move.
 
-    `val` and `test` are measured on the saved model as `ft evaluate` measures it. `chosen_by` are the figures by which
+    `val` and `test` are measured on the saved model as `ft evaluate` measures it; how far the figures can be trusted of
+    the latter, or else of the former, is `judged`. `chosen_by` are the figures by which
     the best epoch was chosen: on the validation images, as training saw them. `penalty` is that of the best fit by an
     optimizer that solves. `speedup` is how many times longer an epoch would have taken had it computed what was
     computed once, batch by batch as the pass did once it was under way; None where that was not measured.
@@ -46,6 +48,7 @@ class Report:
     precision: str
     val: Evaluation
     test: Evaluation | None
+    judged: Judged
     seconds: float
     trainable_parameters: int
     frozen_parameters: int
@@ -60,7 +63,7 @@ class Report:
     def plain(self) -> dict[str, Any]:
         """What report.json holds."""
         measured = {"val": self.val.plain(), "test": None if self.test is None else self.test.plain()}
-        return {**asdict(self), **measured}
+        return {**asdict(self), **measured, "judged": self.judged.plain()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,6 +102,7 @@ def make_report(config: Config, plan: Plan, outcome: Outcome) -> Report:
         precision=plan.precision,
         val=outcome.measured.val,
         test=outcome.measured.test,
+        judged=outcome.measured.judged,
         seconds=sum(record.seconds for record in history),
         trainable_parameters=plan.trainable_numel,
         frozen_parameters=plan.frozen_numel,
@@ -144,17 +148,6 @@ def measured_otherwise(promise: str, precision: str) -> str:
     if promise in ("close", "fast"):
         return f"on features kept {'in bf16' if promise == 'fast' else 'of folded layers'} (--cache {promise})"
     return "" if precision == PREDICT_PRECISION else f"in {precision}"
-
-
-def hints(report: Report, run: Path) -> Iterator[str]:
-    """Yield what may do better still, where the best lies at the end of what was tried."""
-    if report.best_epoch != report.epochs:
-        return
-    if report.penalty is None:
-        yield f"the last epoch was the best; more may be better: {_longer(report, run)}"
-    else:
-        penalties = f"training.penalties=[{report.penalty / 10:g},{report.penalty / 100:g}]"
-        yield f"the weakest penalty was the best; weaker ones may be better: {typed('--set', penalties)}"
 
 
 def _longer(report: Report, run: Path) -> str:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ft.extension.tasks import Table
 from ft.machine.display import Display
 from ft.machine.layout import Columns, print_matrix, print_pairs, print_table, times
 from ft.plan.records import CacheCost
-from ft.run.report import Report, doubts, hints
+from ft.run.next_steps import next_steps
+from ft.run.report import Report, doubts
 from ft.task.evaluation import Evaluation
+from ft.task.sure import Judged, too_few
+from ft.text.counting import number_of
 from ft.text.names import typed
 
 MOST_CONFUSED = 12
@@ -22,32 +25,63 @@ WORST = 12
 
 
 def print_report(report: Report, folder: Path, display: Display) -> None:
-    """The saved model's figures, a row for every class, the proof of the freeze, and where the model lies.
-
-    Then what may be unexpected about the figures, and what may be better still.
-    """
+    """The saved model's figures, a row for every class, how sure they are, what trained, and where the model lies; then
+    what to do next, and what may be unexpected about the figures."""
     where = str(folder / "report.json")
     display.tell("")
     print_evaluation(report.val, f"best epoch {report.best_epoch} of {report.epochs}, validation", where, display)
     if report.test is not None:
         print_evaluation(report.test, "test", where, display)
-    proof = f"sha256 {report.frozen_digest_after[:12]} before and after"
+    steps = next_steps(report, folder)
     print_pairs(
         [
-            ("frozen", f"{report.frozen_parameters:,} parameters, unchanged with their buffers ({proof})")
-            if report.frozen_parameters
-            else ("frozen", "nothing"),
-            ("trained", f"{report.trainable_parameters:,} parameters in {report.seconds:.1f} s"),
-            ("once", computed_once(report.cache, report.speedup)),
+            *_trust(report.judged),
+            ("trained", _trained(report)),
             ("run", str(folder)),
             ("use it", typed("ft", "predict", folder, "IMAGES")),
+            *(("" if number else "next", step) for number, step in enumerate(steps)),
         ],
         display.out,
     )
+    for warning in report.judged.warnings:
+        display.warn(warning.removesuffix("."))
+    for sure in report.judged.sure[:1]:
+        for doubt in too_few(sure, _images(report.judged)):
+            display.warn(doubt)
     for doubt in doubts(report, folder):
         display.warn(doubt)
-    for hint in hints(report, folder):
-        display.say(hint)
+
+
+def _trust(judged: Judged) -> Iterator[tuple[str, str]]:
+    """Between which values the figures lie, and what they are to be compared with."""
+    ranged = [
+        f"{each.figure.title} {each.figure.written(each.interval.low)} to {each.figure.written(each.interval.high)}"
+        for each in judged.sure
+        if each.interval
+    ]
+    if ranged:
+        yield "sure", f"{', '.join(ranged)}, with 95 % confidence from {_images(judged)}"
+    guessed = [
+        f"{each.figure.title} {each.figure.written(each.guess)}" for each in judged.sure if each.guess is not None
+    ]
+    if guessed:
+        yield "guessing", f"{', '.join(guessed)}, with one answer to all images"
+
+
+def _images(judged: Judged) -> str:
+    return number_of(judged.images, "test image" if judged.split == "test" else "validation image")
+
+
+def _trained(report: Report) -> str:
+    """How much trained, that nothing else moved, and what was computed once, in one line."""
+    total = report.trainable_parameters + report.frozen_parameters
+    proved = ", the others proved unchanged" if report.frozen_parameters else ""
+    trained = f"{report.trainable_parameters:,} of {total:,} parameters in {report.seconds:.1f} s{proved}"
+    cost = report.cache
+    if not cost.computed and (cost.promise == "off" or cost.ceiling == 1.0):
+        return f"{trained}; nothing of the network was computed once: {cost.reason}"
+    source = f"computed once in {cost.seconds:.1f} s" if cost.computed else "found in the store"
+    return f"{trained}; features {source} ({cost.promise})"
 
 
 def print_evaluation(evaluation: Evaluation, title: str, where: str, display: Display) -> None:

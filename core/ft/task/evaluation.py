@@ -11,6 +11,7 @@ import torch
 
 from ft.extension.tasks import Figure, LabelSpace, Meter, Table
 from ft.task.chosen import LOSS, ChosenTask, Count
+from ft.task.sure import Judged
 
 Answered = tuple[torch.Tensor, torch.Tensor]
 """Outputs [N, K] and targets [N, ...]."""
@@ -39,10 +40,12 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Measured:
-    """How a saved model does on the validation images, and on the test images, if there are any."""
+    """How a saved model does on the validation images, and on the test images, if there are any; and how far the
+    figures can be trusted of the latter, or else of the former."""
 
     val: Evaluation
     test: Evaluation | None
+    judged: Judged
 
 
 @dataclass

@@ -113,6 +113,7 @@ def _report(records: list[EpochRecord]) -> Report:
     from ft.plan.records import CacheCost
     from ft.run.report import Report
     from ft.task.evaluation import Evaluation
+    from ft.task.sure import Judged
 
     best = records[-1]
     rows: tuple[dict[str, str | float], ...] = tuple({"name": name, "recall": 1.0, "support": 1} for name in "ab")
@@ -135,6 +136,7 @@ def _report(records: list[EpochRecord]) -> Report:
         precision="fp32",
         val=val,
         test=None,
+        judged=Judged("val", 2),
         seconds=1.0,
         trainable_parameters=5,
         frozen_parameters=10,

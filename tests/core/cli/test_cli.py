@@ -81,7 +81,8 @@ def test_a_run_can_be_planned_made_used_and_measured(ft: Ft, tmp_path: Path) -> 
     assert "always trains" in ft("plan", *QUICK, "--freeze", "all").output
     result = ft("run", *QUICK, "--freeze", "all", "--run-dir", "r")
     assert "epoch 1/1" in result.output
-    assert "unchanged with their buffers" in result.output
+    assert "the others proved unchanged" in result.output
+    assert "next        see mistakes, curves and what trained: r/report.html" in result.output
     report = json.loads((tmp_path / "r" / "report.json").read_text())
     evaluated = json.loads(ft("evaluate", "r", "demo", "--json", "--trust-code").output)
     assert evaluated["images"] > 0

@@ -20,7 +20,7 @@ from ft.finetune import finetune, prepare
 from ft.machine.display import Display
 from ft.machine.signals import StopAsked
 from ft.run.folder import Run
-from ft.run.report import Report, doubts, hints, measured_otherwise
+from ft.run.report import Report, doubts, measured_otherwise
 from signal_at_progress import SignalAtProgress
 
 MakeConfig = Callable[..., Config]
@@ -145,24 +145,6 @@ def test_a_phase_of_which_nothing_is_in_the_model_is_said(tiny_config: MakeConfi
     assert "the best epoch, 2, is from before the freeze changed: nothing of the 3 epochs since then" in said
     assert f"ft run --resume {run.path} --epochs 11" in said
     assert not any("freeze changed" in doubt for doubt in doubts(replace(report, best_epoch=4), run.path))
-
-
-def test_a_best_epoch_that_is_the_last_of_all_is_said(report: Report) -> None:
-    run = Path("run")
-    assert list(hints(replace(report, best_epoch=1), run)) == []
-    (hint,) = hints(replace(report, best_epoch=2), run)
-    assert hint == "the last epoch was the best; more may be better: ft run --resume run --epochs 7"
-    (hint,) = hints(replace(report, best_epoch=2), Path("my run"))
-    assert hint.endswith(": ft run --resume 'my run' --epochs 7")
-    (hint,) = hints(replace(report, best_epoch=2, penalty=1e-5), run)
-    assert "the weakest penalty was the best" in hint
-    assert "--set 'training.penalties=[1e-06,1e-07]'" in hint
-
-
-def test_they_are_printed_under_the_report(ft: Ft) -> None:
-    done = ft("run", "--backbone", f"{Path(__file__).parents[2] / 'tiny_provider.py'}:Tiny:small", "--weights", "none",
-              "--image-size", "16", "--epochs", "1", "--workers", "0", "--run-dir", "one")  # fmt: skip
-    assert "the last epoch was the best; more may be better: ft run --resume one --epochs 6" in done.stderr
 
 
 @pytest.mark.parametrize(
