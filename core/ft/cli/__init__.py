@@ -25,6 +25,7 @@ COMMANDS = {
     "report": ("ft.cli.report:report", "Write the page of a finished run, report.html."),
     "runs": ("ft.cli.runs:runs", "List the runs of a folder with what each came to."),
     "probe": ("ft.cli.probe:probe", "Rank backbones on your images, before any training."),
+    "compare": ("ft.cli.compare:compare", "Compare finished runs: figures, chance, what was asked for."),
     "models": ("ft.cli.models:models", "List backbones; `ft models show NAME` describes one."),
     "weights": ("ft.cli.weights:weights", "Fetch, check and carry weight files."),
     "cache": ("ft.cli.cache:cache", "List, check and remove features kept on disk."),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("runs", type=click.Path(path_type=Path), nargs=-1, required=True)
 @click.option(
     "--set", "sets", multiple=True, metavar="KEY=VALUE", help="a key of report, as in report.pictures=off; repeatable"
 )
@@ -28,13 +28,21 @@ if TYPE_CHECKING:
     is_flag=True,
     help="run the pretrained network over all images of the run once, and show what its features know of them",
 )
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="where the page of several runs is written; default: comparison.html beside the first",
+)
 @using_a_model
-def report(run: Path, sets: tuple[str, ...], features: bool, **machine: Any) -> None:
-    """Write report.html into the folder of RUN: the verdict, curves, mistakes, what trained.
+def report(runs: tuple[Path, ...], sets: tuple[str, ...], features: bool, out: Path | None, **machine: Any) -> None:
+    """Write report.html into the folder of a run: the verdict, curves, mistakes, what trained. Of several RUNS, write
+    one page that compares them.
 
     \b
       ft report runs/latest
       ft report runs/latest --set report.pictures=off
+      ft report runs/first runs/second
 
     A run writes it as it ends. Of an older run, the model is asked about its validation and test images once more. With
     --features, the pretrained network is asked about all images, where the run did not keep what that tells.
@@ -43,15 +51,25 @@ def report(run: Path, sets: tuple[str, ...], features: bool, **machine: Any) -> 
         from ft.reporting.features import find_out
         from ft.reporting.finished import read_finished
         from ft.reporting.found import Found
-        from ft.reporting.write import write_page
+        from ft.reporting.side_by_side import read_several
+        from ft.reporting.write import SEVERAL, write_comparison, write_page
     from ft.machine.display import Display
     from ft.run.folder import Run
 
     display, plugins = Display(), load_and_report()
-    folder = meant(run, display)
-    finished = read_finished(Run(folder), plugins, machine["trust_code"])
+    folder, *others = (meant(run, display) for run in runs)
     how = _how(folder, sets)
-
+    if others:
+        if features:
+            raise FtError("--features is about one run; leave it out, or ask for its page alone")
+        several = read_several([folder, *others], plugins, machine["trust_code"])
+        page = out or folder.parent / SEVERAL
+        write_comparison(several, page, Found(several[0], plugins), how, display)
+        display.tell(str(page))
+        return
+    if out is not None:
+        raise FtError(f"--out is for the page of several runs; that of one lies in its folder, {folder}")
+    finished = read_finished(Run(folder), plugins, machine["trust_code"])
     if features:
         find_out(finished, plugins, display)
     load = partial(load_run, folder, machine)

@@ -28,25 +28,25 @@ def curves(finished: Finished) -> Section:
     across = PENALTY if solved else "epoch"
     charts = [_of_figure(finished, figure, across) for figure in (LOSS, *finished.task.record.figures)]
     if not solved:
-        charts.append(Chart("Learning rate", across, "rate at the end of the epoch", (_line(history, "lr"),)))
-        charts.append(Chart("Time", across, "seconds", (_line(history, "seconds"),), kind="bars"))
+        charts.append(Chart("Learning rate", across, "rate at the end of the epoch", (line_of(history, "lr"),)))
+        charts.append(Chart("Time", across, "seconds", (line_of(history, "seconds"),), kind="bars"))
     return Section("Curves", (*charts, *_phases(finished)), lead)
 
 
 def _of_figure(finished: Finished, figure: Figure, across: str) -> Chart:
     """A figure of training and validation, and a point at the epoch that was saved."""
     lines = (
-        _line(finished.history, f"train_{figure.name}", "training"),
-        _line(finished.history, f"val_{figure.name}", "validation"),
-        _line([finished.best], f"val_{figure.name}", "saved"),
+        line_of(finished.history, f"train_{figure.name}", "training"),
+        line_of(finished.history, f"val_{figure.name}", "validation"),
+        line_of([finished.best], f"val_{figure.name}", "saved"),
     )
     title = figure.title[:1].upper() + figure.title[1:]
     there = tuple(line for line in lines if line.points)
     return Chart(title, across, figure.title, there, y_form=".0%" if figure.form.endswith("%") else "g")
 
 
-def _line(history: Sequence[Mapping[str, Any]], name: str, said: str = "") -> Line:
-    """What metrics.jsonl has under a name, as far as it is there and a number."""
+def line_of(history: Sequence[Mapping[str, Any]], name: str, said: str = "") -> Line:
+    """What metrics.jsonl has under a name, as far as it is there and a number, by epoch or by penalty."""
     points = [(_across(record), record[name]) for record in history if isinstance(record.get(name), float | int)]
     return Line(said, tuple((x, float(y)) for x, y in points if math.isfinite(y)))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from pathlib import Path
 
@@ -20,10 +20,12 @@ from ft.reporting.features import keep_known, what_features_know
 from ft.reporting.finished import Finished, read_finished
 from ft.reporting.found import Found
 from ft.reporting.seen import Made, as_the_network_sees_it
+from ft.reporting.several import page_of_several
 from ft.run.folder import Run
 from ft.text.names import typed
 
 NAME = "report.html"
+SEVERAL = "comparison.html"
 
 
 def show(run: Run, gathered: Gathered | None, plugins: Plugins, display: Display) -> None:
@@ -69,3 +71,10 @@ def write_page(
     path = finished.run.path / NAME
     publish_text(path, draw(page, album))
     return path
+
+
+def write_comparison(runs: Sequence[Finished], path: Path, found: Found, how: ReportConfig, display: Display) -> None:
+    """Draw one page that compares finished runs, with pictures as they are `found` by the first, and publish it."""
+    page = page_of_several(runs)
+    album = pictures_of(page.sections, runs[0], found if how.pictures else None, Made(), display)
+    publish_text(path, draw(page, album))

@@ -25,6 +25,7 @@ from ft.inference.load import load_trained
 from ft.inference.predict import outputs_or_why
 from ft.machine.display import Display
 
+Ft = Callable[..., Result]
 NAMES = ("<img src=x onerror=alert(1)>", "a [b]", "x" * 100)
 
 
@@ -222,3 +223,65 @@ def test_a_run_may_be_asked_for_no_page(plugins: Plugins, tmp_path: Path) -> Non
     done = FinishedRun(config_of(tmp_path, report__html=False, training__epochs=1), plugins)
     assert not (done.run.path / "report.html").exists()
     assert (done.run.path / "outputs.safetensors").exists()
+
+
+@pytest.fixture(scope="module")
+def other(finished: FinishedRun, plugins: Plugins) -> FinishedRun:
+    """A run on the same images, in the same splits, that trains otherwise."""
+    folder = finished.run.path.parent
+    return FinishedRun(config_of(folder, run_dir=folder / "other", training__head_lr=0.05, training__epochs=3), plugins)
+
+
+def test_runs_are_compared_on_the_same_images(finished: FinishedRun, other: FinishedRun, ft: Ft) -> None:
+    first, second = str(finished.run.path), str(other.run.path)
+    told = json.loads(ft("compare", first, second, "--json", "--trust-code").stdout)
+    assert [each["val"]["accuracy"] for each in told["runs"]] == [
+        finished.report.val["accuracy"],
+        other.report.val["accuracy"],
+    ]
+    (beside,) = told["beside_first"]
+    assert beside["images"] == finished.report.images["val"]
+    assert beside["means"] == pytest.approx([each["val"]["accuracy"] for each in told["runs"]])
+    changed = {each["key"]: each["values"] for each in told["differences"]}
+    assert changed == {"training.epochs": ["2", "3"], "training.head_lr": ["0.001", "0.05"]}
+    shown = ft("compare", first, second, "--trust-code").stdout
+    assert "B beside A: accuracy" in shown
+    assert "asked for differently" in shown
+
+
+def test_page_of_two_runs_shows_both_and_where_they_differ(
+    finished: FinishedRun, other: FinishedRun, ft: Ft, tmp_path: Path
+) -> None:
+    first, second = str(finished.run.path), str(other.run.path)
+    page = Path(ft("report", first, second, "--trust-code", "--out", str(tmp_path / "both.html")).stdout.strip())
+    text = text_of(page)
+    for said in ("2 runs compared", "Asked for differently", "training.head_lr", "B beside A", "Curves"):
+        assert said in text, said
+    assert "<img src=x" not in text
+    assert images_in(page)["photos"]
+    ft("report", first, second, "--trust-code", "--out", str(tmp_path / "none.html"), "--set", "report.pictures=off")
+    assert not images_in(tmp_path / "none.html")["photos"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("compare", "{0}"), "give two runs or more"),
+        (("compare", "{0}", "{0}"), "is given twice"),
+        (("compare", "{0}", "nowhere"), "there is no folder"),
+        (("report", "{0}", "--out", "a.html"), "--out is for the page of several runs"),
+        (("report", "{0}", "nowhere", "--features"), "--features is about one run"),
+    ],
+)
+def test_what_cannot_be_compared_is_one_line(
+    finished: FinishedRun, ft: Ft, arguments: tuple[str, ...], said: str
+) -> None:
+    told = ft(*(each.format(finished.run.path) for each in arguments), fails=True)
+    assert said in str(told.exception)
+
+
+def test_runs_that_kept_no_outputs_are_compared_but_for_chance(copied: Path, other: FinishedRun, ft: Ft) -> None:
+    (copied / "outputs.safetensors").unlink()
+    told = ft("compare", str(copied), str(other.run.path), "--trust-code")
+    assert told.exit_code == 0
+    assert "kept no outputs of its model" in told.stderr
