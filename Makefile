@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 FROZEN_PREFIX := $(BIN)/python benchmarks/frozen_prefix.py
 EXAMPLES := $(wildcard examples/*/pyproject.toml)
 
+# Nothing is compiled when it is installed, so whoever imports torch first keeps it for all others.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test quick faults trackers bench docs lint types browser clean
 
 # The main job: real ImageNet weights, real photographs of solar cells, the backbone frozen.
