@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from ft.errors import FtError
+from ft.text.counting import written
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -75,7 +76,7 @@ class Figure:
     short: str = ""
 
     def written(self, value: float) -> str:
-        return format(value, self.form)
+        return written(value, self.form)
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from ft.extension.sections import Chart, Line
-from ft.pages.scales import Axis, shown_range, ticks, written
+from ft.pages.scales import Axis, shown_range, ticks
 from ft.pages.wanted import MOST_POINTS, spread
+from ft.text.counting import written
 
 WIDTH, HEIGHT = 480, 280
-_LEFT, _RIGHT, _TOP, _BOTTOM = 58, 14, 12, 46
+_LEFT, _RIGHT, _TOP, _BOTTOM = 68, 14, 12, 46
 MOST_LINES = 8
 """Lines of one chart: as many as there are colours that are told apart."""
 _MARKED = 40

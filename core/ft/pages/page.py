@@ -20,9 +20,9 @@ from ft.machine.layout import count
 from ft.pages.charts import Mark, draw_chart
 from ft.pages.pictures import data_uri
 from ft.pages.records import Album, Page
-from ft.pages.scales import written
 from ft.pages.tables import lay_out, square
 from ft.pages.wanted import MOST_SHOTS, opened_by_charts
+from ft.text.counting import written
 from ft.text.terminal import visible
 
 if TYPE_CHECKING:

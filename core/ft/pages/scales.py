@@ -58,8 +58,3 @@ def shown_range(values: Sequence[float], with_zero: bool, share: bool = False) -
     air = (high - low) / 20
     low, high = low - air * (not with_zero or low < 0), high + air * (not with_zero or high > 0)
     return (max(0.0, low), min(1.0, high)) if share else (low, high)
-
-
-def written(value: float, form: str) -> str:
-    """A number by a format, and without one that says "-0"."""
-    return format(value + 0.0, form)

@@ -34,11 +34,12 @@ def curves(finished: Finished) -> Section:
 
 
 def _of_figure(finished: Finished, figure: Figure, across: str) -> Chart:
-    """A figure of training and validation, and a point at the epoch that was saved."""
+    """A figure of validation, with a point at the epoch that was saved, and of training. What is not there comes last,
+    so that each has one colour in all charts."""
     lines = (
-        line_of(finished.history, f"train_{figure.name}", "training"),
         line_of(finished.history, f"val_{figure.name}", "validation"),
         line_of([finished.best], f"val_{figure.name}", "saved"),
+        line_of(finished.history, f"train_{figure.name}", "training"),
     )
     title = figure.title[:1].upper() + figure.title[1:]
     there = tuple(line for line in lines if line.points)

@@ -14,6 +14,16 @@ def number_of(number: int, one: str, many: str = "") -> str:
     return f"{number} {one if number == 1 else many or f'{one}s'}"
 
 
+def written(value: float, form: str) -> str:
+    """A number by one of Python's formats, but never "-0".
+
+    >>> written(-0.0004, ".3f"), written(-0.04, ".0%"), written(-0.4, ".1f")
+    ('0.000', '0%', '-0.4')
+    """
+    text = format(value, form)
+    return text[1:] if text.startswith("-") and not any(digit in text for digit in "123456789") else text
+
+
 def with_article(noun: str) -> str:
     """A noun with the article that its first letter asks for.
 

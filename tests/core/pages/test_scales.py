@@ -4,7 +4,8 @@ from itertools import pairwise
 
 from hypothesis import given, strategies as st
 
-from ft.pages.scales import TICKS, Axis, shown_range, ticks, written
+from ft.pages.scales import TICKS, Axis, shown_range, ticks
+from ft.text.counting import written
 
 NUMBERS = st.floats(-1e9, 1e9).map(lambda value: round(value, 6))
 
