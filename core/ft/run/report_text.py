@@ -32,17 +32,10 @@ def print_report(report: Report, folder: Path, display: Display) -> None:
     print_evaluation(report.val, f"best epoch {report.best_epoch} of {report.epochs}, validation", where, display)
     if report.test is not None:
         print_evaluation(report.test, "test", where, display)
-    steps = next_steps(report, folder)
-    print_pairs(
-        [
-            *_trust(report.judged),
-            ("trained", _trained(report)),
-            ("run", str(folder)),
-            ("use it", typed("ft", "predict", folder, "IMAGES")),
-            *(("" if number else "next", step) for number, step in enumerate(steps)),
-        ],
-        display.out,
-    )
+    print_pairs([*_trust(report.judged), ("trained", _trained(report))], display.out, folded=True)
+    steps = [("" if number else "next", step) for number, step in enumerate(next_steps(report, folder))]
+    use = typed("ft", "predict", folder, "IMAGES")
+    print_pairs([("run", str(folder)), ("use it", use), *steps], display.out)  # not folded, to be copied
     for warning in report.judged.warnings:
         display.warn(warning.removesuffix("."))
     for sure in report.judged.sure[:1]:
