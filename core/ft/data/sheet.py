@@ -16,7 +16,7 @@ from ft.errors import FtError
 from ft.extension.records import Preprocessing
 from ft.task.chosen import ChosenTask
 
-ROWS = 12
+ROWS = 8
 """Images on the sheet."""
 VIEWS = 3
 """Views of each, those of the first epochs, beside the image as it is evaluated."""

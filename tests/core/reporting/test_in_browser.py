@@ -154,6 +154,6 @@ def test_the_sheet_shows_an_image_of_every_class_as_the_network_sees_it(browser:
         "return [...document.querySelectorAll('#data-as-the-network-sees-it img')].map((i) => [i.naturalWidth, "
         "i.naturalHeight])"
     )
-    assert sides == [[16, 16]] * 12
+    assert sides == [[16, 16]] * 8
     captions = {each.text for each in browser.find("#data-as-the-network-sees-it .said")}
     assert captions == set(CLASSES)
