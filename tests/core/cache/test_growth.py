@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from faults.repetitions import FULL
 from finished_runs import FinishedRun, assert_same_outcome
 from ft.config.schema import Config
 from ft.extension.installed import Plugins
@@ -72,10 +73,13 @@ def swap(photos: Path) -> None:
     (photos / "kept.png").rename(other)
 
 
-@pytest.mark.parametrize("promise", ["exact", "close"])
+CHANGES = [(add, 2), (change, 1), (take_away, 0), (rename, 0), (swap, 0)]
+
+
+@pytest.mark.faults
 @pytest.mark.parametrize(
-    ("happens", "new"),
-    [(add, 2), (change, 1), (take_away, 0), (rename, 0), (swap, 0)],
+    ("happens", "new", "promise"),
+    [*((*each, "exact") for each in CHANGES), *((*each, "close") for each in (CHANGES if FULL else CHANGES[-1:]))],
     ids=lambda it: getattr(it, "__name__", it),
 )
 def test_only_what_is_new_is_decoded_and_computed(

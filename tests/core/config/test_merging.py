@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given, settings, strategies as st
 from pydantic import BaseModel
 
+from faults.repetitions import times
 from ft import FtError
 from ft.config.loading import load_config
 from ft.config.merging import Typed, merge
@@ -188,7 +189,7 @@ def says(got: Any, value: Any) -> bool:
     return bool(got == value) or (isinstance(got, Path) and got == Path(value))
 
 
-@settings(max_examples=100)
+@settings(max_examples=times(100, 30))
 @given(PATHS, VALUES, FLAGS, FILES)
 @example("training", 3, {"training.lr": 0.25}, {})
 @example("freeze.own", 3, {"freeze": ["all"]}, {})

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from faults.repetitions import times
 from ft.text.documents import DEEPEST, as_yaml, parse_json, parse_yaml
 
 PLAIN: st.SearchStrategy[Any] = st.recursive(
@@ -24,7 +25,7 @@ MERGES = "\n".join(
 CHAIN = "\n".join(["a0: &a0 [x]", *(f"a{i}: &a{i} [[[[*a{i - 1}]]]]" for i in range(1, 12))])
 
 
-@settings(max_examples=40)
+@settings(max_examples=times(40, 10))
 @given(tree=st.dictionaries(st.text(max_size=8), PLAIN, max_size=4))
 def test_what_is_written_is_read_as_the_same(tree: dict[str, Any]) -> None:
     assert parse_yaml(as_yaml(tree)) == tree

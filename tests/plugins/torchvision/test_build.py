@@ -6,15 +6,18 @@ import pytest
 import torch
 from torch import nn
 
+from faults.repetitions import FULL
 from ft import Backbone, FtError
 from ft.model.state_dict import WeightTensors, load_into
 from ft_torchvision.build import TorchvisionSettings, build
 from ft_torchvision.catalogue import models
+from ft_torchvision.families import family_of
 
-pytestmark = pytest.mark.slow  # every network of torchvision
+pytestmark = [pytest.mark.slow, pytest.mark.faults]  # a network of each family, or every one
 
 Build = Callable[..., Backbone]
-ALL = models(TorchvisionSettings())
+EVERY = models(TorchvisionSettings())
+ALL = EVERY if FULL else list({family_of(name).models: name for name in EVERY}.values())  # one of each family
 AUX = {"inception_v3": (("AuxLogits.fc",), (768,), 0.4), "googlenet": (("aux1.fc2", "aux2.fc2"), (1024, 1024), 0.3)}
 
 

@@ -6,15 +6,17 @@ import pytest
 import torch
 from torch import nn
 
+from faults.repetitions import FULL
 from ft import Backbone
 from ft_torchvision.build import TorchvisionSettings
 from ft_torchvision.catalogue import models
 from ft_torchvision.families import FAMILIES, family_of
 
-pytestmark = pytest.mark.slow  # every network of torchvision
+pytestmark = [pytest.mark.slow, pytest.mark.faults]  # a network of each family, or every one
 
 Build = Callable[..., Backbone]
-ALL = models(TorchvisionSettings())
+EVERY = models(TorchvisionSettings())
+ALL = EVERY if FULL else list({family_of(name).models: name for name in EVERY}.values())  # one of each family
 ONE_OF_EACH = (
     "alexnet",
     "convnext_tiny",
