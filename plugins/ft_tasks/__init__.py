@@ -30,6 +30,7 @@ def ft_vision_tasks() -> Iterator[Task]:
         calibrate="ft_tasks.temperature:calibrate",
         sections="ft_tasks.class_sections:sections",
         guess="ft_tasks.class_sections:guess",
+        uncertainty="ft_tasks.class_answers:uncertainty",
         picks_largest=True,
         labels=("cat", "dog", "bird", "cat", "dog", "cat"),
     )
@@ -54,6 +55,7 @@ def ft_vision_tasks() -> Iterator[Task]:
         calibrate="ft_tasks.multilabel_figures:calibrate",
         sections="ft_tasks.multilabel_sections:sections",
         guess="ft_tasks.multilabel_sections:guess",
+        uncertainty="ft_tasks.multilabel_answers:uncertainty",
         noun=("label", "labels"),
         labels=("crack;dirt", "", "crack", "snow;dirt", "crack;snow", "snow"),
     )

@@ -52,6 +52,12 @@ class ClassAnswer(Answer):
         best = enumerate(self._best(top), start=1)
         return {f"{place}.": f"{name} {share:.1%}" for place, (name, share) in best}
 
+    def every(self) -> dict[str, float]:
+        return dict(zip(self.classes, self._shares, strict=True))
+
+    def folders(self) -> tuple[str]:
+        return (self.label,)
+
     def _best(self, top: int) -> list[tuple[str, float]]:
         return heapq.nlargest(top, zip(self.classes, self._shares, strict=True), key=lambda pair: pair[1])
 
@@ -64,3 +70,11 @@ def predict(outputs: Tensor, space: LabelSpace, settings: ClassificationSettings
     """The answer to each image, of its logits [N, C]."""
     shares = shares_of(outputs, temperature_of(space))
     return [ClassAnswer(space.names, array.array("f", row.numpy().tobytes())) for row in shares]
+
+
+def uncertainty(outputs: Tensor, space: LabelSpace, settings: ClassificationSettings) -> Tensor:
+    """1 less the margin between the two likeliest classes [N], from 0 to 1 (Scheffer, Decomain & Wrobel 2001, "Active
+    hidden Markov models for information extraction"): a label teaches most where two classes are equally likely,
+    however many others are not."""
+    best = shares_of(outputs, temperature_of(space)).topk(2, dim=1).values
+    return 1 - (best[:, 0] - best[:, 1])

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ft import Answer, LabelSpace
@@ -56,6 +57,12 @@ class LabelsAnswer(Answer):
         said = {f"{place}.": f"{name} {share:.1%}" for place, (name, share) in enumerate(best, 1)}
         return {**said, "labels": f"{self._separator} ".join(self.labels) or "(none)"}  # last, as it may be long
 
+    def every(self) -> dict[str, float]:
+        return dict(zip(self.names, self._shares, strict=True))
+
+    def folders(self) -> tuple[str, ...]:
+        return self.labels
+
     def __repr__(self) -> str:
         said = ", ".join(f"{self.names[place]} {self._shares[place]:.1%}" for place in self._over) or "no label"
         return f"<{self.image}: {said}>" if self.image else f"<{said}>"
@@ -63,9 +70,8 @@ class LabelsAnswer(Answer):
 
 def predict(outputs: Tensor, space: LabelSpace, settings: MultilabelSettings) -> Sequence[LabelsAnswer]:
     """Answer for each image of outputs [N, K]."""
-    shares = probabilities(outputs)
-    given = thresholds_of(space, settings) or [EVEN] * len(space.names)
-    over = shares >= shares.new_tensor(given)
+    shares, limits = _shares_and_limits(outputs, space, settings)
+    over = shares >= limits
     single = shares.float()
     order = shares.argsort(dim=1, descending=True, stable=True)
     answers = []
@@ -80,3 +86,16 @@ def predict(outputs: Tensor, space: LabelSpace, settings: MultilabelSettings) ->
             )
         )
     return answers
+
+
+def uncertainty(outputs: Tensor, space: LabelSpace, settings: MultilabelSettings) -> Tensor:
+    """How near the probability of any label is to its threshold [N]: 1 where one is on it, 0 where all are 0 or 1."""
+    shares, limits = _shares_and_limits(outputs, space, settings)
+    away = torch.where(shares < limits, (limits - shares) / limits, (shares - limits) / (1 - limits).clamp(min=1e-12))
+    return 1 - away.amin(1)
+
+
+def _shares_and_limits(outputs: Tensor, space: LabelSpace, settings: MultilabelSettings) -> tuple[Tensor, Tensor]:
+    """The probabilities [N, K] of labels, and the threshold [K] of each."""
+    shares = probabilities(outputs)
+    return shares, shares.new_tensor(thresholds_of(space, settings) or [EVEN] * len(space.names))

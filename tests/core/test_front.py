@@ -92,7 +92,7 @@ def test_a_run_does_what_the_straight_path_does(
     assert run.plan == ft.plan(**KEYS)
     assert run.load(trust_code=True).classes == ft.load(run, trust_code=True).classes == run.plan.classes
     assert str(run).startswith("best epoch ")
-    assert "\nuse it      ft predict 'my run' IMAGES" in str(run)
+    assert "\nuse it      ft predict 'my run' IMAGES --trust-code" in str(run)
     assert getattr(run, IN_A_NOTEBOOK)() == f"<pre>{html.escape(str(run))}</pre>"
 
 

@@ -19,7 +19,7 @@ COMMANDS = {
     "run": ("ft.cli.run:run", "Fine-tune a backbone on your images."),
     "plan": ("ft.cli.run:plan", "Show exactly what `ft run` would do."),
     "predict": ("ft.cli.predict:predict", "Classify images with a finished run."),
-    "evaluate": ("ft.cli.predict:evaluate", "Measure a finished run on labelled images."),
+    "evaluate": ("ft.cli.evaluate:evaluate", "Measure a finished run on labelled images."),
     "explain": ("ft.cli.explain:explain", "Draw where in images the answers of a finished run come from."),
     "data": ("ft.cli.data:data", "Look at images before a run does."),
     "report": ("ft.cli.report:report", "Write the page of a finished run, report.html."),

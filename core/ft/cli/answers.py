@@ -1,22 +1,19 @@
-"""The answers of `ft predict`, printed or written as they come: a table, a list in JSON, a file of lines."""
+"""The answers of `ft predict`, printed as they come: a table, or a list in JSON; and what is said where there is
+none."""
 
 from __future__ import annotations
 
-import csv
-import io
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len
 
 from ft.errors import FtError
-from ft.machine.files import publish, sweep
 from ft.text.counting import first_lines
-from ft.text.names import as_text
 from ft.text.terminal import as_json, plainer, visible
 
 if TYPE_CHECKING:
@@ -26,7 +23,6 @@ if TYPE_CHECKING:
 
 Show = Callable[[Sequence["Prediction"]], None]
 """Prints or writes the answers of one batch."""
-FORMS = (".csv", ".jsonl")
 _WIDEST = 40
 """Cells to which a name is filled up at most, so that one long name makes no table of spaces."""
 
@@ -34,22 +30,37 @@ _WIDEST = 40
 @dataclass(frozen=True)
 class Form:
     """How answers are written: the `top` best of each, and `like` one that an image might get, whose columns all
-    have."""
+    have; what is told `beside` them, by name, as it might be; and whether `every` name of the label space is told."""
 
     top: int
     like: Answer
+    beside: Mapping[str, float | bool] = field(default_factory=dict, hash=False)
+    every: bool = False
+
+    @property
+    def shown(self) -> int:
+        """How many of the best are shown where each takes no column."""
+        return max(self.top, len(self.like.every() or ())) if self.every else self.top
 
     def said(self, each: Prediction) -> dict[str, Any]:
         """An answer as JSON; where there is none, its lists are empty and all else is null."""
         answer = self.like if each.answer is None else each.answer
-        said = answer.said(self.top)
+        said = answer.said(self.shown)
         if each.answer is None:
             said = {name: _nothing(value) for name, value in said.items()}
-        return {"path": each.path, **said, "error": each.error}
+        return {"path": each.path, **said, **{name: each.beside.get(name) for name in self.beside}, "error": each.error}
+
+    def cells(self, answer: Answer, beside: Mapping[str, float | bool]) -> dict[str, str]:
+        """An answer in the columns of a table for people."""
+        return {**answer.cells(self.shown), **{name: _cell(beside[name]) for name in self.beside}}
 
 
 def _nothing(value: Any) -> Any:
     return type(value)() if isinstance(value, list | tuple | dict) else None
+
+
+def _cell(value: float | bool) -> str:
+    return ("yes" if value else "no") if isinstance(value, bool) else f"{value:.3f}"
 
 
 @contextmanager
@@ -61,15 +72,20 @@ def table(paths: Iterable[Path], names: Iterable[str], form: Form, display: Disp
     def printable(name: object) -> str:
         return plainer(visible(str(name))) if ascii_only else visible(str(name))
 
-    headers = ("image", *form.like.cells(form.top))
+    headers = ("image", *form.cells(form.like, form.beside))
     answer = _width(f"{printable(name)} 100.0%" for name in names)
-    widths = (_width(map(printable, paths)), *(max(answer, cell_len(header)) for header in headers[1:]))
+    answers = len(headers) - len(form.beside)
+    widths = (
+        _width(map(printable, paths)),
+        *(max(answer, cell_len(header)) for header in headers[1:answers]),
+        *(max(len("0.000"), cell_len(header)) for header in headers[answers:]),
+    )
     started = False
 
     def show(some: Sequence[Prediction]) -> None:
         nonlocal started
         rows = [
-            (printable(each.path), *map(printable, each.answer.cells(form.top).values()))
+            (printable(each.path), *map(printable, form.cells(each.answer, each.beside).values()))
             for each in some
             if each.answer is not None
         ]
@@ -100,46 +116,17 @@ def json_list(form: Form, display: Display) -> Iterator[Show]:
     display.tell_ready("\n]")
 
 
-def check_form(path: Path) -> None:
-    """Raise FtError for a file of answers whose name has another suffix than those that can be written."""
-    if path.suffix not in FORMS:
-        raise FtError(f"--out writes {' or '.join(FORMS)}, by its name; {path} is neither")
-    sweep(path)
-
-
-@contextmanager
-def answer_file(path: Path, form: Form) -> Iterator[Show]:
-    """Write a file of lines, .csv or .jsonl, whole when the block ends, or not at all: with an exception, and where the
-    process is killed, what was there before stays."""
-    columns = list(form.like.row(form.top))
-    as_csv = path.suffix == ".csv"
-    with publish(path) as file:
-        titles = (f"{column}_answer" if column in ("image", "error") else column for column in columns)
-        file.write(_csv(("image", *titles, "error")).encode() if as_csv else b"")
-
-        def line(each: Prediction) -> str:
-            if not as_csv:
-                return as_json(form.said(each), indent=None) + "\n"
-            row = {} if each.answer is None else each.answer.row(form.top)
-            return _csv((str(each.path), *(str(row.get(column, "")) for column in columns), each.error))
-
-        def show(some: Sequence[Prediction]) -> None:
-            file.write("".join(map(line, some)).encode())
-            file.flush()
-
-        yield show
-
-
-def complaint(failed: Sequence[Prediction], count: int) -> str:
-    """Which images have no answer, and why; of very many the first."""
+def end_with_bad(failed: Sequence[Prediction], count: int, bad: str, done: str, display: Display) -> None:
+    """Tell which of so many images have no answer, and why; of very many the first. Raises FtError, which says what was
+    `done` all the same, unless `bad` is "skip"."""
+    if not failed:
+        return
     listed = "".join(f"\n  {line}" for line in first_lines([each.error for each in failed]))
-    return f"{len(failed)} of {count} images have no answer:{listed}"
-
-
-def _csv(cells: Sequence[str]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\r\n").writerow(map(as_text, cells))
-    return text.getvalue()
+    said = f"{len(failed)} of {count} images have no answer:{listed}"
+    if bad == "fail":
+        there = f"{done}. " if done else ""
+        raise FtError(f"{said}\n{there}Mend them, or take this for a warning with --bad-images skip")
+    display.warn(said)
 
 
 def _width(names: Iterable[str]) -> int:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ft.cli.using import bad_images_option, load_run, using_a_run
-from ft.errors import FtError
 from ft.machine.memory import garbage_waits
 from ft.text.counting import number_of
 
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     metavar="NAME",
     help="explain this class, label or target instead of the answer; repeat for more",
 )
-@bad_images_option
+@bad_images_option()
 @using_a_run
 def explain(
     run: Path, images: tuple[str, ...], out: Path, names: tuple[str, ...], bad: str, as_json: bool, **machine: Any
@@ -46,7 +45,7 @@ def explain(
     """
     with garbage_waits():
         from ft.inference.explain import explainer
-    from ft.cli.answers import Form, complaint, json_list, table
+    from ft.cli.answers import Form, end_with_bad, json_list, table
     from ft.cli.drawn import Drawn, drawn
     from ft.data.pictures import Picture
     from ft.inference.asked_images import image_paths
@@ -83,8 +82,4 @@ def explain(
             f"{number_of(empty, 'map is', 'maps are')} empty: at that layer nothing in the image speaks for what is "
             "explained, and the overlay is the picture alone"
         )
-    if failed:
-        said = complaint([*failed.values()], len(paths))
-        if bad == "fail":
-            raise FtError(f"{said}\nMend them, or take this for a warning with --bad-images skip")
-        display.warn(said)
+    end_with_bad([*failed.values()], len(paths), bad, "", display)

@@ -38,16 +38,15 @@ def using_a_model(command: F) -> F:
     return command
 
 
-def bad_images_option(command: F) -> F:
-    """What to do where some of the images that a command asks about have no answer."""
+WITHOUT_ANSWER = "what images without an answer are, once all others have one: an error (exit code 2), or a warning"
+"""What --bad-images decides where images are asked about."""
+
+
+def bad_images_option(about: str = WITHOUT_ANSWER) -> Callable[[F], F]:
+    """What to do with images that cannot be read; `about` says it."""
     return click.option(
-        "--bad-images",
-        "bad",
-        default="fail",
-        show_default=True,
-        type=click.Choice(["fail", "skip"]),
-        help="what images without an answer are, once all others have one: an error (exit code 2), or a warning",
-    )(command)
+        "--bad-images", "bad", default="fail", show_default=True, type=click.Choice(["fail", "skip"]), help=about
+    )
 
 
 def load_run(run: Path, machine: dict[str, Any]) -> Trained:

@@ -174,7 +174,8 @@ class Task:
     model, what else its answers need. `sections(outputs, targets, space, settings) -> Sequence[Section]` says what the
     run's page shows of a split, of the saved model's outputs [N, K] in float32 and the targets; pictures are named by
     their row. `guess(targets, space, settings) -> Tensor [K]` gives the outputs that answer best who has seen no image
-    but knows the targets of all training images: what any figure is compared with.
+    but knows the targets of all training images: what any figure is compared with. `uncertainty(outputs, space,
+    settings) -> Tensor [N]` says how uncertain each answer is, the largest where labelling the image would teach most.
 
     `noun` is what one and several names of the label space are called, and `stratum` what a stratum is, where it is not
     that. Where it does not `blend`, mixup is refused. `picks_largest` says that the largest output is the answer, as of
@@ -199,6 +200,7 @@ class Task:
     calibrate: Lazy | None = None
     sections: Lazy | None = None
     guess: Lazy | None = None
+    uncertainty: Lazy | None = None
     noun: Noun = ("class", "classes")
     stratum: str = ""
     blend: bool = True

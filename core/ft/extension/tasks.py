@@ -126,6 +126,16 @@ class Answer:
         row = self.row(top)
         return {name: f"{value:.4g}" if isinstance(value, float) else str(value) for name, value in row.items()}
 
+    def every(self) -> Mapping[str, float] | None:
+        """How likely the image is of, or has, every name of the label space, in their order: what `ft predict --all`
+        tells. None where that is nothing the task says."""
+        return None
+
+    def folders(self) -> Sequence[str] | None:
+        """The names of the label space under which a copy of the image is sorted by `ft predict --copy-to`; none of
+        them where it has none. None where the task sorts nothing."""
+        return None
+
 
 class Loss(Protocol):
     """What is minimised. A function of two arguments does, in which each image counts alike.

@@ -38,15 +38,15 @@ def load_unpackaged(kind: Kind, reference: Reference) -> Component:
 def refuse_unpackaged(uses: Iterable[str], where: str) -> None:
     """Raise FtError when a file that may come from elsewhere names code by module or file: it would be executed."""
     for use in uses:
-        if _names_code(use):
+        if names_code(use):
             raise FtError(f"{where} names the code '{use}', which would be run; if you trust it, add --trust-code")
 
 
-def _names_code(use: str) -> bool:
+def names_code(use: str) -> bool:
     """Whether a reference, or its argument, as in hub:./hubconf.py:resnet18, is a file or module with a name in it."""
     try:
         reference = parse_reference(use)
-        return reference.place != "plugin" or _names_code(reference.argument or "")
+        return reference.place != "plugin" or names_code(reference.argument or "")
     except FtError:
         return False  # such as a bare path to images
 

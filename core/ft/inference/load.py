@@ -51,6 +51,11 @@ class Trained:
     stages: tuple[Stage, ...]
     """The sections of its backbone, from input to output."""
 
+    @property
+    def head(self) -> nn.Module:
+        """What reads the features."""
+        return self.module.get_submodule(self.layers.head_paths[0])
+
     def looking(self, display: Display) -> Looking:
         """How it looks at images, for whoever watches on this display."""
         return Looking(self.preprocessing, self.batch_size, self.workers, self.machine, display, StopRequest())
@@ -67,7 +72,7 @@ def load_trained(run: Run, plugins: Plugins, machine: dict[str, Any], batch_size
     about = run.model_file()
     plugins = plugins.preferring(about.prefer)
     if not trust_code:
-        refuse_unpackaged([about.backbone.use, about.head.use, about.task.use], f"{run.path}/model.json")
+        refuse_unpackaged(about.references, f"{run.path}/model.json")
     chosen = choose_machine(use)
     if use.precision == "auto" and has_fast_bf16(chosen.device):  # faster where nothing trains
         chosen = replace(chosen, precision="bf16")

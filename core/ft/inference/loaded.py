@@ -4,23 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast, overload
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ft.data.pictures import Picture
-from ft.data.transforms import eval_transform, normalise, read_image
+from ft.data.transforms import eval_transform, read_image
 from ft.errors import FtError
 from ft.extension.records import Preprocessing
 from ft.extension.tasks import Answer
 from ft.inference.explain import explainer
 from ft.inference.explanation import Explanation
-from ft.inference.given_images import One, Pixels, in_groups, is_one, kind_of
+from ft.inference.familiar_images import familiar_images
+from ft.inference.given_images import One, Pixels, in_groups, is_one
 from ft.inference.load import Trained
-from ft.inference.predict import answers_or_why, outputs_or_why
+from ft.inference.normalised import Normalised
+from ft.inference.predict import answers_or_why, seen_or_why
+from ft.insight.familiar import Familiar, unlikeness
 from ft.machine.display import Display
 from ft.machine.python_display import PythonDisplay
 from ft.model.reading import read_by
@@ -40,6 +44,7 @@ class LoadedModel:
 
     def __init__(self, trained: Trained, path: Path) -> None:
         self._trained, self.path = trained, path
+        self._familiar: Familiar | None = None
         self.module = Normalised(trained.module, trained.preprocessing, trained.machine.channels_last)
 
     @property
@@ -110,14 +115,39 @@ class LoadedModel:
         Raises FtError as `predict` does.
         """
         rows: list[Tensor] = []
-        with read_by(self._head()) as features:
-            for _, outputs in self._asked(images, outputs_or_why):
-                if isinstance(outputs, str):
-                    raise FtError(outputs)
-                rows += features
-                features.clear()
-        together = torch.cat(rows) if rows else torch.empty(0, self._width())
+        for _, seen in self._asked(images, partial(seen_or_why, features=True)):
+            if isinstance(seen, str):
+                raise FtError(seen)
+            rows.append(seen.features)
+        together = torch.stack(rows) if rows else torch.empty(0, self._width())
         return together[0] if is_one(images) else together
+
+    def unlike(self, images: One | Pixels | Iterable[One | Pixels]) -> Any:
+        """Say how unlike the images that it was trained on images are, given as `predict` takes them: a number, or a
+        list of them. Above 1 they are unknown, as 5 % of the validation images are; the answer to such an image is
+        worth little, however sure it is.
+
+        What the model is familiar with lies in the run's folder; where it does not, it is computed from the run's
+        images, once. Raises FtError as `predict` does, and where these are elsewhere.
+        """
+        if self._familiar is None:
+            self._familiar = familiar_images(self._trained, self.path, PythonDisplay())
+        features = self.embed(images)
+        found = unlikeness(features[None] if is_one(images) else features, self._familiar).tolist()
+        return found[0] if is_one(images) else found
+
+    def uncertainty(self, images: One | Pixels | Iterable[One | Pixels]) -> Any:
+        """Say how uncertain the answers to images are, given as `predict` takes them: a number, or a list of them, the
+        largest of the images that labelling would teach most.
+
+        Raises FtError as `predict` does, and for a task that does not say it.
+        """
+        task, space, found = self._trained.task, self._trained.space, list[float]()
+        for _, seen in self._asked(images, seen_or_why):
+            if isinstance(seen, str):
+                raise FtError(seen)
+            found += task.uncertainty(seen.outputs[None], space).tolist()
+        return found[0] if is_one(images) else found
 
     @overload
     def explain(self, images: One, of: str | None = None) -> Explanation: ...  # type: ignore[overload-overlap]
@@ -163,32 +193,8 @@ class LoadedModel:
             got = ask(self._trained if are_files else in_memory, pictures, PythonDisplay())
             yield from zip(pictures, chain.from_iterable(got), strict=True)
 
-    def _head(self) -> nn.Module:
-        return self._trained.module.get_submodule(self._trained.layers.head_paths[0])
-
     def _width(self) -> int:
         side = self.preprocessing.crop_size
-        with read_by(self._head()) as features, torch.no_grad():
+        with read_by(self._trained.head) as features, torch.no_grad():
             self.module(torch.zeros(1, 3, side, side, dtype=torch.uint8, device=self._trained.machine.device))
         return features[0].shape[1]
-
-
-class Normalised(nn.Module):
-    """A network that takes uint8 images [N, 3, S, S] in RGB, S being the size it was trained with, and normalises them
-    itself; it returns the network's outputs [N, K] in float32: of classes the logits, which divided by the temperature
-    have the probabilities of `predict` in fp32 as their softmax."""
-
-    def __init__(self, network: nn.Module, preprocessing: Preprocessing, channels_last: bool) -> None:
-        super().__init__()
-        self.network, self.preprocessing = network, preprocessing
-        self._layout = torch.channels_last if channels_last else torch.contiguous_format
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Raises FtError for images of another type or form."""
-        if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3:
-            raise FtError(
-                f"module takes uint8 images [N, 3, S, S] and normalises them itself; this is {list(images.shape)} of "
-                f"{kind_of(images)}"
-            )
-        outputs: Tensor = self.network(normalise(images, self.preprocessing).to(memory_format=self._layout))
-        return outputs.float()

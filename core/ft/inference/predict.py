@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,22 +18,59 @@ from ft.data.loaders import explained_deaths
 from ft.data.pictures import Picture
 from ft.extension.tasks import Answer
 from ft.inference.load import Trained
+from ft.insight.familiar import Familiar, unlikeness
 from ft.job import Looking
 from ft.machine.display import Display
 from ft.machine.memory import explained_shortage
 from ft.model.layer_notes import noted_layers
+from ft.model.reading import read_by
 from ft.training.predicting import predict_batches, predict_loaded
 
 T = TypeVar("T")
+UNCERTAINTY, UNLIKE, UNKNOWN = "uncertainty", "unlike", "unknown"
+"""What may be told of an image beside the answer: the columns of a file."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the model answers to one image; or nothing, and why."""
+    """What the model answers to one image, and what else is told of it, by name; or nothing, and why."""
 
     path: Path
     answer: Answer | None
     error: str = ""
+    beside: Mapping[str, float | bool] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Beside:
+    """What is told of images beside the answers: how uncertain these are, and how unlike the images that are familiar
+    an image is."""
+
+    uncertainty: bool = False
+    familiar: Familiar | None = None
+
+    @property
+    def like(self) -> dict[str, float | bool]:
+        """What an image might be told."""
+        told: dict[str, float | bool] = {UNCERTAINTY: 0.0} if self.uncertainty else {}
+        return told | ({UNLIKE: 0.0, UNKNOWN: False} if self.familiar else {})
+
+    def of(self, trained: Trained, outputs: Tensor, features: Tensor) -> Iterator[dict[str, float | bool]]:
+        """What is told of images with these outputs [N, K] and features [N, D]."""
+        uncertain = trained.task.uncertainty(outputs, trained.space).tolist() if self.uncertainty else ()
+        unlike = unlikeness(features, self.familiar).tolist() if self.familiar else ()
+        for place in range(len(outputs)):
+            told: dict[str, float | bool] = {UNCERTAINTY: uncertain[place]} if self.uncertainty else {}
+            yield told | ({UNLIKE: unlike[place], UNKNOWN: unlike[place] > 1} if self.familiar else {})
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What a network makes of one image: its outputs [K], and what the head reads of it [D], where that is asked
+    for, in float32 on the CPU."""
+
+    outputs: Tensor
+    features: Tensor
 
 
 def like(trained: Trained) -> Answer:
@@ -41,41 +78,68 @@ def like(trained: Trained) -> Answer:
     return trained.task.predict(torch.zeros(1, trained.space.outputs), trained.space)[0]
 
 
-def predict(trained: Trained, paths: Sequence[Path], display: Display) -> Iterator[list[Prediction]]:
-    """Yield the answers for images, in the order of `paths`, as soon as each batch is done, or why there is none.
-    Raises FtError for what is wrong with more than one image."""
+def predict(
+    trained: Trained, paths: Sequence[Path], display: Display, beside: Beside = Beside()
+) -> Iterator[list[Prediction]]:
+    """Yield the answers for images, in the order of `paths`, as soon as each batch is done, with what is told `beside`
+    them, or why there is none. Raises FtError for what is wrong with more than one image."""
     done = 0
-    for some in answers_or_why(trained, [Picture.at(path) for path in paths], display):
+    for some in seen_or_why(trained, [Picture.at(path) for path in paths], display, beside.familiar is not None):
+        there = [each for each in some if isinstance(each, Seen)]
+        answered = iter(_answered(trained, there, beside))
         yield [
-            Prediction(path, None, each) if isinstance(each, str) else Prediction(path, each)
+            Prediction(path, None, each) if isinstance(each, str) else Prediction(path, *next(answered))
             for path, each in zip(paths[done:], some, strict=False)
         ]
         done += len(some)
+
+
+def _answered(
+    trained: Trained, seen: Sequence[Seen], beside: Beside
+) -> Iterator[tuple[Answer, str, Mapping[str, float | bool]]]:
+    if seen:
+        outputs, features = torch.stack([each.outputs for each in seen]), torch.stack([each.features for each in seen])
+        answers = trained.task.predict(outputs, trained.space)
+        for answer, told in zip(answers, beside.of(trained, outputs, features), strict=True):
+            yield answer, "", told
 
 
 def answers_or_why(trained: Trained, pictures: Sequence[Picture], display: Display) -> Iterator[list[Answer | str]]:
     """Yield, in the order of `pictures` and as soon as each batch is done, the answer to each image, or why there is
     none. Raises FtError for what is wrong with more than one image."""
     for some in outputs_or_why(trained, pictures, display):
-        there = [each for each in some if not isinstance(each, str)]
+        there = [each for each in some if isinstance(each, Tensor)]
         answers = iter(trained.task.predict(torch.stack(there), trained.space) if there else ())
         yield [each if isinstance(each, str) else next(answers) for each in some]
 
 
 def outputs_or_why(trained: Trained, pictures: Sequence[Picture], display: Display) -> Iterator[list[Tensor | str]]:
     """Yield the same of the outputs [K] for each image, in float32 on the CPU."""
+    for some in seen_or_why(trained, pictures, display):
+        yield [each.outputs if isinstance(each, Seen) else each for each in some]
+
+
+def seen_or_why(
+    trained: Trained, pictures: Sequence[Picture], display: Display, features: bool = False
+) -> Iterator[list[Seen | str]]:
+    """Yield the same of what the network makes of each image; `features` are read where they are asked for."""
     items = [Item(picture, number) for number, picture in enumerate(pictures)]
     unread: dict[int, str] = {}
-    with outputs_of(trained, items, trained.looking(display), unread=unread.__setitem__) as batches:
-        yield from in_order(_finite_or_why(batches, items), unread, len(items))
+    with (
+        read_by(trained.head) if features else nullcontext(list[Tensor]()) as read,
+        outputs_of(trained, items, trained.looking(display), unread=unread.__setitem__) as batches,
+    ):
+        yield from in_order(_finite_or_why(batches, read, items), unread, len(items))
 
 
 def _finite_or_why(
-    batches: Iterator[tuple[Tensor, Tensor]], items: Sequence[Item]
-) -> Iterator[tuple[list[Tensor | str], Tensor]]:
+    batches: Iterator[tuple[Tensor, Tensor]], read: list[Tensor], items: Sequence[Item]
+) -> Iterator[tuple[list[Seen | str], Tensor]]:
     for outputs, numbers in batches:
-        there = zip(outputs, numbers.tolist(), strict=True)
-        yield [each if each.isfinite().all() else no_number(items[n].picture.name) for each, n in there], numbers
+        features = torch.cat(read) if read else outputs.new_empty(len(outputs), 0)
+        there = zip(outputs, features, numbers.tolist(), strict=True)
+        read.clear()
+        yield [Seen(o, f) if o.isfinite().all() else no_number(items[n].picture.name) for o, f, n in there], numbers
 
 
 def in_order(

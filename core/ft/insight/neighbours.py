@@ -21,13 +21,13 @@ class Neighbours:
     distances: Tensor
 
 
-def directions(features: Tensor) -> Tensor:
-    """Features [N, D] as directions [N, D] of length 1, seen from the mean of all.
+def directions(features: Tensor, seen_from: Tensor | None = None) -> Tensor:
+    """Features [N, D] as directions [N, D] of length 1, seen from the mean of all, or from another point [D].
 
     What all images have in common, as that features after a ReLU are never negative, would make all cosines large. An
     image that is the mean itself has no direction, and is 0.
     """
-    centred = features.float() - features.float().mean(0)
+    centred = features.float() - (features.float().mean(0) if seen_from is None else seen_from)
     lengths = centred.norm(dim=1, keepdim=True)
     return torch.where(lengths > 0, centred / lengths.clamp(min=torch.finfo(torch.float32).tiny), 0.0)
 

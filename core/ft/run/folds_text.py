@@ -7,8 +7,7 @@ from pathlib import Path
 
 from ft.machine.display import Display
 from ft.machine.layout import Columns, print_pairs, print_table
-from ft.run.records import FoldsFile, Spread
-from ft.text.names import typed
+from ft.run.records import FoldsFile, Spread, to_predict
 
 
 def print_folds(result: FoldsFile, folder: Path, display: Display) -> None:
@@ -18,7 +17,7 @@ def print_folds(result: FoldsFile, folder: Path, display: Display) -> None:
     if result.test:
         _print_part(result, "test", "test, the same images for every fold", display)
     first = result.finished[0].run
-    pairs = [("runs", f"{folder / first} and so on"), ("use one", typed("ft", "predict", folder / first, "IMAGES"))]
+    pairs = [("runs", f"{folder / first} and so on"), ("use one", to_predict(folder / first))]
     print_pairs(pairs, display.out)
 
 

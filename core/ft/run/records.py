@@ -20,7 +20,9 @@ from ft.errors import FtError, nearest
 from ft.extension.records import Preprocessing
 from ft.extension.settings import first_fault
 from ft.extension.tasks import LabelSpace
+from ft.extension.unpackaged import names_code
 from ft.run.position import Phase
+from ft.text.names import typed
 from ft.text.reading import read_text
 
 R = TypeVar("R", bound=BaseModel)
@@ -78,6 +80,11 @@ class ModelFile(RunFile, extra="forbid"):
     def space(self) -> LabelSpace:
         """What the outputs of the network mean; `classes` are its names."""
         return LabelSpace(self.classes, self.outputs, self.numbers)
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """The components without which the model cannot be used."""
+        return self.backbone.use, self.head.use, self.task.use
 
 
 class PlanFile(RunFile, extra="allow"):
@@ -142,6 +149,15 @@ class FoldsFile(RunFile, extra="allow"):
     finished: tuple[FoldDone, ...] = ()
     val: dict[str, Spread] = Field({})
     test: dict[str, Spread] = Field({})
+
+
+def to_predict(folder: Path) -> str:
+    """The command that uses a finished run, as it is typed: with --trust-code where its model names code by file."""
+    words = ["ft", "predict", str(folder), "IMAGES"]
+    with suppress(FtError):  # whoever prints an old report may have its folder no more
+        if any(map(names_code, read_record(folder / "model.json", ModelFile).references)):
+            words.append("--trust-code")
+    return typed(*words)
 
 
 def check_there(folder: Path) -> None:

@@ -10,11 +10,11 @@ from ft.machine.display import Display
 from ft.machine.layout import Columns, print_matrix, print_pairs, print_table, times
 from ft.plan.records import CacheCost
 from ft.run.next_steps import next_steps
+from ft.run.records import to_predict
 from ft.run.report import Report, doubts
 from ft.task.evaluation import Evaluation
 from ft.task.sure import Judged, too_few
 from ft.text.counting import number_of
-from ft.text.names import typed
 
 MOST_CONFUSED = 12
 """A confusion matrix of more classes than this does not fit on a screen; the pairs that are confused most do."""
@@ -34,8 +34,7 @@ def print_report(report: Report, folder: Path, display: Display) -> None:
         print_evaluation(report.test, "test", where, display)
     print_pairs([*_trust(report.judged), ("trained", _trained(report))], display.out, folded=True)
     steps = [("" if number else "next", step) for number, step in enumerate(next_steps(report, folder))]
-    use = typed("ft", "predict", folder, "IMAGES")
-    print_pairs([("run", str(folder)), ("use it", use), *steps], display.out)  # not folded, to be copied
+    print_pairs([("run", str(folder)), ("use it", to_predict(folder)), *steps], display.out)  # not folded, to be copied
     for warning in report.judged.warnings:
         display.warn(warning.removesuffix("."))
     for sure in report.judged.sure[:1]:

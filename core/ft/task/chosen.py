@@ -131,6 +131,14 @@ class ChosenTask(Chosen[Task]):
         made: Tensor | None = self._call("guess", targets, space, self.settings) if self.record.guess else None
         return made
 
+    def uncertainty(self, outputs: Tensor, space: LabelSpace) -> Tensor:
+        """How uncertain the answer to each image is [N], of outputs [N, K]. Raises FtError where the task does not
+        say."""
+        if self.record.uncertainty is None:
+            raise FtError(f"task '{self.name}' does not say how uncertain its answers are")
+        made: Tensor = self._call("uncertainty", outputs, space, self.settings)
+        return made
+
     def _call(self, name: str, *arguments: Any) -> Any:
         return self.implementation(name)(*arguments)
 

@@ -193,6 +193,21 @@ def what_is_guessed_is_an_answer(trial: Trial) -> None:
         expect(same, f"{trial.label} guesses otherwise each time")
 
 
+def what_is_uncertain_is_a_number_an_image(trial: Trial) -> None:
+    """`uncertainty`, where there is one, gives a finite value an image; names that answers say are the space's."""
+    for tried in _tried(trial):
+        names = set(tried.space.names)
+        for each in _answers(tried):
+            strange = {*(each.every() or ()), *(each.folders() or ())} - names
+            expect(not strange, f"{trial.label} answers with names that its space has not: {sorted(strange)[:3]}")
+        if tried.task.record.uncertainty is None:
+            raise NotApplicable("it does not say how uncertain its answers are")
+        space = tried.task.calibrate(tried.outputs, tried.targets, tried.space)
+        values = tried.task.uncertainty(tried.outputs, space)
+        fine = values.shape == (len(tried.outputs),) and bool(values.isfinite().all())
+        expect(fine, f"{trial.label} gives an uncertainty of {list(values.shape)}, not a finite number an image")
+
+
 def answer(component: Component, argument: None, settings: Any) -> str:
     """What it makes of the labels."""
     tried = _try(component, settings)

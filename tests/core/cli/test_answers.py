@@ -16,7 +16,8 @@ from PIL import Image
 
 import warm_python
 from ft.cli import cli
-from ft.cli.answers import Form, answer_file
+from ft.cli.answer_files import answer_file
+from ft.cli.answers import Form
 from ft.config.schema import Config
 from ft.errors import FtError
 from ft.extension.installed import Plugins
@@ -117,7 +118,7 @@ def test_a_file_of_answers_is_whole_or_as_before(ready: Ft, tmp_path: Path, monk
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (("--out", "x.txt"), r"--out writes \.csv or \.jsonl, by its name; x\.txt is neither"),
+        (("--out", "x.txt"), r"--out writes \.csv, \.jsonl or \.parquet, by its name; x\.txt is none"),
         (("--out", "x.csv", "--json"), "give one of them"),
     ],
 )
