@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import torch
 from torch import Tensor
 
 from ft import Choice, LabelSpace, Matrix, Note, Pictures, Section, Shot, some_names
@@ -26,13 +25,12 @@ def sections(outputs: Tensor, targets: Tensor, space: LabelSpace, settings: Mult
     shares = probabilities(outputs)
     limits = shares.new_tensor(thresholds_of(space, settings) or [EVEN] * len(space.names))
     said, has, known = shares >= limits, targets == 1, ~targets.isnan()
-    wrong = known & (said != has)
     meter = MultilabelMeter(space, settings)
     meter.add(outputs, targets)
     return [
         Section("By label", (*_never(said, has, space), *meter.tables()), "Those with the most mistakes come first."),
         Section("Label by label", (_choice(said, has, known, space),), "Each number opens its images."),
-        Section("Mistakes", tuple(_mistakes(shares, limits, wrong, has, space))),
+        Section("Mistakes", tuple(_mistakes(shares, limits, targets, space))),
         calibration(outputs, targets, space, settings),
     ]
 
@@ -67,21 +65,19 @@ def _choice(said: Tensor, has: Tensor, known: Tensor, space: LabelSpace) -> Choi
     return Choice("label", {space.names[number]: (matrix(number),) for number in worst})
 
 
-def _mistakes(
-    shares: Tensor, limits: Tensor, wrong: Tensor, has: Tensor, space: LabelSpace
-) -> Iterator[Note | Pictures]:
-    """Labels that were said or missed most surely, and answers nearest to their thresholds."""
+def _mistakes(shares: Tensor, limits: Tensor, targets: Tensor, space: LabelSpace) -> Iterator[Note | Pictures]:
+    """Labels that were said or missed most surely, and answers nearest to their thresholds, where labels are known."""
+    said, has, known = shares >= limits, targets == 1, ~targets.isnan()
+    wrong = known & (said != has)
     if not wrong.any():
         yield Note("Every label that is known was answered rightly.")
-    for title, which, sure in (
+    for title, which, order in (
         ("Said most surely of images that have it not", wrong & ~has, shares),
-        ("Missed most surely", wrong & has, 1 - shares),
+        ("Missed most surely", wrong & has, -shares),
+        ("Nearest to their thresholds", known, -(shares - limits).abs()),
     ):
-        if shots := _shots(which, sure, shares, has, space):
-            yield Pictures(title, shots)
-    yield Pictures(
-        "Nearest to their thresholds", _shots(torch.ones_like(wrong), -(shares - limits).abs(), shares, has, space)
-    )
+        if which.any():
+            yield Pictures(title, _shots(which, order, shares, has, space))
 
 
 def _shots(which: Tensor, order: Tensor, shares: Tensor, has: Tensor, space: LabelSpace) -> tuple[Shot, ...]:
