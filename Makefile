@@ -8,7 +8,7 @@ EXAMPLES := $(wildcard examples/*/pyproject.toml)
 # Nothing is compiled when it is installed, so whoever imports torch first keeps it for all others.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test quick faults trackers bench docs lint types browser clean
+.PHONY: demo test quick faults trackers bench docs pictures lint types browser clean
 
 # The main job: real ImageNet weights, real photographs of solar cells, the backbone frozen.
 demo: $(VENV)/.ready
@@ -51,6 +51,13 @@ trackers: $(VENV)/.trackers
 # docs/ as a site, site/index.html; a broken link is an error.
 docs: $(VENV)/.ready
 	$(BIN)/zensical build --strict
+
+# The pictures of docs/report.md, made anew of the demo's run: a few minutes.
+pictures: $(VENV)/.ready browser
+	rm -rf build/pictures
+	$(BIN)/ft run --backbone efficientnet-lite:lite0 --data elpv --val-fraction 0.25 --freeze all \
+		--epochs 12 --lr 0.003 --run-dir build/pictures
+	$(BIN)/python tests/report_pictures.py build/pictures
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check

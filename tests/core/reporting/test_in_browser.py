@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from conftest import TINY
 from finished_runs import FinishedRun
 from ft.config.loading import load_config
 from ft.extension.installed import Plugins
+from report_pictures import FOLDER, MOST_BYTES, sections_of
 
 MARKUP = "<img src=x onerror=alert(1)>"
 CLASSES = (MARKUP, "a [b]", "c")
@@ -157,3 +159,12 @@ def test_the_sheet_shows_an_image_of_every_class_as_the_network_sees_it(browser:
     assert sides == [[16, 16]] * 8
     captions = {each.text for each in browser.find("#data-as-the-network-sees-it .said")}
     assert captions == set(CLASSES)
+
+
+def test_the_documentation_has_a_small_picture_of_each_section_and_of_no_other(browser: Browser, shown: Shown) -> None:
+    browser.open(shown.page)
+    pictures = {each.stem: each for each in FOLDER.glob("*.webp")}
+    assert set(pictures) == {"verdict", *sections_of(browser)}, "make pictures makes them anew"
+    assert all(each.stat().st_size <= MOST_BYTES for each in pictures.values())
+    page = (FOLDER.parent / "report.md").read_text(encoding="utf-8")
+    assert re.findall(r"\(pictures/(.*?)\.webp\)", page) == ["verdict", *sections_of(browser)]
