@@ -22,12 +22,14 @@ SECONDS = 10.0
 
 @dataclass(frozen=True)
 class Maps:
-    """Overlays as JPEG, by the place of their image and the number of the output; by what method they were made; and
-    why there are none, or fewer than were asked for, "" where all are there."""
+    """Overlays as JPEG, by the place of their image and the number of the output; by what method they were made; why
+    there are none, or fewer than were asked for, "" where all are there; and how many are empty, as nothing speaks for
+    that output."""
 
     drawn: dict[tuple[int, int], bytes]
     method: str = ""
     lacking: str = ""
+    empty: int = 0
 
 
 def draw_maps(
@@ -36,7 +38,8 @@ def draw_maps(
     """Draw an overlay for each pair of an image's number and that of an output; those of images that are gone, or
     cannot be read, are left out."""
     there = [(pair, found) for pair in wanted if (found := picture(pair[0])) is not None]
-    small, drawn, method, done = replace(trained, batch_size=AT_ONCE, workers=0), dict[tuple[int, int], bytes](), "", 0
+    small, drawn = replace(trained, batch_size=AT_ONCE, workers=0), dict[tuple[int, int], bytes]()
+    method, done, empty = "", 0, 0
     started = time.perf_counter()
     try:
         explain = explainer(small, [of for (_, of), _ in there])
@@ -48,8 +51,9 @@ def draw_maps(
                 continue
             with suppress(FtError):  # gone since the network saw it; its picture says so
                 drawn[pair], method = thumbnail(each.overlay(SIDE)), each.said_how
+                empty += each.empty
         done += len(batch)
         if time.perf_counter() - started > SECONDS:
             break
     late = f"there was time for {done} of {len(there)} maps" if done < len(there) else ""
-    return Maps(drawn, method, late)
+    return Maps(drawn, method, late, empty)

@@ -73,5 +73,7 @@ def with_maps(
 def _about(made: Maps) -> Iterator[str]:
     if made.drawn:
         yield f"Beside a picture: where in it that answer comes from, by {made.method}; yellow speaks for it most."
+    if made.empty:
+        yield f"Nothing does so in {made.empty} of them, which are all grey."
     if made.lacking:
         yield f"{made.lacking[0].upper()}{made.lacking[1:]}."

@@ -51,6 +51,8 @@ def test_each_asked_output_of_each_image_has_a_small_overlay(trained: Trained, p
     assert set(made.drawn) == {(3, 1), (5, 0), (3, 2)}
     assert made.method == "Grad-CAM (Selvaraju et al. 2017) at layer2"
     assert not made.lacking
+    colourless = [np.ptp(np.asarray(Image.open(BytesIO(each))), axis=2).max() < 12 for each in made.drawn.values()]
+    assert made.empty == sum(colourless)
     small = Image.open(BytesIO(made.drawn[3, 1]))
     assert max(small.size) <= SIDE
     assert small.width > small.height
