@@ -167,7 +167,8 @@ def type_(workspace: Path, monkeypatch: pytest.MonkeyPatch, cache_folder: Path) 
         flags = "--backbone torchvision:shufflenet_v2_x0_5 --weights none --freeze all --cache off --data ./photos"
         args = shlex.split(f"run {flags} --image-size 32 --epochs 1 --workers 0 --run-dir runs/first")
         assert CliRunner().invoke(cli, args, catch_exceptions=False).exit_code == 0
-        shutil.copytree("runs/first", "runs/mine")
+        for name in ("mine", "second"):
+            shutil.copytree("runs/first", f"runs/{name}")
     return type_
 
 
