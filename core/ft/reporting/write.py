@@ -11,7 +11,7 @@ from ft.extension.installed import Plugins
 from ft.gathering import Gathered
 from ft.inference.load import Trained, load_trained
 from ft.machine.display import Display
-from ft.machine.files import publish_text
+from ft.machine.files import publish_text, sweep
 from ft.pages.page import draw
 from ft.reporting.album import pictures_of, with_maps
 from ft.reporting.answers import ask_again, kept_answers
@@ -69,6 +69,7 @@ def write_page(
     album = pictures_of(page.sections, finished, found if how.pictures else None, made, display)
     album = with_maps(album, page.sections, found, model, display)
     path = finished.run.path / NAME
+    sweep(path)  # what writers left that were killed: nobody goes on with a run that is done
     publish_text(path, draw(page, album))
     return path
 

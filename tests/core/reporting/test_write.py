@@ -24,6 +24,7 @@ from ft.extension.installed import Plugins
 from ft.inference.load import load_trained
 from ft.inference.predict import outputs_or_why
 from ft.machine.display import Display
+from ft.machine.files import temporary_beside
 
 Ft = Callable[..., Result]
 NAMES = ("<img src=x onerror=alert(1)>", "a [b]", "x" * 100)
@@ -285,3 +286,24 @@ def test_runs_that_kept_no_outputs_are_compared_but_for_chance(copied: Path, oth
     told = ft("compare", str(copied), str(other.run.path), "--trust-code")
     assert told.exit_code == 0
     assert "kept no outputs of its model" in told.stderr
+
+
+def test_the_page_says_what_trained_how_long_and_how_to_do_it_again(finished: FinishedRun) -> None:
+    text, report, folder = text_of(finished.run.path / "report.html"), finished.report, finished.run.path
+    assert f"{report.trainable_parameters:,} parameters in {report.seconds:.1f} s" in text
+    assert "2 epochs in" in text
+    assert f"of which epoch {report.best_epoch} was saved" in text
+    assert "<dt>weights</dt><dd><bdi>none (random)</bdi></dd>" in text
+    for command in (
+        f"ft predict {folder} IMAGES",
+        f"ft run --config {folder}/config.yaml",
+        f"ft run --locked {folder}",
+    ):
+        assert f"<code>{command}</code>" in text
+
+
+def test_what_a_killed_writer_left_of_a_page_is_swept(copied: Path, ft: Callable[..., Result]) -> None:
+    left = temporary_beside(copied / "report.html", pid=0)
+    left.write_text("<html>")
+    assert ft("report", str(copied), "--trust-code").exit_code == 0
+    assert not left.exists()
