@@ -16,7 +16,7 @@ MOST = 12
 """Images of each kind of mistake."""
 MOST_LABELS = 60
 """Labels that can be chosen from: of more, those with the most mistakes."""
-HAS = ("has it", "has it not")
+HAS = ("with it", "without it")
 
 
 def sections(outputs: Tensor, targets: Tensor, space: LabelSpace, settings: MultilabelSettings) -> list[Section]:
@@ -60,7 +60,7 @@ def _choice(said: Tensor, has: Tensor, known: Tensor, space: LabelSpace) -> Choi
         kinds = {0: (has & known)[:, number], 1: (~has & known)[:, number]}
         answers = {0: said[:, number], 1: ~said[:, number]}
         cells = {(row, column): places(kinds[row] & answers[column]) for row in kinds for column in answers}
-        return Matrix(HAS, {at: found for at, found in cells.items() if found}, of="it", taken="was said it")
+        return Matrix(HAS, {at: found for at, found in cells.items() if found}, of="images", taken="answered")
 
     return Choice("label", {space.names[number]: (matrix(number),) for number in worst})
 
