@@ -1,6 +1,7 @@
 """What a run's model is familiar with: the features of its training images, kept small in the run's folder.
 
-They are computed where they are first asked for, on the machine that has the images, and go with the folder from there.
+A run keeps them as it ends, where it has them at hand. Else they are computed where they are first asked for, on the
+machine that has the images, and go with the folder from there.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import os
 import random
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -27,6 +29,7 @@ from ft.run.checkpoints import load_tensors, save_tensors
 from ft.text.counting import number_of
 from ft.text.names import typed
 
+T = TypeVar("T")
 FILE = "familiar.safetensors"
 """In the run's folder: `directions` [N, D] in float16, `mean` [D], `limit` [1], and the SHA-256 of the model that they
 are of, `model` [32] in uint8."""
@@ -40,16 +43,35 @@ def familiar_images(trained: Trained, folder: Path, display: Display) -> Familia
     """What the model of the run in `folder` is familiar with: as it was kept there, or computed from the run's images,
     and then kept. Raises FtError where it is neither kept nor can be computed, the images being elsewhere."""
     path = folder / FILE
-    model = torch.tensor(list(bytes.fromhex(sha256_of(folder / "model.safetensors"))), dtype=torch.uint8)
-    if path.exists() and (kept := _kept(path, model)):
+    if path.exists() and (kept := _kept(path, _model_in(folder))):
         return kept
-    familiar = _computed(trained, folder, display)
-    content = {"directions": familiar.directions, "mean": familiar.mean, "limit": torch.tensor([familiar.limit])}
+    train, val = _computed(trained, folder, display)
+    if len(val) < FEWEST:
+        display.warn(f"from which distance on an image is unknown follows from {len(val)} validation images alone")
     try:
-        save_tensors(path, {**content, "model": model})
+        return keep_familiar(folder, train, val)
     except CannotWrite as error:
         display.warn(f"{error}; what the model is familiar with is computed anew each time")
+        return familiar_with(train, val)
+
+
+def keep_familiar(folder: Path, train: Tensor, val: Tensor) -> Familiar:
+    """Keep what the model of the run in `folder` is familiar with, of what the head reads of its training images [N, D]
+    and validation images [M, D]; of many training images a part. Raises CannotWrite."""
+    places = _chosen(range(len(train)), _most_kept(train.shape[1]))
+    familiar = familiar_with(train[places], val)
+    content = {"directions": familiar.directions, "mean": familiar.mean, "limit": torch.tensor([familiar.limit])}
+    save_tensors(folder / FILE, {**content, "model": _model_in(folder)})
     return familiar
+
+
+def _model_in(folder: Path) -> Tensor:
+    return torch.tensor(list(bytes.fromhex(sha256_of(folder / "model.safetensors"))), dtype=torch.uint8)
+
+
+def _most_kept(width: int) -> int:
+    """How many training images are kept whose features are so many numbers."""
+    return max(1, min(MOST_IMAGES, int(MOST_BYTES / (2 * width))))
 
 
 def _kept(path: Path, model: Tensor) -> Familiar | None:
@@ -66,7 +88,8 @@ def _kept(path: Path, model: Tensor) -> Familiar | None:
     return Familiar(directions, mean, float(limit)) if same else None
 
 
-def _computed(trained: Trained, folder: Path, display: Display) -> Familiar:
+def _computed(trained: Trained, folder: Path, display: Display) -> tuple[Tensor, Tensor]:
+    """What the head reads of training and of validation images of the run."""
     listed = [each for each in listed_images(trained.image_list) if each.split in ("train", "val")]
     there = _still_there(listed, folder, display)
     train, val = (_chosen([each for each in there if each.split == split], MOST_IMAGES) for split in ("train", "val"))
@@ -75,13 +98,10 @@ def _computed(trained: Trained, folder: Path, display: Display) -> Familiar:
         f"model is familiar with; it is kept in {folder / FILE}"
     )
     of_val = _features(trained, val, folder, display)
-    train = _chosen(train, int(MOST_BYTES / (2 * of_val.shape[1])))
-    if len(of_val) < FEWEST:
-        display.warn(f"from which distance on an image is unknown follows from {len(of_val)} validation images alone")
-    return familiar_with(_features(trained, train, folder, display), of_val)
+    return _features(trained, _chosen(train, _most_kept(of_val.shape[1])), folder, display), of_val
 
 
-def _chosen(images: Sequence[ListedImage], most: int) -> list[ListedImage]:
+def _chosen(images: Sequence[T], most: int) -> list[T]:
     return list(images) if len(images) <= most else random.Random(0).sample(images, most)
 
 

@@ -60,7 +60,7 @@ def copy_into(image: Path, folder: Path) -> bool:
 
 def _copy(image: Path, target: Path) -> bool:
     """Copy to a name that is free; False where somebody else took it meanwhile."""
-    temporary = temporary_beside(target)
+    temporary = temporary_beside(target.with_name("copy"))  # a name that is not too long, however long the target's is
     try:
         shutil.copy2(image, temporary)
         try:

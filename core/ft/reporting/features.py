@@ -14,6 +14,7 @@ from ft.extension.installed import Plugins
 from ft.extension.sections import Code, Note, Section
 from ft.extension.tasks import label_text
 from ft.gathering import Gathered, gather
+from ft.inference.familiar_images import keep_familiar
 from ft.insight.kept import NAME, as_kept, from_kept
 from ft.insight.section import TITLE, known_section
 from ft.knowing import know
@@ -36,6 +37,12 @@ def keep_known(run: Run, gathered: Gathered, plugins: Plugins, display: Display)
     names = [item.picture.name for item in gathered.data.items]
     known = as_kept(know(gathered, plugins, display), names)
     publish_text(run.path / NAME, json.dumps(known) + "\n")
+
+
+def keep_what_is_familiar(run: Run, gathered: Gathered) -> None:
+    """Keep what the run's model, whose features were `gathered`, is familiar with, for `ft predict --unknown`."""
+    train, val = len(gathered.data.train), len(gathered.data.val)
+    keep_familiar(run.path, gathered.features[:train], gathered.features[train : train + val])
 
 
 def find_out(finished: Finished, plugins: Plugins, display: Display) -> None:

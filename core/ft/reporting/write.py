@@ -16,7 +16,7 @@ from ft.pages.page import draw
 from ft.reporting.album import pictures_of, with_maps
 from ft.reporting.answers import ask_again, kept_answers
 from ft.reporting.compose import page_of
-from ft.reporting.features import keep_known, what_features_know
+from ft.reporting.features import keep_known, keep_what_is_familiar, what_features_know
 from ft.reporting.finished import Finished, read_finished
 from ft.reporting.found import Found
 from ft.reporting.seen import Made, as_the_network_sees_it
@@ -41,6 +41,7 @@ def show(run: Run, gathered: Gathered | None, plugins: Plugins, display: Display
             return
         if gathered is not None:
             keep_known(run, gathered, plugins, display)
+            keep_what_is_familiar(run, gathered)
         machine = {"device": finished.config.machine.device, "precision": PREDICT_PRECISION}
         load = partial(load_trained, run, plugins, machine, PREDICT_BATCH, trust_code=True)
         write_page(finished, Found(finished, plugins), plugins, display, load)

@@ -13,7 +13,7 @@ outputs.safetensors what the saved model gives for each validation and test imag
 known.json          what features that were kept tell of the images
 report.json         what came of it
 report.html         the same as a page
-familiar.safetensors  what training images are like, from when `ft predict --unknown` first asked for it
+familiar.safetensors  what the training images are like, for `ft predict --unknown`
 """
 
 from __future__ import annotations

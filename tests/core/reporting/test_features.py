@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -57,6 +58,21 @@ def test_asking_finds_out_what_a_run_that_kept_them_says(
     assert one["images"] < other["images"]  # a run keeps none of its test images
     assert [pair[:3] for pair in one["copies"]] == [pair[:3] for pair in other["copies"]]
     assert "Map of all images" in (trained / "report.html").read_text()
+
+
+def test_a_run_that_kept_features_is_familiar_with_its_images_without_looking_again(
+    tiny_config: Callable[..., Config], plugins: Plugins, ft: Callable[..., Result]
+) -> None:
+    run = run_of(tiny_config(report__html=True, freeze=["all"], split__test=0.2), plugins)
+    images = [row["path"] for row in csv.DictReader((run / "images.csv").read_text().splitlines())][::5]
+    asked = ("predict", str(run), *images, "--unknown", "--json", "--trust-code", "--workers", "0", "--device", "cpu")
+    kept = ft(*asked)
+    assert "looking once at" not in kept.stderr
+    (run / "familiar.safetensors").unlink()
+    computed = ft(*asked)
+    assert "looking once at" in computed.stderr
+    first, second = ([each["unlike"] for each in json.loads(result.stdout)] for result in (kept, computed))
+    assert first == pytest.approx(second, rel=0.02, abs=0.02)
 
 
 def test_a_file_of_other_images_is_an_error_that_names_it(
