@@ -58,13 +58,12 @@ def report(runs: tuple[Path, ...], sets: tuple[str, ...], features: bool, out: P
 
     display, plugins = Display(), load_and_report()
     folder, *others = (meant(run, display) for run in runs)
-    how = _how(folder, sets)
     if others:
         if features:
             raise FtError("--features is about one run; leave it out, or ask for its page alone")
         several = read_several([folder, *others], plugins, machine["trust_code"])
         page = out or folder.parent / SEVERAL
-        write_comparison(several, page, Found(several[0], plugins), how, display)
+        write_comparison(several, page, Found(several[0], plugins), _how(folder, sets), display)
         display.tell(str(page))
         return
     if out is not None:
@@ -72,7 +71,7 @@ def report(runs: tuple[Path, ...], sets: tuple[str, ...], features: bool, out: P
     finished = read_finished(Run(folder), plugins, machine["trust_code"])
     if features:
         find_out(finished, plugins, display)
-    load = partial(load_run, folder, machine)
+    load, how = partial(load_run, folder, machine), _how(folder, sets)
     display.tell(str(write_page(finished, Found(finished, plugins), plugins, display, load, how)))
 
 

@@ -189,6 +189,8 @@ def test_a_page_of_a_run_that_is_not_finished_and_a_key_of_something_else_are_re
 ) -> None:
     with pytest.raises(FtError, match="ft report takes keys of report alone"):
         ft("report", str(copied), "--trust-code", "--set", "seed=1")
+    with pytest.raises(FtError, match=r"there is no folder .*copid\. Did you mean .*copied"):
+        ft("report", str(copied.with_name("copid")))
     (copied / "report.json").unlink()
     with pytest.raises(FtError, match=r"holds no report\.json, so it is no finished run"):
         ft("report", str(copied), "--trust-code")
