@@ -31,6 +31,7 @@ ROOMS = (
     "precision",
     "deciding",
     "depths",
+    "phases",
     "gathering",
     "judging",
     "knowing",

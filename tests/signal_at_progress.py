@@ -13,9 +13,9 @@ from ft.machine.display import Bar, Display
 class SignalAtProgress(Display):
     """Sends this process a signal when the bar called `title` has come to `done`."""
 
-    def __init__(self, title: str, done: int) -> None:
+    def __init__(self, title: str, done: int, number: int = signal.SIGTERM) -> None:
         super().__init__()
-        self.title, self.done = title, done
+        self.title, self.done, self.number = title, done, number
 
     @contextmanager
     def progress(
@@ -26,6 +26,6 @@ class SignalAtProgress(Display):
         class Watched(Bar):
             def advance(self, done: int, text: str = "", pace: str = "") -> None:
                 if title == outer.title and done == outer.done:
-                    os.kill(os.getpid(), signal.SIGTERM)
+                    os.kill(os.getpid(), outer.number)
 
         yield Watched()

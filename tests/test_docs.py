@@ -621,7 +621,10 @@ def _keys(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
             if "use" in inner["properties"]:  # a component, and what ft itself reads beside its reference
                 use = inner["properties"].pop("use") if len(inner["properties"]) > 1 else {}
                 many = "list of components" if is_list else "component"
-                yield key, {"description": use.get("description", ""), **default, "type": many}
+                yield (
+                    key,
+                    {"description": about.get("description") or use.get("description", ""), **default, "type": many},
+                )
                 if use:
                     yield from walk(inner, f"{key}.")
             else:

@@ -12,6 +12,7 @@ from ft.deciding import Prepared
 from ft.machine.display import Display
 from ft.machine.memory import explained_shortage
 from ft.machine.signals import StopRequest, stop_on_signals
+from ft.phases import note_phase
 from ft.run.checkpoints import moving_tensors
 from ft.run.folder import Run, repeatable
 from ft.run.position import Position, phase_from
@@ -42,14 +43,15 @@ def begin(run: Run, ready: Prepared, versions: dict[str, Any], goes_on: bool, di
     run.sweep()
     position = (_again if goes_on else _anew)(run, ready, versions, display)
     history = tuple(position.history)
-    tell(RunStarted(run.path, repeatable(ready.config), ready.plan, ready.built.notes, goes_on, history))
+    tell(RunStarted(run.path, repeatable(ready.whole), ready.plan, ready.built.notes, goes_on, history))
     if phase_begins(position):
-        tell(PhaseStarted(position.phases[-1]))
+        tell(PhaseStarted(position.phases[-1], ready.plan))
 
 
 def _anew(run: Run, ready: Prepared, versions: dict[str, Any], display: Display) -> Position:
     position, plan, module = Position(phases=[phase_from(ready.config)]), ready.plan, ready.model.module
     run.write_plan(plan, position.phases)
+    note_phase(run, ready, anew=True)
     write_image_list(run.path / "images.csv", ready.data)
     run.write_model_file(describe_model(ready.config, ready.built, ready.model, ready.data, versions))
     run.keep_frozen(module, moving_tensors(module, plan.frozen, plan.frozen_modules))
@@ -57,7 +59,8 @@ def _anew(run: Run, ready: Prepared, versions: dict[str, Any], display: Display)
 
 
 def _again(run: Run, ready: Prepared, versions: dict[str, Any], display: Display) -> Position:
-    position = go_on(run, ready.model.module, ready.plan, ready.config, versions, display)
+    position = go_on(run, ready.model.module, ready.ahead(versions), display)
+    note_phase(run, ready)
     if moved := keep_image_list(run.path / "images.csv", ready.data):
         display.say(moved)
     return position

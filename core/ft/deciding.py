@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from ft.cache.decision import plan_cache
 from ft.cache.store import FeatureStore
+from ft.config.phases import measured_in
 from ft.config.schema import Config
 from ft.data.augmentation import ChosenAugmentation, resolve_augment
 from ft.data.examples import Examples
@@ -28,7 +31,7 @@ from ft.plan.records import Plan
 from ft.precision import settle
 from ft.prefix.find import FrozenPrefix
 from ft.run.folder import Run
-from ft.run.resuming import selected_before, statistics_set_free
+from ft.run.resuming import Ahead, selected_before, statistics_set_free
 from ft.tracking.listener import Listener
 from ft.training.fit import check_fit, set_fitting_modes
 
@@ -36,8 +39,10 @@ from ft.training.fit import check_fit, set_fitting_modes
 @dataclass(frozen=True, eq=False)
 class Prepared:
     """Everything that is decided before the first step. `config` is the one given, with what follows from the data,
-    the network and the machine filled in. The model's modes are those it trains in."""
+    the network and the machine filled in; of a run in phases, that of the phase. The model's modes are those it trains
+    in."""
 
+    opened: Opened
     config: Config
     data: ImageData
     built: BuiltBackbone
@@ -59,6 +64,15 @@ class Prepared:
         size, workers = self.config.training.batch_size, self.config.machine.workers
         looking = (self.built.preprocessing, size, workers, self.machine, display, stop)
         return Job(*looking, self.config, self.data, tell, self.optimizer, self.augmentation)
+
+    @property
+    def whole(self) -> Config:
+        """The config of the run; of a run in phases, all of it, with what was measured in this phase."""
+        return measured_in(self.opened.whole, self.plan.place.number, self.config)
+
+    def ahead(self, versions: Mapping[str, Any]) -> Ahead:
+        """What a run goes on with that is made with these `versions`."""
+        return Ahead(self.plan, self.config, self.whole, versions)
 
     def frozen_digest(self) -> str:
         """The sha256 of all that is frozen, as it is now."""
@@ -89,9 +103,12 @@ def decide(opened: Opened, plugins: Plugins, display: Display, stopped: Run | No
         if settled.machine != machine:
             settled.machine.place(model.module)
             cache, prefix = plan_cache(model.module, frozen.names, config, settled.machine, size, data)
-    warnings = (*data.warnings, *settled.warnings, *statistics_set_free(stopped, model.module))
+    stood = stopped.plan_file().frozen_modules if stopped is not None else ()
+    warnings = (*data.warnings, *settled.warnings, *statistics_set_free(stood, model.module))
     data, config, machine = replace(data, warnings=warnings), resolve_machine(config, settled.machine), settled.machine
-    decisions = Decisions(config, data, built, model, frozen, cache, machine, settled.paces, opened.optimizer)
+    chosen = (settled.paces, opened.optimizer, opened.place)
+    decisions = Decisions(config, data, built, model, frozen, cache, machine, *chosen)
     plan = make_plan(decisions, plugins)
     check_fit(plan, prefix, data)
-    return Prepared(config, data, built, model, machine, plan, prefix, opened.store, opened.optimizer, augmentation)
+    kept = (opened.store, opened.optimizer, augmentation)
+    return Prepared(opened, config, data, built, model, machine, plan, prefix, *kept)

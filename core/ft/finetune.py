@@ -16,8 +16,11 @@ from ft.machine.memory import arrange_large_blocks, give_back_freed_memory
 from ft.machine.randomness import one_run_at_a_time, seed_all
 from ft.model.layer_notes import noted_layers
 from ft.opening import Values, open_run
+from ft.phases import each_phase, planned_phases, where_it_stands
+from ft.plan.records import Plan
 from ft.reporting.write import show
 from ft.run.folder import Run, start_run
+from ft.run.phases import begun_phases, note_ended
 from ft.run.provenance import versions_used
 from ft.run.report import Outcome, Report, make_report, measured_otherwise
 from ft.run.resuming import as_begun, to_go_on
@@ -39,7 +42,15 @@ def prepare(
     """
     seed_all(config.seed)  # for whatever plugins draw while they decide
     opened = open_run(as_begun(config, stopped), plugins, display, tensors, stopped)
-    return decide(opened, plugins, display, stopped)
+    return decide(where_it_stands(opened, plugins, stopped), plugins, display, stopped)
+
+
+def plan_phases(
+    config: Config, plugins: Plugins, display: Display, tensors: Values = "empty"
+) -> tuple[Prepared, tuple[Plan, ...]]:
+    """Decide what a run will do in each of its phases; return what is ready for the first, and all plans."""
+    ready = prepare(config, plugins, display, tensors)
+    return ready, tuple(planned_phases(ready, plugins, display))
 
 
 @one_run_at_a_time()
@@ -56,28 +67,31 @@ def finetune(
     listeners = (console(display), *open_trackers(config, plugins, display), *listeners)
     stopped = to_go_on(resume)
     ready = prepare(config, plugins, display, "pretrained", stopped)
-    versions = versions_used(ready.config, ready.built, plugins)
-    run = stopped or start_run(ready.config, versions, resume)
+    versions = versions_used(ready.whole, ready.built, plugins)
+    run = stopped or start_run(ready.whole, versions, resume)
     with at_work(run, listeners) as (stop, tell):
         begin(run, ready, versions, stopped is not None, display, tell)
-        module, plan, job = ready.model.module, ready.plan, ready.job(display, stop, tell)
-        before = ready.frozen_digest()
-        with (
-            noted_layers(ready.layers),
-            closing(open_feed(module, plan, ready.prefix, ready.store, job)) as feed,
-            run.paged_out(module, feed.idle),
-        ):
-            give_back_freed_memory()
-            position = fit(module, plan, feed, job, run)
-            gathered = gathered_by(feed, ready)
-        job.machine.place(module)
-        after = ready.frozen_digest()
+        for phase in each_phase(ready, run, plugins, versions, display, tell):
+            module, plan, job = phase.model.module, phase.plan, phase.job(display, stop, tell)
+            before = phase.frozen_digest()
+            with (
+                noted_layers(phase.layers),
+                closing(open_feed(module, plan, phase.prefix, phase.store, job)) as feed,
+                run.paged_out(module, feed.idle),
+            ):
+                give_back_freed_memory()
+                position = fit(module, plan, feed, job, run)
+                gathered = gathered_by(feed, phase)
+            job.machine.place(module)
+            after = phase.frozen_digest()
+            note_ended(run, position, job.figure, after)
 
         best_epoch = run.save_best(module, plan)
         module.to("meta")  # so that it takes no memory beside the one that is rebuilt from what was saved
         otherwise = measured_otherwise(feed.cost.promise, plan.precision)
-        measured = measure_saved(run, plugins, ready.store, job, otherwise)
-        report = make_report(ready.config, plan, Outcome(position, best_epoch, before, after, feed.cost, measured))
+        measured = measure_saved(run, plugins, phase.store, job, otherwise)
+        outcome = Outcome(position, best_epoch, before, after, feed.cost, measured, begun_phases(run))
+        report = make_report(job.config, plan, outcome)
         run.write_json("report.json", report.plain())
         show(run, gathered, plugins, display)
         tell(RunEnded(report, run.files_of_report()))

@@ -23,7 +23,7 @@ from ft.config.schema import PREDICT_BATCH, PREDICT_PRECISION
 from ft.cross_validation import asks_for_all_folds, cross_validate as cross_validation
 from ft.errors import FtError
 from ft.extension.installed import Plugins, load_plugins, troubles
-from ft.finetune import finetune as straight_path, prepare
+from ft.finetune import finetune as straight_path, plan_phases
 from ft.inference.load import load_trained
 from ft.inference.loaded import LoadedModel
 from ft.machine.display import Display
@@ -32,7 +32,7 @@ from ft.machine.python_display import PythonDisplay, printed
 from ft.machine.randomness import one_run_at_a_time
 from ft.machine.signals import StopAsked
 from ft.plan.records import Plan as PlainPlan
-from ft.plan.text import print_plan
+from ft.plan.text import print_phases
 from ft.run.folder import Run
 from ft.run.folds import Folds
 from ft.run.folds_text import print_folds
@@ -59,10 +59,13 @@ class Shown:
 
 @dataclass(frozen=True, repr=False)
 class Plan(Shown, PlainPlan):
-    """Exactly what a run will do; `print(plan)` is what `ft plan` prints."""
+    """Exactly what a run will do; `print(plan)` is what `ft plan` prints. Of a run in phases it is the plan of the
+    first, and those of the others are in `later`."""
+
+    later: tuple[PlainPlan, ...] = ()
 
     def show(self, display: Display) -> None:
-        print_plan(self, display)
+        print_phases((self, *self.later), display)
 
     def __repr__(self) -> str:
         return f"<plan for {self.backbone} and {self.data}, {self.digest()}>"
@@ -136,8 +139,8 @@ def plan(source: Source | None = None, /, *, verbose: bool = False, **settings: 
     plugins = _installed(display).preferring(config.prefer)
     with one_run_at_a_time():
         check_trackers(config, plugins, display)
-        ready = prepare(config, plugins, display)
-    return Plan(**{field.name: getattr(ready.plan, field.name) for field in fields(PlainPlan)})
+        _, (first, *later) = plan_phases(config, plugins, display)
+    return Plan(**{field.name: getattr(first, field.name) for field in fields(PlainPlan)}, later=tuple(later))
 
 
 def finetune(

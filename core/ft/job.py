@@ -9,6 +9,7 @@ from ft.config.schema import Config
 from ft.data.augmentation import ChosenAugmentation
 from ft.data.load import ImageData
 from ft.extension.records import Preprocessing
+from ft.extension.tasks import Figure
 from ft.machine.devices import Machine
 from ft.machine.display import Display
 from ft.machine.signals import StopRequest
@@ -39,3 +40,8 @@ class Job(Looking):
     tell: Listener
     optimizer: ChosenOptimizer
     augmentation: ChosenAugmentation
+
+    @property
+    def figure(self) -> Figure:
+        """The figure by which epochs are compared."""
+        return self.data.task.figure(self.config.training.monitor)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from ft.cache.ahead import kept_ahead
 from ft.cache.decision import open_store
 from ft.cache.store import FeatureStore
+from ft.config.phases import configs_of
 from ft.config.schema import AUTO, Config
 from ft.config.training import TrainingConfig
 from ft.data.copies import warn_of_copies
 from ft.data.image_list import check_same_images, may_have_moved
 from ft.data.load import ImageData, load_data
-from ft.data.readable import MEND_OR_SKIP, check_images
+from ft.data.readable import MEND_OR_SKIP, Ahead, check_images
 from ft.data.transforms import effective_preprocessing
 from ft.data.value_range import resolve_range, warn_of_values
 from ft.errors import FtError
@@ -28,6 +30,7 @@ from ft.model.head import Model, build_model
 from ft.plan.components import check_settings
 from ft.plan.optimizer import ChosenOptimizer, choose_optimizer
 from ft.plan.pace import is_open
+from ft.plan.records import Place
 from ft.run.folder import Run
 from ft.run.provenance import seen_otherwise
 from ft.task.chosen import ChosenTask, choose_task
@@ -43,11 +46,13 @@ _MEND_OR_ANEW = (
 
 @dataclass(frozen=True, eq=False)
 class Opened:
-    """`config` is the one given, with what follows from the images and the optimizer filled in. `machine` is where the
-    network lies, in fp32 where the config leaves the precision open. The network has its weights where `has_weights`.
-    The `store` is where the run keeps what it computes once."""
+    """`config` is the one given, with what follows from the images and the optimizer filled in; where that lists phases
+    it is the one of the phase that the run is at, whose `place` says which that is, and `whole` is the one given.
+    `machine` is where the network lies, in fp32 where the config leaves the precision open. The network has its weights
+    where `has_weights`. The `store` is where the run keeps what it computes once."""
 
     config: Config
+    whole: Config
     data: ImageData
     built: BuiltBackbone
     model: Model
@@ -55,6 +60,20 @@ class Opened:
     store: FeatureStore
     has_weights: bool
     optimizer: ChosenOptimizer
+    place: Place
+
+    def at(self, place: Place, plugins: Plugins) -> Opened:
+        """The same, as the phase at `place` sees it, with the network where that trains."""
+        if not self.whole.phases:
+            return self
+        config, optimizer = self.phases(plugins)[place.number - 1]
+        machine = choose_machine(config.machine)
+        machine.place(self.model.module)
+        return replace(self, config=config, optimizer=optimizer, machine=machine, place=place)
+
+    def phases(self, plugins: Plugins) -> list[tuple[Config, ChosenOptimizer]]:
+        """The config of each phase, with what follows from its optimizer and the task filled in, and that optimizer."""
+        return [_resolved(phase, plugins) for phase in configs_of(self.whole)]
 
 
 def open_run(config: Config, plugins: Plugins, display: Display, values: Values, stopped: Run | None) -> Opened:
@@ -63,27 +82,29 @@ def open_run(config: Config, plugins: Plugins, display: Display, values: Values,
     Where `values` are "empty" they are what has to be known to plan: weights where what is frozen follows from images,
     random ones where a step is measured. A run that goes on has the images and the state with which it `stopped`.
     """
-    machine, store, trains = choose_machine(config.machine), open_store(config), values != "empty"
+    whole, store, trains = config, open_store(config), values != "empty"
+    machine = choose_machine(configs_of(config)[0].machine)
     with may_have_moved(stopped is not None), display.progress("looking for images"):
         check_settings(config, plugins)
-        optimizer = choose_optimizer(config, plugins)
-        task = choose_task(config.task, plugins, config.training)
-        config = config.model_copy(update={"training": _training(config, optimizer, task)})
+        every = [_resolved(phase, plugins) for phase in configs_of(config)]
+        config, optimizer = every[0]
         data = load_data(config, plugins)
+    phases = [phase for phase, _ in every]
     if stopped is not None:
         values = "random"
-    elif values == "empty" and _looks_at_images(config, plugins):
+    elif values == "empty" and any(_looks_at_images(phase, plugins) for phase in phases):
         values = "pretrained"
-    elif values == "empty" and is_open(config, machine):
+    elif values == "empty" and any(is_open(phase, machine) for phase in phases):
         values = "random"
     built = build_backbone(config, plugins, display, values)
-    only_head = trains and _only_head_trains(config, built, plugins)
-    ahead = kept_ahead(store, data, built.preprocessing, config, only_head, plugins) if trains else None
+    _check_freezes(phases[1:], built, plugins)
+    ahead = _kept_ahead(store, data, built, phases, plugins) if trains else None
     with display.progress("reading images", len(data.items), unit="images") as bar:
         ranged = config.images.range is not None
         advice = MEND_OR_SKIP if stopped is None else _MEND_OR_ANEW
         data = check_images(data, config.images.bad, bar.advance, advice, ranged, ahead)
     asked, config = config.images.range, resolve_range(config, data)
+    whole = resolve_range(whole, data) if whole.phases else config
     data = warn_of_values(warn_of_copies(data), asked, config.images.value_range)
     data = replace(data, warnings=(*data.warnings, *strange_cache(unverified(built.choice))))
     if not trains and (missing := absent(built.choice, plugins)):
@@ -96,7 +117,16 @@ def open_run(config: Config, plugins: Plugins, display: Display, values: Values,
     if stopped is not None:
         check_same_images(stopped.path / "images.csv", data)
         stopped.restore(model.module)
-    return Opened(config, data, built, model, machine, store, has_weights=values == "pretrained", optimizer=optimizer)
+    has_weights = values == "pretrained"
+    place = Place(of=len(phases))
+    return Opened(config, whole, data, built, model, machine, store, has_weights, optimizer, place)
+
+
+def _resolved(config: Config, plugins: Plugins) -> tuple[Config, ChosenOptimizer]:
+    """The config of a phase with what follows from its optimizer and the task filled in, and that optimizer."""
+    optimizer = choose_optimizer(config, plugins)
+    task = choose_task(config.task, plugins, config.training)
+    return config.model_copy(update={"training": _training(config, optimizer, task)}), optimizer
 
 
 def _training(config: Config, optimizer: ChosenOptimizer, task: ChosenTask) -> TrainingConfig:
@@ -110,6 +140,28 @@ def _training(config: Config, optimizer: ChosenOptimizer, task: ChosenTask) -> T
 def _looks_at_images(config: Config, plugins: Plugins) -> bool:
     """Whether what is frozen follows from images."""
     return any(needs_data(rule, plugins) for rule in (*config.freeze, *config.train))
+
+
+def _check_freezes(later: Sequence[Config], built: BuiltBackbone, plugins: Plugins) -> None:
+    """Raise FtError now for what a later phase freezes and cannot, as far as no image has to be looked at."""
+    for number, phase in enumerate(later, start=2):
+        if not _looks_at_images(phase, plugins):
+            try:
+                with seeded(phase.seed):
+                    choose_frozen(phase.freeze, phase.train, built.backbone, plugins)
+            except FtError as error:
+                raise FtError(f"phase {number}: {error}") from None
+
+
+def _kept_ahead(
+    store: FeatureStore, data: ImageData, built: BuiltBackbone, phases: Sequence[Config], plugins: Plugins
+) -> Ahead | None:
+    """How the check is to keep images for the first phase that has them kept; None where none has."""
+    every = (
+        kept_ahead(store, data, built.preprocessing, phase, _only_head_trains(phase, built, plugins), plugins)
+        for phase in phases
+    )
+    return next((found for found in every if found is not None), None)
 
 
 def _only_head_trains(config: Config, built: BuiltBackbone, plugins: Plugins) -> bool:

@@ -91,7 +91,7 @@ def save_all(run: Run, value: int) -> None:
     """What a run saves in its last epoch, and after it."""
     run.save_checkpoint("best", checkpoint(value))
     run.save_checkpoint("last", checkpoint(value))
-    run.log([])
+    run.log(Position())
     run.save_model(module(value))
     run.write_json("report.json", {"value": value})
 

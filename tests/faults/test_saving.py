@@ -56,6 +56,12 @@ def test_a_crash_after_any_file_operation_of_a_changed_freeze_leaves_a_run_that_
     assert crashes > times(100, 4)
 
 
+def test_a_crash_in_any_phase_and_between_two_leaves_a_run_that_goes_on(tmp_path: Path) -> None:
+    crashes = int(run_program("crash_between_phases.py", str(tmp_path), str(times(1, 60))).split()[-1])
+    print(f"\n{crashes} of {crashes} crashes left a run that ends in the same state")
+    assert crashes > times(100, 7)
+
+
 class _Full(io.FileIO):
     """A file on a disk that has room for so many bytes of it."""
 

@@ -14,6 +14,7 @@ from ft.cli.ending import stopped_with_advice
 from ft.cli.options import changes_from, config_from, config_options
 from ft.cli.printing import tell_json
 from ft.machine.memory import garbage_waits
+from ft.text.names import typed
 from ft.text.redaction import without_secrets
 
 
@@ -88,17 +89,24 @@ def run(
 @config_options
 @no_plugin_option
 @click.option("--json", "as_json", is_flag=True, help="the resolved config and the plan; ft run --config takes it")
-def plan(file: Path | None, sets: tuple[str, ...], as_json: bool, **given: Any) -> None:
+@click.option(
+    "--plan-out",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="write a config in which every phase says all that it may say, to be edited; ft run --config takes it",
+)
+def plan(file: Path | None, sets: tuple[str, ...], as_json: bool, plan_out: Path | None, **given: Any) -> None:
     """Show exactly what `ft run` would do with the same flags. Trains nothing, and fetches nothing.
 
     Only where what is frozen follows from images, as with --freeze fisher:1, does it fetch the weights.
     """
     with garbage_waits():
         from ft.cross_validation import asks_for_all_folds, plan_folds
-        from ft.finetune import prepare
+        from ft.finetune import plan_phases
     from ft.cli.folds import print_planned_folds
     from ft.machine.display import Display
-    from ft.plan.text import print_plan
+    from ft.phases import write_phases
+    from ft.plan.text import print_phases
     from ft.tracking.trackers import check_trackers
 
     display = Display()
@@ -106,10 +114,17 @@ def plan(file: Path | None, sets: tuple[str, ...], as_json: bool, **given: Any) 
     plugins = load_and_report().preferring(config.prefer)
     check_trackers(config, plugins, display)
     folds = plan_folds(config, plugins) if asks_for_all_folds(config) else ()
-    ready = prepare(config, plugins, display)
+    ready, plans = plan_phases(config, plugins, display)
+    if plan_out is not None:
+        write_phases(plan_out, ready, plugins)
     if as_json:
-        content = {"config": ready.config.model_dump(mode="json"), "plan": asdict(ready.plan)}
+        content: dict[str, Any] = {"config": ready.whole.model_dump(mode="json"), "plan": asdict(ready.plan)}
+        content |= {"later_plans": [asdict(each) for each in plans[1:]]} if len(plans) > 1 else {}
         tell_json(without_secrets(content | ({"folds": [asdict(each) for each in folds]} if folds else {})))
     else:
-        print_plan(ready.plan, display)
+        print_phases(plans, display)
         print_planned_folds(folds, display)
+    if plan_out is not None:
+        display.say(
+            f"{plan_out} holds this config, to be edited; run it with: {typed('ft', 'run', '--config', plan_out)}"
+        )

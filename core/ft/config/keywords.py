@@ -40,6 +40,7 @@ class Keywords(TypedDict, total=False):
     images: Mapping[str, Any]
     training: Mapping[str, Any]
     groups: Sequence[Mapping[str, Any]]
+    phases: Sequence[Mapping[str, Any]]
     cache: Mapping[str, Any] | Literal["auto", "off", "exact", "close", "fast"]
     machine: Mapping[str, Any]
     seed: int

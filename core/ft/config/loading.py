@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ft.config.merging import Typed, merge
+from ft.config.phases import check_heard
 from ft.config.schema import Config
 from ft.errors import FtError
 from ft.extension.kinds import KINDS
@@ -27,7 +28,9 @@ def load_config(
     typed = [*map(_typed, sets), *(Typed(tuple(key.split(".")), value, key) for key, value in (flags or {}).items())]
     tree = merge(Config, _without_derived(content, typed), typed)
     try:
-        return validate(Config, tree, "")
+        config = validate(Config, tree, "")
+        check_heard(config, typed)
+        return config
     except FtError as error:
         raise FtError(f"{error}\n(the config is {given})" if isinstance(given, Path) else str(error)) from None
 
@@ -54,7 +57,7 @@ def read_tree(file: Path) -> dict[str, Any]:
     if not isinstance(tree, dict):
         what = "is empty" if tree is None else "is no mapping"
         raise FtError(f"the config {file} {what}; it begins like 'backbone: torchvision:resnet18'")
-    return tree["config"] if tree.keys() - {"folds"} == {"config", "plan"} else tree
+    return tree["config"] if tree.keys() - {"folds", "later_plans"} == {"config", "plan"} else tree
 
 
 def _without_derived(tree: Mapping[str, Any], typed: Iterable[Typed]) -> Mapping[str, Any]:

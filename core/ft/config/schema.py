@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import (
     AfterValidator,
@@ -13,13 +13,16 @@ from pydantic import (
     BeforeValidator,
     Field,
     PrivateAttr,
+    SerializerFunctionWrapHandler,
     create_model,
     field_validator,
+    model_serializer,
     model_validator,
 )
 from pydantic.fields import FieldInfo
 
 from ft.config.component import ComponentConfig as ComponentConfig, Components, as_list
+from ft.config.phase import PhaseConfig
 from ft.config.training import TrainingConfig
 from ft.extension.kinds import KINDS, Key, Kind
 from ft.extension.settings import Section
@@ -213,6 +216,9 @@ class Config(Section):
     images: ImagesConfig = ImagesConfig()
     training: TrainingConfig = TrainingConfig()
     groups: tuple[GroupConfig, ...] = ()
+    phases: tuple[PhaseConfig, ...] = Field(
+        (), description="parts of the run, one after the other, each with a freeze, rates and images of its own"
+    )
     cache: CacheConfig = CacheConfig()
     machine: MachineConfig = MachineConfig()
     report: ReportConfig = ReportConfig()
@@ -222,6 +228,11 @@ class Config(Section):
     prefer: dict[str, str] = Field(
         {}, description="KIND:NAME, as in freeze:regex: which distribution is meant where several provide it"
     )
+
+    @model_serializer(mode="wrap")
+    def _without_no_phases(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        plain: dict[str, Any] = handler(self)
+        return plain if self.phases else {key: value for key, value in plain.items() if key != "phases"}
 
     def named(self) -> Iterator[Named]:
         """Every component that the config names, in the order of KINDS and of their keys."""
@@ -252,16 +263,17 @@ def _parts_at(value: Any, path: Sequence[str], place: str) -> Iterator[tuple[str
     elif path:
         below = getattr(value, path[0])
         yield from _parts_at(below, path[1:], f"{place}.{path[0]}" if place else path[0])
-    else:
+    elif value is not None:  # a phase does not say it
         yield place, value if isinstance(value, ComponentConfig) else ComponentConfig(use=value)
 
 
 def field_at(path: str) -> FieldInfo:
-    """The field of a key of the config, as of training.lr."""
+    """The field of a key of the config, as of training.lr, or of the items of a list, as of groups.match."""
     model: Any = Config
     *sections, last = path.split(".")
     for section in sections:
-        model = model.model_fields[section].annotation
+        below = model.model_fields[section].annotation
+        model = get_args(below)[0] if get_origin(below) is tuple else below
     found: FieldInfo = model.model_fields[last]
     return found
 

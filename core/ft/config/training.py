@@ -90,6 +90,12 @@ class TrainingConfig(Section):
         found._solves = optimizer.solves
         return found
 
+    def underived(self) -> TrainingConfig:
+        """The same without what followed from the optimizer, so that it may follow from another."""
+        found = self.model_copy(update={**dict.fromkeys(self.derived), "derived": ()})
+        found._solves = self._solves
+        return found
+
     def monitoring(self, figure: str) -> TrainingConfig:
         """The same with the figure by which epochs are compared."""
         found = self.model_copy(update={"monitor": figure})

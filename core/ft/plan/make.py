@@ -23,7 +23,7 @@ from ft.model.head import Model
 from ft.plan.advice import advice
 from ft.plan.groups import make_groups
 from ft.plan.optimizer import ChosenOptimizer
-from ft.plan.records import CachePlan, ParamGroup, Plan, StagePlan
+from ft.plan.records import CachePlan, ParamGroup, Place, Plan, StagePlan
 from ft.text.redaction import without_secrets
 
 
@@ -40,6 +40,7 @@ class Decisions:
     machine: Machine
     paces: Mapping[Machine, float]
     optimizer: ChosenOptimizer
+    place: Place
 
 
 def make_plan(decisions: Decisions, plugins: Plugins) -> Plan:
@@ -74,7 +75,7 @@ def make_plan(decisions: Decisions, plugins: Plugins) -> Plan:
         data=data.source,
         classes=data.space.names,
         images={"train": len(data.train), "val": len(data.val), "test": len(data.test)},
-        epochs=len(planned.penalties) if solves else training.epochs,
+        epochs=decisions.place.begins + (len(planned.penalties) if solves else training.epochs),
         steps_per_epoch=steps,
         warmup_steps=0 if solves else min(math.ceil(training.warmup_epochs * steps), training.epochs * steps // 2),
         aux_loss_weight=built.backbone.aux_loss_weight,
@@ -92,6 +93,7 @@ def make_plan(decisions: Decisions, plugins: Plugins) -> Plan:
         task=data.task.name,
         figures=data.task.figures,
         noun=data.task.record.noun,
+        place=decisions.place,
     )
 
 

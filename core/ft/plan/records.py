@@ -22,6 +22,7 @@ NOT_DECISIVE = (
     "task",
     "figures",
     "noun",
+    "place",
 )
 
 
@@ -112,6 +113,19 @@ class OptimizerPlan:
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where a phase stands among those of its run: its number, from 1, of how many, and after how many epochs of the
+    run it begins. A run whose config lists no phases is in the first of one, also once its freeze was changed."""
+
+    number: int = 1
+    of: int = 1
+    begins: int = 0
+
+    def __str__(self) -> str:
+        return f"phase {self.number} of {self.of}"
+
+
+@dataclass(frozen=True)
 class Plan:
     """Exactly what will happen. `frozen` names parameters, `frozen_modules` the modules that stay in eval mode.
 
@@ -119,7 +133,8 @@ class Plan:
     numbers come out and that nothing else here tells, by their place in the config. `paces` are the images a second of
     a training step in each arithmetic and layout that was tried, so that the fastest could be taken.
     `classes` are the names of the label space, of which one and several are called by the `noun`; `figures` are those
-    of the `task`.
+    of the `task`. `epochs` counts from the start of the run; of a run in phases it is the last one of the phase that
+    stands at `place`, and the schedule of learning rates begins with the phase.
     """
 
     backbone: str
@@ -152,14 +167,21 @@ class Plan:
     task: str = "classification"
     figures: tuple[Figure, ...] = ()
     noun: tuple[str, str] = ("class", "classes")
+    place: Place = Place()
 
     @property
     def total_steps(self) -> int:
         return self.epochs * self.steps_per_epoch
 
+    @property
+    def first_step(self) -> int:
+        """The step at which the schedule of learning rates begins."""
+        return self.place.begins * self.steps_per_epoch
+
     def decisive(self) -> dict[str, Any]:
         """What decides which numbers come out: not where weights and images lie, what is kept, what was said or why."""
-        return {key: value for key, value in asdict(self).items() if key not in NOT_DECISIVE}
+        begins = {"begins": self.place.begins} if self.place.begins else {}
+        return {key: value for key, value in asdict(self).items() if key not in NOT_DECISIVE} | begins
 
     def digest(self) -> str:
         """A short name for everything that decides which numbers come out."""

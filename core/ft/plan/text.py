@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ft.machine.layout import Columns, count, flops, print_pairs, print_table, rate, size, times
@@ -14,16 +15,40 @@ if TYPE_CHECKING:
 
 def print_plan(plan: Plan, display: Display) -> None:
     """The tree of stages and what becomes of each, then what training will do."""
+    print_phases((plan,), display)
+
+
+def print_phases(plans: Sequence[Plan], display: Display) -> None:
+    """The plans of a run's phases, one under the other, below what is the same in all of them."""
+    first, total = plans[0], plans[0].frozen_numel + plans[0].trainable_numel
+    lines = [
+        ("backbone", f"{first.backbone}, {count(total)} parameters, images of {first.image_size} px"),
+        ("weights", first.weights),
+        *(("head", text) for text in first.head),
+        ("data", _data_line(first)),
+    ]
+    print_pairs(lines, display.out, folded=True)
+    for plan in plans:
+        if plan.place.of > 1:
+            display.tell("")
+            display.tell(f"{plan.place}, epochs {plan.place.begins + 1} to {plan.epochs}")
+        display.tell("")
+        _print_phase(plan, display)
+    for note in first.notes:
+        display.say(note)
+    for warning in dict.fromkeys(text for plan in plans for text in _warnings(plan, plans)):
+        display.warn(warning)
+
+
+def _warnings(plan: Plan, plans: Sequence[Plan]) -> Iterator[str]:
+    """What a plan warns of; with the phase that it is about, where that is not every one."""
+    for text in plan.warnings:
+        yield text if all(text in each.warnings for each in plans) else f"{plan.place}: {text}"
+
+
+def _print_phase(plan: Plan, display: Display) -> None:
     console, fitted = display.out, plan.optimizer.solves
     total = plan.frozen_numel + plan.trainable_numel
-    lines = [
-        ("backbone", f"{plan.backbone}, {count(total)} parameters, images of {plan.image_size} px"),
-        ("weights", plan.weights),
-        *(("head", text) for text in plan.head),
-        ("data", _data_line(plan)),
-    ]
-    print_pairs(lines, console, folded=True)
-    display.tell("")
     rows = [
         (
             stage.name,
@@ -60,17 +85,13 @@ def print_plan(plan: Plan, display: Display) -> None:
         console,
         folded=True,
     )
-    for note in plan.notes:
-        display.say(note)
-    for warning in plan.warnings:
-        display.warn(warning)
 
 
 def _steps(plan: Plan) -> str:
     if plan.optimizer.solves:
         optimizer, penalties = plan.optimizer.name, ", ".join(f"{each:g}" for each in plan.optimizer.penalties)
         return f"--optimizer {optimizer} fits the head with penalties {penalties}; the best on validation images stays"
-    epochs, steps = number_of(plan.epochs, "epoch"), number_of(plan.steps_per_epoch, "step")
+    epochs, steps = number_of(plan.epochs - plan.place.begins, "epoch"), number_of(plan.steps_per_epoch, "step")
     return f"{epochs} x {steps}, warm-up over {number_of(plan.warmup_steps, 'step')}"
 
 

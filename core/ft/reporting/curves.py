@@ -20,7 +20,7 @@ def curves(finished: Finished) -> Section:
     """A chart of the loss, of each figure, of the learning rate and of the time, by epoch; or by penalty, where an
     optimizer solved for the head."""
     history, best = finished.history, finished.best
-    solved = best.get("penalty") is not None
+    solved = only_solved(history)
     count = number_of(len(history), "penalty" if solved else "epoch", "penalties" if solved else "")
     saved = f"penalty {best['penalty']:g}" if solved else f"epoch {finished.report.best_epoch}"
     seconds = sum(float(each["seconds"]) for each in history)
@@ -38,7 +38,7 @@ def _of_figure(finished: Finished, figure: Figure, across: str) -> Chart:
     so that each has one colour in all charts."""
     lines = (
         line_of(finished.history, f"val_{figure.name}", "validation"),
-        line_of([finished.best], f"val_{figure.name}", "saved"),
+        line_of([finished.best], f"val_{figure.name}", "saved", across == PENALTY),
         line_of(finished.history, f"train_{figure.name}", "training"),
     )
     title = figure.title[:1].upper() + figure.title[1:]
@@ -46,15 +46,23 @@ def _of_figure(finished: Finished, figure: Figure, across: str) -> Chart:
     return Chart(title, across, figure.title, there, y_form=".0%" if figure.form.endswith("%") else "g")
 
 
-def line_of(history: Sequence[Mapping[str, Any]], name: str, said: str = "") -> Line:
-    """What metrics.jsonl has under a name, as far as it is there and a number, by epoch or by penalty."""
-    points = [(_across(record), record[name]) for record in history if isinstance(record.get(name), float | int)]
+def only_solved(history: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether an optimizer solved for the head, and nothing was trained in epochs before or after."""
+    return all(record.get("penalty") is not None for record in history)
+
+
+def line_of(history: Sequence[Mapping[str, Any]], name: str, said: str = "", by_penalty: bool | None = None) -> Line:
+    """What metrics.jsonl has under a name, as far as it is there and a number, by epoch or by penalty; where that is
+    not given, by penalty where all of it is."""
+    solved = only_solved(history) if by_penalty is None else by_penalty
+    found = [record for record in history if isinstance(record.get(name), float | int)]
+    points = [(_across(record, solved), record[name]) for record in found]
     return Line(said, tuple((x, float(y)) for x, y in points if math.isfinite(y)))
 
 
-def _across(record: Mapping[str, Any]) -> float:
+def _across(record: Mapping[str, Any], by_penalty: bool) -> float:
     penalty = record.get("penalty")
-    return math.log10(penalty) if penalty else float(record["epoch"])
+    return math.log10(penalty) if by_penalty and penalty else float(record["epoch"])
 
 
 def _phases(finished: Finished) -> Iterator[Note]:

@@ -72,6 +72,11 @@ class Finished:
         phases: Sequence[Mapping[str, Any]] = self.report.model_dump().get("phases", ())
         return phases
 
+    @property
+    def in_phases(self) -> bool:
+        """Whether its config lists phases."""
+        return bool(self.config.phases)
+
     def count(self, split: str) -> int:
         """How many images a split has."""
         return sum(image.split == split for image in self.images)

@@ -73,5 +73,5 @@ def remarks(finished: Finished, figures: tuple[Sure, ...]) -> Iterator[Note]:
             warns=True,
         )
     if report.best_epoch == report.epochs:
-        more = more_may_be_better(report.epochs, finished.best.get("penalty"), finished.run.path)
+        more = more_may_be_better(report.epochs, finished.best.get("penalty"), finished.in_phases, finished.run.path)
         yield Note(f"{more[0].upper()}{more[1:]}")

@@ -6,6 +6,8 @@ images.csv          every image: path, class, split and digest
 versions.json       ft, torch, and the distribution, version and digest of every component used
 frozen.safetensors  tensors that do not change (until model.safetensors holds them)
 last.pt, best.pt    checkpoints
+phase.pt            checkpoint of the best epoch of a phase, where the best of the run is from an earlier one
+phases.json         of a run in phases: what each that has begun was asked for, and the proof of its freeze
 metrics.jsonl       a line for each finished epoch
 model.safetensors   the best epoch's weights
 model.json          how to rebuild the model and what to feed it
@@ -32,6 +34,7 @@ import torch
 from torch import nn
 
 from ft.config.loading import load_config
+from ft.config.phases import refuse_changes
 from ft.config.schema import Config
 from ft.errors import FtError
 from ft.extension.tasks import LabelSpace
@@ -48,8 +51,8 @@ from ft.run.checkpoints import (
     save_checkpoint,
     save_tensors,
 )
-from ft.run.position import EpochRecord, Phase
-from ft.run.records import ModelFile, PlanFile, RunFile, VersionsFile, check_there, read_record
+from ft.run.position import Phase, Position
+from ft.run.records import PHASES, ModelFile, PlanFile, RunFile, VersionsFile, check_there, read_record
 from ft.text.documents import as_yaml
 from ft.text.names import as_text, typed
 from ft.text.redaction import shown, without_secrets
@@ -107,6 +110,7 @@ class Run:
         config = load_config(self.path / "config.yaml")
         if not trust_code:
             refuse_unpackaged(config.references(), str(self.path / "config.yaml"))
+        refuse_changes(config, flags or {}, str(self.path))
         if flags and isinstance(flags.get("data"), str):
             flags = {**flags, "data": {**config.data.settings, "use": flags["data"]}}
         return load_config(self.path / "config.yaml", flags=flags) if flags else config
@@ -237,9 +241,14 @@ class Run:
         names = ("config.yaml", "plan.json", "versions.json", "metrics.jsonl", "model.json", "report.json")
         return tuple(self.path / name for name in names)
 
-    def log(self, history: Sequence[EpochRecord]) -> None:
-        """Publish metrics.jsonl: a line for each epoch in `history`."""
-        publish_text(self.path / "metrics.jsonl", "".join(json.dumps(record.line()) + "\n" for record in history))
+    def log(self, position: Position) -> None:
+        """Publish metrics.jsonl: a line for each finished epoch, of a run in phases with the number of its phase."""
+        in_phases = (self.path / PHASES).exists()
+        lines = [
+            {"epoch": each.epoch, "phase": position.phase_of(each.epoch), **each.line()} if in_phases else each.line()
+            for each in position.history
+        ]
+        publish_text(self.path / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
 
 
 def repeatable(config: Config) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from ft.run.report import Report
+from ft.run.report import Report, longer
 from ft.text.names import typed
 
 MOST = 3
@@ -25,19 +25,18 @@ def _steps(report: Report, run: Path) -> Iterator[str]:
     if (run / "report.html").is_file():
         yield f"see mistakes, curves and what trained: {run / 'report.html'}"
     if report.best_epoch == report.epochs:
-        yield more_may_be_better(report.epochs, report.penalty, run)
-    elif report.penalty is None and _head_only(report) and report.images["train"] >= ENOUGH:
-        longer = typed(
+        yield more_may_be_better(report.epochs, report.penalty, bool(report.each_phase), run)
+    elif not report.each_phase and report.penalty is None and _head_only(report) and report.images["train"] >= ENOUGH:
+        thawed = typed(
             "ft", "run", "--resume", run, "--freeze", "depth:-1", "--epochs", report.epochs + 5, "--lr", 1e-4
         )
-        yield f"see what training the last stage adds: {longer}"
+        yield f"see what training the last stage adds: {thawed}"
 
 
-def more_may_be_better(epochs: int, penalty: float | None, run: Path) -> str:
+def more_may_be_better(epochs: int, penalty: float | None, in_phases: bool, run: Path) -> str:
     """What to say where the best lies at the end of what was tried: the last of the epochs, or the weakest penalty."""
     if penalty is None:
-        longer = typed("ft", "run", "--resume", run, "--epochs", epochs + 5)
-        return f"the last epoch was the best; more may be better: {longer}"
+        return f"the last epoch was the best; more may be better: {longer(epochs, in_phases, run)}"
     weaker = typed("--set", f"training.penalties=[{penalty / 10:g},{penalty / 100:g}]")
     return f"the weakest penalty was the best; weaker ones may be better: {weaker}"
 

@@ -108,6 +108,15 @@ class Position:
     history: list[Annotated[EpochRecord, BeforeValidator(_read_epoch)]] = field(default_factory=list)
     phases: list[Phase] = field(default_factory=list)
 
+    @property
+    def in_phase(self) -> list[EpochRecord]:
+        """The finished epochs of the last phase."""
+        return self.history[self.phases[-1].epoch :]
+
+    def phase_of(self, epoch: int) -> int:
+        """The number of the phase, from 1, in which a finished epoch was ended."""
+        return sum(phase.epoch < epoch for phase in self.phases)
+
     def finish_step(self, loss: float, images: int, seconds: float) -> None:
         """Count one optimizer step over `images` images with this mean loss."""
         self.step += 1

@@ -28,6 +28,8 @@ from ft.text.reading import read_text
 R = TypeVar("R", bound=BaseModel)
 FOLDS = "folds.json"
 """What the folder of a cross-validation has and that of a run has not."""
+PHASES = "phases.json"
+"""What the folder of a run in phases has beside what that of any run has."""
 LATEST = "latest"
 _LARGEST_RESIZE = 4
 """Times the crop; ImageNet's usual 256 for 224 is 1.14."""
@@ -95,6 +97,28 @@ class PlanFile(RunFile, extra="allow"):
     selected: dict[str, tuple[str, ...]]
     recipe: dict[str, Any]
     phases: Annotated[tuple[Phase, ...], Field(min_length=1)]
+
+
+class PhaseBegun(RunFile):
+    """A phase of a run in phases: what it was asked for, after how many epochs of the run it began, what of it is
+    frozen, and the digest of that when it began. The rest is known once it has ended: after how many epochs, which of
+    its own was the best, and the digest of what is frozen as it is then."""
+
+    asked: dict[str, Any]
+    begins: int
+    plan_digest: str
+    trainable_parameters: int
+    frozen_parameters: int
+    frozen_digest_before: str
+    ended: int | None = None
+    best_epoch: int | None = None
+    frozen_digest_after: str | None = None
+
+
+class PhasesFile(RunFile):
+    """phases.json: the phases that have begun, one after the other."""
+
+    phases: tuple[PhaseBegun, ...] = ()
 
 
 class ComponentUsed(RunFile, extra="allow"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from ft.config.schema import PREDICT_PRECISION, Config
 from ft.extension.tasks import Figure
 from ft.plan.records import CacheCost, Plan
 from ft.run.position import EpochRecord, Phase, Position
+from ft.run.records import PhaseBegun
 from ft.task.evaluation import Evaluation, Measured
 from ft.task.sure import Judged
 from ft.text.counting import number_of
@@ -29,7 +30,8 @@ class Report:
     optimizer that solves. `speedup` is how many times longer an epoch would have taken had it computed what was
     computed once, batch by batch as the pass did once it was under way; None where that was not measured.
     `frozen_digest_before` and `..._after` are sha256 over every frozen parameter and every buffer of frozen modules.
-    `phases` are what the run was asked for, one after the other.
+    `phases` are what the run was asked for, one after the other. Of a run in phases, `each_phase` says what became of
+    each, with the digests of what was frozen in it.
     """
 
     backbone: str
@@ -59,17 +61,21 @@ class Report:
     speedup: float | None
     warnings: tuple[str, ...]
     phases: tuple[Phase, ...]
+    each_phase: tuple[PhaseBegun, ...] = ()
 
     def plain(self) -> dict[str, Any]:
         """What report.json holds."""
         measured = {"val": self.val.plain(), "test": None if self.test is None else self.test.plain()}
-        return {**asdict(self), **measured, "judged": self.judged.plain()}
+        content = {**asdict(replace(self, each_phase=())), **measured, "judged": self.judged.plain()}
+        del content["each_phase"]
+        each = [phase.model_dump(mode="json") for phase in self.each_phase]
+        return {**content, "each_phase": each} if each else content
 
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
     """What there is once training is over: how far it came, which epoch was the best, digests of what is frozen from
-    before and after, what was computed once, and the figures of the saved model."""
+    before and after, what was computed once, the figures of the saved model, and the phases of a run in phases."""
 
     position: Position
     best_epoch: int
@@ -77,6 +83,7 @@ class Outcome:
     frozen_after: str
     cost: CacheCost
     measured: Measured
+    each_phase: tuple[PhaseBegun, ...] = ()
 
 
 def make_report(config: Config, plan: Plan, outcome: Outcome) -> Report:
@@ -113,6 +120,7 @@ def make_report(config: Config, plan: Plan, outcome: Outcome) -> Report:
         speedup=_speedup(plan, history[position.phases[-1].epoch :] or history, outcome.cost),
         warnings=plan.warnings,
         phases=tuple(position.phases),
+        each_phase=outcome.each_phase,
     )
 
 
@@ -131,7 +139,7 @@ def doubts(report: Report, run: Path) -> Iterator[str]:
         yield (
             f"the best epoch, {report.best_epoch}, is from before the freeze changed: nothing of the "
             f"{number_of(report.epochs - change.epoch, 'epoch')} since then is in the model. The last state is in "
-            f"last.pt, from which this goes on: {_longer(report, run)}"
+            f"last.pt, from which this goes on: {longer(report.epochs, bool(report.each_phase), run)}"
         )
 
 
@@ -150,8 +158,11 @@ def measured_otherwise(promise: str, precision: str) -> str:
     return "" if precision == PREDICT_PRECISION else f"in {precision}"
 
 
-def _longer(report: Report, run: Path) -> str:
-    return typed("ft", "run", "--resume", run, "--epochs", report.epochs + 5)
+def longer(epochs: int, in_phases: bool, run: Path) -> str:
+    """How a run that has done so many epochs goes on."""
+    if in_phases:
+        return f"add a phase to {run / 'config.yaml'}, and then {typed('ft', 'run', '--resume', run)}"
+    return typed("ft", "run", "--resume", run, "--epochs", epochs + 5)
 
 
 def _last_change(phases: Sequence[Phase]) -> Phase | None:

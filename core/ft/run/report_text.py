@@ -32,7 +32,8 @@ def print_report(report: Report, folder: Path, display: Display) -> None:
     print_evaluation(report.val, f"best epoch {report.best_epoch} of {report.epochs}, validation", where, display)
     if report.test is not None:
         print_evaluation(report.test, "test", where, display)
-    print_pairs([*_trust(report.judged), ("trained", _trained(report))], display.out, folded=True)
+    lines = [*_trust(report.judged), *_each_phase(report), ("trained", _trained(report))]
+    print_pairs(lines, display.out, folded=True)
     steps = [("" if number else "next", step) for number, step in enumerate(next_steps(report, folder))]
     print_pairs([("run", str(folder)), ("use it", to_predict(folder)), *steps], display.out)  # not folded, to be copied
     for warning in report.judged.warnings:
@@ -74,6 +75,15 @@ def _trained(report: Report) -> str:
         return f"{trained}; nothing of the network was computed once: {cost.reason}"
     source = f"computed once in {cost.seconds:.1f} s" if cost.computed else "found in the store"
     return f"{trained}; features {source} ({cost.promise})"
+
+
+def _each_phase(report: Report) -> Iterator[tuple[str, str]]:
+    """Of a run in phases, how much trained in each, and that nothing else moved."""
+    for number, phase in enumerate(report.each_phase, start=1):
+        done = number_of((phase.ended or phase.begins) - phase.begins, "epoch")
+        total = phase.trainable_parameters + phase.frozen_parameters
+        proved = ", the others proved unchanged" if phase.frozen_parameters else ""
+        yield f"phase {number}", f"{phase.trainable_parameters:,} of {total:,} parameters in {done}{proved}"
 
 
 def print_evaluation(evaluation: Evaluation, title: str, where: str, display: Display) -> None:

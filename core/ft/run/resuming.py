@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import nn
@@ -37,13 +37,14 @@ def to_go_on(run: Run | None) -> Run | None:
         best = run.read_checkpoint("best")
         if best.position.epoch > last.position.epoch:
             run.save_checkpoint("last", best)
-            run.log(best.position.history)
+            run.log(best.position)
     return run
 
 
 def as_begun(config: Config, run: Run | None) -> Config:
-    """The config with the precision that `run` began with, also where it was `auto` and an older ft did not say."""
-    if run is None or config.machine.precision != "auto" or config.machine.resolved is not None:
+    """The config with the precision that `run` began with, also where it was `auto` and an older ft did not say. A run
+    in phases says it for each of them."""
+    if run is None or config.phases or config.machine.precision != "auto" or config.machine.resolved is not None:
         return config
     machine = config.machine.model_copy(update={"resolved": run.plan_file().precision})
     return config.model_copy(update={"machine": machine})
@@ -58,11 +59,9 @@ def selected_before(run: Run | None, config: Config) -> Mapping[str, Sequence[st
     return planned.selected if (then.freeze, then.train) == (now.freeze, now.train) else None
 
 
-def statistics_set_free(run: Run | None, module: nn.Module) -> list[str]:
-    """Say which BatchNorm layers of `module`, in the modes it goes on in, follow the images and did not in the run."""
-    if run is None:
-        return []
-    stood = run.plan_file().frozen_modules
+def statistics_set_free(stood: Sequence[str], module: nn.Module) -> list[str]:
+    """Say which BatchNorm layers of `module`, in the modes it goes on in, follow the images and did not while the
+    modules at the paths `stood` were frozen."""
     freed = [
         path
         for path, layer in module.named_modules()
@@ -80,37 +79,72 @@ def statistics_set_free(run: Run | None, module: nn.Module) -> list[str]:
     ]
 
 
-def go_on(
-    run: Run, module: nn.Module, plan: Plan, config: Config, versions: Mapping[str, Any], display: Display
-) -> Position:
-    """Make the folder that of a run which goes on as `plan` says, from its last state, which `module` holds. Return
-    how far it has come.
+@dataclass(frozen=True, eq=False)
+class Ahead:
+    """What a run goes on with: the plan, the config that it follows from, and the one of the whole run, which is
+    another where that lists phases; and what the run is made with from here on."""
+
+    plan: Plan
+    config: Config
+    whole: Config
+    versions: Mapping[str, Any]
+
+
+def go_on(run: Run, module: nn.Module, ahead: Ahead, display: Display) -> Position:
+    """Make the folder that of a run which goes on as is planned, from its last state, which `module` holds. Return how
+    far it has come.
 
     What newly trains begins with fresh optimizer state. Raises FtError, having changed nothing, when the plan differs
     in more than what follows from the freeze, the learning rates and the number of epochs, or nothing would be left to
-    do. A kill after any of the writes leaves a run in its last state: until last.pt is written it is the old plan's,
-    and the files before it hold more than that needs, never something else.
+    do, and of a run in phases when it differs at all.
     """
-    last = run.read_checkpoint("last")
+    plan, last = ahead.plan, run.read_checkpoint("last")
     position = last.position
-    phase = phase_from(config, position.epoch, position.step)
+    phase = phase_from(ahead.config, position.epoch, position.step)
     if last.plan_digest == plan.digest() and phase == replace(position.phases[-1], epoch=phase.epoch, step=phase.step):
-        run.add_versions(versions)
-        run.write_config(config)  # what is kept, how a batch is computed and who listens may differ
+        run.add_versions(ahead.versions)
+        run.write_config(ahead.whole)  # what is kept, how a batch is computed and who listens may differ
         run.write_plan(plan, position.phases)
         return position
-    _check(run, last, plan, config)
-    display.say(_account(module, last, plan))
+    _check(run, last, ahead)
+    display.say(_account(module, last, last.optimizer, plan))
+    return change(run, module, ahead, last, last.optimizer)
+
+
+def hand_over(run: Run, module: nn.Module, ahead: Ahead, state: Checkpoint, display: Display) -> Position:
+    """Make the folder that of a run whose next phase begins, as is planned, from a `state` of the one before, which
+    `module` holds. Return how far it has come.
+
+    What newly trains begins with fresh optimizer state, and everything does where `state` brings none.
+    """
+    last, place = run.read_checkpoint("last"), ahead.plan.place
+    display.say(
+        f"{place} begins with the weights of epoch {state.position.epoch}; "
+        f"{_account(module, last, state.optimizer, ahead.plan)}"
+    )
+    return change(run, module, ahead, last, state.optimizer)
+
+
+def change(
+    run: Run, module: nn.Module, ahead: Ahead, last: Checkpoint, optimizer: Mapping[str, Mapping[str, Any]]
+) -> Position:
+    """Write down that what was asked for changes after the `last` state, from which on `module` and the `optimizer`'s
+    state are what the run has. Return how far it has come.
+
+    A kill after any of the writes leaves a run in its last state: until last.pt is written it is the old plan's, and
+    the files before it hold more than that needs, never something else.
+    """
+    plan, position = ahead.plan, last.position
     if position.history:  # best.pt gets what was frozen until now, as that may move from now on
         best = run.read_checkpoint("best")
         run.save_checkpoint("best", replace(best, tensors={**module.state_dict(), **best.tensors}))
     run.keep_frozen(module, {})
-    run.add_versions(versions)
-    run.write_config(config)
-    position.phases.append(phase)
-    optimizer = {name: state for name, state in last.optimizer.items() if name not in plan.frozen}
+    run.add_versions(ahead.versions)
+    run.write_config(ahead.whole)
+    position.phases.append(phase_from(ahead.config, position.epoch, position.step))
+    kept = {name: state for name, state in optimizer.items() if name not in plan.frozen}
     tensors = moving_tensors(module, plan.frozen, plan.frozen_modules)
-    run.save_checkpoint("last", Checkpoint(position, tensors, optimizer, plan.digest()))
+    run.save_checkpoint("last", Checkpoint(position, tensors, kept, plan.digest()))
     run.write_plan(plan, position.phases)
     return position
 
@@ -120,7 +154,13 @@ def phase_begins(position: Position) -> bool:
     return (position.phases[-1].epoch, position.phases[-1].step) == (position.epoch, position.step)
 
 
-def _check(run: Run, last: Checkpoint, plan: Plan, config: Config) -> None:
+def _check(run: Run, last: Checkpoint, ahead: Ahead) -> None:
+    plan = ahead.plan
+    if ahead.whole.phases:
+        raise FtError(
+            f"{run.path} cannot go on as it began: {plan.place} has begun, and what it is asked for changed since "
+            "then; undo that. Phases that have not begun may be changed, and others added"
+        )
     if others := [key for key in run.what_changed(plan) if key not in MAY_CHANGE]:
         changed = f"{', '.join(others)} changed since then"
         raise FtError(f"{run.path} cannot go on as it began: {changed}; undo that, or start a new run")
@@ -135,11 +175,11 @@ def _check(run: Run, last: Checkpoint, plan: Plan, config: Config) -> None:
         )
 
 
-def _account(module: nn.Module, last: Checkpoint, plan: Plan) -> str:
+def _account(module: nn.Module, last: Checkpoint, optimizer: Mapping[str, Any], plan: Plan) -> str:
     """What changes, in tensors and parameters, and what becomes of the optimizer's state."""
     numel = {name: parameter.numel() for name, parameter in module.named_parameters()}
     before, now = set(numel) & set(last.tensors), set(trainable_names(module, plan.frozen))
-    thawed, frozen, restored = now - before, before - now, now & set(last.optimizer)
+    thawed, frozen, restored = now - before, before - now, now & set(optimizer)
     step = f", step {last.position.step}" if last.position.step else ""
     what = "the freeze" if thawed or frozen else "what was asked for"
     return (

@@ -79,10 +79,16 @@ def figures_in(measured: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _asked(config: Mapping[str, Any]) -> tuple[str, str, tuple[str, ...], int]:
-    """Backbone, task, freeze and epochs, as a run's config names them."""
+    """Backbone, task, freeze and epochs, as a run's config names them; of a run in phases, the freeze of the last one,
+    and the epochs of all."""
     training = config.get("training")
     epochs = training.get("epochs") if isinstance(training, Mapping) else None
     freeze = config.get("freeze") or ()
+    phases = config.get("phases")
+    if isinstance(phases, list) and phases and all(isinstance(each, Mapping) for each in phases):
+        each = [phase.get("epochs", epochs) for phase in phases]
+        epochs = sum(some for some in each if isinstance(some, int))
+        freeze = phases[-1].get("freeze", freeze) or ()
     named = tuple(map(_use, freeze)) if isinstance(freeze, list) else (_use(freeze),) if freeze else ()
     return _use(config.get("backbone")), _use(config.get("task", "")), named, epochs if isinstance(epochs, int) else 0
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from ft.extension.tasks import Figure
 from ft.machine.display import Display
+from ft.plan.records import Plan
 from ft.run.position import EpochRecord
 from ft.text.counting import number_of
-from ft.tracking.events import EpochDone, Event, FeaturesReady, ImagesReady, PenaltyDone, RunStarted
+from ft.tracking.events import EpochDone, Event, FeaturesReady, ImagesReady, PenaltyDone, PhaseStarted, RunStarted
 from ft.tracking.listener import Listener
 
 WORDY = 120
@@ -18,10 +19,16 @@ WORDY = 120
 def console(display: Display) -> Listener:
     """Return who prints on `display` what a run tells; it says nothing of what is seen by other means."""
 
+    warned: set[str] = set()
+
     def listen(event: Event) -> None:
         match event:
-            case RunStarted():
+            case RunStarted(plan=plan):
                 _started(event, display)
+                warned.update(plan.warnings)
+            case PhaseStarted(_, plan) if plan is not None and plan.place.of > 1:
+                _phase(plan, warned, display)
+                warned.update(plan.warnings)
             case FeaturesReady():
                 display.say(f"features of the frozen prefix: {_features(event)}")
             case ImagesReady():
@@ -51,6 +58,18 @@ def _started(event: RunStarted, display: Display) -> None:
     for warning in plan.warnings:
         display.warn(warning)
     display.say(f"run folder {event.folder}")
+
+
+def _phase(plan: Plan, warned: Collection[str], display: Display) -> None:
+    """What is about to happen in a phase, and what it warns of that was not `warned` of before."""
+    total = plan.frozen_numel + plan.trainable_numel
+    display.say(
+        f"{plan.place}: {plan.trainable_numel:,} of {total:,} parameters train, by {plan.optimizer.name}, up to epoch "
+        f"{plan.epochs}"
+    )
+    for warning in plan.warnings:
+        if warning not in warned:
+            display.warn(warning)
 
 
 def _features(event: FeaturesReady) -> str:

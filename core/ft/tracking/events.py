@@ -36,9 +36,11 @@ class RunStarted:
 
 @dataclass(frozen=True)
 class PhaseStarted:
-    """A phase begins: the first of a new run, or one with another freeze, other rates or another number of epochs."""
+    """A phase begins: the first of a new run, the next one of its config's, or one with another freeze, other rates or
+    another number of epochs. `plan` is what will happen in it."""
 
     phase: Phase
+    plan: Plan | None = None
 
 
 @dataclass(frozen=True)

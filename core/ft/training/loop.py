@@ -56,7 +56,8 @@ def train(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
         job.tell(CheckpointSaved(path, position.epoch, position.step))
 
     def set_rate(step: int) -> None:
-        set_lr(optimizer, lr_factor(step, plan.warmup_steps, plan.total_steps))
+        first = plan.first_step
+        set_lr(optimizer, lr_factor(step - first, plan.warmup_steps, plan.total_steps - first))
 
     try:
         while position.epoch < plan.epochs and not _out_of_patience(position, training, monitor):
@@ -95,8 +96,10 @@ def train(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
             is_best = best_epoch(position.history, monitor) is record
             if is_best:
                 save("best")
+            elif plan.place.begins and best_epoch(position.in_phase, monitor) is record:
+                save("phase")
             save("last")
-            run.log(position.history)
+            run.log(position)
             job.tell(EpochDone(record, plan.epochs, record.epoch * plan.steps_per_epoch, is_best, task.figures))
     except StopAsked:
         position.tally = tally.settle(position.tally)
@@ -119,7 +122,7 @@ def _pace(position: Position) -> str:
 
 def _out_of_patience(position: Position, training: TrainingConfig, monitor: Figure) -> bool:
     """Whether it is too long ago that the monitored figure or the loss was better than in all of the phase before."""
-    history = position.history[position.phases[-1].epoch :]
+    history = position.in_phase
     if training.patience is None or not history:
         return False
     since = max(best_epoch(history, figure).epoch for figure in (monitor, LOSS))

@@ -56,7 +56,7 @@ def solve(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
     if position.epoch == 0:
         save("last")
     module.eval()
-    for penalty in penalties[position.epoch :]:
+    for penalty in penalties[position.epoch - plan.place.begins :]:
         with job.display.progress("penalties", plan.epochs, position.epoch) as bar:
             started = time.perf_counter()
             fit = fit_head(head, regression, penalty, job.stop.check, minimiser=job.optimizer.build)
@@ -80,8 +80,10 @@ def solve(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
         is_best = best_epoch(position.history, monitor) is record
         if is_best:
             save("best")
+        elif plan.place.begins and best_epoch(position.in_phase, monitor) is record:
+            save("phase")
         save("last")
-        run.log(position.history)
+        run.log(position)
         job.tell(PenaltyDone(record, plan.epochs, is_best, task.figures))
         job.stop.check()
     return position

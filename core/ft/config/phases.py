@@ -1,0 +1,111 @@
+"""What the phases of a config come to: for each of them, a config that says all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from ft.config.merging import Typed
+from ft.config.phase import MEASURED, PLACES, PhaseConfig
+from ft.config.schema import Config
+from ft.errors import FtError
+
+_NAMES = {path: name for name, path in PLACES.items()}
+
+
+def configs_of(config: Config) -> tuple[Config, ...]:
+    """The config of each phase, without phases: what it says, over what all of them share. Where `config` lists no
+    phases, it is that of the only one."""
+    return tuple(_over(config, phase) for phase in config.phases) or (config,)
+
+
+def said_by(config: Config) -> dict[str, Any]:
+    """Everything that a phase may say, as the `config` of one says it; plain data, by the keys of a phase."""
+    tree = config.model_dump(mode="json")
+    return {name: _at(tree, path) for name, path in PLACES.items()}
+
+
+def measured_in(config: Config, number: int, phase: Config) -> Config:
+    """`config` with what was measured when its phase of this number (from 1), whose config is `phase`, began."""
+    if not config.phases:
+        return phase
+    measured = {name: _at(dict(phase), path) for name, path in MEASURED.items()}
+    measured = {name: value for name, value in measured.items() if value is not None}
+    listed = list(config.phases)
+    listed[number - 1] = listed[number - 1].model_copy(update=measured)
+    return config.model_copy(update={"phases": tuple(listed)})
+
+
+def spelt_out(config: Config, phases: Iterable[Config]) -> dict[str, Any]:
+    """A config as plain data, in which every phase says all that it may say: to be edited."""
+    tree = config.model_dump(mode="json", exclude_defaults=True)
+    for path in (*PLACES.values(), *MEASURED.values(), "training.derived", "run_dir"):
+        _drop(tree, path.split("."))
+    return {**tree, "phases": [said_by(phase) for phase in phases]}
+
+
+def check_heard(config: Config, typed: Iterable[Typed]) -> None:
+    """Raise FtError for what was typed and every phase of `config` says itself: nobody would hear it."""
+    said = [phase.model_fields_set for phase in config.phases]
+    for each, name in ((one, name) for one in typed for name in _named_by(one)):
+        if said and all(name in names for names in said):
+            raise FtError(
+                f"{each.called}: it would change nothing, since every phase says its own '{name}'. Say which phase is "
+                f"meant, as in --set phases.0.{name}=..., or do without phases: --set 'phases=[]'"
+            )
+
+
+def refuse_changes(config: Config, changes: Mapping[str, Any], where: str) -> None:
+    """Raise FtError for `changes` of the config of a run that goes on in phases: which of them would be meant?"""
+    if config.phases and (others := sorted(_NAMES[key] for key in changes if key in _NAMES)):
+        raise FtError(
+            f"{where} runs in phases, so {', '.join(others)} cannot be changed on the way as for a run without; phases "
+            f"that have not begun are changed, and others added, in {where}/config.yaml"
+        )
+
+
+def _named_by(typed: Typed) -> Iterator[str]:
+    """What a phase may say of what was typed."""
+    below = typed.value if len(typed.path) == 1 and isinstance(typed.value, Mapping) else {}
+    for path in (typed.path[:1], typed.path[:2], *((typed.path[0], str(key)) for key in below)):
+        if name := _NAMES.get(".".join(path)):
+            yield name
+
+
+def _over(config: Config, phase: PhaseConfig) -> Config:
+    """The config of a phase. One that says `freeze` says `train`, too, and one with another optimizer or rate has the
+    rates that follow from it, not those which follow from the config's."""
+    said = {name: getattr(phase, name) for name in type(phase).model_fields if name in phase.model_fields_set}
+    if "freeze" in said:
+        said.setdefault("train", ())
+    training = config.training.underived() if config.training.derived else config.training
+    return config.model_copy(
+        update={
+            **{name: said[name] for name in ("freeze", "train") if name in said},
+            "training": training.model_copy(update=_in_section(said, "training")),
+            "images": config.images.model_copy(update=_in_section(said, "images")),
+            "machine": config.machine.model_copy(update=_in_section(said, "machine")),
+            "phases": (),
+        }
+    )
+
+
+def _in_section(said: Mapping[str, Any], section: str) -> dict[str, Any]:
+    """What a phase says of the keys of a section of the config, by their names there."""
+    places = {name: path.split(".") for name, path in (PLACES | MEASURED).items()}
+    return {places[name][1]: value for name, value in said.items() if places[name][0] == section}
+
+
+def _at(tree: Mapping[str, Any], path: str) -> Any:
+    first, _, rest = path.partition(".")
+    below = tree[first]
+    return below if not rest else _at(below if isinstance(below, Mapping) else dict(below), rest)
+
+
+def _drop(tree: dict[str, Any], path: Sequence[str]) -> None:
+    """Leave a key out, and the section that it was the last one of."""
+    first, *rest = path
+    if rest and first in tree:
+        _drop(tree[first], rest)
+    if not rest or not tree.get(first, True):
+        tree.pop(first, None)
