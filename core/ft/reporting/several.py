@@ -11,7 +11,7 @@ from ft.extension.tasks import Table
 from ft.pages.records import Page
 from ft.pages.wanted import MOST_SHOTS
 from ft.reporting.comparison import Versus, differing
-from ft.reporting.curves import PENALTY, line_of
+from ft.reporting.curves import PENALTY, line_of, only_solved
 from ft.reporting.finished import Finished
 from ft.reporting.side_by_side import LETTERS, Beside, asked_differently, beside_the_first, figures_of
 
@@ -48,10 +48,8 @@ def _figures(runs: Sequence[Finished]) -> Section:
 
 def _curves(runs: Sequence[Finished]) -> Section:
     """A chart of each figure; runs whose head was solved for have no epochs, and a line only where all were."""
-    solved = all(run.best.get("penalty") is not None for run in runs)
-    shown = {
-        letter: run for letter, run in zip(LETTERS, runs, strict=False) if solved or run.best.get("penalty") is None
-    }
+    solved = all(only_solved(run.history) for run in runs)
+    shown = {letter: run for letter, run in zip(LETTERS, runs, strict=False) if solved or not only_solved(run.history)}
     figures = {figure.name: figure for run in shown.values() for figure in run.task.figures}
     charts = []
     for name, figure in figures.items():

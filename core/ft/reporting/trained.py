@@ -48,6 +48,15 @@ def _facts(finished: Finished, report: Mapping[str, Any]) -> Iterator[tuple[str,
     proof = f"unchanged with their buffers: sha256 {str(report.get('frozen_digest_after'))[:12]} before and after"
     frozen = report.get("frozen_parameters", 0)
     yield "frozen", f"{frozen:,} parameters, {proof}" if frozen else "nothing"
+    for number, phase in enumerate(report.get("each_phase", ()), start=1):
+        done = number_of((phase["ended"] or phase["begins"]) - phase["begins"], "epoch")
+        still = (
+            f"{phase['frozen_parameters']:,} unchanged with their buffers: sha256 {phase['frozen_digest_before'][:12]}"
+        )
+        yield (
+            f"phase {number}",
+            f"{phase['trainable_parameters']:,} parameters trained in {done}, {still} before and after",
+        )
     yield "trained", f"{report.get('trainable_parameters', 0):,} parameters in {report.get('seconds', 0):.1f} s"
     yield "computed once", computed_once(CacheCost(**report["cache"]), report.get("speedup"))
     if plan:
