@@ -65,6 +65,7 @@ def _to_gather(config: Config) -> Config:
             "groups": (),
             "training": TrainingConfig(),
             "images": config.images.model_copy(update=images),
+            "phases": (),
             "run_dir": None,
         }
     )

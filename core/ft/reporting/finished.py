@@ -12,7 +12,8 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
-from ft.config.schema import Config
+from ft.config.phases import configs_of
+from ft.config.schema import AUTO, ComponentConfig, Config, ImagesConfig
 from ft.data.image_list import ListedImage, listed_images
 from ft.errors import FtError
 from ft.extension.installed import Plugins
@@ -71,6 +72,15 @@ class Finished:
         """What the run was asked for, one after the other, as plan.json has it."""
         phases: Sequence[Mapping[str, Any]] = self.report.model_dump().get("phases", ())
         return phases
+
+    @property
+    def seen(self) -> ImagesConfig:
+        """How training saw images, of a run in phases in its last one, with what `auto` came to."""
+        images = configs_of(self.config)[-1].images
+        if images.augment.use != AUTO:
+            return images
+        found = self.plan.augment if self.plan else "none"
+        return images.model_copy(update={"augment": ComponentConfig(use=found)})
 
     @property
     def in_phases(self) -> bool:

@@ -41,7 +41,7 @@ def as_the_network_sees_it(finished: Finished, found: Found, plugins: Plugins) -
         Item(Picture(name, open=partial(_opened, found, place)), 0, finished.images[place].label)
         for name, place in zip(names, training, strict=True)
     ]
-    images = finished.config.images
+    images = finished.seen
     how = Seeing(
         finished.preprocessing, choose_augmentation(images.augment, plugins), finished.config.seed, images.views
     )
