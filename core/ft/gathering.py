@@ -127,13 +127,13 @@ def gather(config: Config, plugins: Plugins, display: Display) -> Gathered:
 
 
 def gathered_by(feed: Feed, ready: Prepared) -> Gathered | None:
-    """What a run that trained its head alone kept of its training and validation images; None where it trained more,
-    kept nothing or other views, has more images than are looked at as a run ends, or is to have no page. No network
+    """What a run that trained its head alone kept of its training and validation images; None where it trained more, as
+    it may have in another phase, kept nothing or other views, has more images than are looked at as a run ends, or is to have no page. No network
     runs for it but what follows the cut, which is the head."""
     config, names = ready.config, ready.built.backbone.parameter_names()
     if not isinstance(feed, FeatureFeed) or config.images.varies or not config.report.html:
         return None
-    if len(ready.data.items) > MOST or not set(ready.plan.frozen) >= set(names):
+    if ready.plan.place.of > 1 or len(ready.data.items) > MOST or not set(ready.plan.frozen) >= set(names):
         return None
     return Gathered(ready.data, _of_feed(feed, ready), 0, ready.built.preprocessing.value_range, ready.store)
 
