@@ -128,8 +128,8 @@ def gather(config: Config, plugins: Plugins, display: Display) -> Gathered:
 
 def gathered_by(feed: Feed, ready: Prepared) -> Gathered | None:
     """What a run that trained its head alone kept of its training and validation images; None where it trained more, as
-    it may have in another phase, kept nothing or other views, has more images than are looked at as a run ends, or is to have no page. No network
-    runs for it but what follows the cut, which is the head."""
+    it may have in another phase, kept nothing or other views, has more images than are looked at as a run ends, or is
+    to have no page. No network runs for it but what follows the cut, which is the head."""
     config, names = ready.config, ready.built.backbone.parameter_names()
     if not isinstance(feed, FeatureFeed) or config.images.varies or not config.report.html:
         return None
