@@ -176,7 +176,7 @@ def test_the_run_folder_holds_what_it_promises(tiny_config: MakeConfig, plugins:
     run, _ = finetune(tiny_config(freeze=["all"]), plugins, Display())
     assert {path.name for path in run.path.iterdir()} == {
         "config.yaml", "plan.json", "versions.json", "last.pt", "best.pt", "metrics.jsonl", "images.csv",
-        "model.safetensors", "model.json", "report.json",
+        "model.safetensors", "model.json", "outputs.safetensors", "report.json",
     }  # fmt: skip
     versions = run.read_json("versions.json")
     assert {c["kind"] for c in versions["components"]} == {

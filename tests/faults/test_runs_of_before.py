@@ -70,7 +70,7 @@ def test_a_run_of_before_goes_on_to_the_bit_and_its_model_is_used(
     assert weights.keys() == expected.keys()
     assert all(torch.equal(weights[name], expected[name]) for name in expected)
 
-    machine = {"device": "cpu", "workers": 0}
+    machine = {"device": "cpu", "precision": "fp32", "workers": 0}
     trained = load_trained(as_before(older.path, form), plugins, machine, 4, trust_code=True)
     measured, _ = measure(trained, config.data.model_dump(), "val", plugins, Display())
     assert measured == report.val

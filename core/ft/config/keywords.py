@@ -43,6 +43,7 @@ class Keywords(TypedDict, total=False):
     phases: Sequence[Mapping[str, Any]]
     cache: Mapping[str, Any] | Literal["auto", "off", "exact", "close", "fast"]
     machine: Mapping[str, Any]
+    report: Mapping[str, Any]
     seed: int
     run_dir: Where | None
     prefer: Mapping[str, str]
