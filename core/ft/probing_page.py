@@ -10,13 +10,14 @@ from ft.extension.tasks import Table
 from ft.pages.page import draw
 from ft.pages.records import Album, Page
 from ft.probing import Probe, Probed
+from ft.text.counting import number_of
 
 
 def probing_page(found: Probed, data: str) -> str:
     """The whole page as the text of an HTML file."""
     page = Page(
         title=f"Backbones on {data}",
-        about=(f"{found.images:,} images", f"{len(found.ranked)} backbones", f"{found.folds} folds"),
+        about=(f"{found.images:,} images", number_of(len(found.ranked), "backbone"), f"{found.folds} folds"),
         headlines=(),
         notes=tuple(_notes(found)),
         sections=(_against_time(found), _depths(found), _table(found)),
@@ -39,7 +40,14 @@ def _against_time(found: Probed) -> Section:
     lines = tuple(
         Line(each.backbone, ((1000 * each.seconds, each.figures[found.figure.name]),)) for each in found.ranked
     )
-    chart = Chart("Figure against time", "milliseconds an image, in use", found.figure.title, lines, kind="points")
+    chart = Chart(
+        "Figure against time",
+        "milliseconds an image, in use",
+        found.figure.title,
+        lines,
+        kind="points",
+        y_form=_form(found),
+    )
     lead = "Higher is better where the figure says so, and further left is faster. Time is that of this machine."
     return Section("What each costs", (chart,), lead)
 
@@ -53,7 +61,9 @@ def _depths(found: Probed) -> Section:
         for name, some in by_backbone.items()
     )
     lead = "How well a linear head answers on what each stage gives; where a line ends to rise, later ones add little."
-    return Section("Depths", (Chart("By stage", "stage, from the input", found.figure.title, lines),), lead)
+    return Section(
+        "Depths", (Chart("By stage", "stage, from the input", found.figure.title, lines, y_form=_form(found)),), lead
+    )
 
 
 def _table(found: Probed) -> Section:
@@ -76,6 +86,10 @@ def _table(found: Probed) -> Section:
     )
     lead = f"Heads were fitted to all images but a share of 1/{found.folds}, and asked about that share."
     return Section("All figures", (Table("backbones", columns, rows),), lead)
+
+
+def _form(found: Probed) -> str:
+    return ".0%" if found.figure.form.endswith("%") else "g"
 
 
 def _value(found: Probed, each: Probe) -> str:

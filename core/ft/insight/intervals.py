@@ -39,7 +39,8 @@ def bootstrap(
     figure: Callable[[Tensor], float], images: int, outputs: int = 1, seed: int = 0, level: float = LEVEL
 ) -> Interval | None:
     """The interval of any figure, by the percentiles of the figures of resamples (Efron & Tibshirani 1993, "An
-    introduction to the bootstrap", section 13.3). None where there are fewer than two images, or no number.
+    introduction to the bootstrap", section 13.3). None where there are fewer than two images, no number,
+    or the same figure again and again, as where all are answered rightly: resamples then know nothing of others.
 
     `figure` is given places of images [n] in int64, some of them several times, and says what the figure is on these; a
     difference of two runs on the same images is a figure, too. `outputs` is how many numbers it looks at for each
@@ -64,6 +65,8 @@ def bootstrap(
         return None
     tail = (1 - level) / 2
     ends = torch.quantile(found, torch.tensor([tail, 1 - tail], dtype=torch.float64))
+    if ends[0] == ends[1]:
+        return None
     low, high = (whole + math.sqrt(each / images) * (ends - whole)).tolist()
     return Interval(low, high)
 

