@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ft.config.loading import read_tree
 from ft.errors import FtError
 from ft.extension.installed import Plugins
 from ft.extension.tasks import Figure
@@ -62,8 +61,9 @@ def beside_the_first(runs: Sequence[Finished]) -> tuple[Beside, ...]:
 
 
 def asked_differently(runs: Sequence[Finished]) -> list[Difference]:
-    """The keys of the config that are not the same in all runs."""
-    return differences([read_tree(run.run.path / "config.yaml") for run in runs])
+    """The keys of the config that are not the same in all runs; one that an older ft did not have counts as it is by
+    default."""
+    return differences([run.config.model_dump(mode="json") for run in runs])
 
 
 def figures_of(run: Finished) -> dict[str, str]:

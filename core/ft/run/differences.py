@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 NOWHERE = "-"
-"""What is said of a key that a config does not have, as one of an older ft."""
+"""What is said of a key that a config does not have, as a setting of another component."""
 NEVER = ("run_dir", "training.derived")
 """Keys that nobody asked for: where a run lies, and which others ft filled in."""
 
