@@ -112,7 +112,7 @@ def _probed(looked: Looked, folds: int, plugins: Plugins, display: Display) -> I
             components = principal_components(depth.features, COMPONENTS)
             answered = answer_out_of_sample(components, targets, places, solver, tell)
             outputs = answered.outputs.float()
-            figures = _figures(task, space, outputs, targets)
+            figures = task.measure(space)(outputs, targets)
             yield Probe(
                 backbone=looked.backbone,
                 stage=depth.stage,
@@ -130,12 +130,6 @@ def _probed(looked: Looked, folds: int, plugins: Plugins, display: Display) -> I
             )
 
 
-def _figures(task: ChosenTask, space: LabelSpace, outputs: Tensor, targets: Tensor) -> Mapping[str, float]:
-    meter = task.meter(space)
-    meter.add(outputs, targets)
-    return meter.figures()
-
-
 def _interval(
     task: ChosenTask, space: LabelSpace, outputs: Tensor, targets: Tensor, figures: Mapping[str, float]
 ) -> Interval | None:
@@ -144,8 +138,10 @@ def _interval(
     if figure.of_images:
         return wilson(round(figures[figure.name] * images), images)
 
+    measure = task.measure(space)
+
     def again(places: Tensor) -> float:
-        return _figures(task, space, outputs[places], targets[places])[figure.name]
+        return measure(outputs[places], targets[places])[figure.name]
 
     return bootstrap(again, images, outputs.shape[1])
 

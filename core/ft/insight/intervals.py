@@ -16,6 +16,8 @@ LEVEL = 0.95
 """How often an interval made in this way holds the figure of all images that might have been drawn."""
 MOST, FEWEST = 1000, 100
 """Resamples of a bootstrap: as many as there is time for."""
+FEW = 8
+"""Images of which resamples are alike so often that each is measured once."""
 WORK = 5e7
 """Outputs that the resamples of a bootstrap look at together, which takes a few seconds however many images there
 are."""
@@ -49,7 +51,7 @@ def bootstrap(
     Work is bounded: there are fewer resamples the more there is to look at, and where even `FEWEST` would take too
     long, each is drawn of fewer images than there are, and what it deviates by is scaled by the root of that ratio, as
     deviations fall with the root of the number of images (Bickel, Götze & van Zwet 1997, "Resampling fewer than n
-    observations").
+    observations"). Of up to `FEW` images many resamples are the same ones in another order: `figure` is asked once.
     """
     if images < 2:
         return None
@@ -57,9 +59,18 @@ def bootstrap(
     resamples = max(FEWEST, min(MOST, int(WORK / (each * outputs))))
     generator = torch.Generator().manual_seed(seed)
     whole = figure(torch.arange(images))
-    found = torch.tensor(
-        [figure(torch.randint(images, (each,), generator=generator)) for _ in range(resamples)], dtype=torch.float64
-    )
+    measured: dict[tuple[int, ...], float] = {}
+
+    def again() -> float:
+        places = torch.randint(images, (each,), generator=generator)
+        if images > FEW:
+            return figure(places)
+        drawn = tuple(sorted(places.tolist()))
+        if drawn not in measured:
+            measured[drawn] = figure(torch.tensor(drawn))
+        return measured[drawn]
+
+    found = torch.tensor([again() for _ in range(resamples)], dtype=torch.float64)
     found = found[found.isfinite()]
     if not math.isfinite(whole) or not len(found):
         return None

@@ -27,7 +27,9 @@ def how_sure(
     A guess knows the targets of training images, `train`. Without the `answers` to all of the images, outputs [N, K]
     and targets [N, ...], only shares of images have intervals, and nothing is guessed.
     """
-    guessed = _guessed(task, space, train, answers) if answers else {}
+    measure = task.measure(space)
+    guess = task.guess(train, space) if answers else None
+    guessed = measure(guess.expand(len(answers[0]), -1), answers[1]) if answers and guess is not None else {}
 
     def interval(figure: Figure) -> Interval | None:
         if figure.of_images:
@@ -37,7 +39,7 @@ def how_sure(
         outputs, targets = answers
 
         def again(places: Tensor) -> float:
-            return _figures(task, space, (outputs[places], targets[places]))[figure.name]
+            return measure(outputs[places], targets[places])[figure.name]
 
         return bootstrap(again, len(outputs), outputs.shape[1])
 
@@ -52,16 +54,3 @@ def warned_of(task: ChosenTask, space: LabelSpace, answers: Answered) -> tuple[s
     """What the task warns of where it shows a split: as that a class is never answered."""
     parts = (part for section in task.sections(*answers, space) for part in section.parts)
     return tuple(part.text for part in parts if isinstance(part, Note) and part.warns)
-
-
-def _guessed(task: ChosenTask, space: LabelSpace, train: Tensor, answers: Answered) -> Mapping[str, float]:
-    """The figures of one answer to all images, which follows from the training labels alone."""
-    guess = task.guess(train, space)
-    outputs, targets = answers
-    return {} if guess is None else _figures(task, space, (guess.expand(len(outputs), -1), targets))
-
-
-def _figures(task: ChosenTask, space: LabelSpace, answers: Answered) -> Mapping[str, float]:
-    meter = task.meter(space)
-    meter.add(*answers)
-    return meter.figures()

@@ -26,6 +26,8 @@ OLDER = ("label_smoothing", "class_weights")
 """Settings of tasks that were keys of `training`, and still may be for a release."""
 Count = Callable[["Tensor", "Tensor"], "Tensor"]
 """From outputs [N, K] and targets [N, ...] to a value for each image [N]."""
+Measure = Callable[["Tensor", "Tensor"], Mapping[str, float]]
+"""From outputs [N, K] and targets [N, ...] to the figures of these images."""
 
 
 class ChosenTask(Chosen[Task]):
@@ -89,6 +91,17 @@ class ChosenTask(Chosen[Task]):
         """What sums up answers."""
         made: Meter = self._call("meter", space, self.settings)
         return made
+
+    def measure(self, space: LabelSpace) -> Measure:
+        """What gives figures, to be called many times, as of resamples of the same answers."""
+        meter = self.implementation("meter")
+
+        def figures(outputs: Tensor, targets: Tensor) -> Mapping[str, float]:
+            summed: Meter = meter(space, self.settings)
+            summed.add(outputs, targets)
+            return summed.figures()
+
+        return figures
 
     def count(self, space: LabelSpace) -> Count | None:
         """What is counted of the images of training steps, to be called `tally_name`; None where nothing is."""

@@ -67,7 +67,7 @@ def test_a_bootstrap_over_fewer_images_than_there_are_is_as_wide_as_one_over_all
     assert found.low < float(values.mean()) < found.high
 
 
-@pytest.mark.parametrize(("images", "outputs"), [(2, 1), (656, 2), (50_000, 1), (50_000, 1000)])
+@pytest.mark.parametrize(("images", "outputs"), [(9, 1), (656, 2), (50_000, 1), (50_000, 1000)])
 def test_a_bootstrap_looks_at_no_more_than_it_may(images: int, outputs: int) -> None:
     drawn: list[int] = []
 
@@ -86,6 +86,21 @@ def test_images_that_are_all_alike_tell_nothing_of_others() -> None:
     assert bootstrap(lambda places: 1.0, 20) is None
     values = torch.cat([torch.ones(19), torch.zeros(1)])
     assert bootstrap(lambda places: float(values[places].mean()), 20) is not None
+
+
+def test_of_few_images_each_resample_is_measured_once_and_the_interval_is_the_same() -> None:
+    values, measured = torch.tensor([0.1, 0.5, 0.7, 2.0]), []
+
+    def mean(places: Tensor) -> float:
+        measured.append(tuple(places.tolist()))
+        return float(values[places].mean())
+
+    found = bootstrap(mean, len(values))
+    assert len(set(measured[1:])) == len(measured[1:]) <= math.comb(2 * 4 - 1, 4)
+    generator = torch.Generator().manual_seed(0)
+    means = values[torch.stack([torch.randint(4, (4,), generator=generator) for _ in range(MOST)])].mean(1)
+    assert found is not None
+    assert (found.low, found.high) == pytest.approx(torch.quantile(means, torch.tensor([0.025, 0.975])).tolist())
 
 
 def test_there_is_no_interval_of_one_image_or_of_no_number() -> None:
