@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import functools
 import inspect
 import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import EntryPoint, entry_points as installed_entry_points
+from importlib.metadata import Distribution, EntryPoint, entry_points as installed_entry_points
 from typing import Any, Literal
 
 import pluggy
@@ -79,10 +80,10 @@ def installed_plugins() -> Iterator[tuple[EntryPoint, str, str]]:
     installed = installed_entry_points()
     for group in filter(_is_near, installed.groups):
         for entry_point in installed.select(group=group):
-            about: Any = entry_point.dist.metadata if entry_point.dist else {}  # read once: parsing it is the dear part
-            whole = "Name" in about and "Version" in about  # the remains of an interrupted uninstall have none
+            name, version, _ = _about(entry_point.dist)
+            whole = name and version  # the remains of an interrupted uninstall have none
             if whole and (group == GROUP or _ALIKE.fullmatch(group.lower()) or _needs_ft(entry_point)):
-                yield entry_point, about["Name"], about["Version"]
+                yield entry_point, name, version
 
 
 def load_plugin(entry_point: EntryPoint, distribution: str, version: str, switches: Switches) -> Plugin:
@@ -119,16 +120,22 @@ def _is_near(group: str) -> bool:
 
 
 def _needs_ft(entry_point: EntryPoint) -> bool:
-    return any(_OWN_REQUIREMENT.match(each) for each in _requirements(entry_point))
+    return any(_OWN_REQUIREMENT.match(each) for each in _about(entry_point.dist)[2])
 
 
-def _requirements(entry_point: EntryPoint) -> Sequence[str]:
-    return entry_point.dist.requires or () if entry_point.dist else ()
+@functools.lru_cache(16)  # parsing it is the dear part, and one distribution has many entry points
+def _about(distribution: Distribution | None) -> tuple[str, str, Sequence[str]]:
+    """Name, version and requirements; "" and nothing where they are not said."""
+    if distribution is None:
+        return "", "", ()
+    about: Any = distribution.metadata
+    name, version = (about.get(key, "") for key in ("Name", "Version"))
+    return name, version, tuple(distribution.requires or ())
 
 
 def _unmet_requirement(entry_point: EntryPoint) -> str:
     """What a plugin's distribution requires of ft that this ft is not; "" when it is."""
-    for text in filter(_OWN_REQUIREMENT.match, _requirements(entry_point)):
+    for text in filter(_OWN_REQUIREMENT.match, _about(entry_point.dist)[2]):
         from packaging.requirements import InvalidRequirement, Requirement  # few plugins need it
 
         with contextlib.suppress(InvalidRequirement):
