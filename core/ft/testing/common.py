@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import json
 import os
@@ -31,14 +32,20 @@ def loaded_by_importing(trial: Trial, then: str = "") -> str:
     """Import the plugin in a fresh interpreter, do `then` with `plugins`, and return which heavy modules are loaded."""
     if trial.plugin is None:
         raise NotApplicable("it is not packaged")
-    done = subprocess.run(
-        [sys.executable, "-c", _IMPORT.format(then=then), trial.plugin.name, trial.plugin.module],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+    search_path = os.pathsep.join(path for path in sys.path if path)
+    done = _imported(trial.plugin.name, trial.plugin.module, then, search_path)
+    expect(done.returncode == 0, f"importing {trial.plugin.module} failed: {done.stderr.strip()}")
+    return (done.stdout.splitlines() or [""])[-1]
+
+
+@functools.cache  # once for all components of a plugin
+def _imported(name: str, module: str, then: str, search_path: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", _IMPORT.format(then=then), name, module],
+        env={**os.environ, "PYTHONPATH": search_path},
         capture_output=True,
         text=True,
     )
-    expect(done.returncode == 0, f"importing {trial.plugin.module} failed: {done.stderr.strip()}")
-    return (done.stdout.splitlines() or [""])[-1]
 
 
 def importing_it_loads_no_torch(trial: Trial) -> None:
