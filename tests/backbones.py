@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import replace
 from threading import Lock
 from types import SimpleNamespace
@@ -120,6 +121,25 @@ def positional() -> Backbone:
         feature_dim=8,
         head_form="map",
         name="positional",
+    )
+
+
+def narrowing() -> Backbone:
+    """Maps get smaller with each stage, so what any of them gives is worth keeping."""
+    layers = {
+        "early": nn.Sequential(nn.Conv2d(3, 16, 5, stride=4), nn.BatchNorm2d(16), nn.ReLU()),
+        "middle": nn.Sequential(nn.Conv2d(16, 16, 3, stride=2, padding=1), nn.BatchNorm2d(16), nn.ReLU()),
+        "late": nn.Sequential(nn.Conv2d(16, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU()),
+        "pool": nn.AdaptiveAvgPool2d(1),
+        "flatten": nn.Flatten(),
+        "fc": nn.Linear(8, 10),
+    }
+    return Backbone(
+        nn.Sequential(OrderedDict(layers)),
+        head_paths=("fc",),
+        stages=tuple(Stage(name, (name,)) for name in ("early", "middle", "late")),
+        feature_dim=8,
+        name="narrowing",
     )
 
 

@@ -78,6 +78,7 @@ def torchvision_config(tmp_path: Path, name: str, model: str, **keys: Any) -> Co
         "machine.workers": 0,
         "training.epochs": 2,
         "training.batch_size": 6,
+        "report.html": False,
         "run_dir": tmp_path / name,
     }
     return load_config(flags={**tree, **{key.replace("__", "."): value for key, value in keys.items()}})
@@ -184,14 +185,20 @@ def test_a_second_run_with_another_rate_and_head_decodes_nothing(
 @pytest.mark.faults
 @pytest.mark.parametrize("promise", ["exact", "close"] if FULL else ["exact"])
 def test_a_deeper_freeze_starts_from_the_features_of_a_shallower_one(
-    promise: str, plugins: Plugins, tmp_path: Path, decoded: list[Path]
+    promise: str, tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path, decoded: list[Path]
 ) -> None:
     def run(name: str, freeze: str, cache: str) -> FinishedRun:
-        keys = {"freeze": [freeze], "images__size": 64, "training__epochs": 9, "cache__promise": cache}
-        return FinishedRun(torchvision_config(tmp_path, name, "shufflenet_v2_x0_5", **keys), plugins)
+        keys = {
+            "freeze": [freeze],
+            "images__augment": "none",
+            "images__size": 32,
+            "training__epochs": 9,
+            "cache__promise": cache,
+        }
+        return FinishedRun(tiny_config("narrowing", run_dir=tmp_path / name, **keys), plugins)
 
-    shallow = run("shallow", "until:stage3", promise)
-    assert shallow.report.cache.computed == 16
+    shallow = run("shallow", "until:middle", promise)
+    assert shallow.report.cache.computed == 24
     decoded.clear()
     deep = run("deep", "all", promise)
     assert deep.report.cache.computed == 0
@@ -439,19 +446,23 @@ def test_proof_images_take_no_room_that_features_need(
 
 
 def test_features_of_a_shallower_freeze_serve_even_where_they_have_to_make_room(
-    plugins: Plugins, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def run(name: str, freeze: str) -> FinishedRun:
-        keys = {"freeze": [freeze], "images__size": 64, "training__epochs": 9, "cache__promise": "exact"}
-        return FinishedRun(
-            torchvision_config(tmp_path, name, "shufflenet_v2_x0_5", cache__memory_gb=0.0, **keys), plugins
-        )
+        keys = {
+            "freeze": [freeze],
+            "images__augment": "none",
+            "images__size": 32,
+            "training__epochs": 9,
+            "cache__promise": "exact",
+        }
+        return FinishedRun(tiny_config("narrowing", run_dir=tmp_path / name, cache__memory_gb=0.0, **keys), plugins)
 
-    run("shallow", "until:stage3")
+    run("shallow", "until:middle")
     whole = FeatureStore.prune
     monkeypatch.setattr(FeatureStore, "prune", lambda store, _, room=0: whole(store, 0))
     deep = run("deep", "all")
-    assert 0 < deep.report.cache.computed < 16  # what was kept of the validation images made room for the training's
+    assert 0 < deep.report.cache.computed < 24  # what was kept of the validation images made room for the training's
 
 
 def test_memory_that_runs_out_in_the_proof_ends_no_run(
@@ -479,15 +490,13 @@ def test_a_network_that_looks_across_the_batch_keeps_no_features_of_other_batche
 
 
 def test_where_the_proof_fails_at_one_cut_an_earlier_one_is_proved(
-    plugins: Plugins, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    plain_and_cached: Pair, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = iter(["depends on the images that share its batch"])
     monkeypatch.setattr("ft.cache.proof.probe_shuffled", lambda *_: next(found, None))
-    keys = {"freeze": ["all"], "training__epochs": 3}
-    plain = FinishedRun(torchvision_config(tmp_path, "plain", "resnet18", cache__promise="off", **keys), plugins)
-    cached = FinishedRun(torchvision_config(tmp_path, "cached", "resnet18", cache__promise="exact", **keys), plugins)
+    plain, cached = plain_and_cached("narrowing", "exact", training__epochs=3, images__size=32)
     assert_same_outcome(plain, cached)
-    assert (cached.report.cache.promise, cached.report.cache.computed) == ("exact", 16), cached.report.cache.reason
+    assert (cached.report.cache.promise, cached.report.cache.computed) == ("exact", 24), cached.report.cache.reason
     assert 1 < cached.report.cache.ceiling < 10  # of the cut that is used, not of the planned one
     said = capsys.readouterr().err
     assert "cut after flatten: what an image gives depends on the images that share its batch; an earlier one" in said
