@@ -68,6 +68,7 @@ def in_process(act: Callable[[], Any]) -> int:
     pid = os.fork()
     if pid == 0:
         try:
+            torch.set_num_threads(1)  # torch's pool is made anew after a fork, and not by two threads at once
             act()
             os._exit(0)
         except BaseException:
