@@ -157,6 +157,10 @@ def type_(workspace: Path, monkeypatch: pytest.MonkeyPatch, cache_folder: Path) 
             args += ["--set", "images.size=64"]
         if args[:2] == ["data", "check"] and "--backbone" in args:  # no weights are fetched
             args += ["--set", "weights=none", "--set", "images.size=32", "--set", "machine.workers=0"]
+            args += [] if "--html" in args else ["--set", "cache.promise=off"]
+        if args[0] == "probe":
+            args += ["--set", "images.size=32"]
+            args += [] if "--depths" in args else ["--set", "cache.promise=off"]
         if args[0] == "plan" and "--help" not in args:
             args += ["--set", "machine.resolved=fp32"]  # nothing is measured
         result = CliRunner().invoke(cli, args, catch_exceptions=False)
@@ -182,6 +186,8 @@ def test_every_command_in_the_documentation_works(
     for command in dict.fromkeys(c for block in blocks(page) for c in block.commands()):
         if command in tried and "--config" not in command:  # a page has its own config
             continue
+        if "lbfgs" in command and any("lbfgs" in each for each in tried):  # of a network whose cut is sooner found
+            command = command.replace("efficientnet-lite:lite0", "torchvision:resnet18")
         try:
             type_(command, searches=bool(re.search("--cache|--config|--views|lbfgs", command)))
         except Exception as error:
