@@ -39,11 +39,12 @@ KEYS: dict[str, Any] = {
     "workers": 0,
     "epochs": 2,
     "batch_size": 8,
+    "report": {"html": False},
 }
 FLAGS = (
     *("--backbone", f"{TINY}:small", "--weights", "none", "--set", "data={use: demo, images_per_class: 6, size: 32}"),
     *("--image-size", "16", "--precision", "fp32", "--device", "cpu", "--workers", "0", "--epochs", "2"),
-    *("--batch-size", "8"),
+    *("--batch-size", "8", "--set", "report.html=false"),
 )
 
 IN_A_NOTEBOOK = "_repr_html_"

@@ -16,7 +16,7 @@ Ft = Callable[..., Result]
 QUICK = (
     *("--backbone", f"{TINY}:small", "--weights", "none", "--image-size", "16", "--epochs", "1", "--workers", "0"),
     *("--precision", "fp32", "--device", "cpu", "--freeze", "all", "--cache", "off"),
-    *("--set", "data={use: demo, images_per_class: 6, size: 32}"),
+    *("--set", "data={use: demo, images_per_class: 6, size: 32}", "--set", "report.html=false"),
 )
 
 
