@@ -23,10 +23,11 @@ from ft.data.batches import Batch, Batches, Unread
 from ft.data.dataset import ImageDataset
 from ft.data.order import Shuffle, epoch_batches
 from ft.errors import FtError
-from ft.machine.signals import STOPPING, StopRequest
+from ft.machine.signals import STOPPING, StopRequest, held_back
 
 # Workers end at once on this one. SIGTERM, which torch would send, they have to ignore.
 _END = getattr(signal, "SIGUSR1", None)
+_ENDING = () if _END is None else (_END,)
 
 
 class Loader:
@@ -62,7 +63,7 @@ class Loader:
         """
         self._order[:] = [(epoch, batch) for batch in self._batches(epoch)[skip:]]
         # The first time, processes start; later, those that are there are waited for.
-        guard = _held_back_signals() if self._running is None else self._stop.interruptible()
+        guard = held_back(_ENDING) if self._running is None else self._stop.interruptible()
         if self._running is None and self._loader.num_workers:
             # Workers share the pages of this process until one of them writes there, which collecting garbage does.
             gc.collect()
@@ -203,7 +204,7 @@ def _begin_worker(worker: int) -> None:
         signal.signal(number, signal.SIG_IGN)
     if _END is not None:
         signal.signal(_END, _end_at_once)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _held_back())
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {*STOPPING, *_ENDING})
 
 
 def _without_hang_ups(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
@@ -214,23 +215,6 @@ def _without_hang_ups(kind: type[BaseException], error: BaseException, traceback
 
 def _end_at_once(signal_number: int, frame: FrameType | None) -> None:
     os._exit(0)
-
-
-@contextmanager
-def _held_back_signals() -> Iterator[None]:
-    """Signals wait while processes start, which inherit that until they have handlers of their own."""
-    if _END is None:
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _held_back())
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _held_back() -> set[int]:
-    return set[int](STOPPING) | ({_END} if _END is not None else set())
 
 
 def _as_it_is(batch: Any) -> Any:

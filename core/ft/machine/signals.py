@@ -114,6 +114,35 @@ def end_on_signals() -> Iterator[None]:
 
 
 @contextmanager
+def held_back(besides: Iterable[int] = ()) -> Iterator[None]:
+    """A block whose end signals wait for: those that ask to stop, and some `besides`. Processes that start in it hold
+    them back, too, until they ask for them.
+
+    The mask is that of one thread, and a signal may come to another one, as that which draws bars: Python would then
+    handle it in the middle of the block. So handlers wait, too. Where there are no masks, as on Windows, nothing waits.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    came: list[int] = []
+    handlers: dict[int, Callable[[int, FrameType | None], object]] = {}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {*STOPPING, *besides})
+    try:
+        if threading.current_thread() is threading.main_thread():
+            for number in STOPPING:
+                if callable(handler := signal.getsignal(number)):
+                    handlers[number] = handler
+                    signal.signal(number, lambda received, _: came.append(received))
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for number in came:
+            signal.raise_signal(number)
+
+
+@contextmanager
 def _handled(receive: Callable[[int, FrameType | None], None]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # Python delivers signals to the main thread only

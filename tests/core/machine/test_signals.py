@@ -4,11 +4,13 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
-from ft.machine.signals import STOPPING, StopAsked, end_on_signals, stop_on_signals, stopped_while
+from ft.machine.signals import STOPPING, StopAsked, end_on_signals, held_back, stop_on_signals, stopped_while
 
 
 @pytest.mark.parametrize("number", STOPPING)
@@ -101,3 +103,26 @@ def test_a_signal_during_an_import_ends_the_process_since_the_import_may_swallow
     code += "with end_on_signals():\n    import swallows\nprint('still here')\n"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (128 + signal.SIGTERM, "", "stopped by SIGTERM\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("to_whom", ["this thread", "another thread"])
+def test_a_signal_that_is_held_back_comes_after_the_block_whichever_thread_gets_it(
+    number: signal.Signals, to_whom: str
+) -> None:
+    ended, done = threading.Event(), False
+    other = threading.Thread(target=ended.wait, daemon=True)  # one that blocks no signal, as that which draws a bar
+    other.start()
+    before = signal.getsignal(number)
+    with end_on_signals():
+        handler = signal.getsignal(number)
+        with pytest.raises(StopAsked), held_back():  # noqa: PT012
+            receiver = other if to_whom == "another thread" else threading.current_thread()
+            assert receiver.ident is not None
+            signal.pthread_kill(receiver.ident, number)
+            time.sleep(0.05)
+            done = True
+        assert done, "it came in the middle of the block"
+        assert signal.getsignal(number) == handler
+    assert signal.getsignal(number) == before
+    ended.set()
