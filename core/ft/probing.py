@@ -17,7 +17,7 @@ from ft.insight.components import principal_components
 from ft.insight.even_folds import even_folds
 from ft.insight.intervals import Interval, bootstrap, wilson
 from ft.insight.out_of_sample import answer_out_of_sample
-from ft.insight.paired import Paired, paired
+from ft.insight.paired import paired
 from ft.judging import solver_for
 from ft.machine.display import Display
 from ft.task.chosen import ChosenTask
@@ -53,9 +53,8 @@ class Probe:
 
 @dataclass(frozen=True, eq=False)
 class Probed:
-    """Backbones, the best first, and why others were left out. `figure` is the one by which they are ranked, `counted`
-    what `values` are. `as_good` is the cheapest in use of those that are not worse than the best by more than
-    chance, perhaps the best itself."""
+    """Backbones, the best first, by their `figure`, all of their `depths`, and why others were left out. `as_good` is
+    the cheapest in use of those that are not worse than the best by more than chance, perhaps the best itself."""
 
     images: int
     folds: int
@@ -64,7 +63,6 @@ class Probed:
     depths: tuple[Probe, ...]
     left_out: Mapping[str, str]
     as_good: Probe
-    beside_best: Paired | None
 
 
 def probe(configs: Sequence[Config], folds: int, plugins: Plugins, display: Display) -> Probed:
@@ -89,8 +87,8 @@ def probe(configs: Sequence[Config], folds: int, plugins: Plugins, display: Disp
         raise FtError(f"none of {len(configs)} backbones could be tried:{listed}")
     figure = about.task.figures[0]
     ranked = tuple(sorted((each for each in found if each.is_last), key=lambda each: _merit(each, figure)))
-    as_good, beside = _cheapest_as_good(ranked, about.task)
-    return Probed(len(about.items), folds, figure, ranked, tuple(found), left_out, as_good, beside)
+    as_good = _cheapest_as_good(ranked, about.task)
+    return Probed(len(about.items), folds, figure, ranked, tuple(found), left_out, as_good)
 
 
 def _probed(looked: Looked, folds: int, plugins: Plugins, display: Display) -> Iterator[Probe]:
@@ -152,8 +150,8 @@ def _merit(each: Probe, figure: Figure) -> float:
     return -value if figure.larger_is_better else value
 
 
-def _cheapest_as_good(ranked: Sequence[Probe], task: ChosenTask) -> tuple[Probe, Paired | None]:
-    """The cheapest in use of those not worse than the best by more than chance, and how it compares with the best."""
+def _cheapest_as_good(ranked: Sequence[Probe], task: ChosenTask) -> Probe:
+    """The cheapest in use of those not worse than the best by more than chance, perhaps the best itself."""
     best = ranked[0]
     counted = next((each for each in task.figures if each.name == task.record.tally_name), None)
     larger = counted is None or counted.larger_is_better
@@ -161,6 +159,7 @@ def _cheapest_as_good(ranked: Sequence[Probe], task: ChosenTask) -> tuple[Probe,
         if each.seconds >= best.seconds or each.values is None or best.values is None:
             continue
         beside = paired(best.values, each.values, larger)
-        if not (beside.is_more_than_chance and beside.worse > beside.better):
-            return each, beside
-    return best, None
+        is_worse = beside.means[1] < beside.means[0] if larger else beside.means[1] > beside.means[0]
+        if not (is_worse and beside.is_more_than_chance):
+            return each
+    return best
