@@ -14,12 +14,13 @@ import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, Unpack
+from typing import Any, Unpack
 
 from pydantic import TypeAdapter
 
 from ft.config.keywords import Keywords, Source, Where, changes_of, config_of
 from ft.config.schema import PREDICT_BATCH, PREDICT_PRECISION
+from ft.config.use import OnMachine
 from ft.cross_validation import asks_for_all_folds, cross_validate as cross_validation
 from ft.errors import FtError
 from ft.extension.installed import Plugins, load_plugins, troubles
@@ -216,23 +217,26 @@ def cross_validate(
 def load(
     run: Where,
     *,
-    device: str = "auto",
-    precision: Literal["auto", "fp32", "bf16"] = PREDICT_PRECISION,
     batch_size: int = PREDICT_BATCH,
-    workers: int | Literal["auto"] = "auto",
+    tta: str | None = None,
     trust_code: bool = False,
+    **machine: Unpack[OnMachine],
 ) -> LoadedModel:
-    """Load the model of a finished run; the keywords are the flags of `ft predict`.
+    """Load the model of a finished run; the keywords are the flags of `ft predict`, among them `device` ("auto"),
+    `precision` ("fp32") and `workers` ("auto").
 
-    "runs/latest" is the run in `runs` that was saved last, where nothing has that name.
+    "runs/latest" is the run in `runs` that was saved last, where nothing has that name. With `tta`, "flip" or
+    "views:8", `predict` and `uncertainty` are of the average over several views of each image.
 
-    Raises FtError where `run` is no folder of a finished run, where a plugin is missing that the model needs, and where
-    the run names code by file or module and `trust_code` is not given.
+    Raises FtError where `run` is no folder of a finished run, where a plugin is missing that the model needs, where the
+    run names code by file or module and `trust_code` is not given, and where it has no such views.
     """
+    if unknown := sorted(set(machine) - OnMachine.__annotations__.keys()):
+        raise TypeError(f"load() got an unexpected keyword argument '{unknown[0]}'")
     display, folder = PythonDisplay(), folder_meant(_folder_of(run))
     _warn_of_strangers(folder, display)
-    machine = {"device": device, "precision": precision, "workers": workers}
-    trained = load_trained(Run(folder), _installed(display), machine, batch_size, trust_code)
+    how = {"precision": PREDICT_PRECISION, **machine, "tta": tta}
+    trained = load_trained(Run(folder), _installed(display), how, batch_size, trust_code)
     return LoadedModel(trained, folder.absolute())
 
 

@@ -13,6 +13,7 @@ def ft_augmentations() -> Iterator[Augmentation]:
         "Mirrored left to right half of the time",
         build="ft_augment.flip:build",
         settings="ft_augment.flip:FlipSettings",
+        positions="ft_augment.flip:positions",
     )
     yield Augmentation(
         "standard",
@@ -33,6 +34,7 @@ def ft_augmentations() -> Iterator[Augmentation]:
         "Turned by 90 degrees and mirrored: for images without an upper side",
         build="ft_augment.geometric:build",
         settings="ft_augment.geometric:GeometricSettings",
+        positions="ft_augment.geometric:positions",
     )
     yield Augmentation(
         "trivial",

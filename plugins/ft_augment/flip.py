@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pydantic import Field
@@ -18,3 +19,10 @@ def build(preprocessing: Preprocessing, settings: FlipSettings) -> Any:
     from torchvision.transforms import v2
 
     return v2.RandomHorizontalFlip(settings.p)
+
+
+def positions(settings: FlipSettings) -> Sequence[Callable[[Any], Any]]:
+    """The square, and its mirror image if it occurs."""
+    from ft_augment.quarters import Position
+
+    return [Position(0, across=False), *([Position(0, across=True)] if settings.p else [])]

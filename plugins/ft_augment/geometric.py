@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pydantic import Field
@@ -20,3 +21,10 @@ def build(preprocessing: Preprocessing, settings: GeometricSettings) -> Any:
     from ft_augment.quarters import Quarters
 
     return Quarters(settings.rotate, settings.mirror)
+
+
+def positions(settings: GeometricSettings) -> Sequence[Callable[[Any], Any]]:
+    """The positions, one, four or eight, the upright one first."""
+    from ft_augment.quarters import positions
+
+    return positions(settings.rotate, settings.mirror)

@@ -22,3 +22,23 @@ class Quarters:
         if self.mirror:
             image = image.flip([axis for axis, drawn in ((-1, across), (-2, down)) if drawn % 2])
         return image
+
+
+@dataclass(frozen=True)
+class Position:
+    """Turns an image [..., S, S] by so many quarters, and mirrors it left to right, or not."""
+
+    quarters: int
+    across: bool
+
+    def __call__(self, image: Tensor) -> Tensor:
+        turned = image.rot90(self.quarters, (-2, -1)) if self.quarters else image
+        return turned.flip(-1) if self.across else turned
+
+
+def positions(rotate: bool, mirror: bool) -> list[Position]:
+    """All that `Quarters` makes of an image, each once, the image itself first. Mirrored left to right and top to
+    bottom is turned by two quarters."""
+    mirrored = (False, True) if mirror else (False,)
+    turns = (0, 2, 1, 3) if rotate else (0, 2) if mirror else (0,)
+    return [Position(quarters, across) for quarters in turns for across in mirrored]

@@ -31,6 +31,7 @@ def ft_vision_tasks() -> Iterator[Task]:
         sections="ft_tasks.class_sections:sections",
         guess="ft_tasks.class_sections:guess",
         uncertainty="ft_tasks.class_answers:uncertainty",
+        average="ft_tasks.class_answers:average",
         picks_largest=True,
         labels=("cat", "dog", "bird", "cat", "dog", "cat"),
     )
@@ -56,6 +57,7 @@ def ft_vision_tasks() -> Iterator[Task]:
         sections="ft_tasks.multilabel_sections:sections",
         guess="ft_tasks.multilabel_sections:guess",
         uncertainty="ft_tasks.multilabel_answers:uncertainty",
+        average="ft_tasks.multilabel_answers:average",
         noun=("label", "labels"),
         labels=("crack;dirt", "", "crack", "snow;dirt", "crack;snow", "snow"),
     )

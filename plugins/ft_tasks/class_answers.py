@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import heapq
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -78,3 +79,12 @@ def uncertainty(outputs: Tensor, space: LabelSpace, settings: ClassificationSett
     however many others are not."""
     best = shares_of(outputs, temperature_of(space)).topk(2, dim=1).values
     return 1 - (best[:, 0] - best[:, 1])
+
+
+def average(outputs: Tensor, space: LabelSpace, settings: ClassificationSettings) -> Tensor:
+    """Logits [N, C] whose probabilities, at the temperature of the space, are the means of those of the views'
+    [V, N, C]: a mixture of predictions, whose cross-entropy is at most the mean of theirs (Lakshminarayanan, Pritzel &
+    Blundell 2017, "Simple and scalable predictive uncertainty estimation using deep ensembles", section 2.4)."""
+    temperature = temperature_of(space)
+    logarithms = (outputs.double() / temperature).log_softmax(2)
+    return (temperature * (logarithms.logsumexp(0) - math.log(len(outputs)))).float()

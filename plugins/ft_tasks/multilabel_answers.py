@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import logsigmoid
 
 from ft import Answer, LabelSpace
 from ft_tasks.multilabel import MultilabelSettings
@@ -93,6 +94,12 @@ def uncertainty(outputs: Tensor, space: LabelSpace, settings: MultilabelSettings
     shares, limits = _shares_and_limits(outputs, space, settings)
     away = torch.where(shares < limits, (limits - shares) / limits, (shares - limits) / (1 - limits).clamp(min=1e-12))
     return 1 - away.amin(1)
+
+
+def average(outputs: Tensor, space: LabelSpace, settings: MultilabelSettings) -> Tensor:
+    """Logits [N, K] whose probabilities are the means of those of the views' [V, N, K], as of classes."""
+    have, lack = (logsigmoid(each).logsumexp(0) for each in (outputs.double(), -outputs.double()))
+    return (have - lack).float()
 
 
 def _shares_and_limits(outputs: Tensor, space: LabelSpace, settings: MultilabelSettings) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,7 @@ import click
 from ft.cli.common import load_and_report
 from ft.cli.completion import complete_data
 from ft.cli.printing import tell_json
-from ft.cli.using import bad_images_option, load_run, using_a_run
+from ft.cli.using import bad_images_option, load_run, tta_option, using_a_run
 from ft.errors import FtError
 from ft.machine.memory import garbage_waits
 
@@ -20,6 +20,7 @@ from ft.machine.memory import garbage_waits
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("data", shell_complete=complete_data)
 @click.option("--split", default="all", show_default=True, type=click.Choice(["all", "train", "val", "test"]))
+@tta_option
 @bad_images_option("what to do when images cannot be read: end with all of them listed, or measure the others")
 @click.option(
     "--set", "sets", multiple=True, metavar="KEY=VALUE", help="a setting of DATA, as in data.columns=[a,b]; repeatable"
@@ -34,11 +35,14 @@ def evaluate(run: Path, data: str, split: str, bad: Any, sets: tuple[str, ...], 
 
     display = Display()
     plugins = load_and_report()
-    evaluation, count = measure(load_run(run, machine), _with_settings(data, sets), split, plugins, display, bad)
+    trained = load_run(run, machine)
+    evaluation, count = measure(trained, _with_settings(data, sets), split, plugins, display, bad)
     if as_json:
-        tell_json({"images": count, **evaluation.plain()})
+        asked = {"tta": machine["tta"]} if trained.averaged else {}
+        tell_json({"images": count, **asked, **evaluation.plain()})
     else:
-        print_evaluation(evaluation, f"{count} images of {data}", "what --json prints", display)
+        how = f", {trained.averaged}" if trained.averaged else ""
+        print_evaluation(evaluation, f"{count} images of {data}{how}", "what --json prints", display)
 
 
 def _with_settings(data: str, sets: Sequence[str]) -> Mapping[str, Any]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from ft.cli.using import bad_images_option, load_run, using_a_run
+from ft.cli.using import bad_images_option, load_run, tta_option, using_a_run
 from ft.errors import FtError
 from ft.machine.memory import garbage_waits
 from ft.text.counting import number_of
@@ -70,6 +70,7 @@ class Asked:
     type=click.Choice(["uncertain"]),
     help="uncertain: once all have an answer, those first that labelling would teach most",
 )
+@tta_option
 @bad_images_option()
 @using_a_run
 def predict(run: Path, images: tuple[str, ...], bad: str, **given: Any) -> None:

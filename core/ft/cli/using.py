@@ -10,6 +10,7 @@ import click
 
 from ft.cli.common import load_and_report
 from ft.config.schema import PREDICT_BATCH, PREDICT_PRECISION
+from ft.config.use import UseConfig
 
 if TYPE_CHECKING:
     from ft.inference.load import Trained
@@ -49,14 +50,21 @@ def bad_images_option(about: str = WITHOUT_ANSWER) -> Callable[[F], F]:
     )
 
 
+def tta_option(command: F) -> F:
+    """In how many views a command asks about each image."""
+    return click.option("--tta", metavar="VIEWS", help=str(UseConfig.model_fields["tta"].description))(command)
+
+
 def load_run(run: Path, machine: dict[str, Any]) -> Trained:
-    """The model of a run, on the machine that the flags of `using_a_run` ask for."""
+    """The model of a run, on the machine that the flags of `using_a_run` ask for, and in the views of `tta_option`."""
     from ft.inference.load import load_trained
     from ft.machine.display import Display
     from ft.run.folder import Run
 
     run = meant(run, Display())
-    keys = {name: machine[name] for name in ("device", "precision", "workers")}
+    keys: dict[str, Any] = {
+        name: machine[name] for name in ("device", "precision", "workers", "tta") if name in machine
+    }
     return load_trained(Run(run), load_and_report(), keys, machine["batch_size"], machine["trust_code"])
 
 

@@ -196,12 +196,6 @@ class ReportConfig(Section):
     pictures: bool = Field(True, description="embed small copies of images in report.html; off: their paths alone")
 
 
-class UseConfig(MachineConfig):
-    """How a finished model is used: the keywords of `ft.load`, the flags of `ft predict` and `ft evaluate`."""
-
-    batch_size: int = Field(PREDICT_BATCH, ge=1)
-
-
 class Config(Section):
     backbone: ComponentConfig = Field(examples=["torchvision:resnet18"])
     weights: WeightsConfig = Field(WeightsConfig(), examples=["local:PATH"])

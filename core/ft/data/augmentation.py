@@ -18,6 +18,7 @@ from ft.extension.references import parse_reference
 from ft.text.counting import with_article
 
 KEY = "images.augment"
+Step = Callable[[Tensor], Tensor]
 
 
 class ChosenAugmentation(Chosen[Augmentation]):
@@ -39,6 +40,10 @@ class ChosenAugmentation(Chosen[Augmentation]):
         if not callable(transform):
             raise TypeError(f"{self.component.label} returned {transform!r}; it has to return a transform")
         return Varied(transform, preprocessing.crop_size, self.component.label)
+
+    def positions(self) -> tuple[Step, ...]:
+        """All that it makes of a square, that itself first, where that is a handful; else none."""
+        return tuple(self.implementation("positions")(self.settings)) if self.record.positions is not None else ()
 
     def about(self) -> dict[str, Any]:
         """Everything that views follow from beside code, seed, epoch and image."""

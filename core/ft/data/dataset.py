@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 
 from ft.data.load import Item
 from ft.data.transforms import Transform, read_image
+from ft.data.views import Views
 from ft.machine.randomness import seeded
 
 
@@ -27,7 +28,7 @@ class ImageDataset(Dataset[tuple[Tensor, Any, int]]):
     def __init__(
         self,
         items: Sequence[Item],
-        transform: Transform,
+        transform: Transform | Views,
         seed: int | None = 0,
         views: int | None = None,
         digests: Mapping[str, str] | None = None,

@@ -6,7 +6,6 @@ process and keeping them all cost a quarter of what floats would. `network_input
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -16,7 +15,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode, functional as F
 
 from ft.config.schema import ImagesConfig
-from ft.data.augmentation import ChosenAugmentation
+from ft.data.augmentation import ChosenAugmentation, Step
 from ft.data.decoding import decode_image, image_to_tensor
 from ft.data.geometry import resized
 from ft.data.image_failures import failure_of
@@ -25,8 +24,6 @@ from ft.data.values import Range
 from ft.errors import FtError
 from ft.extension.records import Interpolation, Preprocessing
 from ft.machine.devices import Machine
-
-Step = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)

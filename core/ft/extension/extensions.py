@@ -116,6 +116,10 @@ class Augmentation:
     the seed, the epoch and the image, and it can be pickled. With `section(settings)`, the share of the area of the
     smallest section that it cuts out, it is called with the whole image, uint8 [3, H, W], and makes the square itself.
     One that does not `vary` leaves images as they are, and nothing is built.
+
+    `positions(settings) -> Sequence[transform]`, where given, is all that it makes of a square, where that is a
+    handful: functions of uint8 [..., S, S] that draw nothing and can be pickled, the one that changes nothing first.
+    Views of an image that is asked about (`--tta views:N`) are then these, and none is drawn.
     """
 
     name: str
@@ -124,6 +128,7 @@ class Augmentation:
     settings: type[BaseModel] | str | None = None
     section: Lazy | None = None
     varies: bool = True
+    positions: Lazy | None = None
 
 
 @dataclass(frozen=True)
@@ -176,6 +181,8 @@ class Task:
     their row. `guess(targets, space, settings) -> Tensor [K]` gives the outputs that answer best who has seen no image
     but knows the targets of all training images: what any figure is compared with. `uncertainty(outputs, space,
     settings) -> Tensor [N]` says how uncertain each answer is, the largest where labelling the image would teach most.
+    `average(outputs, space, settings) -> Tensor [N, K]` makes one of the outputs for several views of each image
+    [V, N, K], so that what is read of it is the mean of what is read of the views; without it, outputs are averaged.
 
     `noun` is what one and several names of the label space are called, and `stratum` what a stratum is, where it is not
     that. Where it does not `blend`, mixup is refused. `picks_largest` says that the largest output is the answer, as of
@@ -201,6 +208,7 @@ class Task:
     sections: Lazy | None = None
     guess: Lazy | None = None
     uncertainty: Lazy | None = None
+    average: Lazy | None = None
     noun: Noun = ("class", "classes")
     stratum: str = ""
     blend: bool = True

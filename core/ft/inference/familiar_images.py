@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -45,7 +46,7 @@ def familiar_images(trained: Trained, folder: Path, display: Display) -> Familia
     path = folder / FILE
     if path.exists() and (kept := _kept(path, _model_in(folder))):
         return kept
-    train, val = _computed(trained, folder, display)
+    train, val = _computed(replace(trained, averaged=None), folder, display)
     if len(val) < FEWEST:
         display.warn(f"from which distance on an image is unknown follows from {len(val)} validation images alone")
     try:

@@ -9,13 +9,15 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from ft.config.schema import SplitConfig, UseConfig
+from ft.config.schema import SplitConfig
+from ft.config.use import UseConfig
 from ft.errors import FtError
 from ft.extension.installed import Component, Plugins, read_settings
 from ft.extension.records import Backbone, Preprocessing, Stage
 from ft.extension.settings import validate
 from ft.extension.tasks import LabelSpace
 from ft.extension.unpackaged import refuse_unpackaged
+from ft.inference.views import Averaged, averaged_over
 from ft.job import Looking
 from ft.machine.devices import Machine, choose_machine, has_fast_bf16
 from ft.machine.display import Display
@@ -50,6 +52,8 @@ class Trained:
     """Whose the layers of the network are."""
     stages: tuple[Stage, ...]
     """The sections of its backbone, from input to output."""
+    averaged: Averaged | None = None
+    """In what views it is asked about each image, if not in the one that evaluation sees."""
 
     @property
     def head(self) -> nn.Module:
@@ -64,9 +68,9 @@ class Trained:
 def load_trained(run: Run, plugins: Plugins, machine: dict[str, Any], batch_size: int, trust_code: bool) -> Trained:
     """Rebuild a finished run's model from model.json and model.safetensors.
 
-    `machine` holds keys of the config's machine section. Raises FtError when a plugin that the model needs is not
-    installed, when files are missing or do not fit, and when the model names code by file or module and `trust_code`
-    is not given.
+    `machine` holds keys of the config's machine section, and perhaps `tta`. Raises FtError when a plugin that the model
+    needs is not installed, when files are missing or do not fit, when the model names code by file or module and
+    `trust_code` is not given, and when the run has no such views as are asked for.
     """
     use = validate(UseConfig, {**machine, "batch_size": batch_size}, "")
     about = run.model_file()
@@ -76,6 +80,7 @@ def load_trained(run: Run, plugins: Plugins, machine: dict[str, Any], batch_size
     chosen = choose_machine(use)
     if use.precision == "auto" and has_fast_bf16(chosen.device):  # faster where nothing trains
         chosen = replace(chosen, precision="bf16")
+    averaged = averaged_over(use.tta, run, about.preprocessing, plugins, trust_code) if use.tta else None
     provider, backbone = _without_weights(about, plugins)
     model = build_model(backbone, about.head, about.space.outputs, plugins, seed=0)
     run.load_model(model.module)
@@ -92,6 +97,7 @@ def load_trained(run: Run, plugins: Plugins, machine: dict[str, Any], batch_size
         split=about.split,
         layers=layers_of(provider, model),
         stages=backbone.stages,
+        averaged=averaged,
     )
 
 

@@ -39,11 +39,13 @@ class LoadedModel:
 
     `path` is the run's folder, `classes` are the names of the label space, for classes in the order of the outputs,
     `preprocessing` says what is done to an image before the network sees it, `module` is the network with its
-    normalisation, and `numbers` are what its outputs are read with.
+    normalisation, and `numbers` are what its outputs are read with. With `tta`, `predict` and `uncertainty` are of
+    several views of each image; everything else is of the image as it is.
     """
 
     def __init__(self, trained: Trained, path: Path) -> None:
         self._trained, self.path = trained, path
+        self._in_one_view = replace(trained, averaged=None)
         self._familiar: Familiar | None = None
         self.module = Normalised(trained.module, trained.preprocessing, trained.machine.channels_last)
 
@@ -110,12 +112,12 @@ class LoadedModel:
 
     def embed(self, images: One | Pixels | Iterable[One | Pixels]) -> Tensor:
         """Return what the head reads of images as `predict` takes them: features [N, D] in float32 on the CPU, or [D]
-        of one. Of a head that reads a map [N, D, H, W], that is its mean over all places.
+        of one, as they are, without `tta`. Of a head that reads a map [N, D, H, W], that is its mean over all places.
 
         Raises FtError as `predict` does.
         """
         rows: list[Tensor] = []
-        for _, seen in self._asked(images, partial(seen_or_why, features=True)):
+        for _, seen in self._asked(images, partial(seen_or_why, features=True), self._in_one_view):
             if isinstance(seen, str):
                 raise FtError(seen)
             rows.append(seen.features)
@@ -160,9 +162,15 @@ class LoadedModel:
         """Say where in images, given as `predict` takes them, lies what the answer comes from, or the output that is
         called `of`: an Explanation, or a list of them.
 
-        Raises FtError as `predict` does, for a name that is none of the label space, for a task of several outputs none
-        of which is the answer alone where no name is given, and for a network without places.
+        Raises FtError as `predict` does, for a model that was loaded with `tta`, for a name that is none of the label
+        space, for a task of several outputs none of which is the answer alone where no name is given, and for a network
+        without places.
         """
+        if self._trained.averaged is not None:
+            raise FtError(
+                "an explanation is of one view of an image, and this model answers to several "
+                f"({self._trained.averaged}); load it without tta"
+            )
         found: list[Explanation] = []
         for _, each in self._asked(images, explainer(self._trained, of)):
             if isinstance(each, str):
@@ -185,12 +193,13 @@ class LoadedModel:
         ]
         return torch.stack(prepared) if prepared else torch.empty(0, 3, side, side, dtype=torch.uint8)
 
-    def _asked(self, images: Any, ask: Ask[T]) -> Iterator[tuple[Picture, T | str]]:
+    def _asked(self, images: Any, ask: Ask[T], trained: Trained | None = None) -> Iterator[tuple[Picture, T | str]]:
         """Each image with what it is asked for, or why there is none."""
         many = [images] if is_one(images) else images
-        in_memory = replace(self._trained, workers=0)
-        for are_files, pictures in in_groups(many, self._trained.batch_size):
-            got = ask(self._trained if are_files else in_memory, pictures, PythonDisplay())
+        asked = trained or self._trained
+        in_memory = replace(asked, workers=0)
+        for are_files, pictures in in_groups(many, asked.batch_size):
+            got = ask(asked if are_files else in_memory, pictures, PythonDisplay())
             yield from zip(pictures, chain.from_iterable(got), strict=True)
 
     def _width(self) -> int:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,6 +19,7 @@ from ft.data.loaders import explained_deaths
 from ft.data.pictures import Picture
 from ft.extension.tasks import Answer
 from ft.inference.load import Trained
+from ft.inference.views import averaged_batches
 from ft.insight.familiar import Familiar, unlikeness
 from ft.job import Looking
 from ft.machine.display import Display
@@ -136,7 +138,7 @@ def _finite_or_why(
     batches: Iterator[tuple[Tensor, Tensor]], read: list[Tensor], items: Sequence[Item]
 ) -> Iterator[tuple[list[Seen | str], Tensor]]:
     for outputs, numbers in batches:
-        features = torch.cat(read) if read else outputs.new_empty(len(outputs), 0)
+        features = torch.cat(read)[: len(outputs)] if read else outputs.new_empty(len(outputs), 0)  # of the first view
         there = zip(outputs, features, numbers.tolist(), strict=True)
         read.clear()
         yield [Seen(o, f) if o.isfinite().all() else no_number(items[n].picture.name) for o, f, n in there], numbers
@@ -167,7 +169,7 @@ def outputs_of(
     unread: Unread | None = None,
 ) -> Iterator[Iterator[tuple[Tensor, Tensor]]]:
     """Give the block (outputs, targets) of `items`, whose `images` somebody may bring; without those that are `unread`,
-    where somebody is told of them.
+    where somebody is told of them. A model that is asked in several views gives their average, of files alone.
 
     Loader processes end with it; raises FtError for one that died.
     """
@@ -176,12 +178,22 @@ def outputs_of(
         explained_deaths("With --workers 0 there are none"),
         explained_shortage("Try a smaller --batch-size"),
         closing(
-            predict_batches(trained.module, items, looking, digests, unread)
+            _in_views(trained, items, looking, unread)
+            if trained.averaged is not None
+            else predict_batches(trained.module, items, looking, digests, unread)
             if images is None
             else predict_loaded(trained.module, images, looking)
         ) as batches,
     ):
         yield batches
+
+
+def _in_views(
+    trained: Trained, items: Sequence[Item], looking: Looking, unread: Unread | None
+) -> Generator[tuple[Tensor, Tensor], None, None]:
+    assert trained.averaged is not None
+    average = partial(trained.task.average, space=trained.space)
+    yield from averaged_batches(trained.module, items, looking, trained.averaged, average, unread)
 
 
 def no_number(image: str) -> str:

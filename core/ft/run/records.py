@@ -93,6 +93,7 @@ class PlanFile(RunFile, extra="allow"):
     """plan.json: the plan that is obeyed, and the phases that led to it."""
 
     precision: Literal["fp32", "bf16"]
+    augment: str
     frozen_modules: tuple[str, ...]
     selected: dict[str, tuple[str, ...]]
     recipe: dict[str, Any]

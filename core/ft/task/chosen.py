@@ -144,6 +144,14 @@ class ChosenTask(Chosen[Task]):
         made: Tensor | None = self._call("guess", targets, space, self.settings) if self.record.guess else None
         return made
 
+    def average(self, outputs: Tensor, space: LabelSpace) -> Tensor:
+        """One answer's outputs [N, K] of those for several views of each image [V, N, K]: their mean, where the task
+        does not say."""
+        made: Tensor = (
+            outputs.mean(0) if self.record.average is None else self._call("average", outputs, space, self.settings)
+        )
+        return made
+
     def uncertainty(self, outputs: Tensor, space: LabelSpace) -> Tensor:
         """How uncertain the answer to each image is [N], of outputs [N, K]. Raises FtError where the task does not
         say."""

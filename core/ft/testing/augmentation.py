@@ -69,6 +69,30 @@ def it_can_be_handed_to_another_process(trial: Trial) -> None:
         expect(here == there, f"{trial.label} makes other views in another process")
 
 
+def positions_are_views(trial: Trial) -> None:
+    """`positions`, where there are any, are squares of bytes that differ, that itself first, and can be pickled."""
+    import pickle
+
+    if trial.component.record.positions is None:
+        raise NotApplicable("it draws its views")
+    image = _image((SIDE, SIDE))
+    from ft.data.augmentation import ChosenAugmentation
+
+    for settings in trial.read_settings():
+        positions = ChosenAugmentation(trial.component, settings).positions()
+        made = [_digest(position(image)) for position in positions]
+        expect(made[:1] == [_digest(image)], f"{trial.label}: the first position is not the image as it is")
+        expect(len(set(made)) == len(made), f"{trial.label} has two positions that are alike")
+        expect(
+            all(position(image).shape == image.shape for position in positions),
+            f"{trial.label}: a position is no square of bytes",
+        )
+        try:
+            pickle.dumps(positions)
+        except Exception as error:  # pickle raises what it likes
+            expect(False, f"{trial.label}: its positions cannot be handed to another process: {error!s:.200}")
+
+
 def answer(component: Component, argument: None, settings: Any) -> str:
     """The digests of a few views."""
     return views(_transform(component, settings, "crop"))
@@ -116,4 +140,5 @@ CHECKS: tuple[Check, ...] = (
     a_view_follows_from_the_seed,
     another_seed_gives_another_view,
     it_can_be_handed_to_another_process,
+    positions_are_views,
 )

@@ -208,6 +208,22 @@ def what_is_uncertain_is_a_number_an_image(trial: Trial) -> None:
         expect(fine, f"{trial.label} gives an uncertainty of {list(values.shape)}, not a finite number an image")
 
 
+def views_average_to_an_answer(trial: Trial) -> None:
+    """Outputs for views that are alike average to themselves, and those for others do not depend on their order."""
+    import torch
+
+    for tried in _tried(trial):
+        space = tried.task.calibrate(tried.outputs, tried.targets, tried.space)
+        same = tried.task.average(torch.stack([tried.outputs] * 3), space)
+        expect(same.shape == tried.outputs.shape, f"{trial.label} averages to {list(same.shape)}, not [N, K]")
+        one, three = _figures(tried, tried.outputs), _figures(tried, same)
+        apart = [name for name in one if not math.isclose(one[name], three[name], rel_tol=1e-4, abs_tol=1e-5)]
+        expect(not apart, f"{trial.label}: the average of views that are alike has another {', '.join(apart)}")
+        views = torch.stack([tried.outputs, tried.outputs.flip(0), tried.outputs.neg()])
+        averages = tried.task.average(views, space), tried.task.average(views.flip(0), space)
+        expect(torch.allclose(*averages, atol=1e-5), f"{trial.label} averages views otherwise in another order")
+
+
 def answer(component: Component, argument: None, settings: Any) -> str:
     """What it makes of the labels."""
     tried = _try(component, settings)
@@ -270,4 +286,6 @@ CHECKS: tuple[Check, ...] = (
     what_is_calibrated_is_kept,
     what_a_page_shows_is_of_the_split,
     what_is_guessed_is_an_answer,
+    what_is_uncertain_is_a_number_an_image,
+    views_average_to_an_answer,
 )

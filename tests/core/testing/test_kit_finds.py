@@ -598,6 +598,21 @@ def test_a_task_that_is_right_passes(trial: Callable[..., Trial]) -> None:
             "what_is_guessed_is_an_answer",
             "not 1 finite outputs",
         ),
+        (
+            {"uncertainty": lambda outputs, space, settings: outputs},
+            "what_is_uncertain_is_a_number_an_image",
+            "not a finite number an image",
+        ),
+        (
+            {"average": lambda outputs, space, settings: outputs.sum(0)},
+            "views_average_to_an_answer",
+            "the average of views that are alike has another loss",
+        ),
+        (
+            {"average": lambda outputs, space, settings: outputs[0]},
+            "views_average_to_an_answer",
+            "averages views otherwise in another order",
+        ),
     ],
 )
 def test_a_task_that_is_wrong(trial: Callable[..., Trial], changes: dict[str, Any], check: str, message: str) -> None:
