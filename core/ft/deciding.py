@@ -8,6 +8,7 @@ from typing import Any
 
 from ft.cache.decision import plan_cache
 from ft.cache.store import FeatureStore
+from ft.cache.views import choose_views
 from ft.config.phases import measured_in
 from ft.config.schema import Config
 from ft.data.augmentation import ChosenAugmentation, resolve_augment
@@ -97,6 +98,7 @@ def decide(opened: Opened, plugins: Plugins, display: Display, stopped: Run | No
     size = built.preprocessing.crop_size
     with noted_layers(layers_of(built.component, model)):
         with display.progress("finding what can be computed once"):
+            config = choose_views(model.module, frozen.names, config, machine, size, data)
             cache, prefix = plan_cache(model.module, frozen.names, config, machine, size, data)
         with display.progress("measuring a step"):
             settled = settle(opened, config, prefix)

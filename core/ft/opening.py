@@ -9,8 +9,9 @@ from typing import Literal
 from ft.cache.ahead import kept_ahead
 from ft.cache.decision import open_store
 from ft.cache.store import FeatureStore
+from ft.config.images import AUTO
 from ft.config.phases import configs_of
-from ft.config.schema import AUTO, Config
+from ft.config.schema import Config
 from ft.config.training import TrainingConfig
 from ft.data.copies import warn_of_copies
 from ft.data.image_list import check_same_images, may_have_moved

@@ -38,7 +38,7 @@ def plan_cache(
     Raises FtError when the config demands a promise that cannot be kept; `auto` says why it does without.
     """
     wanted = config.cache.promise
-    images = len(data.train) * (config.images.views or 1) + len(data.val)
+    images = len(data.train) * (config.images.replayed or 1) + len(data.val)
     if wanted == "off":
         return CachePlan("off", "not asked for (--cache off)"), None
     promise = _promise(config, machine)
@@ -46,7 +46,7 @@ def plan_cache(
     if reason and not frozen:
         reason = f"nothing is frozen, and {reason}"
     if not reason:
-        found = _find(module, frozen, config, machine, image_size, promise)
+        found = find_cut(module, frozen, config, machine, image_size)
         reason = found.reason if isinstance(found, NoCut) else unworthy(found.cut, config, images)
         if isinstance(found, FrozenPrefix) and not reason:
             return describe_cut(found.cut, promise, config, machine, images), found
@@ -79,7 +79,7 @@ def open_store(config: Config) -> FeatureStore:
 
 def price_of(config: Config) -> Price:
     """What computing and keeping cost in this run; every (image, view) is seen epochs / views times."""
-    epochs = config.training.epochs / (config.images.views or 1)
+    epochs = config.training.epochs / (config.images.replayed or 1)
     seen = PASSES_OF_A_SOLVER if config.training.solves else epochs
     return Price(epochs=seen)
 
@@ -110,7 +110,7 @@ def describe_cut(
         tensors=tuple(f"{t.path} {list(t.shape)}" for t in cut.tensors),
         bytes_per_image=cut.bytes,
         images=images,
-        views=config.images.views or 1,
+        views=config.images.replayed or 1,
         kept=_place(cut.bytes * images, config),
         prefix_flops=cut.prefix_flops,
         suffix_flops=cut.suffix_flops,
@@ -130,9 +130,16 @@ def keep_images(reason: str, config: Config, image_size: int, images: int) -> Ca
         keeps="images",
         bytes_per_image=size,
         images=images,
-        views=config.images.views or 1,
+        views=config.images.replayed or 1,
         kept=_place(size * images, config),
     )
+
+
+def find_cut(
+    module: nn.Module, frozen: Collection[str], config: Config, machine: Machine, image_size: int
+) -> FrozenPrefix | NoCut:
+    """Where `module` would be cut under the promise that the config asks for, which is not `off`."""
+    return _find(module, frozen, config, machine, image_size, _promise(config, machine))
 
 
 def _find(
@@ -163,7 +170,7 @@ def _promise(config: Config, machine: Machine) -> Literal["exact", "close", "fas
 
 def seen_once(config: Config) -> str:
     """Why no image is seen twice, so that nothing can be kept, whatever the network; "" where it is."""
-    augment, views = config.images.augment, config.images.views
+    augment, views = config.images.augment, config.images.replayed
     if config.images.varies and views is None:
         return (
             f"augmentation '{augment.use}' makes a new view of every image in every epoch; "

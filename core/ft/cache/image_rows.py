@@ -55,7 +55,7 @@ def measured_part(name: str, items: Sequence[Item], job: Job) -> Part:
 
 
 def _training_views(job: Job) -> tuple[Transform, int, Mapping[str, Any]]:
-    chosen, views, seed, drawn = job.augmentation, job.config.images.views or 1, job.config.seed, {}
+    chosen, views, seed, drawn = job.augmentation, job.config.images.replayed or 1, job.config.seed, {}
     transform = train_transform(job.preprocessing, chosen)
     if chosen.record.varies:
         code, makes = code_digest(chosen.component), _made_of_noise(transform, job.preprocessing, seed)

@@ -67,7 +67,7 @@ class Keywords(TypedDict, total=False):
     image_size: int | None
     fit: Literal["crop", "squash", "pad"] | None
     augment: Component
-    views: int | None
+    views: int | Literal["auto", "new"] | None
     bad_images: Literal["fail", "skip"]
     val_fraction: float
     test_fraction: float

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, model_serializer
 
 from ft.config.component import ComponentConfig, Components
+from ft.config.images import Views
 from ft.extension.settings import Section
 
 PLACES = {
@@ -26,8 +27,12 @@ PLACES = {
     "views": "images.views",
 }
 """The key of the config over which each key of a phase goes."""
-MEASURED = {"resolved": "machine.resolved", "channels_last": "machine.channels_last"}
-"""The same of what nobody says, but what was measured when the phase began."""
+MEASURED = {
+    "resolved": "machine.resolved",
+    "channels_last": "machine.channels_last",
+    "chosen_views": "images.chosen_views",
+}
+"""The same of what nobody says, but what was found when the phase began."""
 _USUAL: Any = None
 """Stands for "as the config says" in the fields below: what a phase does not say is not looked at."""
 
@@ -53,12 +58,15 @@ class PhaseConfig(Section):
     mixup: float = Field(_USUAL, ge=0, description="as training.mixup")
     clip_norm: float | None = Field(_USUAL, gt=0, description="as training.clip_norm")
     augment: ComponentConfig = Field(_USUAL, examples=["flip"], description="as images.augment")
-    views: int | None = Field(_USUAL, ge=1, description="as images.views")
+    views: Views = Field(_USUAL, description="as images.views")
 
     resolved: Literal["fp32", "bf16"] | None = Field(
         _USUAL, description="in a run's config: what machine.precision auto came to in this phase"
     )
     channels_last: bool = Field(_USUAL, description="in a run's config: the memory layout in this phase")
+    chosen_views: int | None = Field(
+        _USUAL, ge=0, description="in a run's config: what views auto came to in this phase; 0: always new ones"
+    )
 
     @model_serializer
     def _as_said(self) -> dict[str, Any]:

@@ -12,16 +12,15 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     Field,
-    PrivateAttr,
     SerializerFunctionWrapHandler,
     create_model,
-    field_validator,
     model_serializer,
     model_validator,
 )
 from pydantic.fields import FieldInfo
 
 from ft.config.component import ComponentConfig as ComponentConfig, Components, as_list
+from ft.config.images import ImagesConfig
 from ft.config.phase import PhaseConfig
 from ft.config.training import TrainingConfig
 from ft.extension.kinds import KINDS, Key, Kind
@@ -81,59 +80,6 @@ class SplitConfig(Section):
         """How images are split that a run did not have: a share of them validates, and nothing groups them."""
         val = self.val if self.folds is None else 1 / self.folds
         return self.model_copy(update={"val": val, "group": None, "folds": None, "fold": None})
-
-
-AUTO = "auto"
-"""The augmentation that follows from what trains."""
-LARGEST_IMAGE = 4096
-"""Pixels of the side of what a network is fed: a batch of 32 is 6 GB."""
-
-
-class ImagesConfig(Section):
-    size: int | None = Field(
-        None, ge=8, le=LARGEST_IMAGE, description="side of the square fed to the network; default: as pretrained"
-    )
-    fit: Literal["crop", "squash", "pad"] | None = Field(
-        None, description="crop: resize and cut the centre; squash: no cut; pad: keep the shape; default: as pretrained"
-    )
-    augment: ComponentConfig = Field(
-        ComponentConfig(use=AUTO),
-        examples=["flip"],
-        description="an augmentation of training images; auto: none if only the head trains, else standard",
-    )
-    views: int | None = Field(None, ge=1, description="replay so many augmented views of an image; default: always new")
-    bad: Literal["fail", "skip"] = Field("fail", description="what to do when images cannot be read")
-    range: tuple[float, float] | Literal["auto"] | None = Field(
-        None,
-        examples=["[0, 4095]"],
-        description="of images with more than 8 bits, the values that become black and white, as in [0, 4095]; "
-        "auto: the lowest and highest of the training images; default: 0 and 65535",
-    )
-
-    @field_validator("range")
-    @classmethod
-    def _rises(cls, value: Any) -> Any:
-        if isinstance(value, tuple) and not value[0] < value[1]:
-            raise ValueError("write the lower value first, as in [0, 4095]")
-        return value
-
-    _varies: bool = PrivateAttr(True)
-
-    @property
-    def varies(self) -> bool:
-        """Whether training images differ from epoch to epoch; known once the augmentation is found."""
-        return self._varies
-
-    def augmented(self, augment: ComponentConfig, varies: bool) -> ImagesConfig:
-        """The same with an augmentation, which varies images or does not."""
-        found = self.model_copy(update={"augment": augment})
-        found._varies = varies
-        return found
-
-    @property
-    def value_range(self) -> tuple[float, float] | None:
-        """The range, as far as it is known."""
-        return None if self.range == "auto" else self.range
 
 
 class GroupConfig(Section):

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ft.config.schema import AUTO, ComponentConfig, Config
+from ft.config.images import AUTO
+from ft.config.schema import ComponentConfig, Config
 from ft.errors import FtError
 from ft.extension.extensions import Augmentation
 from ft.extension.installed import Chosen, Plugins, read_settings
@@ -75,7 +76,7 @@ def choose_augmentation(augment: ComponentConfig, plugins: Plugins) -> ChosenAug
 def resolve_augment(config: Config, only_head_trains: bool, plugins: Plugins) -> tuple[Config, ChosenAugmentation]:
     """Fill in `images.augment: auto`: where only the head trains, features computed once are worth more than views."""
     images = config.images
-    usual = "none" if only_head_trains and images.views is None else "standard"
+    usual = "none" if only_head_trains and not isinstance(images.views, int) else "standard"
     augment = ComponentConfig(use=usual) if images.augment.use == AUTO else images.augment
     chosen = choose_augmentation(augment, plugins)
     return config.model_copy(update={"images": images.augmented(augment, chosen.record.varies)}), chosen

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode, functional as F
 
-from ft.config.schema import ImagesConfig
+from ft.config.images import ImagesConfig
 from ft.data.augmentation import ChosenAugmentation, Step
 from ft.data.decoding import decode_image, image_to_tensor
 from ft.data.geometry import resized

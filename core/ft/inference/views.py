@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from ft.config.component import ComponentConfig
+from ft.config.images import AUTO
 from ft.config.phases import configs_of
-from ft.config.schema import AUTO
 from ft.config.use import FLIP, views_in
 from ft.data.augmentation import choose_augmentation
 from ft.data.batches import Unread

@@ -32,7 +32,7 @@ def advice(
     """Yield what in `config` does nothing, or not what it says, when the parameters `trainable` train."""
     if built.choice is None and frozen.names:
         yield "weights are random (--weights none) and layers are frozen: frozen layers will never learn anything"
-    if config.images.views is not None and not config.images.varies:
+    if isinstance(config.images.views, int) and not config.images.varies:
         yield f"--views {config.images.views} has no effect: without augmentation all views of an image are the same"
     for older in changed(config.training, OLDER_OF_TASK):
         yield f"training.{older} is the older name of {KEY}.{older}; the next release does without it"

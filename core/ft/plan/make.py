@@ -106,7 +106,7 @@ def _recipe(config: Config) -> dict[str, Any]:
         **without_secrets(components),  # as in the config.yaml that a run goes on from
         "seed": config.seed,
         "images.fit": config.images.fit,
-        "images.views": config.images.views,
+        "images.views": config.images.replayed,
         **({"images.range": list(config.images.value_range)} if config.images.value_range else {}),
         **{f"training.{name}": value for name, value in training.items()},
     }

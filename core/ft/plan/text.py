@@ -77,7 +77,7 @@ def _print_phase(plan: Plan, display: Display) -> None:
                 f"{count(plan.trainable_numel)} of {count(total)} parameters ({plan.trainable_numel / total:.1%})",
             ),
             ("steps", _steps(plan)),
-            ("images", f"augmentation {plan.augment}"),
+            ("images", f"augmentation {plan.augment}{_replayed(plan)}"),
             ("machine", f"{plan.device}, {plan.precision}{_paces(plan)}"),
             *_cache_lines(plan),
             ("memory", memory_taken(plan)),
@@ -85,6 +85,11 @@ def _print_phase(plan: Plan, display: Display) -> None:
         console,
         folded=True,
     )
+
+
+def _replayed(plan: Plan) -> str:
+    views = plan.cache.views
+    return "" if views == 1 else f", {views} views of an image, replayed (--views new: another one in every epoch)"
 
 
 def _steps(plan: Plan) -> str:

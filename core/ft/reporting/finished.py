@@ -12,8 +12,9 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
+from ft.config.images import AUTO, ImagesConfig
 from ft.config.phases import configs_of
-from ft.config.schema import AUTO, ComponentConfig, Config, ImagesConfig
+from ft.config.schema import ComponentConfig, Config
 from ft.data.image_list import ListedImage, listed_images
 from ft.errors import FtError
 from ft.extension.installed import Plugins

@@ -43,7 +43,7 @@ def as_the_network_sees_it(finished: Finished, found: Found, plugins: Plugins) -
     ]
     images = finished.seen
     how = Seeing(
-        finished.preprocessing, choose_augmentation(images.augment, plugins), finished.config.seed, images.views
+        finished.preprocessing, choose_augmentation(images.augment, plugins), finished.config.seed, images.replayed
     )
     digests = {name: finished.images[place].digest for name, place in zip(names, training, strict=True)}
     rows = sheet(items, digests, finished.task, how)

@@ -25,7 +25,7 @@ class FeatureFeed:
     def __init__(self, proved: Proved, features: Features, cost: CacheCost, idle: frozenset[str], job: Job) -> None:
         self.cost, self.idle, self.torch_only = cost, idle, torch_only(proved.halves.suffix)
         self._proved, self._features, self._job, self._machine = proved, features, job, job.machine
-        self._views = job.config.images.views or 1
+        self._views = job.config.images.replayed or 1
         self._targets = targets_of(job.data.train)
         self._val_targets = targets_of(job.data.val)
         self._shuffle = job.data.shuffle
@@ -35,7 +35,7 @@ class FeatureFeed:
             job.data.train,
             train_transform(job.preprocessing, job.augmentation),
             job.config.seed,
-            images.views,
+            images.replayed,
             job.data.digests,
         )
 

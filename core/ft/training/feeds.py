@@ -82,7 +82,7 @@ def open_feed(module: nn.Module, plan: Plan, prefix: FrozenPrefix | None, store:
             cache = CachePlan("off", _why_not(error, job))
         job.display.warn(f"images are decoded in every epoch after all: {cache.reason}")
     transform = train_transform(job.preprocessing, job.augmentation)
-    dataset = ImageDataset(job.data.train, transform, job.config.seed, job.config.images.views, job.data.digests)
+    dataset = ImageDataset(job.data.train, transform, job.config.seed, job.config.images.replayed, job.data.digests)
     cost = CacheCost("off", cache.reason)
     return ImageFeed(module, cost, job, loader_of(dataset, job, job.data.shuffle))
 

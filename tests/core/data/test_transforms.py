@@ -19,7 +19,7 @@ from torchvision.transforms.v2 import functional
 
 from augmentations import augmentation
 from ft import FtError, Preprocessing
-from ft.config.schema import ImagesConfig
+from ft.config.images import ImagesConfig
 from ft.data import transforms as images
 from ft.data.dataset import ImageDataset
 from ft.data.decoding import decode_image, image_to_tensor
