@@ -143,6 +143,23 @@ def narrowing() -> Backbone:
     )
 
 
+def deep() -> Backbone:
+    """As narrowing, with five stages of a layer each."""
+    layers: dict[str, nn.Module] = {}
+    for number, width in enumerate((3, 8, 8, 8, 8)):
+        layers[f"stage{number}"] = nn.Sequential(
+            nn.Conv2d(width, 8, 3, stride=2 if number < 2 else 1, padding=1), nn.BatchNorm2d(8), nn.ReLU()
+        )
+    layers |= {"pool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten(), "fc": nn.Linear(8, 10)}
+    return Backbone(
+        nn.Sequential(OrderedDict(layers)),
+        head_paths=("fc",),
+        stages=tuple(Stage(f"stage{number}", (f"stage{number}",)) for number in range(5)),
+        feature_dim=8,
+        name="deep",
+    )
+
+
 class WithPooling(Small):
     """As Small, with a module that pools."""
 

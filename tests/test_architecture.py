@@ -136,8 +136,13 @@ HEAVY = {"torch", "torchvision", "numpy", "PIL"}
         (cli_run("models", "resnet"), HEAVY),
         (cli_run("describe", "freeze:regex"), HEAVY),
         (cli_run("run", "--help"), HEAVY),
+        (cli_run("recipes", "list"), HEAVY),
+        (cli_run("recipes", "show", "lp-ft"), HEAVY),
     ],
-    ids=["ft", "Settings", "dir", "plugins", "--help", "ft plugins", "ft models", "ft describe", "run --help"],
+    ids=[
+        *("ft", "Settings", "dir", "plugins", "--help", "ft plugins", "ft models", "ft describe", "run --help"),
+        *("recipes list", "recipes show"),
+    ],
 )
 def test_looking_around_loads_no_torch(code: str, banned: set[str]) -> None:
     assert not loaded_by(code) & banned

@@ -155,6 +155,8 @@ def type_(workspace: Path, monkeypatch: pytest.MonkeyPatch, cache_folder: Path) 
             args += ["--set", "cache.promise=off"]
         if args[0] == "plan" and "fisher:" in command:  # which takes gradients
             args += ["--set", "images.size=64"]
+        if args[0] == "plan" and "--recipe" in args:  # which searches
+            args += ["--set", "images.size=64"]
         if args[:2] == ["data", "check"] and "--backbone" in args:  # no weights are fetched
             args += ["--set", "weights=none", "--set", "images.size=32", "--set", "machine.workers=0"]
             args += [] if "--html" in args else ["--set", "cache.promise=off"]
@@ -189,7 +191,7 @@ def test_every_command_in_the_documentation_works(
         if "lbfgs" in command and any("lbfgs" in each for each in tried):  # of a network whose cut is sooner found
             command = command.replace("efficientnet-lite:lite0", "torchvision:resnet18")
         try:
-            type_(command, searches=bool(re.search("--cache|--config|--views|lbfgs", command)))
+            type_(command, searches=bool(re.search("--cache|--config|--views|--recipe|lbfgs", command)))
         except Exception as error:
             pytest.fail(f"{page.name}: {command}: {error}")
 
@@ -393,9 +395,14 @@ def test_the_task_of_the_documentation_trains_and_answers_and_goes_on_where_it_m
 def test_every_config_in_the_documentation_is_one(page: Path, tmp_path: Path) -> None:
     for number, block in enumerate(blocks(page)):
         if block.language == "yaml":
-            file = tmp_path / f"{number}.yaml"
+            file, tree = tmp_path / f"{number}.yaml", yaml.safe_load(block.text)
             file.write_text(block.text)
-            assert load_config(file).seed == yaml.safe_load(block.text).get("seed", 0)
+            if "backbone" in tree:
+                assert load_config(file).seed == tree.get("seed", 0)
+            else:
+                recipe = load_config({"backbone": "x:y", "recipe": str(file)}, plugins=load_plugins()).recipe
+                assert recipe is not None
+                assert {key.partition(".")[0] for key in recipe.says} == tree.keys()
 
 
 # The links, the names

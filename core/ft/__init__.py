@@ -26,6 +26,7 @@ from ft.extension.extensions import (
     FreezeStrategy as FreezeStrategy,
     HeadBuilder as HeadBuilder,
     Optimizer as Optimizer,
+    Recipe as Recipe,
     Task as Task,
     Tracker as Tracker,
     WeightSource as WeightSource,

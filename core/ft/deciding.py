@@ -25,7 +25,8 @@ from ft.model.freezing import apply_frozen, choose_frozen, frozen_digest, frozen
 from ft.model.head import Model
 from ft.model.layer_notes import Layers, layers_of, noted_layers
 from ft.opening import Opened
-from ft.plan.make import Decisions, make_plan
+from ft.plan.decisions import Decisions
+from ft.plan.make import make_plan
 from ft.plan.optimizer import ChosenOptimizer
 from ft.plan.pace import resolve_machine
 from ft.plan.records import Plan
@@ -108,7 +109,7 @@ def decide(opened: Opened, plugins: Plugins, display: Display, stopped: Run | No
     stood = stopped.plan_file().frozen_modules if stopped is not None else ()
     warnings = (*data.warnings, *settled.warnings, *statistics_set_free(stood, model.module))
     data, config, machine = replace(data, warnings=warnings), resolve_machine(config, settled.machine), settled.machine
-    chosen = (settled.paces, opened.optimizer, opened.place)
+    chosen = (settled.paces, opened.optimizer, opened.place, opened.shared(plugins))
     decisions = Decisions(config, data, built, model, frozen, cache, machine, *chosen)
     plan = make_plan(decisions, plugins)
     check_fit(plan, prefix, data)

@@ -136,8 +136,9 @@ def plan(source: Source | None = None, /, *, verbose: bool = False, **settings: 
     while another thread trains: both would draw from the same random numbers.
     """
     display = PythonDisplay(verbose)
-    config = config_of(source, settings)
-    plugins = _installed(display).preferring(config.prefer)
+    plugins = _installed(display)
+    config = config_of(source, settings, plugins)
+    plugins = plugins.preferring(config.prefer)
     with one_run_at_a_time():
         check_trackers(config, plugins, display)
         _, (first, *later) = plan_phases(config, plugins, display)
@@ -166,7 +167,7 @@ def finetune(
     plugins = _installed(display)
     old = None if resume is None else Run(_folder_of(resume).absolute())
     if old is None:
-        config = config_of(source, settings)
+        config = config_of(source, settings, plugins)
         if asks_for_all_folds(config):
             raise FtError(f"which fold? Write fold=1 to fold={config.split.folds}, or run all with ft.cross_validate")
     else:
@@ -200,7 +201,7 @@ def cross_validate(
     plugins = _installed(display)
     old = None if resume is None else Folds(_folder_of(resume).absolute())
     if old is None:
-        config = config_of(source, settings)
+        config = config_of(source, settings, plugins)
         if not asks_for_all_folds(config):
             raise FtError("how many folds? Write folds=5, and leave out fold; one alone is run by ft.finetune")
     else:

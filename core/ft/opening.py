@@ -10,9 +10,9 @@ from ft.cache.ahead import kept_ahead
 from ft.cache.decision import open_store
 from ft.cache.store import FeatureStore
 from ft.config.images import AUTO
-from ft.config.phases import configs_of
+from ft.config.phases import configs_of, whose_phases
 from ft.config.schema import Config
-from ft.config.training import TrainingConfig
+from ft.config.training import OF_STEPS, TrainingConfig
 from ft.data.copies import warn_of_copies
 from ft.data.image_list import check_same_images, may_have_moved
 from ft.data.load import ImageData, load_data
@@ -75,6 +75,19 @@ class Opened:
     def phases(self, plugins: Plugins) -> list[tuple[Config, ChosenOptimizer]]:
         """The config of each phase, with what follows from its optimizer and the task filled in, and that optimizer."""
         return [_resolved(phase, plugins) for phase in configs_of(self.whole)]
+
+    def shared(self, plugins: Plugins) -> frozenset[str]:
+        """Keys of `training` that the phase takes from the config of the run, and that are of use in another phase: one
+        that takes steps and, for rates of the backbone, has another freeze."""
+        if not self.whole.phases:
+            return frozenset()
+        now, own = self.place.number - 1, self.whole.phases[self.place.number - 1].model_fields_set
+        of_use = set[str]()
+        for at, (phase, (config, _)) in enumerate(zip(self.whole.phases, self.phases(plugins), strict=True)):
+            if at != now and not config.training.solves:
+                same = (config.freeze, config.train) == (self.config.freeze, self.config.train)
+                of_use |= set(OF_STEPS).difference(phase.model_fields_set, ("lr", "lr_decay") if same else ())
+        return frozenset(of_use - own)
 
 
 def open_run(config: Config, plugins: Plugins, display: Display, values: Values, stopped: Run | None) -> Opened:
@@ -151,7 +164,7 @@ def _check_freezes(later: Sequence[Config], built: BuiltBackbone, plugins: Plugi
                 with seeded(phase.seed):
                     choose_frozen(phase.freeze, phase.train, built.backbone, plugins)
             except FtError as error:
-                raise FtError(f"phase {number}: {error}") from None
+                raise FtError(f"phase {number}: {error}{whose_phases(phase)}") from None
 
 
 def _kept_ahead(

@@ -24,6 +24,7 @@ COMMANDS = {
     "data": ("ft.cli.data:data", "Look at images before a run does."),
     "report": ("ft.cli.report:report", "Write the page of a finished run, report.html."),
     "runs": ("ft.cli.runs:runs", "List the runs of a folder with what each came to."),
+    "recipes": ("ft.cli.recipes:recipes", "List and show ways to train, for `ft run --recipe NAME`."),
     "probe": ("ft.cli.probe:probe", "Rank backbones on your images, before any training."),
     "compare": ("ft.cli.compare:compare", "Compare finished runs: figures, chance, what was asked for."),
     "models": ("ft.cli.models:models", "List backbones; `ft models show NAME` describes one."),

@@ -11,6 +11,7 @@ import click
 from ft.cli.completion import COMPLETE, complete_set
 from ft.config.flags import FLAGS, ON_RESUME, changes_on_resume, variable
 from ft.config.loading import load_config
+from ft.config.recipes import said_by
 from ft.config.schema import Config, field_at
 from ft.errors import FtError
 from ft.extension.installed import Plugins
@@ -36,12 +37,12 @@ def config_options(command: F) -> F:
     return command
 
 
-def config_from(file: Path | None, sets: tuple[str, ...], given: dict[str, Any]) -> Config:
+def config_from(file: Path | None, sets: tuple[str, ...], given: dict[str, Any], plugins: Plugins) -> Config:
     """The config that a command's arguments amount to. Raises FtError."""
     chosen = _chosen(given)
-    if file is None and not sets and "backbone" not in chosen:
+    if file is None and not sets and "backbone" not in {*chosen, *said_by(chosen.get("recipe"), plugins)}:
         raise FtError("which backbone? Write --backbone PROVIDER:MODEL, as in torchvision:resnet18 (see ft models)")
-    return load_config(file, sets, chosen)
+    return load_config(file, sets, chosen, plugins)
 
 
 def changes_from(file: Path | None, sets: tuple[str, ...], given: dict[str, Any], plugins: Plugins) -> dict[str, Any]:

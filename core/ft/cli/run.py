@@ -69,7 +69,7 @@ def run(
     if old is not None and Folds.are_in(old.path):
         resume_folds(Folds(old.path), trust_code, changes, plugins, display)
         return
-    config = old.config(trust_code, changes) if old else config_from(file, sets, given)
+    config = old.config(trust_code, changes) if old else config_from(file, sets, given, plugins)
     if old is not None and (folder := old.started_in()) != Path.cwd():
         display.say(f"working in {folder}, where the run was started")
         old = Run(old.path.absolute())
@@ -110,8 +110,9 @@ def plan(file: Path | None, sets: tuple[str, ...], as_json: bool, plan_out: Path
     from ft.tracking.trackers import check_trackers
 
     display = Display()
-    config = config_from(file, sets, given)
-    plugins = load_and_report().preferring(config.prefer)
+    plugins = load_and_report()
+    config = config_from(file, sets, given, plugins)
+    plugins = plugins.preferring(config.prefer)
     check_trackers(config, plugins, display)
     folds = plan_folds(config, plugins) if asks_for_all_folds(config) else ()
     ready, plans = plan_phases(config, plugins, display)

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from ft.config.flags import FLAGS, ON_RESUME, changes_on_resume, variable
 from ft.config.loading import load_config
 from ft.config.merging import Typed, merge
+from ft.config.recipes import said_by
 from ft.config.schema import Config
 from ft.errors import FtError, did_you_mean, nearest
 from ft.extension.installed import Plugins
@@ -28,6 +29,7 @@ class Keywords(TypedDict, total=False):
     """The keywords of `ft.plan` and `ft.finetune`. docs/configuration.md tells what each means; a test holds them, and
     their types, to the config and its flags."""
 
+    recipe: Where | None
     backbone: Component
     weights: Component
     head: Component
@@ -84,17 +86,17 @@ BY_NAME = {variable(flag): key for flag, key, _, _ in FLAGS}
 """The key of the config that each flag's name sets."""
 
 
-def config_of(source: Source | None, given: Mapping[str, Any]) -> Config:
+def config_of(source: Source | None, given: Mapping[str, Any], plugins: Plugins) -> Config:
     """The config that `given`, keywords, laid over `source`, amount to. Raises FtError."""
     keys = keys_of(given)
-    if source is None and "backbone" not in keys:
+    if source is None and "backbone" not in {*keys, *said_by(keys.get("recipe"), plugins)}:
         raise FtError('which backbone? Write backbone="PROVIDER:MODEL", as in "torchvision:resnet18" (see ft models)')
     if not isinstance(source, str | os.PathLike):
-        return load_config(_tree(source or {}), (), keys)
+        return load_config(_tree(source or {}), (), keys, plugins)
     path = Path(source)
     if not path.exists() and ":" in str(source):
         raise FtError(f"there is no config {path}; if that is what is to be trained, write backbone={str(source)!r}")
-    return load_config(path, (), keys)
+    return load_config(path, (), keys, plugins)
 
 
 def changes_of(source: Source | None, given: Mapping[str, Any], plugins: Plugins) -> dict[str, Any]:

@@ -1,16 +1,19 @@
-"""Fills the config: defaults, then a file, then `--set`, then flags."""
+"""Fills the config: defaults, then a recipe, then a file, then `--set`, then flags."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ft.config.merging import Typed, merge
+from ft.config.merging import Typed
 from ft.config.phases import check_heard
+from ft.config.recipes import lay_under
 from ft.config.schema import Config
 from ft.errors import FtError
+from ft.extension.installed import Plugins
 from ft.extension.kinds import KINDS
+from ft.extension.references import parse_reference
 from ft.extension.settings import validate
 from ft.text.documents import DEEPEST, parse_yaml
 from ft.text.reading import read_text
@@ -20,19 +23,35 @@ _BY_FLAG = {key.flag.strip("-"): key.path for kind in KINDS.values() for key in 
 
 
 def load_config(
-    given: Path | Mapping[str, Any] | None = None, sets: Iterable[str] = (), flags: Mapping[str, Any] | None = None
+    given: Path | Mapping[str, Any] | None = None,
+    sets: Iterable[str] = (),
+    flags: Mapping[str, Any] | None = None,
+    plugins: Plugins | None = None,
 ) -> Config:
-    """Merge defaults, what is `given` (a file in YAML or JSON, or its content), `key.path=value` texts and `flags`, the
-    later winning. Raises FtError."""
+    """Merge defaults, the recipe that the rest names, what is `given` (a file in YAML or JSON, or its content),
+    `key.path=value` texts and `flags`, the later winning.
+
+    Only with `plugins` is a recipe found, and known which phase takes steps. Raises FtError.
+    """
     content = read_tree(given) if isinstance(given, Path) else given or {}
     typed = [*map(_typed, sets), *(Typed(tuple(key.split(".")), value, key) for key, value in (flags or {}).items())]
-    tree = merge(Config, _without_derived(content, typed), typed)
+    laid = lay_under(_without_derived(content, typed), typed, plugins)
     try:
-        config = validate(Config, tree, "")
-        check_heard(config, typed)
+        config = validate(Config, laid.tree, "")
+        check_heard(config, laid.heard, None if plugins is None else _solving(plugins))
         return config
     except FtError as error:
         raise FtError(f"{error}\n(the config is {given})" if isinstance(given, Path) else str(error)) from None
+
+
+def _solving(plugins: Plugins) -> Callable[[Config], bool]:
+    """What tells whether a config solves for a head, and takes no steps."""
+
+    def solves(config: Config) -> bool:
+        found: bool = plugins.get("optimizer", parse_reference(config.training.optimizer.use)).record.solves
+        return found
+
+    return solves
 
 
 def _typed(text: str) -> Typed:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, get_args, get_origin
 
@@ -31,6 +31,16 @@ def merge(model: type[BaseModel], tree: Mapping[str, Any], typed: Iterable[Typed
     for each in sorted((_whole(model, each) for each in typed), key=lambda each: len(each.path)):
         result = _put(model, result, each.path, each)
     return dict(result)
+
+
+def leaves(model: type[BaseModel], tree: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """The keys that a tree sets, with their values: of a section those in it, one by one; of a component all of it."""
+    for key, value in tree.items():
+        section = _field(model, key)
+        if isinstance(value, Mapping) and _is_model(section) and not _is_component(section):
+            yield from (((key, name), each) for name, each in value.items())
+        else:
+            yield (key,), value
 
 
 def _whole(model: type[BaseModel], each: Typed) -> Typed:

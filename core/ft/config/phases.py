@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ft.config.merging import Typed
 from ft.config.phase import MEASURED, PLACES, PhaseConfig
 from ft.config.schema import Config
+from ft.config.training import OF_STEPS
 from ft.errors import FtError
+from ft.text.names import typed as command
 
 _NAMES = {path: name for name, path in PLACES.items()}
 
@@ -39,20 +41,46 @@ def measured_in(config: Config, number: int, phase: Config) -> Config:
 def spelt_out(config: Config, phases: Iterable[Config]) -> dict[str, Any]:
     """A config as plain data, in which every phase says all that it may say: to be edited."""
     tree = config.model_dump(mode="json", exclude_defaults=True)
-    for path in (*PLACES.values(), *MEASURED.values(), "training.derived", "run_dir"):
+    for path in (*PLACES.values(), *MEASURED.values(), "training.derived", "run_dir", "recipe"):
         _drop(tree, path.split("."))
     return {**tree, "phases": [said_by(phase) for phase in phases]}
 
 
-def check_heard(config: Config, typed: Iterable[Typed]) -> None:
-    """Raise FtError for what was typed and every phase of `config` says itself: nobody would hear it."""
-    said = [phase.model_fields_set for phase in config.phases]
+def check_heard(config: Config, typed: Iterable[Typed], solves: Callable[[Config], bool] | None = None) -> None:
+    """Raise FtError for what was said for all phases of `config`, and every one of them says itself or, where it
+    `solves`, does without: nobody would hear it."""
+    if not config.phases:
+        return
+    phases = [
+        (phase.model_fields_set, solves is not None and solves(whole))
+        for phase, whole in zip(config.phases, configs_of(config), strict=True)
+    ]
     for each, name in ((one, name) for one in typed for name in _named_by(one)):
-        if said and all(name in names for names in said):
-            raise FtError(
-                f"{each.called}: it would change nothing, since every phase says its own '{name}'. Say which phase is "
-                f"meant, as in --set phases.0.{name}=..., or do without phases: --set 'phases=[]'"
-            )
+        idle = [solving and name in OF_STEPS for _, solving in phases]
+        own = [name in said for said, _ in phases]
+        if all(one or other for one, other in zip(own, idle, strict=True)):
+            acting = [at for at, (one, other) in enumerate(zip(own, idle, strict=True)) if one and not other]
+            raise FtError(f"{each.called}: it would change nothing, since {_unheard(config, name, acting, any(idle))}")
+
+
+def whose_phases(config: Config) -> str:
+    """What to add to what is wrong with a phase, where the phases are a recipe's: how they are changed; else ""."""
+    if config.recipe is None or "phases" not in config.recipe.says:
+        return ""
+    copy = command("ft", "recipes", "copy", config.recipe.use, "mine.yaml")
+    return f"; the phases are those of the recipe '{config.recipe.use}', to be changed in a copy: {copy}"
+
+
+def _unheard(config: Config, name: str, acting: Sequence[int], some_idle: bool) -> str:
+    """Why no phase hears what is said for all, and what to type: only those that are `acting` have a use for it."""
+    theirs = whose_phases(config)
+    if not acting:
+        return f"every phase solves for the head, and does without '{name}'; leave it out{theirs}"
+    instead = "" if theirs else ", or do without phases: --set 'phases=[]'"
+    return (
+        f"every phase{' that takes steps' if some_idle else ''} says its own '{name}'. Say which phase is meant, as in "
+        f"--set phases.{acting[0]}.{name}=...{instead}{theirs}"
+    )
 
 
 def refuse_changes(config: Config, changes: Mapping[str, Any], where: str) -> None:

@@ -22,6 +22,8 @@ from pydantic.fields import FieldInfo
 from ft.config.component import ComponentConfig as ComponentConfig, Components, as_list
 from ft.config.images import ImagesConfig
 from ft.config.phase import PhaseConfig
+from ft.config.recipe import RecipeConfig
+from ft.config.split import SplitConfig
 from ft.config.training import TrainingConfig
 from ft.extension.kinds import KINDS, Key, Kind
 from ft.extension.settings import Section
@@ -44,42 +46,6 @@ class WeightsConfig(ComponentConfig):
         description="where in a checkpoint the tensors are, as in model_ema; default: found by itself",
     )
     sha256: str | None = Field(None, pattern="^[0-9a-f]{8,64}$", description="the file's digest, or its beginning")
-
-
-class SplitConfig(Section):
-    val: float = Field(0.2, gt=0, lt=1, description="share of the training images kept for validation, if none are")
-    test: float = Field(0.0, ge=0, lt=1, description="share kept for a final test, if the data has no test split")
-    seed: int = Field(0, description="seed of the stratified split; independent of the training seed")
-    group: str | None = Field(
-        None,
-        min_length=1,
-        examples=["patient"],
-        description="column of the data whose values are never torn apart, as patient or video; default: none",
-    )
-    folds: int | None = Field(
-        None, ge=2, le=1000, description="cross-validation: so many runs, each image validating in one of them"
-    )
-    fold: int | None = Field(None, ge=1, description="the one fold to run, from 1; default: all, one after the other")
-
-    @model_validator(mode="after")
-    def _leaves_some(self) -> SplitConfig:
-        if self.val + self.test >= 1:
-            raise ValueError(f"val {self.val} and test {self.test} leave nothing to train on")
-        if self.fold is not None and self.folds is None:
-            raise ValueError(f"fold {self.fold} of how many? Give folds, too, as in --folds 5 --fold {self.fold}")
-        if self.fold is not None and self.folds is not None and self.fold > self.folds:
-            raise ValueError(f"there is no fold {self.fold} of {self.folds}; they are numbered from 1 to {self.folds}")
-        if self.folds is not None and self.val != SplitConfig.model_fields["val"].default:
-            raise ValueError(
-                f"each of {self.folds} folds validates on a share of 1/{self.folds}, not of {self.val}; leave out "
-                "folds, or val (--val-fraction)"
-            )
-        return self
-
-    def of_new_images(self) -> SplitConfig:
-        """How images are split that a run did not have: a share of them validates, and nothing groups them."""
-        val = self.val if self.folds is None else 1 / self.folds
-        return self.model_copy(update={"val": val, "group": None, "folds": None, "fold": None})
 
 
 class GroupConfig(Section):
@@ -142,7 +108,12 @@ class ReportConfig(Section):
     pictures: bool = Field(True, description="embed small copies of images in report.html; off: their paths alone")
 
 
+_ONLY_WHERE_SAID = ("recipe", "phases")
+"""Keys that a config without them does not mention."""
+
+
 class Config(Section):
+    recipe: RecipeConfig | None = Field(None, examples=["lp-ft"])
     backbone: ComponentConfig = Field(examples=["torchvision:resnet18"])
     weights: WeightsConfig = Field(WeightsConfig(), examples=["local:PATH"])
     head: ComponentConfig = Field(ComponentConfig(use="linear"), examples=["mlp"])
@@ -170,14 +141,15 @@ class Config(Section):
     )
 
     @model_serializer(mode="wrap")
-    def _without_no_phases(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _as_said(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         plain: dict[str, Any] = handler(self)
-        return plain if self.phases else {key: value for key, value in plain.items() if key != "phases"}
+        return {key: value for key, value in plain.items() if value or key not in _ONLY_WHERE_SAID}
 
     def named(self) -> Iterator[Named]:
-        """Every component that the config names, in the order of KINDS and of their keys."""
+        """Every component that the config names, in the order of KINDS and of their keys; no recipe, as that was laid
+        under it when it was read."""
         for kind in KINDS.values():
-            for key in kind.keys:
+            for key in kind.keys if kind.callables else ():
                 yield from (Named(kind, key, *found) for found in _parts_at(self, key.path.split("."), ""))
 
     def references(self) -> tuple[str, ...]:

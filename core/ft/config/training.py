@@ -11,6 +11,12 @@ from ft.config.component import ComponentConfig
 from ft.extension.extensions import Optimizer
 from ft.extension.settings import Section
 
+OF_STEPS = (
+    *("lr", "head_lr", "lr_decay", "weight_decay", "clip_norm", "warmup_epochs", "epochs"),
+    *("patience", "auto_batch"),
+)
+"""Keys without effect where no steps are taken."""
+
 
 class TrainingConfig(Section):
     epochs: int = Field(10, ge=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ft.config.schema import SplitConfig
+from ft.config.split import SplitConfig
 from ft.data.splits import Split, choose_folds
 from ft.data.whole_groups import Stratum
 from ft.errors import FtError

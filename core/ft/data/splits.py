@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Literal
 
-from ft.config.schema import SplitConfig
+from ft.config.split import SplitConfig
 from ft.data.whole_groups import Stratum, deal, drawn_place, share_out
 from ft.errors import FtError
 from ft.extension.records import Sample

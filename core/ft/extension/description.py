@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import shlex
 from dataclasses import dataclass
 from typing import Any
 
-from ft.extension.installed import Component, implementation, settings_class
+from ft.extension.installed import Component, settings_class
+from ft.extension.packaged import documentation
 
 
 @dataclass(frozen=True)
@@ -35,14 +35,14 @@ class Description:
 
 
 def describe(component: Component) -> Description:
-    """Everything there is to say about a component. Imports its implementation, for its docstring."""
+    """Everything there is to say about a component. Imports its implementation, or reads its file."""
     schema = settings_class(component).model_json_schema()
     settings = tuple(_setting_row(key, about) for key, about in schema.get("properties", {}).items())
     return Description(
         title=f"{component.kind.noun} {component.name}",
         origin=f"{component.distribution} {component.version}",
         summary=component.record.summary,
-        documentation=inspect.getdoc(implementation(component, component.kind.callables[-1])) or "",
+        documentation=documentation(component),
         example=_example(component),
         settings=settings,
         how_to_set=_how_to_set(component, settings[0].key) if settings else "",

@@ -33,6 +33,7 @@ _ALIKE = re.compile(r"ft(kit)?[\W_]*plugins?")
 _OWN_REQUIREMENT = re.compile(rf"{OWN}(?![\w.-])", re.IGNORECASE)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _POINTER = re.compile(r"\w+(?:\.\w+)*:\w+")
+_FILE = re.compile(r"\w+(?:\.\w+)*:(?:[\w-][\w.-]*/)*[\w-][\w.-]*")
 
 
 @dataclass(frozen=True)
@@ -204,7 +205,7 @@ def _records(records: Any, kind: Kind) -> Iterator[Extension]:
 
 
 def check_record(record: Any, kind: Kind) -> None:
-    """Raise TypeError when a record could not be used: its name, its summary, its callables."""
+    """Raise TypeError when a record could not be used: its name, its summary, its callables, or its file."""
     if not isinstance(record.name, str) or not _NAME.fullmatch(record.name):
         raise TypeError(f"{kind.noun} name {record.name!r} is not made of letters, digits, '-' and '_'")
     if not isinstance(record.summary, str) or len(record.summary.splitlines()) != 1:
@@ -215,3 +216,5 @@ def check_record(record: Any, kind: Kind) -> None:
             raise TypeError(
                 f"{kind.noun} '{record.name}': {name} is {pointer!r}; give a callable or 'package.module:name'"
             )
+    if not kind.callables and not (isinstance(record.file, str) and _FILE.fullmatch(record.file)):
+        raise TypeError(f"{kind.noun} '{record.name}': file is {record.file!r}; give 'package:name.yaml'")

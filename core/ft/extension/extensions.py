@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from ft.extension.records import Lazy
 from ft.extension.tasks import Figure, Label, Noun
@@ -230,6 +230,21 @@ class Tracker:
     summary: str
     track: Lazy
     settings: type[BaseModel] | str | None = None
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A way to train, as a part of a config: `file` is a YAML file in a package, as "ft_mine:lp-ft.yaml".
+
+    The file says what a config may say, usually `phases`, and begins with a comment on where it comes from, what it
+    costs and when to use it. It is laid under a user's config: what that says wins. A recipe takes no settings; what
+    may be turned stands at the file's top level, where flags reach it, and what makes the recipe in its phases.
+    """
+
+    name: str
+    summary: str
+    file: str
+    settings: ClassVar[None] = None
 
 
 class Extension(Protocol):

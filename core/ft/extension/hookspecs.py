@@ -13,6 +13,7 @@ from ft.extension.extensions import (
     FreezeStrategy,
     HeadBuilder,
     Optimizer,
+    Recipe,
     Task,
     Tracker,
     WeightSource,
@@ -207,4 +208,16 @@ def ft_augmentations() -> Iterable[Augmentation]:
     @hookimpl
     def ft_augmentations():
         yield Augmentation("grey", "Some images without colour", build=build)
+    """
+
+
+@hookspec
+def ft_training_recipes() -> Iterable[Recipe]:
+    """Yield ways to train: files of a package, each a part of a config.
+
+    from ft import Recipe, hookimpl
+
+    @hookimpl
+    def ft_training_recipes():
+        yield Recipe("ours", "Our lab's way: the head, then the last stage", file="ft_ours:ours.yaml")
     """

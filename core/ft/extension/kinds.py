@@ -13,6 +13,7 @@ from ft.extension.extensions import (
     FreezeStrategy,
     HeadBuilder,
     Optimizer,
+    Recipe,
     Task,
     Tracker,
     WeightSource,
@@ -46,6 +47,9 @@ class Kind:
     hold, the one that does the work last. `keys` are where a config names components, first the one whose settings are
     `--set KEY.SETTING=VALUE`. `named_alone` is False where a reference needs what stands after the colon, and
     `takes_argument` where nothing may stand there. `hint` says what may have been meant by a name that is none, NAME.
+
+    Components of a kind without callables are files of packages, which the record's `file` names. They are laid under a
+    config as that is read, so that nothing of them is looked for later.
     """
 
     name: str
@@ -199,6 +203,16 @@ KINDS = {
                 ),
             ),
             takes_argument=False,
+        ),
+        Kind(
+            "recipe",
+            "ft_training_recipes",
+            Recipe,
+            "recipe",
+            (),
+            (Key("recipe", "--recipe", "a way to train, as lp-ft, or a file, ./my.yaml; all else goes over it"),),
+            takes_argument=False,
+            hint="A file's name ends in .yaml: --recipe ./NAME.yaml",
         ),
     )
 }

@@ -84,6 +84,8 @@ def _import(reference: Reference) -> ModuleType:
 def _as_record(kind: Kind, reference: Reference, found: Any) -> Any:
     if isinstance(found, kind.record):
         return found
+    if not kind.callables:
+        raise FtError(f"'{reference}' is no {kind.noun}: it has to be a record, ft.{kind.record.__name__}(...)")
     source = _instance(found, reference) if inspect.isclass(found) else found
     wanted = ", ".join(kind.callables)
     if all(callable(getattr(source, name, None)) for name in kind.callables):

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from ft.config.schema import SplitConfig
+from ft.config.split import SplitConfig
 from ft.config.use import UseConfig
 from ft.errors import FtError
 from ft.extension.installed import Component, Plugins, read_settings

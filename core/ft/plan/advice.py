@@ -6,30 +6,17 @@ from collections.abc import Iterator, Sequence
 
 from torch.nn.modules.dropout import _DropoutNd
 
-from ft.config.schema import Config
-from ft.config.training import TrainingConfig, changed
-from ft.model.backbone import BuiltBackbone
-from ft.model.freezing import FrozenChoice
+from ft.config.training import OF_STEPS, TrainingConfig, changed
 from ft.model.head import Model
-from ft.plan.optimizer import OLDER, ChosenOptimizer
+from ft.plan.decisions import Decisions
+from ft.plan.optimizer import OLDER
 from ft.task.chosen import KEY, OLDER as OLDER_OF_TASK
 
-_OF_STEPS = (
-    *("lr", "head_lr", "lr_decay", "weight_decay", "clip_norm", "warmup_epochs", "epochs"),
-    *("patience", "auto_batch"),
-)
-"""Keys of `training` without effect where no steps are taken."""
 
-
-def advice(
-    config: Config,
-    built: BuiltBackbone,
-    model: Model,
-    frozen: FrozenChoice,
-    trainable: Sequence[str],
-    optimizer: ChosenOptimizer,
-) -> Iterator[str]:
-    """Yield what in `config` does nothing, or not what it says, when the parameters `trainable` train."""
+def advice(decisions: Decisions, trainable: Sequence[str]) -> Iterator[str]:
+    """Yield what in the config does nothing, or not what it says, when the parameters `trainable` train."""
+    config, built, model = decisions.config, decisions.built, decisions.model
+    frozen, optimizer = decisions.frozen, decisions.optimizer
     if built.choice is None and frozen.names:
         yield "weights are random (--weights none) and layers are frozen: frozen layers will never learn anything"
     if isinstance(config.images.views, int) and not config.images.varies:
@@ -39,8 +26,8 @@ def advice(
     training, name = config.training, optimizer.component.name
     usual = TrainingConfig().of(optimizer.record)
     given = {key for key, value in usual if getattr(training, key) != value}
-    idle = {*OLDER, *(_OF_STEPS if training.solves else ())} - type(optimizer.settings).model_fields.keys()
-    if without := sorted(given & idle):
+    idle = {*OLDER, *(OF_STEPS if training.solves else ())} - type(optimizer.settings).model_fields.keys()
+    if without := sorted((given & idle).difference(decisions.shared)):
         yield f"without effect with {name}: training.{', training.'.join(without)}"
     if training.solves:
         if dropout := _dropout(model):
@@ -49,9 +36,9 @@ def advice(
             yield f"{name} fits no auxiliary classifiers, which predictions do without: {', '.join(auxiliary)}"
         return
     if all(built.backbone.in_head(name) for name in trainable):
-        if training.lr_decay < 1:
+        if training.lr_decay < 1 and "lr_decay" not in decisions.shared:
             yield "--lr-decay has no effect: only the head trains; its rate is --lr, or --head-lr"
-        if "lr" in given and training.lr != training.head_lr:
+        if "lr" in given and training.lr != training.head_lr and "lr" not in decisions.shared:
             yield f"--lr has no effect: only the head trains, and --head-lr is {training.head_lr:g}"
     if "warmup_epochs" in given and training.warmup_epochs > training.epochs / 2:
         yield f"the warm-up of {training.warmup_epochs:g} epochs ends after {training.epochs / 2:g}, half of the run"

@@ -4,43 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 
 from ft.config.schema import Config
-from ft.data.load import ImageData
 from ft.data.order import epoch_batches
 from ft.errors import FtError
 from ft.extension.installed import Plugins
 from ft.extension.records import Backbone, Stage
-from ft.machine.devices import Machine
-from ft.model.backbone import BuiltBackbone
 from ft.model.freezing import FrozenChoice, frozen_modules, trainable_names
 from ft.model.head import Model
 from ft.plan.advice import advice
+from ft.plan.decisions import Decisions
 from ft.plan.groups import make_groups
-from ft.plan.optimizer import ChosenOptimizer
-from ft.plan.records import CachePlan, ParamGroup, Place, Plan, StagePlan
+from ft.plan.records import ParamGroup, Plan, StagePlan
 from ft.text.redaction import without_secrets
-
-
-@dataclass(frozen=True, eq=False)
-class Decisions:
-    """Everything that a plan follows from. `paces` are the images a second of each machine that was tried."""
-
-    config: Config
-    data: ImageData
-    built: BuiltBackbone
-    model: Model
-    frozen: FrozenChoice
-    cache: CachePlan
-    machine: Machine
-    paces: Mapping[Machine, float]
-    optimizer: ChosenOptimizer
-    place: Place
 
 
 def make_plan(decisions: Decisions, plugins: Plugins) -> Plan:
@@ -86,7 +66,7 @@ def make_plan(decisions: Decisions, plugins: Plugins) -> Plan:
         recipe=_recipe(config),
         cache=cache,
         notes=data.all_notes,
-        warnings=(*frozen.warnings, *data.warnings, *advice(config, built, model, frozen, trainable, optimizer)),
+        warnings=(*frozen.warnings, *data.warnings, *advice(decisions, trainable)),
         selected=frozen.selected,
         paces={tried.describe(): round(pace, 1) for tried, pace in decisions.paces.items()},
         optimizer=planned,
@@ -94,6 +74,7 @@ def make_plan(decisions: Decisions, plugins: Plugins) -> Plan:
         figures=data.task.figures,
         noun=data.task.record.noun,
         place=decisions.place,
+        from_recipe=str(config.recipe or ""),
     )
 
 

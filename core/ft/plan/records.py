@@ -23,6 +23,7 @@ NOT_DECISIVE = (
     "figures",
     "noun",
     "place",
+    "from_recipe",
 )
 
 
@@ -134,7 +135,8 @@ class Plan:
     a training step in each arithmetic and layout that was tried, so that the fastest could be taken.
     `classes` are the names of the label space, of which one and several are called by the `noun`; `figures` are those
     of the `task`. `epochs` counts from the start of the run; of a run in phases it is the last one of the phase that
-    stands at `place`, and the schedule of learning rates begins with the phase.
+    stands at `place`, and the schedule of learning rates begins with the phase. `from_recipe` says which recipe was
+    laid under the config, and what it said; "" where none was.
     """
 
     backbone: str
@@ -168,6 +170,7 @@ class Plan:
     figures: tuple[Figure, ...] = ()
     noun: tuple[str, str] = ("class", "classes")
     place: Place = Place()
+    from_recipe: str = ""
 
     @property
     def total_steps(self) -> int:

@@ -22,6 +22,7 @@ def print_phases(plans: Sequence[Plan], display: Display) -> None:
     """The plans of a run's phases, one under the other, below what is the same in all of them."""
     first, total = plans[0], plans[0].frozen_numel + plans[0].trainable_numel
     lines = [
+        *([("recipe", first.from_recipe)] if first.from_recipe else []),
         ("backbone", f"{first.backbone}, {count(total)} parameters, images of {first.image_size} px"),
         ("weights", first.weights),
         *(("head", text) for text in first.head),

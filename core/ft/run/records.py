@@ -16,7 +16,8 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from ft.config.images import LARGEST_IMAGE
-from ft.config.schema import ComponentConfig, SplitConfig
+from ft.config.schema import ComponentConfig
+from ft.config.split import SplitConfig
 from ft.errors import FtError, nearest
 from ft.extension.records import Preprocessing
 from ft.extension.settings import first_fault

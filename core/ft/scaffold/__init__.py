@@ -39,10 +39,14 @@ def write_plugin(kind: str, name: str, into: Path, installed: Plugins) -> Path:
         raise FtError(f"a package {package} is installed already; choose another name")
     if folder.exists():
         raise FtError(f"{folder} is there already; choose another name or another folder: --into DIR")
+    implementation = _implementation(kind)
+    module = package.removeprefix("ft_")
+    file = f"{module}{Path(implementation).suffix}"
     values = {
         "name": name,
         "package": package,
-        "module": package.removeprefix("ft_"),
+        "module": module,
+        "file": file,
         "kind": kind,
         "noun": KINDS[kind].noun,
         "version": __version__,
@@ -52,14 +56,20 @@ def write_plugin(kind: str, name: str, into: Path, installed: Plugins) -> Path:
         "pyproject.toml": _filled("common/pyproject.toml", values),
         "README.md": _filled("common/README.md", {**values, "use": _filled(f"{kind}/use.txt", values).strip()}),
         f"{package}/__init__.py": _filled(f"{kind}/record.py", values),
-        f"{package}/{values['module']}.py": _filled(f"{kind}/implementation.py", values),
+        f"{package}/{file}": _filled(f"{kind}/{implementation}", values),
         f"{package}/py.typed": "",
-        f"tests/test_{values['module']}.py": _filled(f"{kind}/tests.py", values),
+        f"tests/test_{module}.py": _filled(f"{kind}/tests.py", values),
     }
     for path, text in content.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text, encoding="utf-8")
     return folder
+
+
+def _implementation(kind: str) -> str:
+    """The template of the file with the idea in it: a module, or of a kind that is files of packages such a file."""
+    templates = (files("ft.scaffold") / "templates" / kind).iterdir()
+    return next(each.name.removesuffix(".tmpl") for each in templates if each.name.startswith("implementation."))
 
 
 def _filled(template: str, values: dict[str, str]) -> str:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         FreezeConformance as FreezeConformance,
         HeadConformance as HeadConformance,
         OptimizerConformance as OptimizerConformance,
+        RecipeConformance as RecipeConformance,
         TaskConformance as TaskConformance,
         TrackerConformance as TrackerConformance,
         WeightSourceConformance as WeightSourceConformance,

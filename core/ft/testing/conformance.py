@@ -134,6 +134,12 @@ class AugmentationConformance(_ByName):
     kind = "augmentation"
 
 
+class RecipeConformance(_ByName):
+    """There is nothing to set: a recipe is a file."""
+
+    kind = "recipe"
+
+
 class WeightSourceConformance(_Conformance):
     """Override the fixture `argument`: put `weight_file` where the source looks, and return what names that place.
 

@@ -16,13 +16,16 @@ from ft.config.keywords import BY_NAME, Component, Keywords, changes_of, config_
 from ft.config.loading import load_config
 from ft.config.schema import ComponentConfig, Config
 from ft.errors import FtError
-from ft.extension.installed import Plugins
+from ft.extension.installed import Plugins, load_plugins
 
 LIKE_A_CONFIG: dict[str, Any] = {"backbone": "torchvision:resnet18"}
 
 
+PLUGINS = load_plugins()
+
+
 def made(**given: Any) -> Config:
-    return config_of(None, {**LIKE_A_CONFIG, **given})
+    return config_of(None, {**LIKE_A_CONFIG, **given}, PLUGINS)
 
 
 def test_every_key_and_every_flag_is_a_keyword_and_typed_as_its_field_is() -> None:
@@ -84,9 +87,9 @@ def test_a_file_and_a_mapping_are_what_keywords_are_laid_over(tmp_path: Path) ->
     file = tmp_path / "config.json"
     file.write_text('{"backbone": "x:y", "training": {"epochs": 7, "lr": 0.5}, "freeze": ["all"]}')
     for source in (tree, file, str(file), {"backbone": "x:y", "epochs": 7, "lr": 0.5, "freeze": "all"}):
-        config = config_of(source, {"training": {"epochs": 3}, "freeze": "none"})
+        config = config_of(source, {"training": {"epochs": 3}, "freeze": "none"}, PLUGINS)
         assert (config.training.epochs, config.training.lr, config.freeze[0].use) == (3, 0.5, "none")
-        assert config_of(source, {"epochs": 4}).training.epochs == 4
+        assert config_of(source, {"epochs": 4}, PLUGINS).training.epochs == 4
 
 
 @pytest.mark.parametrize(
@@ -122,7 +125,7 @@ def test_a_mistake_is_one_message(given: dict[str, Any], message: str) -> None:
 )
 def test_what_is_no_config_is_said(source: Any, message: str) -> None:
     with pytest.raises(FtError, match=message):
-        config_of(source, {})
+        config_of(source, {}, PLUGINS)
 
 
 def test_a_run_that_goes_on_takes_what_ft_run_takes_beside_resume(

@@ -16,7 +16,8 @@ from PIL import Image
 
 from classified import image_data, source_alone
 from ft import DataSource, FtError, Remark, Sample
-from ft.config.schema import Config, SplitConfig
+from ft.config.schema import Config
+from ft.config.split import SplitConfig
 from ft.data.load import ImageData, Item, load_data
 from ft.data.pictures import Picture
 from ft.data.readable import check_images

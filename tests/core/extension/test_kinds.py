@@ -172,10 +172,9 @@ def test_every_kind_is_whole(kind: Any) -> None:
     checks = import_module(f"ft.testing.{kind.name}")
     assert checks.CHECKS
     assert callable(checks.answer)
-    templates = files("ft.scaffold") / "templates" / kind.name
-    assert {"record.py.tmpl", "implementation.py.tmpl", "tests.py.tmpl", "use.txt.tmpl"} <= {
-        each.name for each in templates.iterdir()
-    }
+    templates = {each.name for each in (files("ft.scaffold") / "templates" / kind.name).iterdir()}
+    assert {"record.py.tmpl", "tests.py.tmpl", "use.txt.tmpl"} <= templates
+    assert templates & {"implementation.py.tmpl", "implementation.yaml.tmpl"}
 
 
 def test_every_key_that_a_kind_names_is_one_of_the_config() -> None:

@@ -19,6 +19,7 @@ from ft.testing import (
     FreezeConformance,
     HeadConformance,
     OptimizerConformance,
+    RecipeConformance,
     TaskConformance,
     TrackerConformance,
     WeightFile,
@@ -273,6 +274,42 @@ class TestMuon(OptimizerConformance):
 
 class TestLBFGS(OptimizerConformance):
     component = "optimizer:lbfgs"
+
+
+class TestQuick(RecipeConformance):
+    component = "recipe:quick"
+
+
+class TestLinearProbe(RecipeConformance):
+    component = "recipe:linear-probe"
+
+
+class TestBest(RecipeConformance):
+    component = "recipe:best"
+
+
+class TestLpFt(RecipeConformance):
+    component = "recipe:lp-ft"
+
+
+class TestGradual(RecipeConformance):
+    component = "recipe:gradual"
+
+
+class TestDiscriminative(RecipeConformance):
+    component = "recipe:discriminative"
+
+
+class TestSurgical(RecipeConformance):
+    component = "recipe:surgical"
+
+
+class TestFull(RecipeConformance):
+    component = "recipe:full"
+
+
+class TestBitfitRecipe(RecipeConformance):
+    component = "recipe:bitfit"
 
 
 class TestNoAugmentation(AugmentationConformance):
