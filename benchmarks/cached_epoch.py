@@ -37,7 +37,7 @@ from ft.finetune import prepare
 from ft.job import Job
 from ft.machine.display import Display
 from ft.machine.signals import StopRequest
-from ft.run.folder import start_run
+from ft.run.new import start_run
 from ft.training.feature_feed import FeatureFeed
 from ft.training.feeds import open_feed
 from ft.training.loop import train

@@ -19,7 +19,8 @@ from ft.opening import Values, open_run
 from ft.phases import each_phase, planned_phases, where_it_stands
 from ft.plan.records import Plan
 from ft.reporting.write import show
-from ft.run.folder import Run, start_run
+from ft.run.folder import Run
+from ft.run.new import start_run
 from ft.run.phases import begun_phases, note_ended
 from ft.run.provenance import versions_used
 from ft.run.report import Outcome, Report, make_report, measured_otherwise

@@ -92,7 +92,7 @@ def _next(
 ) -> Prepared:
     config, module, place = before.config, before.model.module, before.plan.place
     name, state = best_state(run, before.data.task.figure(config.training.monitor))
-    run.load_checkpoint(name, module)
+    run.load_checkpoint(name, module, to_use=True)
     done = run.read_checkpoint("last").position.epoch
     seed_all(config.seed)  # for whatever plugins draw while they decide, as where a run goes on
     opened = replace(before.opened, has_weights=True, whole=before.whole)

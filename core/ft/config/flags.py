@@ -24,6 +24,7 @@ FLAGS: tuple[tuple[str, str, str, bool], ...] = (
     ("--warmup-epochs", "training.warmup_epochs", "", False),
     ("--label-smoothing", "training.label_smoothing", "", False),
     ("--mixup", "training.mixup", "", False),
+    ("--ema", "training.ema", "", False),
     ("--class-weights", "training.class_weights", "", False),
     ("--clip-norm", "training.clip_norm", "", False),
     ("--auto-batch/--no-auto-batch", "training.auto_batch", "", False),

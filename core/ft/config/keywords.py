@@ -61,6 +61,7 @@ class Keywords(TypedDict, total=False):
     warmup_epochs: float
     label_smoothing: float
     mixup: float
+    ema: float | None
     class_weights: Literal["none", "balanced"]
     clip_norm: float | None
     auto_batch: bool

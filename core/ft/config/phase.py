@@ -22,6 +22,7 @@ PLACES = {
     "warmup_epochs": "training.warmup_epochs",
     "patience": "training.patience",
     "mixup": "training.mixup",
+    "ema": "training.ema",
     "clip_norm": "training.clip_norm",
     "augment": "images.augment",
     "views": "images.views",
@@ -56,6 +57,7 @@ class PhaseConfig(Section):
         _USUAL, ge=1, description="as training.patience; the phase then ends, and the next one begins"
     )
     mixup: float = Field(_USUAL, ge=0, description="as training.mixup")
+    ema: float | None = Field(_USUAL, gt=0, lt=1, description="as training.ema; an average begins with the phase")
     clip_norm: float | None = Field(_USUAL, gt=0, description="as training.clip_norm")
     augment: ComponentConfig = Field(_USUAL, examples=["flip"], description="as images.augment")
     views: Views = Field(_USUAL, description="as images.views")

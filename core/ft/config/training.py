@@ -54,6 +54,13 @@ class TrainingConfig(Section):
     mixup: float = Field(
         0.0, ge=0, description="blend pairs of images and labels, shares from Beta(this, this); 0.2 is usual"
     )
+    ema: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="validate and save an exponential moving average of the weights over steps, with this decay; "
+        "0.999 is usual",
+    )
     class_weights: Literal["none", "balanced"] = Field("none", description="older name of task.class_weights")
     clip_norm: float | None = Field(None, gt=0, description="largest norm of all gradients together")
     auto_batch: bool = Field(False, description="when memory runs out, compute a batch in parts and add up gradients")

@@ -17,6 +17,7 @@ from ft.extension.records import Backbone, Stage
 from ft.model.freezing import FrozenChoice, frozen_modules, trainable_names
 from ft.model.head import Model
 from ft.plan.advice import advice
+from ft.plan.averaging import check_averaging
 from ft.plan.decisions import Decisions
 from ft.plan.groups import make_groups
 from ft.plan.records import ParamGroup, Plan, StagePlan
@@ -35,6 +36,7 @@ def make_plan(decisions: Decisions, plugins: Plugins) -> Plan:
     modules = frozen_modules(model.module, frozen.names, model.head_paths)
     planned = optimizer.planned()
     solves = planned.solves
+    check_averaging(training, planned.name)
     if solves and cache.keeps != "features":
         raise FtError(f"--optimizer {planned.name} works on features computed once, and there are none: {cache.reason}")
     steps = 1 if solves else len(epoch_batches(len(data.train), training.batch_size, config.seed, 0, shuffle=True))
@@ -78,9 +80,14 @@ def make_plan(decisions: Decisions, plugins: Plugins) -> Plan:
     )
 
 
+LATER = ("ema",)
+"""Keys of `training` that runs of before lack, told where they are given, so that such a run goes on as it began."""
+
+
 def _recipe(config: Config) -> dict[str, Any]:
     told = {"epochs", "lr", "head_lr", "lr_decay", "weight_decay", "derived"}  # by the groups, or the number of steps
     training = config.training.model_dump(mode="json", exclude={*told, "auto_batch"})
+    training = {name: value for name, value in training.items() if value is not None or name not in LATER}
     named = {"backbone", "head"} | ({"task"} if config.task != type(config).model_fields["task"].default else set())
     components = config.model_dump(mode="json", include=named)
     return {

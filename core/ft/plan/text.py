@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ft.machine.layout import Columns, count, flops, print_pairs, print_table, rate, size, times
+from ft.plan.averaging import averaging_lines
 from ft.text.counting import number_of
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ def _print_phase(plan: Plan, display: Display) -> None:
                 f"{count(plan.trainable_numel)} of {count(total)} parameters ({plan.trainable_numel / total:.1%})",
             ),
             ("steps", _steps(plan)),
+            *(("average", text) for text in averaging_lines(plan)),
             ("images", f"augmentation {plan.augment}{_replayed(plan)}"),
             ("machine", f"{plan.device}, {plan.precision}{_paces(plan)}"),
             *_cache_lines(plan),
@@ -142,6 +144,8 @@ def memory_taken(plan: Plan) -> str:
         parts.append(f"{size(8 * (rows * rank + 2 * rank**2))} to fit the head")
     else:
         learned = round(4 * plan.trainable_numel * (1 + (optimizer.state or 0)))
+        if any(averaging_lines(plan)):
+            parts.append(f"{size(4 * plan.trainable_numel)} of their average")
         parts.append(f"{size(learned)} of gradients" + ("" if optimizer.state is None else " and optimizer state"))
     if cache.keeps == "features":
         parts[0] += " (what is computed once leaves memory then)"

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -25,15 +25,16 @@ from ft.model.state_dict import put_tensors
 from ft.run.position import Position, check_position, read_position
 from ft.text.reading import check_plain, open_plain
 
-FORMAT = 4
-READABLE = (2, 3, 4)
+FORMAT = 5
+READABLE = (2, 3, 4, 5)
 """Format 2 held figures by class and the confusion matrix of every epoch, too. Until 3 the figures were those of
-classification."""
+classification; until 4 there were no averages."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """`tensors` are those outside the frozen modules; `optimizer` is its state by parameter name.
+    """`tensors` are those outside the frozen modules; `optimizer` is its state by parameter name; `average` is that of
+    the tensors, of those that have one.
 
     The best epoch's `tensors` are all there are, once the freeze was changed after it.
     """
@@ -42,6 +43,13 @@ class Checkpoint:
     tensors: Mapping[str, torch.Tensor]
     optimizer: Mapping[str, Mapping[str, Any]]
     plan_digest: str
+    average: Mapping[str, torch.Tensor] = field(default_factory=dict)
+
+    @property
+    def weights(self) -> dict[str, torch.Tensor]:
+        """What a model that is made of this state has: averages, where there are any, in place of the tensors from
+        which training goes on."""
+        return {**self.tensors, **self.average}
 
 
 def check_tensor(tensor: torch.Tensor) -> torch.Tensor:
@@ -71,8 +79,9 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "position": asdict(checkpoint.position),
         "tensors": {name: tensor.detach().cpu() for name, tensor in checkpoint.tensors.items()},
         "optimizer": dict(checkpoint.optimizer),
+        "average": {name: tensor.detach().cpu() for name, tensor in checkpoint.average.items()},
     }
-    size = sum(t.nbytes for t in _tensors(content["tensors"], content["optimizer"]))
+    size = sum(t.nbytes for t in _tensors(content["tensors"], content["optimizer"], content["average"]))
     with publish(path, size=size) as file:
         torch.save(content, file)
 
@@ -90,11 +99,12 @@ class _Content(BaseModel):
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False)
 
-    format: Literal[2, 3, 4]
+    format: Literal[2, 3, 4, 5]
     plan_digest: str
     position: Annotated[Position, BeforeValidator(read_position), AfterValidator(check_position)]
     tensors: dict[str, Annotated[torch.Tensor, AfterValidator(check_tensor)]]
     optimizer: dict[str, dict[str, Annotated[torch.Tensor, AfterValidator(check_tensor)] | float | bool | None]]
+    average: dict[str, Annotated[torch.Tensor, AfterValidator(check_tensor)]] = {}
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -109,7 +119,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise FtError(f"{path} is no checkpoint that ft wrote: {first_fault(error)}; {_INSTEAD}") from None
     except RecursionError:
         raise FtError(f"{path} is no checkpoint that ft wrote: it is nested too deeply; {_INSTEAD}") from None
-    return Checkpoint(read.position, read.tensors, read.optimizer, read.plan_digest)
+    return Checkpoint(read.position, read.tensors, read.optimizer, read.plan_digest, read.average)
 
 
 _INSTEAD = "take it from a copy of the run, or start another run"
@@ -138,8 +148,20 @@ def _unpickle(path: Path) -> Any:
 
 
 def put_checked(module: nn.Module, tensors: Mapping[str, torch.Tensor], path: Path) -> None:
-    """Copy tensors into `module` by name. Raises FtError, having changed nothing, for one that the module does not
-    have, that is of another shape or type, or that holds what is no number."""
+    """Copy tensors into `module` by name. Raises FtError, having changed nothing, as `check_tensors` does."""
+    check_tensors(module, tensors, path)
+    put_tensors(module, tensors)
+
+
+def check_all_there(needed: Iterable[str], tensors: Collection[str], path: Path) -> None:
+    """Raise FtError where a tensor that is needed lacks."""
+    if missing := sorted(set(needed) - set(tensors)):
+        raise FtError(f"{path} lacks {len(missing)} of the model's tensors, {missing[0]} first; was it edited?")
+
+
+def check_tensors(module: nn.Module, tensors: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Raise FtError for one that the module does not have, that is of another shape or type, or that holds what is no
+    number."""
     own: dict[str, torch.Tensor] = module.state_dict()
     for name, tensor in tensors.items():
         if name not in own:
@@ -148,7 +170,6 @@ def put_checked(module: nn.Module, tensors: Mapping[str, torch.Tensor], path: Pa
             raise FtError(f"{path} does not fit the model: '{name}' is {given}, not {wanted}; was the config edited?")
         if not torch.isfinite(tensor).all():
             raise FtError(f"{path} is damaged: '{name}' holds what is no number (NaN or infinite); {_INSTEAD}")
-    put_tensors(module, tensors)
 
 
 def check_optimizer(module: nn.Module, state: Mapping[str, Mapping[str, Any]], path: Path) -> None:

@@ -22,9 +22,7 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -39,11 +37,13 @@ from ft.config.schema import Config
 from ft.errors import FtError
 from ft.extension.tasks import LabelSpace
 from ft.extension.unpackaged import refuse_unpackaged
-from ft.machine.files import explained, left_behind, publish_text
+from ft.machine.files import left_behind, publish_text
 from ft.plan.records import NOT_DECISIVE, Plan
 from ft.run.checkpoints import (
     Checkpoint,
+    check_all_there,
     check_optimizer,
+    check_tensors,
     load_checkpoint,
     load_tensors,
     moving_tensors,
@@ -54,8 +54,8 @@ from ft.run.checkpoints import (
 from ft.run.position import Phase, Position
 from ft.run.records import PHASES, ModelFile, PlanFile, RunFile, VersionsFile, check_there, read_record
 from ft.text.documents import as_yaml
-from ft.text.names import as_text, typed
-from ft.text.redaction import shown, without_secrets
+from ft.text.names import typed
+from ft.text.redaction import without_secrets
 
 
 class _AnyFile(RunFile, extra="allow"):
@@ -148,12 +148,16 @@ class Run:
     def read_checkpoint(self, name: str) -> Checkpoint:
         return load_checkpoint(self.path / f"{name}.pt")
 
-    def load_checkpoint(self, name: str, module: nn.Module, needed: Collection[str] = ()) -> Checkpoint:
-        """Read a checkpoint and put its tensors into `module`. Raises FtError when they do not fit, when it lacks one
-        that is `needed`, and when it holds the optimizer's state of other parameters."""
+    def load_checkpoint(
+        self, name: str, module: nn.Module, needed: Collection[str] = (), to_use: bool = False
+    ) -> Checkpoint:
+        """Read a checkpoint and put its tensors into `module`: those from which training goes on, or with `to_use`
+        those that a model is made of. Raises FtError when they do not fit, one that is `needed` lacks, or the
+        optimizer's state is of other parameters."""
         checkpoint, path = self.read_checkpoint(name), self.path / f"{name}.pt"
-        _check_all_there(needed, checkpoint.tensors, path)
-        put_checked(module, checkpoint.tensors, path)
+        check_all_there(needed, checkpoint.tensors, path)
+        check_tensors(module, checkpoint.average, path)
+        put_checked(module, checkpoint.weights if to_use else checkpoint.tensors, path)
         check_optimizer(module, checkpoint.optimizer, path)
         return checkpoint
 
@@ -163,7 +167,7 @@ class Run:
         still = load_tensors(path)
         put_checked(module, still, path)
         last = self.load_checkpoint("last", module)
-        _check_all_there(module.state_dict(), {**still, **last.tensors}, self.path / "last.pt")
+        check_all_there(module.state_dict(), {**still, **last.tensors}, self.path / "last.pt")
         return last
 
     def keep_frozen(self, module: nn.Module, moving: Mapping[str, torch.Tensor]) -> None:
@@ -206,7 +210,9 @@ class Run:
 
     def save_best(self, module: nn.Module, plan: Plan) -> int:
         """Publish the best state, which `module` gets, as the run's model; return its epoch."""
-        best = self.load_checkpoint("best", module, moving_tensors(module, plan.frozen, plan.frozen_modules))
+        best = self.load_checkpoint(
+            "best", module, moving_tensors(module, plan.frozen, plan.frozen_modules), to_use=True
+        )
         self.save_model(module, keep_frozen=not best.tensors.keys().isdisjoint(plan.frozen))
         return best.position.epoch
 
@@ -214,9 +220,9 @@ class Run:
         """Put model.safetensors into `module`. Raises FtError when it is missing or does not fit."""
         path = self.path / "model.safetensors"
         if not path.exists():
-            raise FtError(f"{self.path} has no model.safetensors yet; finish it with: {_go_on(self.path)}")
+            raise FtError(f"{self.path} has no model.safetensors yet; finish it with: {go_on_with(self.path)}")
         tensors = load_tensors(path)
-        _check_all_there(module.state_dict(), tensors, path)
+        check_all_there(module.state_dict(), tensors, path)
         put_checked(module, tensors, path)
 
     def sweep(self) -> None:
@@ -257,42 +263,6 @@ def repeatable(config: Config) -> dict[str, Any]:
     return plain
 
 
-def start_run(config: Config, versions: Mapping[str, Any], again: Run | None = None) -> Run:
-    """Make the run's folder and write down what was asked for; a run without a checkpoint begins `again` in its own.
-
-    Raises FtError when the folder is taken.
-    """
-    run = again or Run(new_folder(config))
-    run.write_json("versions.json", {**versions, "started_in": str(Path.cwd())})
-    run.write_config(config)  # last: now it can be resumed
-    return run
-
-
-def new_folder(config: Config) -> Path:
-    """Make the folder that a config names, or one that is free. Raises FtError when it is taken."""
-    path = config.run_dir or _free_path(shown(config.backbone.use))
-    if (told := as_text(str(path.absolute()))) != str(path.absolute()):
-        raise FtError(f"{told} is no UTF-8, and tensors cannot be read from there; choose another --run-dir")
-    if path.exists() and not path.is_dir():
-        raise FtError(f"{path} is a file; choose another --run-dir")
-    if path.exists() and any(path.iterdir()):
-        go_on = f"continue it with: {_go_on(path)}, or " if (path / "config.yaml").exists() else ""
-        raise FtError(f"{path} is not empty; {go_on}choose another --run-dir")
-    with explained(path):
-        path.mkdir(parents=True, exist_ok=True)
-    return path
-
-
-def _go_on(path: Path) -> str:
+def go_on_with(path: Path) -> str:
+    """The command with which a run goes on."""
     return typed("ft", "run", "--resume", path)
-
-
-def _free_path(backbone: str) -> Path:
-    stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{re.sub(r'[^A-Za-z0-9._-]+', '-', backbone).strip('-')}"
-    paths = (Path("runs") / (stem if i == 0 else f"{stem}-{i}") for i in range(1000))
-    return next(path for path in paths if not path.exists())
-
-
-def _check_all_there(needed: Iterable[str], tensors: Collection[str], path: Path) -> None:
-    if missing := sorted(set(needed) - set(tensors)):
-        raise FtError(f"{path} lacks {len(missing)} of the model's tensors, {missing[0]} first; was it edited?")

@@ -16,7 +16,8 @@ from ft.config.loading import load_config
 from ft.config.schema import Config
 from ft.errors import FtError
 from ft.extension.unpackaged import refuse_unpackaged
-from ft.run.folder import Run, new_folder
+from ft.run.folder import Run
+from ft.run.new import new_folder
 from ft.run.records import FOLDS, FoldDone, FoldsFile, Spread, check_there, read_record
 from ft.run.summaries import figures_in
 

@@ -113,6 +113,10 @@ class Position:
         """The finished epochs of the last phase."""
         return self.history[self.phases[-1].epoch :]
 
+    def begun(self, steps_per_epoch: int) -> int:
+        """After how many steps of the run the last phase began."""
+        return self.phases[-1].epoch * steps_per_epoch + self.phases[-1].step
+
     def phase_of(self, epoch: int) -> int:
         """The number of the phase, from 1, in which a finished epoch was ended."""
         return sum(phase.epoch < epoch for phase in self.phases)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 
 import torch
 from torch import nn
@@ -26,6 +27,7 @@ from ft.run.position import Position, best_epoch, phase_from
 from ft.task.chosen import LOSS
 from ft.task.evaluation import Tally, figures_of
 from ft.tracking.events import CheckpointSaved, EpochDone
+from ft.training.average import Average, ema_share
 from ft.training.feeds import Feed
 from ft.training.optim import forget_gradients, lr_factor, make_optimizer, optimizer_state, restore_optimizer, set_lr
 from ft.training.step import Batch, Learning, learn, moving_buffers
@@ -42,7 +44,8 @@ def train(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
     training, machine = job.config.training, job.machine
     optimizer = make_optimizer(module, plan, job.optimizer)
     task, space, targets = job.data.task, job.data.space, targets_of(job.data.train).to(machine.device)
-    position, tally = _resume(run, job.config, module, optimizer), Tally(task.count(space))
+    position, average = _resume(run, job.config, plan, module, optimizer)
+    tally, begun = Tally(task.count(space)), position.begun(plan.steps_per_epoch)
     monitor = task.figure(training.monitor)
     moving = moving_buffers(module, plan.frozen_modules)
     loss_of = task.loss(space, targets)
@@ -51,8 +54,10 @@ def train(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
 
     def save(name: str) -> None:
         tensors = moving_tensors(module, plan.frozen, plan.frozen_modules)
-        _check_weights(tensors, position, run)
-        path = run.save_checkpoint(name, Checkpoint(position, tensors, optimizer_state(optimizer), plan.digest()))
+        averages = average.state() if average else {}
+        _check_weights({**tensors, **averages}, position, run)
+        state = Checkpoint(position, tensors, optimizer_state(optimizer), plan.digest(), averages)
+        path = run.save_checkpoint(name, state)
         job.tell(CheckpointSaved(path, position.epoch, position.step))
 
     def set_rate(step: int) -> None:
@@ -79,6 +84,8 @@ def train(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
                     _check_finite(loss, "loss", position, run)
                     optimizer.step()
                     forget_gradients(optimizer)
+                    if average is not None and training.ema is not None:
+                        average.add(ema_share(training.ema, step - begun))
                     now = time.perf_counter()
                     position.tally = tally.add(answers, position.tally)
                     position.finish_step(loss, len(targets), now - started)
@@ -88,7 +95,8 @@ def train(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
             position.tally = tally.settle(position.tally)
             started = time.perf_counter()
             module.eval()
-            val = figures_of(feed.validation(), task, space)
+            with average.in_place() if average else nullcontext():
+                val = figures_of(feed.validation(), task, space)
             _check_finite(val["loss"], "validation loss", position, run)
             set_rate((position.epoch + 1) * plan.steps_per_epoch - 1)  # a run that stopped here had no step left
             seconds = time.perf_counter() - started
@@ -108,12 +116,19 @@ def train(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
     return position
 
 
-def _resume(run: Run, config: Config, module: nn.Module, optimizer: torch.optim.Optimizer) -> Position:
+def _resume(
+    run: Run, config: Config, plan: Plan, module: nn.Module, optimizer: torch.optim.Optimizer
+) -> tuple[Position, Average | None]:
+    average = None
+    if config.training.ema is not None:
+        average = Average(module, moving_tensors(module, plan.frozen, plan.frozen_modules))
     if not run.has_checkpoint("last"):
-        return Position(phases=[phase_from(config)])
+        return Position(phases=[phase_from(config)]), average
     checkpoint = run.load_checkpoint("last", module)
     restore_optimizer(optimizer, checkpoint.optimizer)
-    return checkpoint.position
+    if average is not None:
+        average.restore(checkpoint.average, run.path / "last.pt")
+    return checkpoint.position, average
 
 
 def _pace(position: Position) -> str:

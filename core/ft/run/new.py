@@ -1,0 +1,48 @@
+"""The folder of a new run."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ft.config.schema import Config
+from ft.errors import FtError
+from ft.machine.files import explained
+from ft.run.folder import Run, go_on_with
+from ft.text.names import as_text
+from ft.text.redaction import shown
+
+
+def start_run(config: Config, versions: Mapping[str, Any], again: Run | None = None) -> Run:
+    """Make the run's folder and write down what was asked for; a run without a checkpoint begins `again` in its own.
+
+    Raises FtError when the folder is taken.
+    """
+    run = again or Run(new_folder(config))
+    run.write_json("versions.json", {**versions, "started_in": str(Path.cwd())})
+    run.write_config(config)  # last: now it can be resumed
+    return run
+
+
+def new_folder(config: Config) -> Path:
+    """Make the folder that a config names, or one that is free. Raises FtError when it is taken."""
+    path = config.run_dir or _free_path(shown(config.backbone.use))
+    if (told := as_text(str(path.absolute()))) != str(path.absolute()):
+        raise FtError(f"{told} is no UTF-8, and tensors cannot be read from there; choose another --run-dir")
+    if path.exists() and not path.is_dir():
+        raise FtError(f"{path} is a file; choose another --run-dir")
+    if path.exists() and any(path.iterdir()):
+        go_on = f"continue it with: {go_on_with(path)}, or " if (path / "config.yaml").exists() else ""
+        raise FtError(f"{path} is not empty; {go_on}choose another --run-dir")
+    with explained(path):
+        path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _free_path(backbone: str) -> Path:
+    stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{re.sub(r'[^A-Za-z0-9._-]+', '-', backbone).strip('-')}"
+    paths = (Path("runs") / (stem if i == 0 else f"{stem}-{i}") for i in range(1000))
+    return next(path for path in paths if not path.exists())
