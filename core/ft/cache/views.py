@@ -34,13 +34,15 @@ def choose_views(
     def replaying(views: int) -> Config:
         return config.model_copy(update={"images": images.model_copy(update={"chosen_views": views})})
 
-    if not (images.varies and frozen) or config.cache.promise == "off":
+    training = config.training
+    too_few = training.epochs < 2 * FEWEST and not training.solves  # to see each view twice
+    if too_few or not (images.varies and frozen) or config.cache.promise == "off":
         return replaying(0)
     found = find_cut(module, frozen, replaying(FEWEST), machine, image_size)
     if not isinstance(found, FrozenPrefix):
         return replaying(0)
-    train, val, epochs = len(data.train), len(data.val), config.training.epochs
-    if config.training.solves:  # which sees all views at once, and none that is new
+    train, val, epochs = len(data.train), len(data.val), training.epochs
+    if training.solves:  # which sees all views at once, and none that is new
         return replaying(FEWEST)
     views = cheap_views(found.cut, train, val, epochs)
     while views >= FEWEST and unworthy(found.cut, config, train * views + val):

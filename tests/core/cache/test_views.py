@@ -15,7 +15,7 @@ from ft.errors import FtError
 from ft.extension.installed import Plugins
 from ft.finetune import finetune, prepare
 from ft.machine.display import Display
-from ft.prefix.records import Cut
+from ft.prefix.records import Cut, NoCut, Price
 
 MakeConfig = Callable[..., Config]
 
@@ -78,6 +78,7 @@ def test_a_run_replays_what_the_plan_says_and_its_config_keeps_the_number(
         {"images__views": None},
         {"cache__promise": "off"},
         {"training__epochs": 5},
+        {"training__epochs": 1},
         {"freeze": []},
         {"images__augment": "none"},
     ],
@@ -88,6 +89,22 @@ def test_nothing_is_replayed_where_it_is_refused_or_would_not_pay(
     ready = prepare(config(**keys), plugins, Display())
     assert ready.config.images.replayed is None
     assert ready.plan.cache.views == 1
+
+
+def test_a_run_of_too_few_epochs_for_views_to_be_seen_twice_is_priced_for_none(
+    config: MakeConfig, plugins: Plugins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A price of less than one epoch is none that a cut could be chosen by."""
+    priced: list[float] = []
+
+    def find(module: object, frozen: object, shape: object, price: Price, under: object) -> NoCut:
+        priced.append(price.epochs)
+        return NoCut("nothing is looked for")
+
+    monkeypatch.setattr("ft.cache.decision.find_prefix", find)
+    for epochs in (1, 2, 5, 6):
+        prepare(config(training__epochs=epochs), plugins, Display())
+    assert priced == [6 / FEWEST]
 
 
 def test_a_head_that_is_solved_for_sees_three_views(config: MakeConfig, plugins: Plugins) -> None:
