@@ -35,6 +35,7 @@ faults: $(VENV)/.ready
 bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/linear_head.py
+	$(BIN)/python benchmarks/head_sweep.py
 	$(BIN)/python benchmarks/feature_pass.py
 	$(BIN)/python benchmarks/label_noise.py
 	$(FROZEN_PREFIX) --peer-epochs 3 --out build/bench/head-lite0.json

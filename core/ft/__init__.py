@@ -36,6 +36,7 @@ from ft.extension.hookspecs import hookimpl as hookimpl
 from ft.extension.records import (
     API_VERSION as API_VERSION,
     Backbone as Backbone,
+    Candidate as Candidate,
     ModelFacts as ModelFacts,
     Preprocessing as Preprocessing,
     Remark as Remark,

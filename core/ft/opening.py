@@ -12,7 +12,7 @@ from ft.cache.store import FeatureStore
 from ft.config.images import AUTO
 from ft.config.phases import configs_of, whose_phases
 from ft.config.schema import Config
-from ft.config.training import OF_STEPS, TrainingConfig
+from ft.config.training import OF_STEPS, TrainingConfig, idle_with
 from ft.data.copies import warn_of_copies
 from ft.data.image_list import check_same_images, may_have_moved
 from ft.data.load import ImageData, load_data
@@ -83,10 +83,11 @@ class Opened:
             return frozenset()
         now, own = self.place.number - 1, self.whole.phases[self.place.number - 1].model_fields_set
         of_use = set[str]()
-        for at, (phase, (config, _)) in enumerate(zip(self.whole.phases, self.phases(plugins), strict=True)):
-            if at != now and not config.training.solves:
+        for at, (phase, (config, optimizer)) in enumerate(zip(self.whole.phases, self.phases(plugins), strict=True)):
+            if at != now:
                 same = (config.freeze, config.train) == (self.config.freeze, self.config.train)
-                of_use |= set(OF_STEPS).difference(phase.model_fields_set, ("lr", "lr_decay") if same else ())
+                idle = idle_with(optimizer.record)
+                of_use |= set(OF_STEPS).difference(idle, phase.model_fields_set, ("lr", "lr_decay") if same else ())
         return frozenset(of_use - own)
 
 

@@ -60,3 +60,11 @@ def ft_optimizers() -> Iterator[Optimizer]:
         settings="ft_optim.lbfgs:LBFGSSettings",
         solves=True,
     )
+    yield Optimizer(
+        "sweep",
+        "many rates, decays and first values for a linear head, all at once on features computed once",
+        build="ft_optim.sweep:build",
+        settings="ft_optim.sweep:SweepSettings",
+        state="ft_optim.sweep:state",
+        candidates="ft_optim.sweep:candidates",
+    )

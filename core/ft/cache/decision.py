@@ -176,7 +176,7 @@ def seen_once(config: Config) -> str:
             f"augmentation '{augment.use}' makes a new view of every image in every epoch; "
             "--views 4 replays four, --augment none makes none"
         )
-    if not config.training.solves and config.training.epochs <= (views or 1):
+    if not config.training.fits_heads and config.training.epochs <= (views or 1):
         return "every view of an image is seen once only"
     return ""
 

@@ -44,7 +44,8 @@ def choose_views(
     train, val, epochs = len(data.train), len(data.val), training.epochs
     if training.solves:  # which sees all views at once, and none that is new
         return replaying(FEWEST)
-    views = cheap_views(found.cut, train, val, epochs)
+    least = FEWEST if config.training.fits_heads else 0  # heads are fitted to nothing else than what is kept
+    views = max(least, cheap_views(found.cut, train, val, epochs))
     while views >= FEWEST and unworthy(found.cut, config, train * views + val):
         views -= 1
     return replaying(views if views >= FEWEST else 0)

@@ -10,6 +10,7 @@ from ft.config.merging import Typed
 from ft.config.phases import check_heard
 from ft.config.recipes import lay_under
 from ft.config.schema import Config
+from ft.config.training import idle_with
 from ft.errors import FtError
 from ft.extension.installed import Plugins
 from ft.extension.kinds import KINDS
@@ -38,20 +39,22 @@ def load_config(
     laid = lay_under(_without_derived(content, typed), typed, plugins)
     try:
         config = validate(Config, laid.tree, "")
-        check_heard(config, laid.heard, None if plugins is None else _solving(plugins))
+        check_heard(config, laid.heard, _idle(plugins))
         return config
     except FtError as error:
         raise FtError(f"{error}\n(the config is {given})" if isinstance(given, Path) else str(error)) from None
 
 
-def _solving(plugins: Plugins) -> Callable[[Config], bool]:
-    """What tells whether a config solves for a head, and takes no steps."""
+def _idle(plugins: Plugins | None) -> Callable[[Config], tuple[str, ...]]:
+    """What tells which keys of `training` have no effect with the optimizer of a config; none, where plugins are not
+    known."""
 
-    def solves(config: Config) -> bool:
-        found: bool = plugins.get("optimizer", parse_reference(config.training.optimizer.use)).record.solves
-        return found
+    def idle(config: Config) -> tuple[str, ...]:
+        if plugins is None:
+            return ()
+        return idle_with(plugins.get("optimizer", parse_reference(config.training.optimizer.use)).record)
 
-    return solves
+    return idle
 
 
 def _typed(text: str) -> Typed:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ft.config.merging import Typed
 from ft.config.phase import MEASURED, PLACES, PhaseConfig
 from ft.config.schema import Config
-from ft.config.training import OF_STEPS
 from ft.errors import FtError
 from ft.text.names import typed as command
 
@@ -46,17 +45,16 @@ def spelt_out(config: Config, phases: Iterable[Config]) -> dict[str, Any]:
     return {**tree, "phases": [said_by(phase) for phase in phases]}
 
 
-def check_heard(config: Config, typed: Iterable[Typed], solves: Callable[[Config], bool] | None = None) -> None:
-    """Raise FtError for what was said for all phases of `config`, and every one of them says itself or, where it
-    `solves`, does without: nobody would hear it."""
+def check_heard(config: Config, typed: Iterable[Typed], idle_in: Callable[[Config], Collection[str]]) -> None:
+    """Raise FtError for what was said for all phases of `config`, and every one of them says itself or, as something
+    that is `idle_in` it, does without: nobody would hear it."""
     if not config.phases:
         return
     phases = [
-        (phase.model_fields_set, solves is not None and solves(whole))
-        for phase, whole in zip(config.phases, configs_of(config), strict=True)
+        (phase.model_fields_set, idle_in(whole)) for phase, whole in zip(config.phases, configs_of(config), strict=True)
     ]
     for each, name in ((one, name) for one in typed for name in _named_by(one)):
-        idle = [solving and name in OF_STEPS for _, solving in phases]
+        idle = [name in without for _, without in phases]
         own = [name in said for said, _ in phases]
         if all(one or other for one, other in zip(own, idle, strict=True)):
             acting = [at for at, (one, other) in enumerate(zip(own, idle, strict=True)) if one and not other]
@@ -75,10 +73,11 @@ def _unheard(config: Config, name: str, acting: Sequence[int], some_idle: bool) 
     """Why no phase hears what is said for all, and what to type: only those that are `acting` have a use for it."""
     theirs = whose_phases(config)
     if not acting:
-        return f"every phase solves for the head, and does without '{name}'; leave it out{theirs}"
+        return f"every phase fits the head in another way, and does without '{name}'; leave it out{theirs}"
     instead = "" if theirs else ", or do without phases: --set 'phases=[]'"
+    every = "every phase that has a use for it" if some_idle else "every phase"
     return (
-        f"every phase{' that takes steps' if some_idle else ''} says its own '{name}'. Say which phase is meant, as in "
+        f"{every} says its own '{name}'. Say which phase is meant, as in "
         f"--set phases.{acting[0]}.{name}=...{instead}{theirs}"
     )
 

@@ -16,6 +16,15 @@ OF_STEPS = (
     *("patience", "auto_batch"),
 )
 """Keys without effect where no steps are taken."""
+OF_ONE_HEAD = ("lr", "head_lr", "lr_decay", "weight_decay", "auto_batch")
+"""Keys without effect where many heads train side by side, each with rates of its own."""
+
+
+def idle_with(optimizer: Optimizer) -> tuple[str, ...]:
+    """The keys of `training` without effect with an optimizer."""
+    if optimizer.solves:
+        return OF_STEPS
+    return OF_ONE_HEAD if optimizer.candidates is not None else ()
 
 
 class TrainingConfig(Section):
@@ -80,11 +89,18 @@ class TrainingConfig(Section):
         (), description="in a run's config: which of these follow from the optimizer, or from lr"
     )
     _solves: bool = PrivateAttr(False)
+    _fits_heads: bool = PrivateAttr(False)
 
     @property
     def solves(self) -> bool:
         """Whether the optimizer solves for a linear head at once, instead of taking steps; known once it is found."""
         return self._solves
+
+    @property
+    def fits_heads(self) -> bool:
+        """Whether the optimizer fits linear heads to kept features and trains nothing else, be it at once or many of
+        them side by side; known once it is found."""
+        return self._fits_heads
 
     def of(self, optimizer: Optimizer) -> TrainingConfig:
         """The same with all that follows from the optimizer filled in: the rates and the decay that nobody gives.
@@ -101,18 +117,19 @@ class TrainingConfig(Section):
         derived = tuple(name for name in usual if name in open_ or name in self.derived)
         found = self.model_copy(update={**open_, "derived": derived})
         found._solves = optimizer.solves
+        found._fits_heads = optimizer.solves or optimizer.candidates is not None
         return found
 
     def underived(self) -> TrainingConfig:
         """The same without what followed from the optimizer, so that it may follow from another."""
         found = self.model_copy(update={**dict.fromkeys(self.derived), "derived": ()})
-        found._solves = self._solves
+        found._solves, found._fits_heads = self._solves, self._fits_heads
         return found
 
     def monitoring(self, figure: str) -> TrainingConfig:
         """The same with the figure by which epochs are compared."""
         found = self.model_copy(update={"monitor": figure})
-        found._solves = self._solves
+        found._solves, found._fits_heads = self._solves, self._fits_heads
         return found
 
 

@@ -143,6 +143,11 @@ class Optimizer:
     One that `solves` takes no steps on batches: its `step(closure)` minimises, in at most the group's "max_iter"
     iterations and down to its "tolerance_grad", what a closure computes with its gradients, and leaves their number in
     `state[parameter]["n_iter"]`. It fits a linear head to all images at once, for each of its settings' `penalties`.
+
+    One with `candidates(settings) -> Sequence[Candidate]` trains a linear head for each of them side by side, of which
+    the best on validation images stays. Its parameters then have a row for each candidate, as do "lr" and
+    "weight_decay" of their groups, which are tensors of as many dimensions as the parameter, all but the first of
+    size 1; each row steps as it would alone.
     """
 
     name: str
@@ -154,6 +159,7 @@ class Optimizer:
     weight_decay: float = 1e-2
     state: Lazy | None = None
     solves: bool = False
+    candidates: Lazy | None = None
 
 
 @dataclass(frozen=True)

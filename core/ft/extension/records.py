@@ -171,6 +171,20 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class Candidate:
+    """What one of several heads that train side by side trains with: its peak learning rate, its weight decay, and the
+    number of its first values. The head of `seed` 0 begins as the run's own does, others with values of their own."""
+
+    lr: float
+    weight_decay: float
+    seed: int = 0
+
+    def __str__(self) -> str:
+        begun = f", seed {self.seed}" if self.seed else ""
+        return f"lr {self.lr:g}, weight decay {self.weight_decay:g}{begun}"
+
+
+@dataclass(frozen=True)
 class Remark:
     """What a data source says beside the samples it yields: how it read them, what it left out.
 

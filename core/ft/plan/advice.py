@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from torch.nn.modules.dropout import _DropoutNd
 
-from ft.config.training import OF_STEPS, TrainingConfig, changed
+from ft.config.training import TrainingConfig, changed, idle_with
 from ft.model.head import Model
 from ft.plan.decisions import Decisions
 from ft.plan.optimizer import OLDER
@@ -26,10 +26,12 @@ def advice(decisions: Decisions, trainable: Sequence[str]) -> Iterator[str]:
     training, name = config.training, optimizer.component.name
     usual = TrainingConfig().of(optimizer.record)
     given = {key for key, value in usual if getattr(training, key) != value}
-    idle = {*OLDER, *(OF_STEPS if training.solves else ())} - type(optimizer.settings).model_fields.keys()
+    idle = {*OLDER, *idle_with(optimizer.record)} - type(optimizer.settings).model_fields.keys()
     if without := sorted((given & idle).difference(decisions.shared)):
         yield f"without effect with {name}: training.{', training.'.join(without)}"
-    if training.solves:
+    if training.fits_heads:
+        if config.groups:
+            yield f"without effect with {name}: groups"
         if dropout := _dropout(model):
             yield f"without effect with {name}: the head's dropout ('{dropout}'), since the head is fitted in eval mode"
         if auxiliary := built.backbone.head_paths[1:]:

@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 
 def check_averaging(training: TrainingConfig, optimizer: str) -> None:
     """Raise FtError for an average that cannot be, with the flag that asks for it."""
-    if training.solves and training.ema is not None:
+    if training.fits_heads and training.ema is not None:
+        steps = "takes none" if training.solves else "takes them with many heads at once"
         raise FtError(
-            f"--ema averages weights over steps, and --optimizer {optimizer} takes none; leave it out, or say "
+            f"--ema averages weights over steps, and --optimizer {optimizer} {steps}; leave it out, or say "
             "`ema: null` in a phase of that optimizer"
         )
 

@@ -37,7 +37,7 @@ def make_plan(decisions: Decisions, plugins: Plugins) -> Plan:
     planned = optimizer.planned()
     solves = planned.solves
     check_averaging(training, planned.name)
-    if solves and cache.keeps != "features":
+    if planned.fits_heads and cache.keeps != "features":
         raise FtError(f"--optimizer {planned.name} works on features computed once, and there are none: {cache.reason}")
     steps = 1 if solves else len(epoch_batches(len(data.train), training.batch_size, config.seed, 0, shuffle=True))
     numel = {name: parameter.numel() for name, parameter in model.module.named_parameters()}

@@ -29,7 +29,8 @@ class ChosenOptimizer(Chosen[Optimizer]):
         """What a plan says of it beside its name and settings."""
         state = self.implementation("state")(self.settings) if self.record.state else None
         penalties = tuple(sorted(self.settings.penalties, reverse=True)) if self.record.solves else ()
-        return OptimizerPlan(self.component.name, self.record.solves, penalties, state)
+        candidates = tuple(self.implementation("candidates")(self.settings)) if self.record.candidates else ()
+        return OptimizerPlan(self.component.name, self.record.solves, penalties, state, candidates)
 
 
 def choose_optimizer(config: Config, plugins: Plugins) -> ChosenOptimizer:

@@ -50,7 +50,7 @@ def fastest(paces: Mapping[Machine, float], usual: Machine) -> Machine:
 def is_open(config: Config, machine: Machine) -> bool:
     """Whether precision and layout are to be measured: the config leaves them open, and there are steps to measure."""
     undecided = config.machine.precision == "auto" and config.machine.resolved is None
-    promised = config.cache.promise in ("exact", "close") or config.training.solves
+    promised = config.cache.promise in ("exact", "close") or config.training.fits_heads
     return undecided and not promised and has_fast_bf16(machine.device)
 
 

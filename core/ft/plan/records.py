@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from ft.extension.records import Candidate
 from ft.extension.tasks import Figure
 
 NOT_DECISIVE = (
@@ -105,12 +106,19 @@ class CacheCost:
 @dataclass(frozen=True)
 class OptimizerPlan:
     """What of the optimizer the recipe does not tell: whether it solves for the head, with which `penalties`, the
-    strongest first, or how many values it keeps for each parameter, where it says so."""
+    strongest first, which `candidates` it trains side by side, or how many values it keeps for each parameter, where it
+    says so."""
 
     name: str = ""
     solves: bool = False
     penalties: tuple[float, ...] = ()
     state: float | None = None
+    candidates: tuple[Candidate, ...] = ()
+
+    @property
+    def fits_heads(self) -> bool:
+        """Whether it fits linear heads to kept features, and trains nothing else."""
+        return self.solves or bool(self.candidates)
 
 
 @dataclass(frozen=True)

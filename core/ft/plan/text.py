@@ -49,7 +49,7 @@ def _warnings(plan: Plan, plans: Sequence[Plan]) -> Iterator[str]:
 
 
 def _print_phase(plan: Plan, display: Display) -> None:
-    console, fitted = display.out, plan.optimizer.solves
+    console, fitted = display.out, plan.optimizer.fits_heads
     total = plan.frozen_numel + plan.trainable_numel
     rows = [
         (
@@ -57,7 +57,7 @@ def _print_phase(plan: Plan, display: Display) -> None:
             count(stage.numel),
             _state(stage.frozen_numel, stage.numel),
             _batchnorm(stage.batchnorm_fixed, stage.batchnorm_moving),
-            ("fitted" if fitted and stage.lrs else ", ".join(f"{lr:.2g}" for lr in stage.lrs)) or "-",
+            (_fitted(plan) if fitted and stage.lrs else ", ".join(f"{lr:.2g}" for lr in stage.lrs)) or "-",
             ", ".join(stage.rules) or ("always trains" if stage.name == "head" else "-"),
         )
         for stage in plan.stages
@@ -95,12 +95,32 @@ def _replayed(plan: Plan) -> str:
     return "" if views == 1 else f", {views} views of an image, replayed (--views new: another one in every epoch)"
 
 
+def _fitted(plan: Plan) -> str:
+    return "fitted" if plan.optimizer.solves else f"{len(plan.optimizer.candidates)} at once"
+
+
 def _steps(plan: Plan) -> str:
     if plan.optimizer.solves:
         optimizer, penalties = plan.optimizer.name, ", ".join(f"{each:g}" for each in plan.optimizer.penalties)
         return f"--optimizer {optimizer} fits the head with penalties {penalties}; the best on validation images stays"
     epochs, steps = number_of(plan.epochs - plan.place.begins, "epoch"), number_of(plan.steps_per_epoch, "step")
-    return f"{epochs} x {steps}, warm-up over {number_of(plan.warmup_steps, 'step')}"
+    planned = f"{epochs} x {steps}, warm-up over {number_of(plan.warmup_steps, 'step')}"
+    return f"{planned}; {_candidates(plan)}" if plan.optimizer.candidates else planned
+
+
+def _candidates(plan: Plan) -> str:
+    """What the heads that train side by side train with."""
+    every = plan.optimizer.candidates
+    rates, decays = (
+        {f"{value:g}": None for value in values}
+        for values in zip(*((e.lr, e.weight_decay) for e in every), strict=True)
+    )
+    seeds = len({each.seed for each in every})
+    begun = f", {number_of(seeds, 'seed')}" if seeds > 1 else ""
+    return (
+        f"{number_of(len(every), 'head')} at once, with learning rates {', '.join(rates)} and weight decays "
+        f"{', '.join(decays)}{begun}; the best on validation images stays"
+    )
 
 
 def _paces(plan: Plan) -> str:
@@ -117,7 +137,10 @@ def _cache_lines(plan: Plan) -> list[tuple[str, str]]:
         kept = f"{size(cache.bytes_per_image)} an image, {size(cache.bytes)} in {cache.kept}"
         return [("once", f"images are decoded once: {kept}; of the network nothing is computed once ({cache.reason})")]
     whole = cache.prefix_flops + cache.suffix_flops
-    each = cache.suffix_flops * (3 * plan.images["train"] + plan.images["val"])  # gradients cost twice the forward pass
+    heads = max(1, len(plan.optimizer.candidates))
+    each = (
+        heads * cache.suffix_flops * (3 * plan.images["train"] + plan.images["val"])
+    )  # gradients cost twice the forward pass
     return [
         (
             "once",
@@ -143,10 +166,14 @@ def memory_taken(plan: Plan) -> str:
         rank = min(rows, width)  # of the features, all in float64, beside a Hessian and its factor
         parts.append(f"{size(8 * (rows * rank + 2 * rank**2))} to fit the head")
     else:
-        learned = round(4 * plan.trainable_numel * (1 + (optimizer.state or 0)))
+        others = len(optimizer.candidates) * plan.trainable_numel  # the heads beside the network's own
+        learned = round(4 * (others or plan.trainable_numel) * (1 + (optimizer.state or 0)) + 4 * others)
         if any(averaging_lines(plan)):
             parts.append(f"{size(4 * plan.trainable_numel)} of their average")
-        parts.append(f"{size(learned)} of gradients" + ("" if optimizer.state is None else " and optimizer state"))
+        parts.append(
+            f"{size(learned)} of {'heads, ' if others else ''}gradients"
+            + ("" if optimizer.state is None else " and optimizer state")
+        )
     if cache.keeps == "features":
         parts[0] += " (what is computed once leaves memory then)"
     if cache.keeps != "nothing" and cache.kept == "memory":

@@ -10,6 +10,7 @@ from ft._version import __version__
 from ft.extension.sections import Section
 from ft.pages.parts import renumbered
 from ft.pages.records import Page
+from ft.reporting.candidates import candidates
 from ft.reporting.curves import curves
 from ft.reporting.finished import Answers, Finished
 from ft.reporting.trained import what_trained
@@ -27,7 +28,13 @@ def page_of(finished: Finished, answers: Sequence[Answers], of_images: Sequence[
         about=tuple(_about(finished)),
         headlines=headlines(finished, figures),
         notes=tuple(remarks(finished, figures)),
-        sections=(curves(finished), *_of_task(finished, answers, judged), *of_images, what_trained(finished)),
+        sections=(
+            curves(finished),
+            *candidates(finished),
+            *_of_task(finished, answers, judged),
+            *of_images,
+            what_trained(finished),
+        ),
         made=f"Written by ft {__version__}. This file is complete: it needs no network, and asks for nothing.",
     )
 

@@ -66,6 +66,8 @@ def remarks(finished: Finished, figures: tuple[Sure, ...]) -> Iterator[Note]:
     yield from (Note(f"{doubt}.", warns=True) for each in figures[:1] for doubt in too_few(each, images))
     if split == "val" and report.epochs > 1:
         tries = "penalties" if finished.best.get("penalty") is not None else "epochs"
+        if heads := len(finished.report.model_dump().get("candidates", ())):
+            tries += f" of {number_of(heads, 'head')}"
         yield Note(
             f"The best of {report.epochs} {tries} was chosen on these very images, and no test images stand beside "
             "them, so the figures are likely a little better than on new images. With --test-fraction 0.2 some are "

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import zipfile
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -22,7 +22,7 @@ from ft.errors import FtError
 from ft.extension.settings import first_fault
 from ft.machine.files import publish, publish_bytes
 from ft.model.state_dict import put_tensors
-from ft.run.position import Position, check_position, read_position
+from ft.run.position import Position, check_position, plain_position, read_position
 from ft.text.reading import check_plain, open_plain
 
 FORMAT = 5
@@ -76,7 +76,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     content = {
         "format": FORMAT,
         "plan_digest": checkpoint.plan_digest,
-        "position": asdict(checkpoint.position),
+        "position": plain_position(checkpoint.position),
         "tensors": {name: tensor.detach().cpu() for name, tensor in checkpoint.tensors.items()},
         "optimizer": dict(checkpoint.optimizer),
         "average": {name: tensor.detach().cpu() for name, tensor in checkpoint.average.items()},

@@ -26,7 +26,13 @@ def _steps(report: Report, run: Path) -> Iterator[str]:
         yield f"see mistakes, curves and what trained: {run / 'report.html'}"
     if report.best_epoch == report.epochs:
         yield more_may_be_better(report.epochs, report.penalty, bool(report.each_phase), run)
-    elif not report.each_phase and report.penalty is None and _head_only(report) and report.images["train"] >= ENOUGH:
+    elif (
+        not report.each_phase
+        and not report.tried
+        and report.penalty is None
+        and _head_only(report)
+        and report.images["train"] >= ENOUGH
+    ):
         thawed = typed(
             "ft", "run", "--resume", run, "--freeze", "depth:-1", "--epochs", report.epochs + 5, "--lr", 1e-4
         )

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator
 
 from ft.config.schema import Config
+from ft.extension.records import Candidate
 from ft.extension.tasks import Figure
 
 
@@ -37,7 +38,8 @@ class EpochRecord:
     and what the task counts.
 
     `val` are the figures as training saw them: from kept features where there are any, in the run's precision.
-    `penalty` is that of a fit by an optimizer that solves, which is what stands for an epoch there.
+    `penalty` is that of a fit by an optimizer that solves, which is what stands for an epoch there. Where heads train
+    side by side, the figures are those of the `candidate` that was the best after this epoch.
     """
 
     epoch: int
@@ -46,6 +48,7 @@ class EpochRecord:
     seconds: float
     val: Mapping[str, float]
     penalty: float | None = None
+    candidate: Candidate | None = None
 
     def line(self) -> dict[str, Any]:
         """What metrics.jsonl says of the epoch."""
@@ -55,6 +58,7 @@ class EpochRecord:
             "lr": self.lr,
             "seconds": self.seconds,
             "penalty": self.penalty,
+            **({f"candidate_{name}": value for name, value in vars(self.candidate).items()} if self.candidate else {}),
             **{f"val_{name}": value for name, value in self.val.items()},
         }
 
@@ -64,8 +68,27 @@ class EpochRecord:
 
     def merit(self, figure: Figure) -> tuple[float, float]:
         """What to compare epochs by, larger being better: the figure; of equals, the lower loss."""
-        value = self.val[figure.name]
-        return value if figure.larger_is_better else -value, -self.val["loss"]
+        return merit(self.val, figure)
+
+
+def merit(val: Mapping[str, float], figure: Figure) -> tuple[float, float]:
+    """What to compare figures of validation by, larger being better: one of them; of equals, the lower loss."""
+    value = val[figure.name]
+    return value if figure.larger_is_better else -value, -val["loss"]
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What became of a candidate: after which epoch it did best by the monitored figure, and what its figures were
+    then. They are empty, and the epoch None, where its head never gave numbers."""
+
+    candidate: Candidate
+    epoch: int | None = None
+    val: Mapping[str, float] = field(default_factory=dict)
+
+    def plain(self) -> dict[str, Any]:
+        """What report.json says of it."""
+        return {**vars(self.candidate), "epoch": self.epoch, "val": {**self.val}}
 
 
 @dataclass(frozen=True)
@@ -95,7 +118,8 @@ class Position:
     """How far training has come: finished epochs, steps into the next one, and that epoch's running sums.
 
     `parts` is in how many parts a batch is computed, because memory ran out. `phases` has a second member once the
-    freeze, the learning rates or the number of epochs was changed on the way.
+    freeze, the learning rates or the number of epochs was changed on the way. `tried` are the candidates of the last
+    phase in which heads trained side by side.
     """
 
     epoch: int = 0
@@ -107,6 +131,7 @@ class Position:
     parts: int = 1
     history: list[Annotated[EpochRecord, BeforeValidator(_read_epoch)]] = field(default_factory=list)
     phases: list[Phase] = field(default_factory=list)
+    tried: list[Tried] = field(default_factory=list)
 
     @property
     def in_phase(self) -> list[EpochRecord]:
@@ -129,10 +154,15 @@ class Position:
         self.seconds += seconds
 
     def finish_epoch(
-        self, lr: float, val: Mapping[str, float], seconds: float, tallied: str = "", penalty: float | None = None
+        self,
+        lr: float,
+        val: Mapping[str, float],
+        seconds: float,
+        tallied: str = "",
+        of: float | Candidate | None = None,
     ) -> EpochRecord:
         """Put the epoch on record and begin the next; `seconds` is what evaluation took, and `tallied` is what the
-        tally is called, "" where nothing was counted."""
+        tally is called, "" where nothing was counted. `of` is the penalty, or the candidate, that it stands for."""
         counted = {tallied: self.tally / self.seen} if tallied else {}
         record = EpochRecord(
             epoch=self.epoch + 1,
@@ -140,11 +170,30 @@ class Position:
             lr=lr,
             seconds=self.seconds + seconds,
             val=val,
-            penalty=penalty,
+            penalty=of if isinstance(of, float) else None,
+            candidate=of if isinstance(of, Candidate) else None,
         )
         self.history.append(record)
         self.epoch, self.step, self.loss_sum, self.tally, self.seen, self.seconds = self.epoch + 1, 0, 0.0, 0.0, 0, 0.0
         return record
+
+
+def plain_position(position: Position) -> dict[str, Any]:
+    """How far training has come as plain data; `dataclasses.asdict`, which copies every number, takes many times as
+    long as an epoch of a head."""
+
+    def plain(record: EpochRecord | Tried) -> dict[str, Any]:
+        of, figures = record.candidate, {"val": {**record.val}}
+        if isinstance(record, EpochRecord):
+            figures["train"] = {**record.train}
+        return {**vars(record), **figures, "candidate": None if of is None else vars(of)}
+
+    return {
+        **vars(position),
+        "history": [plain(each) for each in position.history],
+        "phases": [{**vars(each)} for each in position.phases],
+        "tried": [plain(each) for each in position.tried],
+    }
 
 
 def check_position(position: Position) -> Position:

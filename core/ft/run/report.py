@@ -12,7 +12,7 @@ from typing import Any
 from ft.config.schema import PREDICT_PRECISION, Config
 from ft.extension.tasks import Figure
 from ft.plan.records import CacheCost, Plan
-from ft.run.position import EpochRecord, Phase, Position
+from ft.run.position import EpochRecord, Phase, Position, Tried
 from ft.run.records import PhaseBegun
 from ft.task.evaluation import Evaluation, Measured
 from ft.task.sure import Judged
@@ -30,6 +30,7 @@ class Report:
     optimizer that solves. `speedup` is how many times longer an epoch would have taken had it computed what was
     computed once, batch by batch as the pass did once it was under way; None where that was not measured.
     `frozen_digest_before` and `..._after` are sha256 over every frozen parameter and every buffer of frozen modules.
+    `tried` are the candidates, where heads trained side by side.
     `phases` are what the run was asked for, one after the other. Of a run in phases, `each_phase` says what became of
     each, with the digests of what was frozen in it.
     """
@@ -62,14 +63,16 @@ class Report:
     warnings: tuple[str, ...]
     phases: tuple[Phase, ...]
     each_phase: tuple[PhaseBegun, ...] = ()
+    tried: tuple[Tried, ...] = ()
 
     def plain(self) -> dict[str, Any]:
         """What report.json holds."""
         measured = {"val": self.val.plain(), "test": None if self.test is None else self.test.plain()}
-        content = {**asdict(replace(self, each_phase=())), **measured, "judged": self.judged.plain()}
-        del content["each_phase"]
+        content = {**asdict(replace(self, each_phase=(), tried=())), **measured, "judged": self.judged.plain()}
+        del content["each_phase"], content["tried"]
         each = [phase.model_dump(mode="json") for phase in self.each_phase]
-        return {**content, "each_phase": each} if each else content
+        tried = [candidate.plain() for candidate in self.tried]
+        return content | ({"each_phase": each} if each else {}) | ({"candidates": tried} if tried else {})
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,6 +124,7 @@ def make_report(config: Config, plan: Plan, outcome: Outcome) -> Report:
         warnings=plan.warnings,
         phases=tuple(position.phases),
         each_phase=outcome.each_phase,
+        tried=tuple(position.tried),
     )
 
 

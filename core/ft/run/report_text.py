@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from ft.extension.tasks import Table
+from ft.extension.tasks import Figure, Table
 from ft.machine.display import Display
 from ft.machine.layout import Columns, print_matrix, print_pairs, print_table, times
 from ft.plan.records import CacheCost
+from ft.run.candidates import print_candidates, won
 from ft.run.next_steps import next_steps
 from ft.run.records import to_predict
 from ft.run.report import Report, doubts
@@ -32,7 +33,9 @@ def print_report(report: Report, folder: Path, display: Display) -> None:
     print_evaluation(report.val, f"best epoch {report.best_epoch} of {report.epochs}, validation", where, display)
     if report.test is not None:
         print_evaluation(report.test, "test", where, display)
-    lines = [*_trust(report.judged), *_each_phase(report), ("trained", _trained(report))]
+    if report.tried:
+        print_candidates(report.tried, _monitored(report), where, display)
+    lines = [*_trust(report.judged), *_won(report), *_each_phase(report), ("trained", _trained(report))]
     print_pairs(lines, display.out, folded=True)
     steps = [("" if number else "next", step) for number, step in enumerate(next_steps(report, folder))]
     print_pairs([("run", str(folder)), ("use it", to_predict(folder)), *steps], display.out)  # not folded, to be copied
@@ -59,6 +62,16 @@ def _trust(judged: Judged) -> Iterator[tuple[str, str]]:
     ]
     if guessed:
         yield "guessing", f"{', '.join(guessed)}, with one answer to all images"
+
+
+def _monitored(report: Report) -> Figure:
+    """The figure by which epochs and candidates were compared."""
+    return next(each for each in report.val.about if each.name == report.monitor)
+
+
+def _won(report: Report) -> Iterator[tuple[str, str]]:
+    if report.tried:
+        yield "chosen", won(report.tried, _monitored(report))
 
 
 def _images(judged: Judged) -> str:

@@ -111,6 +111,35 @@ def it_finds_a_minimum(trial: Trial) -> None:
         expect(optimizer.state[matrix].get("n_iter", 0) > 0, f"{trial.label} leaves no 'n_iter' in the state")
 
 
+def each_candidate_steps_as_it_would_alone(trial: Trial) -> None:
+    """One with candidates: rows that have a learning rate and a weight decay each step as each row would without the
+    others; and every candidate has a rate above 0 and a decay that is not below."""
+    import torch
+
+    if not trial.component.record.candidates:
+        raise NotApplicable("it trains one head at a time")
+    make = implementation(trial.component, "candidates")
+    for (parameters, optimizer), settings in zip(_built(trial), trial.read_settings(), strict=True):
+        found = list(make(settings))
+        expect(bool(found), f"{trial.label} has no candidates")
+        wrong = [str(each) for each in found if not each.lr > 0 or each.weight_decay < 0 or each.seed < 0]
+        expect(not wrong, f"{trial.label} has the candidate {wrong[:1]}")
+        whole = parameters["matrix"]
+        alone = torch.nn.Parameter(whole.detach()[1:2].clone())
+        other = implementation(trial.component, "build")(
+            [{"params": [alone], "lr": _by_row(alone, first=1), "weight_decay": _by_row(alone, first=1) * 0.5}],
+            settings,
+        )
+        _step(parameters, optimizer, STEPS)
+        for _ in range(STEPS):
+            alone.grad = 2 * (alone.detach() - 1)
+            other.step()
+        expect(
+            torch.allclose(alone.detach(), whole.detach()[1:2], rtol=1e-5, atol=1e-6),
+            f"{trial.label} steps a row otherwise where there are others",
+        )
+
+
 def answer(component: Component, argument: None, settings: Any) -> str:
     """The digest of where a few steps lead."""
     parameters = _parameters()
@@ -143,6 +172,9 @@ def _build(component: Component, settings: Any, parameters: Parameters) -> Any:
     record = component.record
     if record.solves:
         groups = [{"params": [parameters["matrix"]], "max_iter": 200, "tolerance_grad": 1e-6}]
+    elif record.candidates:
+        each = [parameters[name] for name in SHAPES]
+        groups = [{"params": [one], "lr": _by_row(one), "weight_decay": _by_row(one) * 0.5} for one in each]
     else:
         decayed, others = ([parameters[name] for name in names] for names in (("matrix", "kernel"), ("bias", "idle")))
         groups = [
@@ -152,6 +184,14 @@ def _build(component: Component, settings: Any, parameters: Parameters) -> Any:
     made = implementation(component, "build")(groups, settings)
     mark_groups(made, parameters)
     return made
+
+
+def _by_row(parameter: torch.Tensor, first: int = 0) -> torch.Tensor:
+    """A learning rate for each row of a parameter, which is as one of more rows has it from the `first` on."""
+    import torch
+
+    rates = 1e-3 * torch.arange(first + 1.0, first + 1.0 + len(parameter))
+    return rates.view(-1, *[1] * (parameter.ndim - 1))
 
 
 def _given(trial: Trial, parameters: Parameters) -> list[str]:
@@ -188,4 +228,5 @@ CHECKS: tuple[Check, ...] = (
     steps_are_deterministic,
     its_state_can_be_saved,
     it_finds_a_minimum,
+    each_candidate_steps_as_it_would_alone,
 )

@@ -101,4 +101,14 @@ def _figures(title: str, record: EpochRecord, is_best: bool, about: Sequence[Fig
     train = gap.join(said(name, value, not narrow) for name, value in record.train.items())
     shown = ["loss", *(name for name in named if name != "loss" and name in record.val)][:3]
     val = gap.join(said(name, record.val[name], not narrow or [name] == shown[2:]) for name in shown)
-    return f"{title}  train {train}   val {val}   {record.seconds:.1f} s{'  best' if is_best else ''}"
+    return (
+        f"{title}  {_trained(record, train, narrow)}   val {val}   {record.seconds:.1f} s{'  best' if is_best else ''}"
+    )
+
+
+def _trained(record: EpochRecord, train: str, narrow: bool) -> str:
+    """How training went; or, where heads train side by side, with what the best of them trains."""
+    if record.candidate is None:
+        return f"train {train}"
+    said = f"lr {record.candidate.lr:g}" if narrow else str(record.candidate)
+    return said if narrow else f"{said}  train {train}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from ft.data.targets import targets_of
 from ft.data.transforms import network_input, train_transform
 from ft.job import Job
 from ft.plan.records import CacheCost
+from ft.prefix.linear import before_head
 from ft.prefix.torch_only import torch_only
 
 
@@ -82,17 +84,32 @@ class FeatureFeed:
             hook.remove()
         return torch.cat(entering), targets.to(self._machine.device)
 
+    def entering(self, inputs: Any) -> torch.Tensor:
+        """What enters the head, which is the linear one that is left to train, for a batch's inputs: [N, D]."""
+        with torch.no_grad(), self._machine.autocast():
+            entered: torch.Tensor = self._before_head.forward(tuple(map(self._ready, inputs)))
+        return entered
+
+    @cached_property
+    def _before_head(self) -> fx.GraphModule:
+        return before_head(self._proved.suffix_eval)
+
     def forward(self, inputs: Any, share: float = 1.0) -> Any:
         assert share == 1.0, "the plan keeps no features of images that are blended"
         # Not called: what torch.fx puts around a call explains errors in graphs, and takes time in every step.
         return self._proved.halves.suffix.forward(tuple(map(self._ready, inputs)))
 
     def validation(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        for start, end in self._val_spans:
-            inputs = tuple(map(self._ready, self._features.val.take(torch.arange(start, end))))
+        for inputs, targets in self.validation_inputs():
             with torch.no_grad(), self._machine.autocast():
-                outputs = self._proved.suffix_eval.forward(inputs)
-            yield outputs.float().cpu(), self._val_targets[start:end]
+                outputs = self._proved.suffix_eval.forward(tuple(map(self._ready, inputs)))
+            yield outputs.float().cpu(), targets
+
+    def validation_inputs(self) -> Iterator[tuple[Any, torch.Tensor]]:
+        """Yield (inputs, targets [N, ...] on the CPU) for the validation images in their order. Raises StopAsked when a
+        signal asks to stop meanwhile."""
+        for start, end in self._val_spans:
+            yield self._features.val.take(torch.arange(start, end)), self._val_targets[start:end]
             self._job.stop.check()
 
     def close(self) -> None:

@@ -65,7 +65,7 @@ def train(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
         set_lr(optimizer, lr_factor(step - first, plan.warmup_steps, plan.total_steps - first))
 
     try:
-        while position.epoch < plan.epochs and not _out_of_patience(position, training, monitor):
+        while position.epoch < plan.epochs and not out_of_patience(position, training, monitor):
             set_train_mode(module, plan.frozen_modules)
             title, before = f"epoch {position.epoch + 1}/{plan.epochs}", position.epoch * plan.steps_per_epoch
             so_far = [each.val[monitor.name] for each in position.history if monitor.name in each.val]
@@ -135,7 +135,7 @@ def _pace(position: Position) -> str:
     return f"{rate(position.seen / position.seconds)} img/s" if position.seconds else ""
 
 
-def _out_of_patience(position: Position, training: TrainingConfig, monitor: Figure) -> bool:
+def out_of_patience(position: Position, training: TrainingConfig, monitor: Figure) -> bool:
     """Whether it is too long ago that the monitored figure or the loss was better than in all of the phase before."""
     history = position.in_phase
     if training.patience is None or not history:

@@ -41,9 +41,9 @@ def solve(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
     within a fit resumes at the end of the one before, and ends with the same weights. Raises FtError when there are no
     kept features or something is not finite, and StopAsked when a signal asks to stop.
     """
-    head = _linear(module, feed, plan)
+    head, features = kept_features(module, feed, plan)
     task, space = job.data.task, job.data.space
-    regression, monitor = _regression(head, feed, job), task.figure(job.config.training.monitor)
+    regression, monitor = _regression(head, features, job), task.figure(job.config.training.monitor)
     count = task.count(space)
     penalties = plan.optimizer.penalties
     position = _resume(run, module, job.config)
@@ -120,7 +120,9 @@ def check_linear(prefix: FrozenPrefix, plan: Plan) -> None:
         )
 
 
-def _linear(module: nn.Module, feed: Feed, plan: Plan) -> nn.Linear:
+def kept_features(module: nn.Module, feed: Feed, plan: Plan) -> tuple[nn.Linear, FeatureFeed]:
+    """The linear head of `module`, which is left in eval mode, and the feed that has what enters it. Raises FtError
+    where features are not kept."""
     if not isinstance(feed, FeatureFeed):
         raise FtError(
             f"--optimizer {plan.optimizer.name} works on features computed once, and there are none: {feed.cost.reason}"
@@ -128,11 +130,10 @@ def _linear(module: nn.Module, feed: Feed, plan: Plan) -> nn.Linear:
     module.eval()
     head = linear_head(feed.suffix_eval)
     assert head is not None, "the plan refuses any other"
-    return head
+    return head, feed
 
 
-def _regression(head: nn.Linear, feed: Feed, job: Job) -> Regression:
-    assert isinstance(feed, FeatureFeed)
+def _regression(head: nn.Linear, feed: FeatureFeed, job: Job) -> Regression:
     data = job.data
     inputs, targets = feed.everything(head)
     broken = (~inputs.isfinite().all(1)).nonzero().flatten().tolist()

@@ -121,7 +121,7 @@ SOLVED = "phases:\n  - {freeze: all, optimizer: lbfgs}\n  - {epochs: 3, freeze: 
             SOLVED,
             {},
             {"training.epochs": 5},
-            r"training.epochs: .* every phase that takes steps says its own",
+            r"training.epochs: .* every phase that has a use for it says its own",
         ),
         (
             SOLVED,
@@ -136,7 +136,7 @@ SOLVED = "phases:\n  - {freeze: all, optimizer: lbfgs}\n  - {epochs: 3, freeze: 
             "phases:\n  - {freeze: all, optimizer: lbfgs}\n",
             {},
             {"training.lr": 0.1},
-            r"every phase solves for the head, and does without 'lr'; leave it out",
+            r"every phase fits the head in another way, and does without 'lr'; leave it out",
         ),
         ("", {}, {}, "is no mapping"),
         ("epoch: 3", {}, {}, r"unknown setting 'epoch'.*\n\(the recipe .*\)"),

@@ -276,6 +276,11 @@ class TestLBFGS(OptimizerConformance):
     component = "optimizer:lbfgs"
 
 
+class TestSweep(OptimizerConformance):
+    component = "optimizer:sweep"
+    settings = ({}, {"rule": "sgd"}, {"rates": [0.1], "decays": [0.0], "seeds": 3})
+
+
 class TestQuick(RecipeConformance):
     component = "recipe:quick"
 

@@ -10,6 +10,7 @@ from torch import nn
 
 from ft.config.loading import load_config
 from ft.extension.installed import Plugins, load_plugins
+from ft.extension.records import Candidate
 from ft.plan.optimizer import ChosenOptimizer, choose_optimizer
 
 
@@ -92,7 +93,29 @@ def test_how_much_is_kept_for_each_parameter_is_as_said(
     assert optimizer.planned().state == state == kept / one.numel()
 
 
+@pytest.mark.parametrize("name", ["adamw", "sgd"])
+def test_a_sweep_steps_each_row_as_the_optimizer_whose_rule_it_has(name: str, plugins: Plugins) -> None:
+    rates, decays, (first, second) = (0.1, 0.02), (0.5, 0.0), (parameter(4, 3), parameter(4, 3))
+    both = nn.Parameter(torch.stack([first.detach(), second.detach()]))
+    assert first.grad is not None
+    both.grad = torch.stack([first.grad, first.grad])
+    lr, decay = (torch.tensor(each).view(2, 1, 1) for each in (rates, decays))
+    made = chosen(plugins, "sweep", rule=name).build([{"params": [both], "lr": lr, "weight_decay": decay}])
+    (together,) = stepped(made, [both])
+    for row, alone in enumerate((first, second)):
+        group = {"params": [alone], "lr": rates[row], "weight_decay": decays[row]}
+        (expected,) = stepped(chosen(plugins, name).build([group]), [alone])
+        torch.testing.assert_close(together[row], expected)
+
+
+def test_a_sweep_takes_each_rate_with_each_decay_and_seed_once(plugins: Plugins) -> None:
+    planned = chosen(plugins, "sweep", rates=[0.1, 0.01, 0.1], decays=[0.0], seeds=2).planned()
+    assert planned.candidates == tuple(Candidate(lr, 0.0, seed) for lr in (0.01, 0.1) for seed in (0, 1))
+    assert planned.fits_heads
+    assert not planned.solves
+
+
 def test_all_come_from_one_package_and_load_no_torch_to_be_listed() -> None:
     listed = load_plugins(environ={"FT_NO_THIRD_PARTY": "1"}).components("optimizer")
-    assert [each.name for each in listed] == ["adafactor", "adamw", "lbfgs", "muon", "nadam", "radam", "sgd"]
+    assert [each.name for each in listed] == ["adafactor", "adamw", "lbfgs", "muon", "nadam", "radam", "sgd", "sweep"]
     assert [each.name for each in listed if each.record.solves] == ["lbfgs"]

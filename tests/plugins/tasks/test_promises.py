@@ -144,6 +144,17 @@ def test_kept_features_a_stop_and_a_kill_change_no_bit(form: str, begin: Begin, 
 
 
 @pytest.mark.parametrize("form", ["columns", "numbers"])
+def test_a_sweep_trains_heads_as_the_loop_does(form: str, begin: Begin, plugins: Plugins) -> None:
+    keys = {"training__head_lr": 0.05, "training__weight_decay": 0.01}
+    loop = FinishedRun(begin(form, "loop", **keys), plugins)
+    sweep = {"use": "sweep", "rates": [0.05, 1e-6], "decays": [0.01]}
+    swept = FinishedRun(begin(form, "swept", training__optimizer=sweep), plugins)
+    assert swept.report.tried[1].val == pytest.approx(loop.report.chosen_by, rel=1e-3)
+    name, best = FIRST[TASKS[form][0]]
+    assert swept.report.chosen_by[name] == best(each.val[name] for each in swept.report.tried)
+
+
+@pytest.mark.parametrize("form", ["columns", "numbers"])
 def test_a_fit_that_was_stopped_ends_in_the_same_bits(form: str, begin: Begin, plugins: Plugins) -> None:
     whole = FinishedRun(begin(form, "whole", training__optimizer="lbfgs"), plugins)
     config = begin(form, "stopped", training__optimizer="lbfgs")
