@@ -87,11 +87,11 @@ def finetune(
             after = phase.frozen_digest()
             note_ended(run, position, job.figure, after)
 
-        best_epoch = run.save_best(module, plan)
+        best = run.save_best(module, plan)
         module.to("meta")  # so that it takes no memory beside the one that is rebuilt from what was saved
         otherwise = measured_otherwise(feed.cost.promise, plan.precision)
         measured = measure_saved(run, plugins, phase.store, job, otherwise)
-        outcome = Outcome(position, best_epoch, before, after, feed.cost, measured, begun_phases(run))
+        outcome = Outcome(position, best, before, after, feed.cost, measured, begun_phases(run))
         report = make_report(job.config, plan, outcome)
         run.write_json("report.json", report.plain())
         show(run, gathered, plugins, display)

@@ -25,6 +25,8 @@ FLAGS: tuple[tuple[str, str, str, bool], ...] = (
     ("--label-smoothing", "training.label_smoothing", "", False),
     ("--mixup", "training.mixup", "", False),
     ("--ema", "training.ema", "", False),
+    ("--swa", "training.swa", "", False),
+    ("--soup", "training.soup", "", False),
     ("--class-weights", "training.class_weights", "", False),
     ("--clip-norm", "training.clip_norm", "", False),
     ("--auto-batch/--no-auto-batch", "training.auto_batch", "", False),

@@ -62,6 +62,8 @@ class Keywords(TypedDict, total=False):
     label_smoothing: float
     mixup: float
     ema: float | None
+    swa: int | None
+    soup: int | None
     class_weights: Literal["none", "balanced"]
     clip_norm: float | None
     auto_batch: bool

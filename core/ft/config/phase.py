@@ -23,6 +23,8 @@ PLACES = {
     "patience": "training.patience",
     "mixup": "training.mixup",
     "ema": "training.ema",
+    "swa": "training.swa",
+    "soup": "training.soup",
     "clip_norm": "training.clip_norm",
     "augment": "images.augment",
     "views": "images.views",
@@ -58,6 +60,8 @@ class PhaseConfig(Section):
     )
     mixup: float = Field(_USUAL, ge=0, description="as training.mixup")
     ema: float | None = Field(_USUAL, gt=0, lt=1, description="as training.ema; an average begins with the phase")
+    swa: int | None = Field(_USUAL, ge=2, description="as training.swa; of the phase's last epochs")
+    soup: int | None = Field(_USUAL, ge=2, description="as training.soup; of the phase's best epochs")
     clip_norm: float | None = Field(_USUAL, gt=0, description="as training.clip_norm")
     augment: ComponentConfig = Field(_USUAL, examples=["flip"], description="as images.augment")
     views: Views = Field(_USUAL, description="as images.views")

@@ -70,6 +70,18 @@ class TrainingConfig(Section):
         description="validate and save an exponential moving average of the weights over steps, with this decay; "
         "0.999 is usual",
     )
+    swa: int | None = Field(
+        None,
+        ge=2,
+        description="average the weights at the ends of the last so many epochs, in which the rates stay level (SWA), "
+        "and save the average if it is better",
+    )
+    soup: int | None = Field(
+        None,
+        ge=2,
+        description="average those of the best so many epochs that make the average better (greedy soup), and save it "
+        "if it is better",
+    )
     class_weights: Literal["none", "balanced"] = Field("none", description="older name of task.class_weights")
     clip_norm: float | None = Field(None, gt=0, description="largest norm of all gradients together")
     auto_batch: bool = Field(False, description="when memory runs out, compute a batch in parts and add up gradients")

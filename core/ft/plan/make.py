@@ -80,7 +80,7 @@ def make_plan(decisions: Decisions, plugins: Plugins) -> Plan:
     )
 
 
-LATER = ("ema",)
+LATER = ("ema", "swa", "soup")
 """Keys of `training` that runs of before lack, told where they are given, so that such a run goes on as it began."""
 
 

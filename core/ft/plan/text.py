@@ -168,7 +168,7 @@ def memory_taken(plan: Plan) -> str:
     else:
         others = len(optimizer.candidates) * plan.trainable_numel  # the heads beside the network's own
         learned = round(4 * (others or plan.trainable_numel) * (1 + (optimizer.state or 0)) + 4 * others)
-        if any(averaging_lines(plan)):
+        if plan.recipe.get("training.ema") is not None:
             parts.append(f"{size(4 * plan.trainable_numel)} of their average")
         parts.append(
             f"{size(learned)} of {'heads, ' if others else ''}gradients"

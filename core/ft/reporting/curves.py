@@ -10,6 +10,7 @@ from typing import Any
 from ft.extension.sections import Chart, Line, Note, Section
 from ft.extension.tasks import Figure
 from ft.reporting.finished import Finished
+from ft.run.position import epochs_averaged
 from ft.task.chosen import LOSS
 from ft.text.counting import number_of
 
@@ -22,7 +23,9 @@ def curves(finished: Finished) -> Section:
     history, best = finished.history, finished.best
     solved = only_solved(history)
     count = number_of(len(history), "penalty" if solved else "epoch", "penalties" if solved else "")
-    saved = f"penalty {best['penalty']:g}" if solved else f"epoch {finished.report.best_epoch}"
+    averaged = finished.report.averaged
+    epochs = f"the average of {epochs_averaged(averaged)}" if averaged else f"epoch {finished.report.best_epoch}"
+    saved = f"penalty {best['penalty']:g}" if solved else epochs
     seconds = sum(float(each["seconds"]) for each in history)
     lead = f"{count} in {seconds:.1f} s, of which {saved} was saved. These figures are as training saw them."
     across = PENALTY if solved else "epoch"

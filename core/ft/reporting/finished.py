@@ -65,8 +65,10 @@ class Finished:
 
     @property
     def best(self) -> Mapping[str, Any]:
-        """The epoch whose weights were saved."""
-        return self.history[self.report.best_epoch - 1]
+        """The epoch whose weights were saved; of averaged ones the last, with the figures of the average."""
+        best = self.history[self.report.best_epoch - 1]
+        figures = self.report.chosen_by if self.report.averaged else {}
+        return {**best, **{f"val_{name}": value for name, value in figures.items()}}
 
     @property
     def phases(self) -> Sequence[Mapping[str, Any]]:

@@ -74,6 +74,6 @@ def remarks(finished: Finished, figures: tuple[Sure, ...]) -> Iterator[Note]:
             "kept apart.",
             warns=True,
         )
-    if report.best_epoch == report.epochs:
+    if report.best_epoch == report.epochs and not report.averaged:
         more = more_may_be_better(report.epochs, finished.best.get("penalty"), finished.in_phases, finished.run.path)
         yield Note(f"{more[0].upper()}{more[1:]}")

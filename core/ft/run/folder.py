@@ -7,6 +7,7 @@ versions.json       ft, torch, and the distribution, version and digest of every
 frozen.safetensors  tensors that do not change (until model.safetensors holds them)
 last.pt, best.pt    checkpoints
 phase.pt            checkpoint of the best epoch of a phase, where the best of the run is from an earlier one
+epoch-N.pt          weights of an epoch, until they are averaged with those of others
 phases.json         of a run in phases: what each that has begun was asked for, and the proof of its freeze
 metrics.jsonl       a line for each finished epoch
 model.safetensors   the best epoch's weights
@@ -208,13 +209,13 @@ class Run:
         if not keep_frozen:
             (self.path / "frozen.safetensors").unlink(missing_ok=True)
 
-    def save_best(self, module: nn.Module, plan: Plan) -> int:
-        """Publish the best state, which `module` gets, as the run's model; return its epoch."""
+    def save_best(self, module: nn.Module, plan: Plan) -> Position:
+        """Publish the best state, which `module` gets, as the run's model; return how far the run had come there."""
         best = self.load_checkpoint(
             "best", module, moving_tensors(module, plan.frozen, plan.frozen_modules), to_use=True
         )
         self.save_model(module, keep_frozen=not best.tensors.keys().isdisjoint(plan.frozen))
-        return best.position.epoch
+        return best.position
 
     def load_model(self, module: nn.Module) -> None:
         """Put model.safetensors into `module`. Raises FtError when it is missing or does not fit."""

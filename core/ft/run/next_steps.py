@@ -24,7 +24,7 @@ def next_steps(report: Report, run: Path) -> list[str]:
 def _steps(report: Report, run: Path) -> Iterator[str]:
     if (run / "report.html").is_file():
         yield f"see mistakes, curves and what trained: {run / 'report.html'}"
-    if report.best_epoch == report.epochs:
+    if report.best_epoch == report.epochs and not report.averaged:
         yield more_may_be_better(report.epochs, report.penalty, bool(report.each_phase), run)
     elif (
         not report.each_phase

@@ -74,10 +74,13 @@ def best_state(run: Run, figure: Figure) -> tuple[str, Checkpoint]:
     """The best state of the phase that is over, and the name of its checkpoint: best.pt, unless that is of an earlier
     phase. Raises FtError where it is gone."""
     position = run.read_checkpoint("last").position
-    epoch = best_epoch(position.in_phase, figure).epoch
+    averaged = position.averaged
+    epoch = position.epoch if averaged else best_epoch(position.in_phase, figure).epoch
     for name in ("best", "phase"):
-        if run.has_checkpoint(name) and (found := run.read_checkpoint(name)).position.epoch == epoch:
-            return name, found
+        if run.has_checkpoint(name):
+            found = run.read_checkpoint(name)
+            if found.position.epoch == epoch and found.position.averaged == averaged:
+                return name, found
     raise FtError(f"{run.path} lacks phase.pt, with the state after epoch {epoch} from which its next phase begins")
 
 

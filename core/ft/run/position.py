@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
@@ -92,6 +93,29 @@ class Tried:
 
 
 @dataclass(frozen=True)
+class AveragedEpochs:
+    """An average of the weights at the ends of the epochs `of`, made `after` so many finished epochs, the phase's last:
+    of which kind, "swa" or "soup", with which figures, as epochs are measured, and whether it was taken for the best of
+    the phase."""
+
+    kind: str
+    of: list[int]
+    after: int
+    val: Mapping[str, float]
+    taken: bool
+
+
+def epochs_averaged(epochs: Sequence[int]) -> str:
+    """Epochs as they are read.
+
+    >>> epochs_averaged([8, 10, 9]), epochs_averaged([3, 1])
+    ('epochs 8, 9 and 10', 'epochs 1 and 3')
+    """
+    *others, last = map(str, sorted(epochs))
+    return f"epochs {', '.join(others)} and {last}"
+
+
+@dataclass(frozen=True)
 class Phase:
     """What a run was asked for from a moment on: after `epoch` finished epochs, and `step` steps into the next one."""
 
@@ -119,7 +143,8 @@ class Position:
 
     `parts` is in how many parts a batch is computed, because memory ran out. `phases` has a second member once the
     freeze, the learning rates or the number of epochs was changed on the way. `tried` are the candidates of the last
-    phase in which heads trained side by side.
+    phase in which heads trained side by side. `averages` are
+    those that were tried at the ends of phases.
     """
 
     epoch: int = 0
@@ -132,11 +157,29 @@ class Position:
     history: list[Annotated[EpochRecord, BeforeValidator(_read_epoch)]] = field(default_factory=list)
     phases: list[Phase] = field(default_factory=list)
     tried: list[Tried] = field(default_factory=list)
+    averages: list[AveragedEpochs] = field(default_factory=list)
 
     @property
     def in_phase(self) -> list[EpochRecord]:
         """The finished epochs of the last phase."""
         return self.history[self.phases[-1].epoch :]
+
+    @property
+    def averaged(self) -> AveragedEpochs | None:
+        """The average that is the best of the phase which ends here, if one is."""
+        last = self.averages[-1] if self.averages else None
+        return last if last is not None and last.taken and last.after == self.epoch else None
+
+    def best_merit(self, figure: Figure, before: int | None = None) -> tuple[float, float]:
+        """The merit of the best model so far, epoch or average, or of the best one `before` an epoch; the least there
+        is where there is none."""
+        epochs = (each.merit(figure) for each in self.history if before is None or each.epoch < before)
+        averages = (merit(each.val, figure) for each in self.averages if each.taken)
+        return max((*epochs, *averages), default=(-math.inf, -math.inf))
+
+    def is_best(self, record: EpochRecord, figure: Figure) -> bool:
+        """Whether the last epoch is better than all models before it."""
+        return record.merit(figure) > self.best_merit(figure, before=record.epoch)
 
     def begun(self, steps_per_epoch: int) -> int:
         """After how many steps of the run the last phase began."""

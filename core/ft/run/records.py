@@ -146,6 +146,8 @@ class ReportFile(RunFile, extra="allow"):
 
     epochs: int
     best_epoch: int
+    averaged: tuple[int, ...] = ()
+    chosen_by: dict[str, float] = {}
     val: dict[str, Any]
     test: dict[str, Any] | None = None
 

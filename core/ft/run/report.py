@@ -12,7 +12,7 @@ from typing import Any
 from ft.config.schema import PREDICT_PRECISION, Config
 from ft.extension.tasks import Figure
 from ft.plan.records import CacheCost, Plan
-from ft.run.position import EpochRecord, Phase, Position, Tried
+from ft.run.position import EpochRecord, Phase, Position, Tried, epochs_averaged
 from ft.run.records import PhaseBegun
 from ft.task.evaluation import Evaluation, Measured
 from ft.task.sure import Judged
@@ -33,6 +33,7 @@ class Report:
     `tried` are the candidates, where heads trained side by side.
     `phases` are what the run was asked for, one after the other. Of a run in phases, `each_phase` says what became of
     each, with the digests of what was frozen in it.
+    `averaged` are the epochs whose weights, averaged, are the saved ones, the last of which then is `best_epoch`.
     """
 
     backbone: str
@@ -64,6 +65,12 @@ class Report:
     phases: tuple[Phase, ...]
     each_phase: tuple[PhaseBegun, ...] = ()
     tried: tuple[Tried, ...] = ()
+    averaged: tuple[int, ...] = ()
+
+    @property
+    def saved(self) -> str:
+        """Which epoch was saved, or the average of which."""
+        return f"the average of {epochs_averaged(self.averaged)}" if self.averaged else f"epoch {self.best_epoch}"
 
     def plain(self) -> dict[str, Any]:
         """What report.json holds."""
@@ -77,11 +84,11 @@ class Report:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What there is once training is over: how far it came, which epoch was the best, digests of what is frozen from
-    before and after, what was computed once, the figures of the saved model, and the phases of a run in phases."""
+    """What there is once training is over: how far it came, how far it had come at its best, digests of what is frozen
+    from before and after, what was computed once, the figures of the saved model, and the phases of a run in phases."""
 
     position: Position
-    best_epoch: int
+    best: Position
     frozen_before: str
     frozen_after: str
     cost: CacheCost
@@ -94,7 +101,9 @@ def make_report(config: Config, plan: Plan, outcome: Outcome) -> Report:
     before, after, position = outcome.frozen_before, outcome.frozen_after, outcome.position
     assert before == after, f"frozen tensors moved: digest {before} became {after}"
     history = position.history
-    best = history[outcome.best_epoch - 1]
+    averaged = outcome.best.averaged
+    best_epoch = max(averaged.of) if averaged else outcome.best.epoch
+    best = history[best_epoch - 1]
     return Report(
         backbone=plan.backbone,
         weights=plan.weights,
@@ -105,10 +114,10 @@ def make_report(config: Config, plan: Plan, outcome: Outcome) -> Report:
         classes=plan.classes,
         images=plan.images,
         epochs=len(history),
-        best_epoch=outcome.best_epoch,
+        best_epoch=best_epoch,
         monitor=str(config.training.monitor),
         penalty=best.penalty,
-        chosen_by=best.val,
+        chosen_by=averaged.val if averaged else best.val,
         precision=plan.precision,
         val=outcome.measured.val,
         test=outcome.measured.test,
@@ -125,6 +134,7 @@ def make_report(config: Config, plan: Plan, outcome: Outcome) -> Report:
         phases=tuple(position.phases),
         each_phase=outcome.each_phase,
         tried=tuple(position.tried),
+        averaged=tuple(sorted(averaged.of)) if averaged else (),
     )
 
 
@@ -134,7 +144,7 @@ def doubts(report: Report, run: Path) -> Iterator[str]:
     if differs := _difference(figure, report.chosen_by[figure.name], report.val[figure.name], report.images["val"]):
         how = measured_otherwise(report.cache.promise, report.precision) or f"in {report.precision}"
         yield (
-            f"epoch {report.best_epoch} was chosen where {figure.title} was "
+            f"{report.saved} was chosen where {figure.title} was "
             f"{figure.written(report.chosen_by[figure.name])} {how}; the saved model, in {PREDICT_PRECISION} as ft "
             f"predict runs it, gets {figure.written(report.val[figure.name])}{differs}"
         )

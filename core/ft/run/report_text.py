@@ -30,7 +30,8 @@ def print_report(report: Report, folder: Path, display: Display) -> None:
     what to do next, and what may be unexpected about the figures."""
     where = str(folder / "report.json")
     display.tell("")
-    print_evaluation(report.val, f"best epoch {report.best_epoch} of {report.epochs}, validation", where, display)
+    best = report.saved if report.averaged else f"best {report.saved}"
+    print_evaluation(report.val, f"{best} of {report.epochs}, validation", where, display)
     if report.test is not None:
         print_evaluation(report.test, "test", where, display)
     if report.tried:

@@ -15,7 +15,7 @@ from ft.model.freezing import trainable_names
 from ft.plan.records import Plan
 from ft.run.checkpoints import Checkpoint, moving_tensors
 from ft.run.folder import Run
-from ft.run.position import Position, phase_from
+from ft.run.position import Position, epochs_averaged, phase_from
 from ft.text.counting import number_of
 
 MAY_CHANGE = (
@@ -118,8 +118,10 @@ def hand_over(run: Run, module: nn.Module, ahead: Ahead, state: Checkpoint, disp
     What newly trains begins with fresh optimizer state, and everything does where `state` brings none.
     """
     last, place = run.read_checkpoint("last"), ahead.plan.place
+    averaged = state.position.averaged
+    began = f"the averaged weights of {epochs_averaged(averaged.of)}" if averaged else ""
     display.say(
-        f"{place} begins with the weights of epoch {state.position.epoch}; "
+        f"{place} begins with {began or f'the weights of epoch {state.position.epoch}'}; "
         f"{_account(module, last, state.optimizer, ahead.plan)}"
     )
     return change(run, module, ahead, last, state.optimizer)

@@ -28,6 +28,7 @@ from ft.task.chosen import LOSS
 from ft.task.evaluation import Tally, figures_of
 from ft.tracking.events import CheckpointSaved, EpochDone
 from ft.training.average import Average, ema_share
+from ft.training.epoch_average import average_epochs, averages_epochs, forget_weights, keep_weights
 from ft.training.feeds import Feed
 from ft.training.optim import forget_gradients, lr_factor, make_optimizer, optimizer_state, restore_optimizer, set_lr
 from ft.training.step import Batch, Learning, learn, moving_buffers
@@ -52,17 +53,20 @@ def train(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
     learning = Learning(module, feed, loss_of, plan.aux_loss_weight, training, machine, moving)
     module.zero_grad(set_to_none=True)
 
-    def save(name: str) -> None:
+    def state() -> Checkpoint:
         tensors = moving_tensors(module, plan.frozen, plan.frozen_modules)
         averages = average.state() if average else {}
         _check_weights({**tensors, **averages}, position, run)
-        state = Checkpoint(position, tensors, optimizer_state(optimizer), plan.digest(), averages)
-        path = run.save_checkpoint(name, state)
+        return Checkpoint(position, tensors, optimizer_state(optimizer), plan.digest(), averages)
+
+    def save(name: str) -> None:
+        path = run.save_checkpoint(name, state())
         job.tell(CheckpointSaved(path, position.epoch, position.step))
 
     def set_rate(step: int) -> None:
         first = plan.first_step
-        set_lr(optimizer, lr_factor(step - first, plan.warmup_steps, plan.total_steps - first))
+        level = (training.swa or 0) * plan.steps_per_epoch
+        set_lr(optimizer, lr_factor(step - first, plan.warmup_steps, plan.total_steps - first, level))
 
     try:
         while position.epoch < plan.epochs and not out_of_patience(position, training, monitor):
@@ -101,18 +105,24 @@ def train(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
             set_rate((position.epoch + 1) * plan.steps_per_epoch - 1)  # a run that stopped here had no step left
             seconds = time.perf_counter() - started
             record = position.finish_epoch(optimizer.param_groups[0]["lr"], val, seconds, task.record.tally_name)
-            is_best = best_epoch(position.history, monitor) is record
+            is_best = position.is_best(record, monitor)
+            if averages_epochs(training):
+                keep_weights(run, state(), plan, training, monitor)
             if is_best:
                 save("best")
             elif plan.place.begins and best_epoch(position.in_phase, monitor) is record:
                 save("phase")
             save("last")
+            if averages_epochs(training):
+                forget_weights(run, position, plan, training, monitor)
             run.log(position)
             job.tell(EpochDone(record, plan.epochs, record.epoch * plan.steps_per_epoch, is_best, task.figures))
     except StopAsked:
         position.tally = tally.settle(position.tally)
         save("last")
         raise
+    average_epochs(module, plan, feed, job, run, position)
+    forget_weights(run, position, plan, training, monitor)
     return position
 
 

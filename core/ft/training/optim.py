@@ -37,16 +37,22 @@ def mark_groups(optimizer: torch.optim.Optimizer, parameters: Mapping[str, torch
         group["names"] = tuple(names.get(parameter, "?") for parameter in group["params"])
 
 
-def lr_factor(step: int, warmup_steps: int, total_steps: int) -> float:
+LEVEL = 0.5
+"""Share of the peak rate at which weights are gathered for SWA: the authors' training script has 0.05 of 0.1."""
+
+
+def lr_factor(step: int, warmup_steps: int, total_steps: int, level_steps: int = 0) -> float:
     """Share of the peak learning rate at `step`: linear warm-up (Goyal et al. 2017, section 2.2), then half a cosine
-    down to 0 (Loshchilov & Hutter 2017, section 3).
+    down to 0 (Loshchilov & Hutter 2017, section 3); or, where there are `level_steps` at the end, down to LEVEL, at
+    which these are (Izmailov et al. 2018, section 3.2).
 
     It depends on the step alone, so a resumed run has no schedule to restore.
     """
     if step < warmup_steps:
         return (step + 1) / warmup_steps
-    progress = (step - warmup_steps) / max(1, total_steps - warmup_steps)
-    return 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+    progress = (step - warmup_steps) / max(1, total_steps - level_steps - warmup_steps)
+    lowest = LEVEL if level_steps else 0.0
+    return lowest + (1 - lowest) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 
 def set_lr(optimizer: torch.optim.Optimizer, factor: float) -> None:

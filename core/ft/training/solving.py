@@ -77,7 +77,7 @@ def solve(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
             )
         seconds = time.perf_counter() - started
         record = position.finish_epoch(1.0, val, seconds, task.record.tally_name, penalty)
-        is_best = best_epoch(position.history, monitor) is record
+        is_best = position.is_best(record, monitor)
         if is_best:
             save("best")
         elif plan.place.begins and best_epoch(position.in_phase, monitor) is record:

@@ -89,7 +89,7 @@ def sweep(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
         ]
         seconds, chosen = time.perf_counter() - started, candidates[best]
         record = position.finish_epoch(chosen.lr * factor, val[best], seconds, task.record.tally_name, chosen)
-        is_best = best_epoch(position.history, monitor) is record
+        is_best = position.is_best(record, monitor)
         if is_best:
             save("best")
         elif plan.place.begins and best_epoch(position.in_phase, monitor) is record:

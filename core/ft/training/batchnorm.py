@@ -1,0 +1,42 @@
+"""The running statistics of BatchNorm, measured anew for weights that no step came to."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from ft.job import Job
+from ft.machine.randomness import drawing_from, step_seed
+from ft.model.freezing import set_train_mode
+from ft.plan.records import Plan
+from ft.training.feeds import Feed
+
+
+def recount_statistics(module: nn.Module, plan: Plan, feed: Feed, job: Job, epoch: int) -> None:
+    """Measure the running statistics of BatchNorm that moves over the training images as they come in an `epoch`: those
+    of averaged weights are not the averages of theirs (Izmailov et al. 2018, section 3.2).
+
+    Each batch counts alike, as in torch.optim.swa_utils.update_bn. Nothing runs where no BatchNorm moves.
+    """
+    set_train_mode(module, plan.frozen_modules)
+    layers = [each for each in module.modules() if isinstance(each, _BatchNorm) and _follows_images(each)]
+    if not layers:
+        return
+    momenta = [layer.momentum for layer in layers]
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = None
+    try:
+        for number, (inputs, _) in enumerate(feed.batches(epoch, skip=0)):
+            seed = step_seed(job.config.seed, plan.total_steps + number)
+            with drawing_from(seed, job.machine.device), torch.no_grad(), job.machine.autocast():
+                feed.forward(inputs)
+            job.stop.check()
+    finally:
+        for layer, momentum in zip(layers, momenta, strict=True):
+            layer.momentum = momentum
+
+
+def _follows_images(layer: _BatchNorm) -> bool:
+    return layer.training and layer.running_mean is not None
