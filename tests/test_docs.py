@@ -163,6 +163,10 @@ def type_(workspace: Path, monkeypatch: pytest.MonkeyPatch, cache_folder: Path) 
         if args[0] == "probe":
             args += ["--set", "images.size=32"]
             args += [] if "--depths" in args else ["--set", "cache.promise=off"]
+        if args[0] == "lr-find":  # which trains, so a smaller network
+            args = [each.replace("resnet18", "shufflenet_v2_x0_5") for each in args]
+            args += ["--set", "weights=none", "--set", "images.size=32", "--set", "machine.workers=0"]
+            args += ["--set", "training.batch_size=2", "--set", "cache.promise=off"]
         if args[0] == "plan" and "--help" not in args:
             args += ["--set", "machine.resolved=fp32"]  # nothing is measured
         result = CliRunner().invoke(cli, args, catch_exceptions=False)

@@ -84,12 +84,18 @@ from ft.tracking.events import (
 
 if TYPE_CHECKING:
     from ft.extension.settings import Settings as Settings
-    from ft.front import cross_validate as cross_validate, finetune as finetune, load as load, plan as plan
+    from ft.front import (
+        cross_validate as cross_validate,
+        find_lr as find_lr,
+        finetune as finetune,
+        load as load,
+        plan as plan,
+    )
 
 # What takes long to import is imported when somebody asks for it: torch, and pydantic, without which plugins can be
 # looked at.
 _LATER = {
-    **dict.fromkeys(("plan", "finetune", "cross_validate", "load"), "ft.front"),
+    **dict.fromkeys(("plan", "find_lr", "finetune", "cross_validate", "load"), "ft.front"),
     "Settings": "ft.extension.settings",
 }
 

@@ -7,11 +7,10 @@ Nothing is printed unless it is asked for. Warnings are Python's, of the categor
 from __future__ import annotations
 
 import contextlib
-import html
 import os
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Unpack
@@ -25,51 +24,23 @@ from ft.cross_validation import asks_for_all_folds, cross_validate as cross_vali
 from ft.errors import FtError
 from ft.extension.installed import Plugins, load_plugins, troubles
 from ft.finetune import finetune as straight_path, plan_phases
+from ft.handed import FinishedFolds, Plan, Rates, Shown, from_here
 from ft.inference.load import load_trained
 from ft.inference.loaded import LoadedModel
+from ft.lr_finding import FoundRates, find_rates
 from ft.machine.display import Display
 from ft.machine.ownership import strange_run
-from ft.machine.python_display import PythonDisplay, printed
+from ft.machine.python_display import PythonDisplay
 from ft.machine.randomness import one_run_at_a_time
 from ft.machine.signals import StopAsked
 from ft.plan.records import Plan as PlainPlan
-from ft.plan.text import print_phases
 from ft.run.folder import Run
 from ft.run.folds import Folds
-from ft.run.folds_text import print_folds
-from ft.run.records import FoldsFile, Spread, folder_meant
+from ft.run.records import folder_meant
 from ft.run.report import Report, doubts
 from ft.run.report_text import print_report
 from ft.text.reading import read_text
 from ft.tracking.trackers import check_trackers
-
-
-class Shown:
-    """What `print` and a notebook show of a record is what the command line prints."""
-
-    def show(self, display: Display) -> None:
-        """Print it."""
-        raise NotImplementedError
-
-    def __str__(self) -> str:
-        return printed(self.show)
-
-    def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(str(self))}</pre>"
-
-
-@dataclass(frozen=True, repr=False)
-class Plan(Shown, PlainPlan):
-    """Exactly what a run will do; `print(plan)` is what `ft plan` prints. Of a run in phases it is the plan of the
-    first, and those of the others are in `later`."""
-
-    later: tuple[PlainPlan, ...] = ()
-
-    def show(self, display: Display) -> None:
-        print_phases((self, *self.later), display)
-
-    def __repr__(self) -> str:
-        return f"<plan for {self.backbone} and {self.data}, {self.digest()}>"
 
 
 @dataclass(frozen=True, repr=False)
@@ -96,36 +67,11 @@ class FinishedRun(Shown):
         return load(self.path, **how)
 
     def show(self, display: Display) -> None:
-        print_report(self.report, _from_here(self.path), display)
+        print_report(self.report, from_here(self.path), display)
 
     def __repr__(self) -> str:
         figure = self.report.val.about[0]
         return f"<run in {self.path}, {figure.title} {figure.written(self.report.val[figure.name])}>"
-
-
-@dataclass(frozen=True, repr=False)
-class FinishedFolds(Shown):
-    """All folds of a cross-validation: their folder (an absolute path), those of their runs, each of which `ft.load`
-    takes, and the spread of every figure, by its name, on validation and on test images."""
-
-    path: Path
-    runs: tuple[Path, ...]
-    summary: FoldsFile
-
-    @property
-    def val(self) -> Mapping[str, Spread]:
-        return self.summary.val
-
-    @property
-    def test(self) -> Mapping[str, Spread]:
-        """Empty where there are no test images."""
-        return self.summary.test
-
-    def show(self, display: Display) -> None:
-        print_folds(self.summary, _from_here(self.path), display)
-
-    def __repr__(self) -> str:
-        return f"<{len(self.runs)} folds in {self.path}>"
 
 
 def plan(source: Source | None = None, /, *, verbose: bool = False, **settings: Unpack[Keywords]) -> Plan:
@@ -143,6 +89,20 @@ def plan(source: Source | None = None, /, *, verbose: bool = False, **settings: 
         check_trackers(config, plugins, display)
         _, (first, *later) = plan_phases(config, plugins, display)
     return Plan(**{field.name: getattr(first, field.name) for field in fields(PlainPlan)}, later=tuple(later))
+
+
+def find_lr(source: Source | None = None, /, *, verbose: bool = False, **settings: Unpack[Keywords]) -> Rates:
+    """Train for up to 100 steps while the learning rate rises, and see where the loss falls. No run is made, and no
+    weights are kept.
+
+    The arguments are those of `plan`. Raises FtError for what the user can mend, where there is no one rate to be
+    found, and while another thread trains.
+    """
+    display = PythonDisplay(verbose)
+    plugins = _installed(display)
+    config = config_of(source, settings, plugins)
+    found = find_rates(config, plugins.preferring(config.prefer), display)
+    return Rates(**{field.name: getattr(found, field.name) for field in fields(FoundRates)})
 
 
 def finetune(
@@ -178,7 +138,7 @@ def finetune(
     with _in_folder(old.started_in() if old else None, display), _stopped_as_python_is("finetune"):
         done, report = straight_path(config, plugins.preferring(config.prefer), display, old)
         path = done.path.absolute()
-    for doubt in doubts(report, _from_here(path)):
+    for doubt in doubts(report, from_here(path)):
         display.warn(doubt)
     return FinishedRun(path, report)
 
@@ -258,12 +218,6 @@ def _installed(display: Display) -> Plugins:
 def _warn_of_strangers(folder: Path, display: Display) -> None:
     for warning in strange_run(folder):
         display.warn(warning)
-
-
-def _from_here(path: Path) -> Path:
-    """A path as one would type it in the current folder."""
-    here = Path.cwd()
-    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 @contextlib.contextmanager

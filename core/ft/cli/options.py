@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
@@ -56,6 +56,28 @@ def changes_from(file: Path | None, sets: tuple[str, ...], given: dict[str, Any]
             f"Beside it there may be {', '.join(ON_RESUME)}"
         )
     return changes_on_resume(chosen, plugins)
+
+
+def words_of(
+    file: Path | None, sets: tuple[str, ...], given: dict[str, Any], without: Sequence[str] = ()
+) -> Iterator[str]:
+    """Yield a command's arguments as they may be typed again, `without` those that set these keys."""
+    if file is not None:
+        yield from ("--config", str(file))
+    for flag, key, _, _ in FLAGS:
+        value = given[variable(flag)]
+        if value in (None, ()) or key in without:
+            continue
+        on, _, off = flag.partition("/")
+        if off:
+            yield on if value else off
+            continue
+        for each in value if isinstance(value, tuple) else (value,):
+            yield from (on, str(each))
+    short = {key.rpartition(".")[2] for key in without}  # as --set takes them, too
+    for each in sets:
+        if each.partition("=")[0].strip() not in {*without, *short}:
+            yield from ("--set", each)
 
 
 def _chosen(given: dict[str, Any]) -> dict[str, Any]:
