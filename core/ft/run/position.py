@@ -236,6 +236,7 @@ def plain_position(position: Position) -> dict[str, Any]:
         "history": [plain(each) for each in position.history],
         "phases": [{**vars(each)} for each in position.phases],
         "tried": [plain(each) for each in position.tried],
+        "averages": [{**vars(each), "of": [*each.of], "val": {**each.val}} for each in position.averages],
     }
 
 
