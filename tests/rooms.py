@@ -30,6 +30,7 @@ ROOMS = (
     "opening",
     "precision",
     "deciding",
+    "budget",
     "depths",
     "phases",
     "gathering",

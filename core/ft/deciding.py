@@ -65,7 +65,9 @@ class Prepared:
         """What the steps of the run share."""
         size, workers = self.config.training.batch_size, self.config.machine.workers
         looking = (self.built.preprocessing, size, workers, self.machine, display, stop)
-        return Job(*looking, self.config, self.data, tell, self.optimizer, self.augmentation)
+        clock, number = self.opened.clock, self.plan.place.number
+        ends_by = None if clock is None else clock.ends_by(number)
+        return Job(*looking, self.config, self.data, tell, self.optimizer, self.augmentation, ends_by)
 
     @property
     def whole(self) -> Config:
@@ -112,6 +114,14 @@ def decide(opened: Opened, plugins: Plugins, display: Display, stopped: Run | No
     chosen = (settled.paces, opened.optimizer, opened.place, opened.shared(plugins))
     decisions = Decisions(config, data, built, model, frozen, cache, machine, *chosen)
     plan = make_plan(decisions, plugins)
+    plan = replace(plan, **_about_time(opened))
     check_fit(plan, prefix, data)
     kept = (opened.store, opened.optimizer, augmentation)
     return Prepared(opened, config, data, built, model, machine, plan, prefix, *kept)
+
+
+def _about_time(opened: Opened) -> dict[str, Any]:
+    """What a plan says of the time budget of its run and, where that was decided in this process, of what it takes."""
+    budget, clock = opened.whole.time_budget, opened.clock
+    takes = {} if clock is None else {"takes": clock.phases[opened.place.number - 1]}
+    return {"budget": "" if budget is None or budget.decided is None else str(budget), **takes}

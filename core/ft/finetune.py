@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from contextlib import closing
 
 from ft.beginning import at_work, begin
+from ft.budget import within_budget
 from ft.config.schema import Config
 from ft.deciding import Prepared, decide
 from ft.extension.installed import Plugins
@@ -19,6 +21,7 @@ from ft.opening import Values, open_run
 from ft.phases import each_phase, planned_phases, where_it_stands
 from ft.plan.records import Plan
 from ft.reporting.write import show
+from ft.run.budget import time_spent
 from ft.run.folder import Run
 from ft.run.new import start_run
 from ft.run.phases import begun_phases, note_ended
@@ -41,8 +44,10 @@ def prepare(
     Weights are fetched for "pretrained", and where what is frozen follows from images. A run that goes on has those
     with which it `stopped`.
     """
+    began = time.monotonic()
     seed_all(config.seed)  # for whatever plugins draw while they decide
     opened = open_run(as_begun(config, stopped), plugins, display, tensors, stopped)
+    opened = within_budget(opened, plugins, display, began)
     return decide(where_it_stands(opened, plugins, stopped), plugins, display, stopped)
 
 
@@ -91,7 +96,8 @@ def finetune(
         module.to("meta")  # so that it takes no memory beside the one that is rebuilt from what was saved
         otherwise = measured_otherwise(feed.cost.promise, plan.precision)
         measured = measure_saved(run, plugins, phase.store, job, otherwise)
-        outcome = Outcome(position, best, before, after, feed.cost, measured, begun_phases(run))
+        spent = time_spent(run, phase.opened.clock)
+        outcome = Outcome(position, best, before, after, feed.cost, measured, begun_phases(run), spent)
         report = make_report(job.config, plan, outcome)
         run.write_json("report.json", report.plain())
         show(run, gathered, plugins, display)

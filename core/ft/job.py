@@ -33,13 +33,14 @@ class Looking:
 @dataclass(frozen=True, eq=False)
 class Job(Looking):
     """The same of a run, with its config and images, who is told what becomes of it, what takes its steps, and what
-    varies its images."""
+    varies its images. A phase of a run that has a time budget `ends_by` a moment, as time.monotonic tells it."""
 
     config: Config
     data: ImageData
     tell: Listener
     optimizer: ChosenOptimizer
     augmentation: ChosenAugmentation
+    ends_by: float | None = None
 
     @property
     def figure(self) -> Figure:

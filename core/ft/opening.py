@@ -28,6 +28,7 @@ from ft.machine.randomness import seeded
 from ft.model.backbone import BuiltBackbone, build_backbone
 from ft.model.freezing import choose_frozen, needs_data
 from ft.model.head import Model, build_model
+from ft.plan.budget import Clock
 from ft.plan.components import check_settings
 from ft.plan.optimizer import ChosenOptimizer, choose_optimizer
 from ft.plan.pace import is_open
@@ -50,7 +51,8 @@ class Opened:
     """`config` is the one given, with what follows from the images and the optimizer filled in; where that lists phases
     it is the one of the phase that the run is at, whose `place` says which that is, and `whole` is the one given.
     `machine` is where the network lies, in fp32 where the config leaves the precision open. The network has its weights
-    where `has_weights`. The `store` is where the run keeps what it computes once."""
+    where `has_weights`. The `store` is where the run keeps what it computes once. The `clock` is that of a time budget
+    that was decided in this process."""
 
     config: Config
     whole: Config
@@ -62,6 +64,7 @@ class Opened:
     has_weights: bool
     optimizer: ChosenOptimizer
     place: Place
+    clock: Clock | None = None
 
     def at(self, place: Place, plugins: Plugins) -> Opened:
         """The same, as the phase at `place` sees it, with the network where that trains."""
@@ -109,7 +112,7 @@ def open_run(config: Config, plugins: Plugins, display: Display, values: Values,
         values = "random"
     elif values == "empty" and any(_looks_at_images(phase, plugins) for phase in phases):
         values = "pretrained"
-    elif values == "empty" and any(is_open(phase, machine) for phase in phases):
+    elif values == "empty" and (_is_timed(whole) or any(is_open(phase, machine) for phase in phases)):
         values = "random"
     built = build_backbone(config, plugins, display, values)
     _check_freezes(phases[1:], built, plugins)
@@ -155,6 +158,11 @@ def _training(config: Config, optimizer: ChosenOptimizer, task: ChosenTask) -> T
 def _looks_at_images(config: Config, plugins: Plugins) -> bool:
     """Whether what is frozen follows from images."""
     return any(needs_data(rule, plugins) for rule in (*config.freeze, *config.train))
+
+
+def _is_timed(config: Config) -> bool:
+    """Whether it is still to be measured what fits into the run's time."""
+    return config.time_budget is not None and config.time_budget.decided is None
 
 
 def _check_freezes(later: Sequence[Config], built: BuiltBackbone, plugins: Plugins) -> None:

@@ -3,6 +3,7 @@ weights."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from ft.machine.files import explained, publish_text
 from ft.machine.randomness import seed_all
 from ft.opening import Opened
 from ft.plan.records import Place, Plan
+from ft.run.budget import budget_of, note_left_out
 from ft.run.folder import Run
 from ft.run.phases import best_state, note_begun, standing
 from ft.run.records import PhaseBegun
@@ -42,7 +44,7 @@ def each_phase(
     """Yield the phase that is `ready`, and then, once the one before it is over, each that is left, decided anew for
     the network as it is trained by now."""
     yield ready
-    while ready.plan.place.number < ready.plan.place.of:
+    while ready.plan.place.number < ready.plan.place.of and not _out_of_time(ready, run, display):
         ready = _next(ready, run, plugins, versions, display, tell)
         yield ready
 
@@ -87,6 +89,19 @@ def note_phase(run: Run, ready: Prepared, anew: bool = False) -> None:
         note_begun(run, plan.place, begun, anew)
 
 
+def _out_of_time(ready: Prepared, run: Run, display: Display) -> bool:
+    """Whether the phases that are left are left out, since not even an epoch of the next one fits into the run's time;
+    that is then said, and on record. It is no question where the budget was decided in an earlier process."""
+    clock, place = ready.opened.clock, ready.plan.place
+    if clock is None or time.monotonic() + clock.phases[place.number].least <= clock.ends_by(place.number + 1):
+        return False
+    which = "phase" if place.of == place.number + 1 else f"phases {place.number + 1} to"
+    why = f"{which} {place.of} left out, as the run took longer than was measured"
+    note_left_out(run, place.number, why)
+    display.warn(f"{why}: its time budget is over")
+    return True
+
+
 def _next(
     before: Prepared, run: Run, plugins: Plugins, versions: Mapping[str, Any], display: Display, tell: Listener
 ) -> Prepared:
@@ -95,7 +110,8 @@ def _next(
     run.load_checkpoint(name, module, to_use=True)
     done = run.read_checkpoint("last").position.epoch
     seed_all(config.seed)  # for whatever plugins draw while they decide, as where a run goes on
-    opened = replace(before.opened, has_weights=True, whole=before.whole)
+    whole = before.whole.model_copy(update={"time_budget": budget_of(run)})
+    opened = replace(before.opened, has_weights=True, whole=whole)
     ready = decide(opened.at(Place(place.number + 1, place.of, done), plugins), plugins, display, run)
     if ready.config.training.optimizer != config.training.optimizer:
         state = replace(state, optimizer={})  # what one keeps, another cannot read

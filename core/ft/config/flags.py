@@ -47,6 +47,7 @@ FLAGS: tuple[tuple[str, str, str, bool], ...] = (
     ("--precision", "machine.precision", "", False),
     ("--workers", "machine.workers", "", False),
     ("--channels-last/--no-channels-last", "machine.channels_last", "memory layout of images", False),
+    ("--time-budget", "time_budget", "", False),
     ("--run-dir", "run_dir", "", False),
 )
 

@@ -43,6 +43,7 @@ class Keywords(TypedDict, total=False):
     training: Mapping[str, Any]
     groups: Sequence[Mapping[str, Any]]
     phases: Sequence[Mapping[str, Any]]
+    time_budget: str | None
     cache: Mapping[str, Any] | Literal["auto", "off", "exact", "close", "fast"]
     machine: Mapping[str, Any]
     report: Mapping[str, Any]

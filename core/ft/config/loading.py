@@ -22,6 +22,8 @@ from ft.text.reading import read_text
 _BY_FLAG = {key.flag.strip("-"): key.path for kind in KINDS.values() for key in kind.keys if key.flag}
 """Of components, the flag's name says in --set what the key says: optimizer.momentum is training.optimizer.momentum."""
 
+_OF_TRAINING = ("training", "phases", "freeze", "train", "groups")
+
 
 def load_config(
     given: Path | Mapping[str, Any] | None = None,
@@ -36,7 +38,7 @@ def load_config(
     """
     content = read_tree(given) if isinstance(given, Path) else given or {}
     typed = [*map(_typed, sets), *(Typed(tuple(key.split(".")), value, key) for key, value in (flags or {}).items())]
-    laid = lay_under(_without_derived(content, typed), typed, plugins)
+    laid = lay_under(_without_ended(_without_derived(content, typed), typed), typed, plugins)
     try:
         config = validate(Config, laid.tree, "")
         check_heard(config, laid.heard, _idle(plugins))
@@ -91,6 +93,14 @@ def _without_derived(tree: Mapping[str, Any], typed: Iterable[Typed]) -> Mapping
     followed = training.get("derived")
     gone = {"derived", *followed} if isinstance(followed, list | tuple) else set()
     return {**tree, "training": {key: value for key, value in training.items() if key not in gone}}
+
+
+def _without_ended(tree: Mapping[str, Any], typed: Iterable[Typed]) -> Mapping[str, Any]:
+    """Leave out after which epochs phases ended for lack of time, where something else is asked of training."""
+    budget = tree.get("time_budget")
+    if not isinstance(budget, Mapping) or not any(each.path[0] in _OF_TRAINING for each in typed):
+        return tree
+    return {**tree, "time_budget": {key: value for key, value in budget.items() if key != "ended"}}
 
 
 def _yaml(text: str, where: str) -> Any:

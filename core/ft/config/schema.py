@@ -19,6 +19,7 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 
+from ft.config.budget import BudgetConfig
 from ft.config.component import ComponentConfig as ComponentConfig, Components, as_list
 from ft.config.images import ImagesConfig
 from ft.config.phase import PhaseConfig
@@ -108,7 +109,7 @@ class ReportConfig(Section):
     pictures: bool = Field(True, description="embed small copies of images in report.html; off: their paths alone")
 
 
-_ONLY_WHERE_SAID = ("recipe", "phases")
+_ONLY_WHERE_SAID = ("recipe", "phases", "time_budget")
 """Keys that a config without them does not mention."""
 
 
@@ -130,6 +131,11 @@ class Config(Section):
     phases: tuple[PhaseConfig, ...] = Field(
         (), description="parts of the run, one after the other, each with a freeze, rates and images of its own"
     )
+    time_budget: BudgetConfig | None = Field(
+        None,
+        examples=["10m"],
+        description="how long the run may take, as 10m or 1h30m: epochs, then phases are cut to what fits",
+    )
     cache: CacheConfig = CacheConfig()
     machine: MachineConfig = MachineConfig()
     report: ReportConfig = ReportConfig()
@@ -139,6 +145,15 @@ class Config(Section):
     prefer: dict[str, str] = Field(
         {}, description="KIND:NAME, as in freeze:regex: which distribution is meant where several provide it"
     )
+
+    @model_validator(mode="after")
+    def _one_run_in_the_time(self) -> Config:
+        if self.time_budget and self.time_budget.decided is None and self.split.folds and self.split.fold is None:
+            raise ValueError(
+                f"time_budget is for one run, and these are {self.split.folds}, which are to be trained alike; run "
+                "--fold 1 with it, and then all by that run's config: --config RUN/config.yaml --set split.fold=null"
+            )
+        return self
 
     @model_serializer(mode="wrap")
     def _as_said(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

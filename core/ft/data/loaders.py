@@ -131,7 +131,7 @@ def make_loader(
     def batches(epoch: int) -> list[list[int]]:
         return epoch_batches(len(dataset), batch_size, dataset.seed or 0, epoch, shuffle)
 
-    number = _chosen(workers, -(-len(dataset) // batch_size))
+    number = loader_processes(workers, -(-len(dataset) // batch_size))
     return Loader(dataset, batches, number, workers.device, stop, unread)
 
 
@@ -139,7 +139,7 @@ def load_batches(
     dataset: ImageDataset, epochs: Mapping[int, list[list[int]]], workers: Workers, stop: StopRequest | None = None
 ) -> Loader:
     """Return a loader of the batches that are listed for each of some `epochs`."""
-    number = _chosen(workers, max(map(len, epochs.values())))
+    number = loader_processes(workers, max(map(len, epochs.values())))
     return Loader(dataset, epochs.__getitem__, number, workers.device, stop)
 
 
@@ -158,7 +158,7 @@ def explained_deaths(what_next: str) -> Iterator[None]:
         ) from error
 
 
-def _chosen(workers: Workers, batches: int) -> int:
+def loader_processes(workers: Workers, batches: int) -> int:
     """How many loader processes there are to be. Raises FtError for any in a process that may have none."""
     if multiprocessing.current_process().daemon:  # as those of multiprocessing.Pool are
         if workers.number not in ("auto", 0):

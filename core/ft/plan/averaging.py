@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 FLAGS = ("ema", "swa", "soup")
 
 
-def check_averaging(training: TrainingConfig, optimizer: str) -> None:
-    """Raise FtError for an average that cannot be, with the flag that asks for it."""
+def check_averaging(training: TrainingConfig, optimizer: str, timed: bool) -> None:
+    """Raise FtError for an average that cannot be, with the flag that asks for it; a run that is `timed` may leave its
+    last epochs out."""
     asked = [name for name in FLAGS if getattr(training, name) is not None]
     if training.fits_heads and asked:
         steps = "takes none" if training.solves else "takes them with many heads at once"
@@ -28,10 +29,11 @@ def check_averaging(training: TrainingConfig, optimizer: str) -> None:
     if training.swa is not None and len(asked) > 1:
         other = asked[0] if asked[0] != "swa" else asked[1]
         raise FtError(f"--swa and --{other} are two ways to average the same weights; leave one of them out")
-    if training.swa is not None and training.patience is not None:
+    if training.swa is not None and (training.patience is not None or timed):
+        cutting = "patience" if training.patience is not None else "time-budget"
         raise FtError(
-            f"--swa {training.swa} averages the last {training.swa} epochs, and --patience may leave them out; use "
-            "--soup, or no patience"
+            f"--swa {training.swa} averages the last {training.swa} epochs, and --{cutting} may leave them out; use "
+            f"--soup, or no --{cutting}"
         )
     for name, number in (("swa", training.swa), ("soup", training.soup)):
         if number is not None and number > training.epochs:

@@ -36,7 +36,7 @@ def make_plan(decisions: Decisions, plugins: Plugins) -> Plan:
     modules = frozen_modules(model.module, frozen.names, model.head_paths)
     planned = optimizer.planned()
     solves = planned.solves
-    check_averaging(training, planned.name)
+    check_averaging(training, planned.name, config.time_budget is not None)
     if planned.fits_heads and cache.keeps != "features":
         raise FtError(f"--optimizer {planned.name} works on features computed once, and there are none: {cache.reason}")
     steps = 1 if solves else len(epoch_batches(len(data.train), training.batch_size, config.seed, 0, shuffle=True))

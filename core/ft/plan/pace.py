@@ -80,7 +80,7 @@ def measured_paces(
     paces: dict[Machine, float] = {}
     started, computed = time.perf_counter(), time.process_time()
     with state_kept(module):
-        run, two = _what_trains(module, prefix, machine, image_size)
+        run, two = what_trains(module, prefix, machine, image_size)
         for precision in ("fp32", "bf16"):
             tried = replace(machine, precision=precision)
             paces[tried] = images_a_second(module, run, two, tried, batch_size)
@@ -97,7 +97,7 @@ def measured_paces(
     return paces
 
 
-def _what_trains(
+def what_trains(
     module: nn.Module, prefix: FrozenPrefix | None, machine: Machine, image_size: int
 ) -> tuple[Callable[[Tensors], Any], Tensors]:
     """What a step runs, and what enters it for two images of noise."""
@@ -115,15 +115,15 @@ def images_a_second(
 ) -> float:
     """Images a second of what `run` makes of a batch like `two` images, forward and backward."""
     count = min(2, batch_size)
-    step_seconds(module, run, _repeated(two, count, machine), machine)  # what happens the first time only
-    each = max(step_seconds(module, run, _repeated(two, count, machine), machine) / count, 1e-6)
+    step_seconds(module, run, repeated(two, count, machine), machine)  # what happens the first time only
+    each = max(step_seconds(module, run, repeated(two, count, machine), machine) / count, 1e-6)
     count = min(batch_size, max(FEWEST, int(SECONDS / each)))
-    batch = _repeated(two, count, machine)
+    batch = repeated(two, count, machine)
     times = max(1, min(MOST_TIMES, int(2 * SECONDS / (count * each))))
     return count / min(step_seconds(module, run, batch, machine) for _ in range(times))
 
 
-def _repeated(two: Tensors, count: int, machine: Machine) -> Tensors:
+def repeated(two: Tensors, count: int, machine: Machine) -> Tensors:
     """A batch of `count` rows, in the machine's layout."""
     rows = torch.arange(count) % 2
     layout = torch.channels_last if machine.channels_last else torch.contiguous_format

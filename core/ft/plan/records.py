@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from ft.extension.records import Candidate
 from ft.extension.tasks import Figure
+from ft.plan.budget import Takes
 
 NOT_DECISIVE = (
     "weights",
@@ -25,6 +26,8 @@ NOT_DECISIVE = (
     "noun",
     "place",
     "from_recipe",
+    "budget",
+    "takes",
 )
 
 
@@ -144,7 +147,8 @@ class Plan:
     `classes` are the names of the label space, of which one and several are called by the `noun`; `figures` are those
     of the `task`. `epochs` counts from the start of the run; of a run in phases it is the last one of the phase that
     stands at `place`, and the schedule of learning rates begins with the phase. `from_recipe` says which recipe was
-    laid under the config, and what it said; "" where none was.
+    laid under the config, and what it said; "" where none was. `budget` says in how much time the run is to be done and
+    what was cut for that, "" where there is no limit, and `takes` what the phase takes of it, where that was measured.
     """
 
     backbone: str
@@ -179,6 +183,8 @@ class Plan:
     noun: tuple[str, str] = ("class", "classes")
     place: Place = Place()
     from_recipe: str = ""
+    budget: str = ""
+    takes: Takes | None = None
 
     @property
     def total_steps(self) -> int:

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 from ft.machine.layout import Columns, count, flops, print_pairs, print_table, rate, size, times
 from ft.plan.averaging import averaging_lines
 from ft.text.counting import number_of
+from ft.text.durations import as_duration
 
 if TYPE_CHECKING:
     from ft.machine.display import Display
+    from ft.plan.budget import Takes
     from ft.plan.records import Plan
 
 
@@ -28,6 +30,7 @@ def print_phases(plans: Sequence[Plan], display: Display) -> None:
         ("weights", first.weights),
         *(("head", text) for text in first.head),
         ("data", _data_line(first)),
+        *([("time", first.budget)] if first.budget else []),
     ]
     print_pairs(lines, display.out, folded=True)
     for plan in plans:
@@ -79,6 +82,7 @@ def _print_phase(plan: Plan, display: Display) -> None:
                 f"{count(plan.trainable_numel)} of {count(total)} parameters ({plan.trainable_numel / total:.1%})",
             ),
             ("steps", _steps(plan)),
+            *([("takes", _takes(plan.takes))] if plan.takes else []),
             *(("average", text) for text in averaging_lines(plan)),
             ("images", f"augmentation {plan.augment}{_replayed(plan)}"),
             ("machine", f"{plan.device}, {plan.precision}{_paces(plan)}"),
@@ -121,6 +125,12 @@ def _candidates(plan: Plan) -> str:
         f"{number_of(len(every), 'head')} at once, with learning rates {', '.join(rates)} and weight decays "
         f"{', '.join(decays)}{begun}; the best on validation images stays"
     )
+
+
+def _takes(takes: Takes) -> str:
+    what = "penalty" if takes.solves else "epoch"
+    once = f"{as_duration(takes.once)} for what is computed once, " if takes.once else ""
+    return f"about {as_duration(takes.all)}: {once}{as_duration(takes.epoch)} for each {what}, as measured on noise"
 
 
 def _paces(plan: Plan) -> str:

@@ -34,6 +34,8 @@ class Report:
     `phases` are what the run was asked for, one after the other. Of a run in phases, `each_phase` says what became of
     each, with the digests of what was frozen in it.
     `averaged` are the epochs whose weights, averaged, are the saved ones, the last of which then is `best_epoch`.
+    Of a run on a time budget, `time_budget` says what was asked for, what was cut and what ended early, and after how
+    many `seconds` it was done, where that was in one process.
     """
 
     backbone: str
@@ -66,6 +68,7 @@ class Report:
     each_phase: tuple[PhaseBegun, ...] = ()
     tried: tuple[Tried, ...] = ()
     averaged: tuple[int, ...] = ()
+    time_budget: Mapping[str, Any] | None = None
 
     @property
     def saved(self) -> str:
@@ -77,6 +80,8 @@ class Report:
         measured = {"val": self.val.plain(), "test": None if self.test is None else self.test.plain()}
         content = {**asdict(replace(self, each_phase=(), tried=())), **measured, "judged": self.judged.plain()}
         del content["each_phase"], content["tried"]
+        if self.time_budget is None:
+            del content["time_budget"]
         each = [phase.model_dump(mode="json") for phase in self.each_phase]
         tried = [candidate.plain() for candidate in self.tried]
         return content | ({"each_phase": each} if each else {}) | ({"candidates": tried} if tried else {})
@@ -85,7 +90,8 @@ class Report:
 @dataclass(frozen=True, eq=False)
 class Outcome:
     """What there is once training is over: how far it came, how far it had come at its best, digests of what is frozen
-    from before and after, what was computed once, the figures of the saved model, and the phases of a run in phases."""
+    from before and after, what was computed once, the figures of the saved model, the phases of a run in phases, and
+    what became of a time budget."""
 
     position: Position
     best: Position
@@ -94,6 +100,7 @@ class Outcome:
     cost: CacheCost
     measured: Measured
     each_phase: tuple[PhaseBegun, ...] = ()
+    time_budget: Mapping[str, Any] | None = None
 
 
 def make_report(config: Config, plan: Plan, outcome: Outcome) -> Report:
@@ -135,6 +142,7 @@ def make_report(config: Config, plan: Plan, outcome: Outcome) -> Report:
         each_phase=outcome.each_phase,
         tried=tuple(position.tried),
         averaged=tuple(sorted(averaged.of)) if averaged else (),
+        time_budget=outcome.time_budget,
     )
 
 

@@ -16,6 +16,7 @@ from ft.run.report import Report, doubts
 from ft.task.evaluation import Evaluation
 from ft.task.sure import Judged, too_few
 from ft.text.counting import number_of
+from ft.text.durations import as_duration
 
 MOST_CONFUSED = 12
 """A confusion matrix of more classes than this does not fit on a screen; the pairs that are confused most do."""
@@ -37,6 +38,7 @@ def print_report(report: Report, folder: Path, display: Display) -> None:
     if report.tried:
         print_candidates(report.tried, _monitored(report), where, display)
     lines = [*_trust(report.judged), *_won(report), *_each_phase(report), ("trained", _trained(report))]
+    lines += _time(report)
     print_pairs(lines, display.out, folded=True)
     steps = [("" if number else "next", step) for number, step in enumerate(next_steps(report, folder))]
     print_pairs([("run", str(folder)), ("use it", to_predict(folder)), *steps], display.out)  # not folded, to be copied
@@ -98,6 +100,20 @@ def _each_phase(report: Report) -> Iterator[tuple[str, str]]:
         total = phase.trainable_parameters + phase.frozen_parameters
         proved = ", the others proved unchanged" if phase.frozen_parameters else ""
         yield f"phase {number}", f"{phase.trainable_parameters:,} of {total:,} parameters in {done}{proved}"
+
+
+def _time(report: Report) -> Iterator[tuple[str, str]]:
+    """Of a run on a time budget, how long it took, what was cut and what ended early."""
+    budget = report.time_budget
+    if budget is None:
+        return
+    took = f"{as_duration(budget['seconds'])} of {budget['asked']}" if budget["seconds"] else budget["asked"]
+    several = len(report.each_phase) > 1
+    early = (
+        f"{f'phase {number}' if several else 'the run'} ended early, after epoch {epoch}"
+        for number, epoch in budget["ended"].items()
+    )
+    yield "time", "; ".join((took, *budget["cut"], *early))
 
 
 def print_evaluation(evaluation: Evaluation, title: str, where: str, display: Display) -> None:

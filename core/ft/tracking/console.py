@@ -53,6 +53,8 @@ def _started(event: RunStarted, display: Display) -> None:
         display.say("images are ft's built-in demo set; give your own with --data PATH")
     display.say(f"{number_of(len(plan.classes), *plan.noun)}, {images} images of {plan.image_size} px")
     display.say(f"{plan.trainable_numel:,} of {total:,} parameters train, on {plan.device} in {plan.precision}")
+    if plan.budget:
+        display.say(f"time budget {plan.budget}")
     for note in (*event.notes, *plan.notes):
         display.say(note)
     for warning in plan.warnings:

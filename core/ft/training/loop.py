@@ -28,6 +28,7 @@ from ft.task.chosen import LOSS
 from ft.task.evaluation import Tally, figures_of
 from ft.tracking.events import CheckpointSaved, EpochDone
 from ft.training.average import Average, ema_share
+from ft.training.early import ends_early, last_epoch
 from ft.training.epoch_average import average_epochs, averages_epochs, forget_weights, keep_weights
 from ft.training.feeds import Feed
 from ft.training.optim import forget_gradients, lr_factor, make_optimizer, optimizer_state, restore_optimizer, set_lr
@@ -69,7 +70,8 @@ def train(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
         set_lr(optimizer, lr_factor(step - first, plan.warmup_steps, plan.total_steps - first, level))
 
     try:
-        while position.epoch < plan.epochs and not out_of_patience(position, training, monitor):
+        over = position.epoch >= last_epoch(plan, job)
+        while not over and not out_of_patience(position, training, monitor):
             set_train_mode(module, plan.frozen_modules)
             title, before = f"epoch {position.epoch + 1}/{plan.epochs}", position.epoch * plan.steps_per_epoch
             so_far = [each.val[monitor.name] for each in position.history if monitor.name in each.val]
@@ -117,6 +119,7 @@ def train(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
                 forget_weights(run, position, plan, training, monitor)
             run.log(position)
             job.tell(EpochDone(record, plan.epochs, record.epoch * plan.steps_per_epoch, is_best, task.figures))
+            over = position.epoch >= last_epoch(plan, job) or ends_early(position, plan, job, run)
     except StopAsked:
         position.tally = tally.settle(position.tally)
         save("last")

@@ -28,6 +28,7 @@ from ft.task.chosen import ChosenTask
 from ft.task.evaluation import figures_of, tallied
 from ft.text.names import typed
 from ft.tracking.events import CheckpointSaved, PenaltyDone
+from ft.training.early import ends_early, last_epoch
 from ft.training.feature_feed import FeatureFeed
 from ft.training.feeds import Feed
 from ft.training.logistic import Fit, Regression, fit_head, make_regression
@@ -56,7 +57,7 @@ def solve(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
     if position.epoch == 0:
         save("last")
     module.eval()
-    for penalty in penalties[position.epoch - plan.place.begins :]:
+    for penalty in penalties[position.epoch - plan.place.begins : last_epoch(plan, job) - plan.place.begins]:
         with job.display.progress("penalties", plan.epochs, position.epoch) as bar:
             started = time.perf_counter()
             fit = fit_head(head, regression, penalty, job.stop.check, minimiser=job.optimizer.build)
@@ -86,6 +87,8 @@ def solve(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
         run.log(position)
         job.tell(PenaltyDone(record, plan.epochs, is_best, task.figures))
         job.stop.check()
+        if ends_early(position, plan, job, run):
+            break
     return position
 
 

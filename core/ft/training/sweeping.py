@@ -28,6 +28,7 @@ from ft.run.folder import Run
 from ft.run.position import Position, Tried, best_epoch, merit, phase_from
 from ft.text.counting import number_of
 from ft.tracking.events import CheckpointSaved, EpochDone
+from ft.training.early import ends_early, last_epoch
 from ft.training.feature_feed import FeatureFeed
 from ft.training.feeds import Feed
 from ft.training.heads import Heads
@@ -74,7 +75,8 @@ def sweep(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
 
     if position.epoch == 0:
         save("last")
-    while position.epoch < plan.epochs and not out_of_patience(position, training, monitor):
+    over = position.epoch >= last_epoch(plan, job)
+    while not over and not out_of_patience(position, training, monitor):
         started = time.perf_counter()
         tally, factor = side_by_side.epoch(position)
         position.seen, position.seconds = tally.seen, time.perf_counter() - started
@@ -98,6 +100,7 @@ def sweep(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
         run.log(position)
         job.tell(EpochDone(record, plan.epochs, record.epoch * plan.steps_per_epoch, is_best, task.figures))
         job.stop.check()
+        over = position.epoch >= last_epoch(plan, job) or ends_early(position, plan, job, run)
     return position
 
 
