@@ -22,7 +22,7 @@ def build(preprocessing: Preprocessing, settings: FlipSettings) -> Any:
 
 
 def positions(settings: FlipSettings) -> Sequence[Callable[[Any], Any]]:
-    """The square, and its mirror image if it occurs."""
+    """The square, and its mirror image; none where one of them is made more often."""
     from ft_augment.quarters import Position
 
-    return [Position(0, across=False), *([Position(0, across=True)] if settings.p else [])]
+    return [Position(0, across=False), Position(0, across=True)] if settings.p == 0.5 else []

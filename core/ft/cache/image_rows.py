@@ -13,7 +13,7 @@ import torch
 import torchvision
 
 from ft.cache.store import DECODED
-from ft.data.dataset import view_drawn
+from ft.data.dataset import view_replayed
 from ft.data.decoding import NOTHING, Facts
 from ft.data.load import ImageData, Item
 from ft.data.transforms import Transform, eval_transform, train_transform
@@ -22,7 +22,7 @@ from ft.extension.records import Preprocessing
 from ft.job import Job
 from ft.run.locked import code_digest
 
-STORE_FORMAT = 10
+STORE_FORMAT = 11
 _LOOKED_AT = 4
 
 
@@ -68,8 +68,8 @@ def _made_of_noise(transform: Transform, preprocessing: Preprocessing, seed: int
     side, generator, made = preprocessing.resize_size, torch.Generator().manual_seed(0), hashlib.sha256()
     for index in range(_LOOKED_AT):
         noise = torch.randint(256, (3, side + index, side), dtype=torch.uint8, generator=generator)
-        with view_drawn(seed, 0, index):
-            made.update(transform(noise).contiguous().numpy().tobytes())
+        with view_replayed(transform, seed, 0, f"{index:016x}") as view:
+            made.update(view(noise).contiguous().numpy().tobytes())
     return made.hexdigest()
 
 
@@ -111,7 +111,5 @@ def row_names(part: Part, job: Job) -> list[bytes]:
         return digests * part.views
     drawn = json.dumps(part.random, sort_keys=True)
     return [
-        hashlib.sha256(digest + f"{drawn} {index} {view}".encode()).digest()
-        for view in range(part.views)
-        for index, digest in enumerate(digests)
+        hashlib.sha256(digest + f"{drawn} {view}".encode()).digest() for view in range(part.views) for digest in digests
     ]

@@ -14,7 +14,7 @@ from ft.cache.image_rows import Part, about_decoded, image_names, row_names
 from ft.cache.named_rows import Found, Shelf, nothing_found, places_of
 from ft.cache.store import FeatureStore
 from ft.data.batches import Batch
-from ft.data.dataset import ImageDataset, view_drawn
+from ft.data.dataset import ImageDataset, view_replayed
 from ft.data.load import ImageData, Item
 from ft.data.loaders import Workers, load_batches
 from ft.data.order import spans
@@ -143,8 +143,10 @@ def _varied(source: Source, part: Part, rows: Sequence[int], job: Job) -> torch.
     """The views that are made of images as evaluation sees them."""
     views = []
     for row, image in zip(rows, *source.unvaried.rows.take(rows), strict=True):
-        with view_drawn(job.config.seed, *divmod(row, len(part.items))):
-            views.append(part.transform.vary(image))
+        view, index = divmod(row, len(part.items))
+        digest = job.data.digests[part.items[index].picture.name]
+        with view_replayed(part.transform, job.config.seed, view, digest) as made:
+            views.append(made.vary(image))
     return torch.stack(views)
 
 
@@ -156,7 +158,7 @@ def _decoded_batches(part: Part, batches: Sequence[Sequence[int]], job: Job) -> 
         by_view.setdefault(batch[0] // count, []).append([row % count for row in batch])
     if not by_view:
         return
-    dataset = ImageDataset(part.items, part.transform, config.seed, digests=job.data.digests)
+    dataset = ImageDataset(part.items, part.transform, config.seed, part.views, job.data.digests)
     loader = load_batches(dataset, by_view, Workers(job.workers, job.machine.device), job.stop)
     with closing(loader):
         for view in by_view:

@@ -17,7 +17,7 @@ from ft.prefix.records import Cut
 CLEARLY = 2 / 3
 """Replaying is chosen where a run then computes no more than this share of what it computes with new views."""
 FEWEST, MOST = 3, 8
-"""Fewer views than that vary images too little; more than that hardly vary them more."""
+"""Fewer views than that vary images too little, where there are more; more than that hardly vary them more."""
 
 
 def choose_views(
@@ -27,36 +27,35 @@ def choose_views(
 
     Raises FtError when the config demands a promise that this precision cannot keep.
     """
-    images = config.images
+    images, training = config.images, config.training
     if images.views != AUTO or images.chosen_views is not None:
         return config
+    fewest, most = (min(bound, images.different or MOST) for bound in (FEWEST, MOST))
 
     def replaying(views: int) -> Config:
         return config.model_copy(update={"images": images.model_copy(update={"chosen_views": views})})
 
-    training = config.training
-    too_few = training.epochs < 2 * FEWEST and not training.solves  # to see each view twice
+    too_few = training.epochs < 2 * fewest and not training.solves  # to see each view twice
     if too_few or not (images.varies and frozen) or config.cache.promise == "off":
         return replaying(0)
-    found = find_cut(module, frozen, replaying(FEWEST), machine, image_size)
+    found = find_cut(module, frozen, replaying(fewest), machine, image_size)
     if not isinstance(found, FrozenPrefix):
         return replaying(0)
     train, val, epochs = len(data.train), len(data.val), training.epochs
     if training.solves:  # which sees all views at once, and none that is new
-        return replaying(FEWEST)
-    least = FEWEST if config.training.fits_heads else 0  # heads are fitted to nothing else than what is kept
-    views = max(least, cheap_views(found.cut, train, val, epochs))
-    while views >= FEWEST and unworthy(found.cut, config, train * views + val):
+        return replaying(fewest)
+    least = fewest if training.fits_heads else 0  # heads are fitted to nothing else than what is kept
+    views = max(least, min(most, cheap_views(found.cut, train, val, epochs)))
+    while views >= fewest and unworthy(found.cut, config, train * views + val):
         views -= 1
-    return replaying(views if views >= FEWEST else 0)
+    return replaying(views if views >= fewest else 0)
 
 
 def cheap_views(cut: Cut, train: int, val: int, epochs: int) -> int:
-    """The most views of each image, up to MOST and each seen twice or more, with which a run of so many images and
-    epochs is CLEARLY cheaper than with a new view in every epoch; 0 where that are fewer than FEWEST."""
+    """The most views of each image, each seen twice or more, with which a run of so many images and epochs is CLEARLY
+    cheaper than with a new view in every epoch; 0 where there are none."""
     prefix, suffix = cut.prefix_flops, cut.suffix_flops
     learning = epochs * suffix * (3 * train + val)  # gradients cost twice the forward pass
     anew = epochs * prefix * (train + val) + learning
     affordable = (CLEARLY * anew - learning - prefix * val) / max(1, prefix * train)
-    views = min(int(affordable), MOST, epochs // 2)
-    return views if views >= FEWEST else 0
+    return max(0, min(int(affordable), epochs // 2))

@@ -66,17 +66,22 @@ class ImagesConfig(Section):
         views = self.chosen_views or None if self.views == AUTO else self.views
         return views if isinstance(views, int) else None
 
-    _varies: bool = PrivateAttr(True)
+    _different: int | None = PrivateAttr(None)
+
+    @property
+    def different(self) -> int | None:
+        """How many views of an image differ, None without end; known once the augmentation is found."""
+        return self._different
 
     @property
     def varies(self) -> bool:
         """Whether training images differ from epoch to epoch; known once the augmentation is found."""
-        return self._varies
+        return self._different != 1
 
-    def augmented(self, augment: ComponentConfig, varies: bool) -> ImagesConfig:
-        """The same with an augmentation, which varies images or does not."""
+    def augmented(self, augment: ComponentConfig, different: int | None) -> ImagesConfig:
+        """The same with an augmentation, which makes so many `different` views of an image."""
         found = self.model_copy(update={"augment": augment})
-        found._varies = varies
+        found._different = different
         return found
 
     @property

@@ -43,8 +43,13 @@ class ChosenAugmentation(Chosen[Augmentation]):
         return Varied(transform, preprocessing.crop_size, self.component.label)
 
     def positions(self) -> tuple[Step, ...]:
-        """All that it makes of a square, that itself first, where that is a handful; else none."""
+        """All that it makes of a square, each as often, that itself first, where that is a handful; else none."""
         return tuple(self.implementation("positions")(self.settings)) if self.record.positions is not None else ()
+
+    @property
+    def different(self) -> int | None:
+        """How many views of an image differ; None without end."""
+        return len(self.positions()) or None if self.record.varies else 1
 
     def about(self) -> dict[str, Any]:
         """Everything that views follow from beside code, seed, epoch and image."""
@@ -79,4 +84,4 @@ def resolve_augment(config: Config, only_head_trains: bool, plugins: Plugins) ->
     usual = "none" if only_head_trains and not isinstance(images.views, int) else "standard"
     augment = ComponentConfig(use=usual) if images.augment.use == AUTO else images.augment
     chosen = choose_augmentation(augment, plugins)
-    return config.model_copy(update={"images": images.augmented(augment, chosen.record.varies)}), chosen
+    return config.model_copy(update={"images": images.augmented(augment, chosen.different)}), chosen

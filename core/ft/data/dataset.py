@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from torch import Tensor
@@ -21,8 +21,9 @@ class ImageDataset(Dataset[tuple[Tensor, Any, int]]):
     """Images by (epoch, index): a transformed image [3, S, S] in uint8, its target, and the index.
 
     What is random in the transform is a function of (seed, epoch, index), whichever process computes it, and generators
-    are as before afterwards; without a seed it is to draw nothing. With `views`, epochs repeat the first so many. Where
-    there are `digests`, by the names of pictures, an image that has another is refused.
+    are as before afterwards; without a seed it is to draw nothing. With `views`, epochs repeat the first so many, which
+    follow from (seed, view, image), wherever the image is. Where there are `digests`, by the names of pictures, an
+    image that has another is refused; `views` need them.
     """
 
     def __init__(
@@ -47,13 +48,26 @@ class ImageDataset(Dataset[tuple[Tensor, Any, int]]):
         )
         if self.seed is None:
             return self.transform(image), item.target, index
-        with view_drawn(self.seed, epoch % self.views if self.views else epoch, index):
+        if self.views is not None and isinstance(self.transform, Transform):
+            view, digest = epoch % self.views, self.digests[item.picture.name]
+            with view_replayed(self.transform, self.seed, view, digest) as made:
+                return made(image), item.target, index
+        with view_drawn(self.seed, epoch, index):
             return self.transform(image), item.target, index
 
 
-def view_drawn(seed: int, view: int, index: int) -> AbstractContextManager[None]:
-    """Inside, what is drawn is what the `view` of the training image `index` follows from."""
-    return seeded(_seed(seed, view, index))
+def view_drawn(seed: int, epoch: int, index: int) -> AbstractContextManager[None]:
+    """Inside, what is drawn is what the view of the training image `index` in this epoch follows from."""
+    return seeded(_seed(seed, epoch, index))
+
+
+@contextmanager
+def view_replayed(transform: Transform, seed: int, view: int, digest: str) -> Iterator[Transform]:
+    """Inside, the transform that this gives makes the `view` of the image whose content has this sha256: the same in
+    every split of the images, and wherever the image lies among them."""
+    image = int(digest[:16], 16)
+    with seeded(_seed(seed, view, image)):
+        yield transform.replaying(_seed(seed, image), view)
 
 
 def _seed(*parts: int) -> int:

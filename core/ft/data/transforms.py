@@ -36,11 +36,20 @@ class Transform:
     """Pixels of the shorter side that an image is to keep if it is decoded at a smaller size."""
     varied: tuple[Step, ...] = ()
     """Further steps, where the first ones make of an image what evaluation sees: from there on it may be a view."""
+    positions: tuple[Step, ...] = ()
+    """All that the further steps make of that, each as often as the others, where that is a handful."""
 
     def __call__(self, image: Tensor) -> Tensor:
         for step in self.steps:
             image = step(image)
         return self.vary(image)
+
+    def replaying(self, drawn: int, view: int) -> Transform:
+        """The transform that makes this view of an image, of which `drawn` was drawn: of a handful of positions each
+        comes once before one comes again."""
+        if not self.positions:
+            return self
+        return replace(self, varied=(self.positions[(drawn + view) % len(self.positions)],))
 
     def vary(self, image: Tensor) -> Tensor:
         """Take the further steps alone, from [3, S, S]."""
@@ -108,7 +117,7 @@ def train_transform(preprocessing: Preprocessing, augmentation: ChosenAugmentati
         return eval_transform(preprocessing)
     varied, smallest = augmentation.build(preprocessing), augmentation.smallest_section
     if smallest is None:
-        return replace(eval_transform(preprocessing), varied=(varied,))
+        return replace(eval_transform(preprocessing), varied=(varied,), positions=augmentation.positions())
     least = round(_least(preprocessing) / smallest**0.5)
     return Transform((partial(_fitted, preprocessing, smallest), varied), preprocessing.value_range, least)
 

@@ -117,9 +117,10 @@ class Augmentation:
     smallest section that it cuts out, it is called with the whole image, uint8 [3, H, W], and makes the square itself.
     One that does not `vary` leaves images as they are, and nothing is built.
 
-    `positions(settings) -> Sequence[transform]`, where given, is all that it makes of a square, where that is a
-    handful: functions of uint8 [..., S, S] that draw nothing and can be pickled, the one that changes nothing first.
-    Views of an image that is asked about (`--tta views:N`) are then these, and none is drawn.
+    `positions(settings) -> Sequence[transform]`, where given, is all that it makes of a square, where that is a handful
+    and each is made as often as the others, else nothing: functions of uint8 [..., S, S] that draw nothing and can be
+    pickled, the one that changes nothing first. Views that are replayed, and those of an image that is asked about
+    (`--tta views:N`), are then these, and none is drawn.
     """
 
     name: str

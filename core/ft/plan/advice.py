@@ -21,6 +21,10 @@ def advice(decisions: Decisions, trainable: Sequence[str]) -> Iterator[str]:
         yield "weights are random (--weights none) and layers are frozen: frozen layers will never learn anything"
     if isinstance(config.images.views, int) and not config.images.varies:
         yield f"--views {config.images.views} has no effect: without augmentation all views of an image are the same"
+    images = config.images
+    if images.varies and isinstance(images.views, int) and images.views > (images.different or images.views):
+        some = images.different
+        yield f"--views {images.views}: '{images.augment}' makes {some} that differ; --views {some} is the same"
     for older in changed(config.training, OLDER_OF_TASK):
         yield f"training.{older} is the older name of {KEY}.{older}; the next release does without it"
     training, name = config.training, optimizer.component.name

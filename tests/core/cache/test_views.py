@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, strategies as st
 
-from ft.cache.views import CLEARLY, FEWEST, MOST, cheap_views
+from ft.cache.views import CLEARLY, FEWEST, cheap_views
 from ft.config.loading import load_config
 from ft.config.schema import Config
 from ft.errors import FtError
@@ -37,9 +37,7 @@ def test_the_most_views_with_which_a_run_is_clearly_cheaper(
     cut = cut_of(prefix, suffix)
     limit = CLEARLY * computed(cut, train, val, epochs, None)
     fitting = [
-        views
-        for views in range(FEWEST, min(MOST, epochs // 2) + 1)
-        if computed(cut, train, val, epochs, views) < limit * (1 + 1e-9)
+        views for views in range(1, epochs // 2 + 1) if computed(cut, train, val, epochs, views) < limit * (1 + 1e-9)
     ]
     exactly = [views for views in fitting if computed(cut, train, val, epochs, views) < limit * (1 - 1e-9)]
     assert max(exactly, default=0) <= cheap_views(cut, train, val, epochs) <= max(fitting, default=0)
@@ -56,7 +54,7 @@ def config(tiny_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("FT_CACHE", str(tmp_path / "cache"))
 
     def make(**keys: object) -> Config:
-        frozen = {"freeze": ["all"], "images__augment": "flip", "training__epochs": 6}
+        frozen = {"freeze": ["all"], "images__augment": "geometric", "training__epochs": 6}
         return tiny_config("small", **{**frozen, **keys})
 
     return make
@@ -109,6 +107,14 @@ def test_a_run_of_too_few_epochs_for_views_to_be_seen_twice_is_priced_for_none(
 
 def test_a_head_that_is_solved_for_sees_three_views(config: MakeConfig, plugins: Plugins) -> None:
     assert prepare(config(training__optimizer="lbfgs"), plugins, Display()).plan.cache.views == 3
+
+
+def test_of_a_handful_of_positions_no_more_are_replayed_and_the_plan_says_where_more_are_asked_for(
+    config: MakeConfig, plugins: Plugins
+) -> None:
+    assert prepare(config(images__augment="flip", training__epochs=20), plugins, Display()).plan.cache.views == 2
+    asked = prepare(config(images__augment="flip", images__views=4), plugins, Display()).plan
+    assert any("'flip' makes 2" in warning for warning in asked.warnings)
 
 
 @pytest.mark.parametrize("views", ["0", "-1", "some"])

@@ -66,6 +66,8 @@ def test_new_plugins_of_every_kind_pass_their_own_tests_from_their_wheels(writte
         "counts nothing of training images",
         "chooses nothing on validation images",
         "guesses nothing",
+        "does not say how",
+        "trains one head at a time",
     )
     assert not [line for line in skipped if not any(reason in line for reason in optional)]
 
