@@ -195,7 +195,9 @@ def test_every_command_in_the_documentation_works(
         if "lbfgs" in command and any("lbfgs" in each for each in tried):  # of a network whose cut is sooner found
             command = command.replace("efficientnet-lite:lite0", "torchvision:resnet18")
         try:
-            type_(command, searches=bool(re.search("--cache|--config|--views|--recipe|lbfgs|sweep", command)))
+            type_(
+                command, searches=bool(re.search("--cache|--config|--views|--manifold|--recipe|lbfgs|sweep", command))
+            )
         except Exception as error:
             pytest.fail(f"{page.name}: {command}: {error}")
 

@@ -12,7 +12,7 @@ from ft.cache.store import FeatureStore
 from ft.config.images import AUTO
 from ft.config.phases import configs_of, whose_phases
 from ft.config.schema import Config
-from ft.config.training import OF_STEPS, TrainingConfig, idle_with
+from ft.config.training import BLENDS, OF_STEPS, TrainingConfig, idle_with
 from ft.data.copies import warn_of_copies
 from ft.data.image_list import check_same_images, may_have_moved
 from ft.data.load import ImageData, load_data
@@ -149,8 +149,10 @@ def _resolved(config: Config, plugins: Plugins) -> tuple[Config, ChosenOptimizer
 
 def _training(config: Config, optimizer: ChosenOptimizer, task: ChosenTask) -> TrainingConfig:
     """How to train, with what follows from the optimizer and the task. Raises FtError for what the task does not do."""
-    if config.training.mixup and not task.record.blend:
-        raise FtError(f"task '{task.name}' blends no images, so --mixup does not apply; leave it out")
+    blends = [name for name in BLENDS if getattr(config.training, name)]
+    if blends and not task.record.blend:
+        flag = blends[0].replace("_", "-")
+        raise FtError(f"task '{task.name}' blends no images, so --{flag} does not apply; leave it out")
     training = config.training.of(optimizer.record)
     return training.monitoring(task.figure(training.monitor).name)
 

@@ -20,6 +20,7 @@ class StandardSettings(Settings):
         (3 / 4, 4 / 3), description="least and largest width of a section, by its height"
     )
     p: float = Field(0.5, ge=0, le=1, description="share of the images that are mirrored left to right")
+    erase: float = Field(0.0, ge=0, le=1, description="share of the images of which a rectangle is erased")
 
     @field_validator("scale", "ratio")
     @classmethod
@@ -30,10 +31,11 @@ class StandardSettings(Settings):
 
 
 def build(preprocessing: Preprocessing, settings: StandardSettings) -> Any:
-    """A random section of the image, resized to the square (Szegedy et al. 2015, section 6), and a mirror."""
+    """A random section of the image, resized to the square (Szegedy et al. 2015, section 6), a mirror, and in some an
+    erased rectangle."""
     from torchvision.transforms import v2
 
-    return v2.Compose([*section(preprocessing, settings)])
+    return v2.Compose([*section(preprocessing, settings), *erased(preprocessing, settings)])
 
 
 def section(preprocessing: Preprocessing, settings: StandardSettings) -> list[Any]:
@@ -48,6 +50,15 @@ def section(preprocessing: Preprocessing, settings: StandardSettings) -> list[An
         v2.RandomResizedCrop(side, scale=scale, ratio=ratio, interpolation=mode),
         v2.RandomHorizontalFlip(settings.p),
     ]
+
+
+def erased(preprocessing: Preprocessing, settings: StandardSettings) -> list[Any]:
+    """What erases a rectangle of some images (Zhong et al. 2020, section 3.1): it gets the mean colour, which the
+    network sees as nothing."""
+    from torchvision.transforms import v2
+
+    mean = [float(round(255 * each)) for each in preprocessing.mean]
+    return [v2.RandomErasing(p=settings.erase, value=mean)] if settings.erase else []
 
 
 def smallest(settings: StandardSettings) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import Field
 
 from ft import Preprocessing
-from ft_augment.standard import StandardSettings, section
+from ft_augment.standard import StandardSettings, erased, section
 
 
 class StrongSettings(StandardSettings):
@@ -15,12 +15,10 @@ class StrongSettings(StandardSettings):
 
 
 def build(preprocessing: Preprocessing, settings: StrongSettings) -> Any:
-    """`standard`, one random change of geometry or colour (TrivialAugment, Mueller & Hutter 2021, wide space), and an
-    erased rectangle (Zhong et al. 2020) of the mean colour, which the network sees as nothing."""
+    """`standard`, one random change of geometry or colour (TrivialAugment, Mueller & Hutter 2021, wide space), and in
+    some an erased rectangle."""
     from torchvision.transforms import v2
     from torchvision.transforms.v2 import InterpolationMode
 
     trivial = v2.TrivialAugmentWide(interpolation=InterpolationMode.BILINEAR)
-    mean = [float(round(255 * each)) for each in preprocessing.mean]
-    erased = v2.RandomErasing(p=settings.erase, value=mean)
-    return v2.Compose([*section(preprocessing, settings), trivial, erased])
+    return v2.Compose([*section(preprocessing, settings), trivial, *erased(preprocessing, settings)])

@@ -147,12 +147,18 @@ def _find(
 ) -> FrozenPrefix | NoCut:
     if not frozen:
         return NoCut("nothing is frozen")
-    if config.training.mixup:
-        return NoCut("mixup blends images anew in every step, so what they give is never seen twice")
+    if config.training.mixup or config.training.cutmix:
+        name = "mixup" if config.training.mixup else "CutMix"
+        return NoCut(f"{name} blends images anew in every step, so what they give is never seen twice")
     layout = torch.channels_last if machine.channels_last else torch.contiguous_format
     computed_in = {"exact": machine.autocast, "close": nullcontext, "fast": machine.autocast_bf16}[promise]
     under = Conditions(layout, machine.autocast, computed_in)
-    return find_prefix(module, frozen, (3, image_size, image_size), price_of(config), under)
+    found = find_prefix(module, frozen, (3, image_size, image_size), price_of(config), under)
+    if config.training.manifold_mixup and isinstance(found, FrozenPrefix) and not found.cut.keeps_images:
+        for tensor in found.cut.tensors:
+            if "float" not in tensor.dtype:
+                return NoCut(f"what crosses the cut at {tensor.path} is {tensor.dtype}, which cannot be blended")
+    return found
 
 
 def _promise(config: Config, machine: Machine) -> Literal["exact", "close", "fast"]:

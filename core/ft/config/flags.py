@@ -24,6 +24,8 @@ FLAGS: tuple[tuple[str, str, str, bool], ...] = (
     ("--warmup-epochs", "training.warmup_epochs", "", False),
     ("--label-smoothing", "training.label_smoothing", "", False),
     ("--mixup", "training.mixup", "", False),
+    ("--cutmix", "training.cutmix", "", False),
+    ("--manifold-mixup", "training.manifold_mixup", "", False),
     ("--ema", "training.ema", "", False),
     ("--swa", "training.swa", "", False),
     ("--soup", "training.soup", "", False),

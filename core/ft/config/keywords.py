@@ -62,6 +62,8 @@ class Keywords(TypedDict, total=False):
     warmup_epochs: float
     label_smoothing: float
     mixup: float
+    cutmix: float
+    manifold_mixup: float
     ema: float | None
     swa: int | None
     soup: int | None

@@ -22,6 +22,8 @@ PLACES = {
     "warmup_epochs": "training.warmup_epochs",
     "patience": "training.patience",
     "mixup": "training.mixup",
+    "cutmix": "training.cutmix",
+    "manifold_mixup": "training.manifold_mixup",
     "ema": "training.ema",
     "swa": "training.swa",
     "soup": "training.soup",
@@ -59,6 +61,8 @@ class PhaseConfig(Section):
         _USUAL, ge=1, description="as training.patience; the phase then ends, and the next one begins"
     )
     mixup: float = Field(_USUAL, ge=0, description="as training.mixup")
+    cutmix: float = Field(_USUAL, ge=0, description="as training.cutmix")
+    manifold_mixup: float = Field(_USUAL, ge=0, description="as training.manifold_mixup")
     ema: float | None = Field(_USUAL, gt=0, lt=1, description="as training.ema; an average begins with the phase")
     swa: int | None = Field(_USUAL, ge=2, description="as training.swa; of the phase's last epochs")
     soup: int | None = Field(_USUAL, ge=2, description="as training.soup; of the phase's best epochs")

@@ -27,6 +27,10 @@ def idle_with(optimizer: Optimizer) -> tuple[str, ...]:
     return OF_ONE_HEAD if optimizer.candidates is not None else ()
 
 
+BLENDS = ("mixup", "cutmix", "manifold_mixup")
+"""Keys of what blends pairs of images."""
+
+
 class TrainingConfig(Section):
     epochs: int = Field(10, ge=1)
     batch_size: int = Field(32, ge=1)
@@ -62,6 +66,18 @@ class TrainingConfig(Section):
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="older name of task.label_smoothing")
     mixup: float = Field(
         0.0, ge=0, description="blend pairs of images and labels, shares from Beta(this, this); 0.2 is usual"
+    )
+    cutmix: float = Field(
+        0.0,
+        ge=0,
+        description="paste a box of one image into another and blend labels by area, Beta(this, this); 1 is usual; "
+        "beside mixup, each has half of the steps",
+    )
+    manifold_mixup: float = Field(
+        0.0,
+        ge=0,
+        description="blend pairs where the frozen prefix ends, not as images, so that it is computed once all the "
+        "same; shares from Beta(this, this)",
     )
     ema: float | None = Field(
         None,

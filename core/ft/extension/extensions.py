@@ -192,8 +192,8 @@ class Task:
     [V, N, K], so that what is read of it is the mean of what is read of the views; without it, outputs are averaged.
 
     `noun` is what one and several names of the label space are called, and `stratum` what a stratum is, where it is not
-    that. Where it does not `blend`, mixup is refused. `picks_largest` says that the largest output is the answer, as of
-    classes: that is what `ft explain` explains.
+    that. Where it does not `blend`, mixup and its like are refused. `picks_largest` says that the largest output is the
+    answer, as of classes: that is what `ft explain` explains.
     `labels` are those of a few images, four or more, to try the task with.
     """
 

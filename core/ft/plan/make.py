@@ -18,6 +18,7 @@ from ft.model.freezing import FrozenChoice, frozen_modules, trainable_names
 from ft.model.head import Model
 from ft.plan.advice import advice
 from ft.plan.averaging import check_averaging
+from ft.plan.blending import check_blending
 from ft.plan.decisions import Decisions
 from ft.plan.groups import make_groups
 from ft.plan.records import ParamGroup, Plan, StagePlan
@@ -37,6 +38,7 @@ def make_plan(decisions: Decisions, plugins: Plugins) -> Plan:
     planned = optimizer.planned()
     solves = planned.solves
     check_averaging(training, planned.name, config.time_budget is not None)
+    check_blending(training, planned.name, cache)
     if planned.fits_heads and cache.keeps != "features":
         raise FtError(f"--optimizer {planned.name} works on features computed once, and there are none: {cache.reason}")
     steps = 1 if solves else len(epoch_batches(len(data.train), training.batch_size, config.seed, 0, shuffle=True))
@@ -80,14 +82,14 @@ def make_plan(decisions: Decisions, plugins: Plugins) -> Plan:
     )
 
 
-LATER = ("ema", "swa", "soup")
+LATER = ("cutmix", "manifold_mixup", "ema", "swa", "soup")
 """Keys of `training` that runs of before lack, told where they are given, so that such a run goes on as it began."""
 
 
 def _recipe(config: Config) -> dict[str, Any]:
     told = {"epochs", "lr", "head_lr", "lr_decay", "weight_decay", "derived"}  # by the groups, or the number of steps
     training = config.training.model_dump(mode="json", exclude={*told, "auto_batch"})
-    training = {name: value for name, value in training.items() if value is not None or name not in LATER}
+    training = {name: value for name, value in training.items() if value or name not in LATER}
     named = {"backbone", "head"} | ({"task"} if config.task != type(config).model_fields["task"].default else set())
     components = config.model_dump(mode="json", include=named)
     return {

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ft.machine.layout import Columns, count, flops, print_pairs, print_table, rate, size, times
 from ft.plan.averaging import averaging_lines
+from ft.plan.blending import blending_lines
 from ft.text.counting import number_of
 from ft.text.durations import as_duration
 
@@ -83,6 +84,7 @@ def _print_phase(plan: Plan, display: Display) -> None:
             ),
             ("steps", _steps(plan)),
             *([("takes", _takes(plan.takes))] if plan.takes else []),
+            *(("blended", text) for text in blending_lines(plan)),
             *(("average", text) for text in averaging_lines(plan)),
             ("images", f"augmentation {plan.augment}{_replayed(plan)}"),
             ("machine", f"{plan.device}, {plan.precision}{_paces(plan)}"),

@@ -19,6 +19,7 @@ from ft.job import Job
 from ft.plan.records import CacheCost
 from ft.prefix.linear import before_head
 from ft.prefix.torch_only import torch_only
+from ft.training.blending import ITSELF, Blend
 
 
 class FeatureFeed:
@@ -94,10 +95,9 @@ class FeatureFeed:
     def _before_head(self) -> fx.GraphModule:
         return before_head(self._proved.suffix_eval)
 
-    def forward(self, inputs: Any, share: float = 1.0) -> Any:
-        assert share == 1.0, "the plan keeps no features of images that are blended"
+    def forward(self, inputs: Any, blend: Blend = ITSELF) -> Any:
         # Not called: what torch.fx puts around a call explains errors in graphs, and takes time in every step.
-        return self._proved.halves.suffix.forward(tuple(map(self._ready, inputs)))
+        return self._proved.halves.suffix.forward(tuple(blend.of(self._ready(each)) for each in inputs))
 
     def validation(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         for inputs, targets in self.validation_inputs():

@@ -24,6 +24,7 @@ from ft.cache.writer import NotKept
 from ft.data.dataset import ImageDataset
 from ft.data.loaders import Loader
 from ft.data.transforms import network_input, train_transform
+from ft.errors import FtError
 from ft.job import Job
 from ft.machine.memory import give_back_freed_memory, is_out_of_memory
 from ft.plan.records import CacheCost, CachePlan, Plan
@@ -32,6 +33,7 @@ from ft.prefix.sections import NotWhole
 from ft.prefix.split import needed_no_more
 from ft.prefix.state import attributes_kept
 from ft.tracking.events import FeaturesReady, ImagesReady
+from ft.training.blending import ITSELF, Blend
 from ft.training.feature_feed import FeatureFeed
 from ft.training.predicting import loader_of, predict_batches, predict_loaded
 
@@ -48,11 +50,8 @@ class Feed(Protocol):
     def batches(self, epoch: int, skip: int) -> Iterator[tuple[Any, torch.Tensor]]:
         """Yield (inputs, targets [N, ...] on the CPU) of an epoch's steps after the first `skip`."""
 
-    def forward(self, inputs: Any, share: float = 1.0) -> Any:
-        """The network's outputs in train mode for a batch's inputs.
-
-        With a `share` below 1, each image is blended with that of the opposite place in the batch, which has the rest.
-        """
+    def forward(self, inputs: Any, blend: Blend = ITSELF) -> Any:
+        """The network's outputs in train mode for a batch's inputs, blended."""
 
     def validation(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Yield (outputs [N, K] in float32, targets [N, ...]), both on the CPU, for the validation images in their
@@ -73,6 +72,11 @@ def open_feed(module: nn.Module, plan: Plan, prefix: FrozenPrefix | None, store:
         if not isinstance(found, str):
             return found
         why = found
+        if job.config.training.manifold_mixup:
+            raise FtError(
+                "--manifold-mixup blends what leaves the frozen prefix, and that cannot be computed once after all: "
+                f"{why}. Use --mixup, which blends images"
+            )
         job.display.warn(f"the frozen prefix is computed in every epoch after all: {why}")
         cache = keep_images(why, job.config, job.preprocessing.crop_size, cache.images)
     if cache.keeps == "images":
@@ -175,9 +179,8 @@ class ImageFeed:
         for pixels, targets, _ in self._images.epoch(epoch, skip):
             yield pixels, targets
 
-    def forward(self, inputs: Any, share: float = 1.0) -> Any:
-        images = network_input(inputs, self._job.preprocessing, self._job.machine)
-        return self._module(images if share == 1.0 else images.lerp(images.flip(0), 1 - share))
+    def forward(self, inputs: Any, blend: Blend = ITSELF) -> Any:
+        return self._module(blend.of(network_input(inputs, self._job.preprocessing, self._job.machine)))
 
     def validation(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         job = self._job

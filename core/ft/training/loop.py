@@ -51,7 +51,7 @@ def train(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
     monitor = task.figure(training.monitor)
     moving = moving_buffers(module, plan.frozen_modules)
     loss_of = task.loss(space, targets)
-    learning = Learning(module, feed, loss_of, plan.aux_loss_weight, training, machine, moving)
+    learning = Learning(module, feed, loss_of, plan.aux_loss_weight, training, machine, moving, plan.image_size)
     module.zero_grad(set_to_none=True)
 
     def state() -> Checkpoint:

@@ -50,7 +50,7 @@ def train_at_rising_rates(module: nn.Module, plan: Plan, feed: Feed, job: Job) -
     targets = targets_of(job.data.train).to(machine.device)
     loss_of = job.data.task.loss(job.data.space, targets)
     moving = moving_buffers(module, plan.frozen_modules)
-    learning = Learning(module, feed, loss_of, plan.aux_loss_weight, training, machine, moving)
+    learning = Learning(module, feed, loss_of, plan.aux_loss_weight, training, machine, moving, plan.image_size)
     module.zero_grad(set_to_none=True)
     set_train_mode(module, plan.frozen_modules)
     steps, peak = steps_of(plan.steps_per_epoch), max(group.lr for group in plan.groups)

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.distributions import Beta
 
 from ft.config.training import TrainingConfig
 from ft.errors import FtError
@@ -18,6 +17,7 @@ from ft.machine.memory import fit_in_memory
 from ft.machine.randomness import drawing_from
 from ft.task.evaluation import Answered
 from ft.task.total_loss import total_loss
+from ft.training.blending import draw_blend
 from ft.training.feeds import Feed
 
 
@@ -62,6 +62,8 @@ class Learning:
     training: TrainingConfig
     machine: Machine
     moving: Sequence[tuple[nn.Module, str]]
+    side: int = 1
+    """Pixels of a side of the images."""
 
 
 def learn(batch: Batch, parts: int, learning: Learning) -> tuple[float, list[Answered], int]:
@@ -69,8 +71,8 @@ def learn(batch: Batch, parts: int, learning: Learning) -> tuple[float, list[Ans
     number of parts.
 
     The batch is computed in `parts`, and in twice as many when memory runs out. The gradients of the parts add up to
-    the batch's, but BatchNorm that trains sees one part at a time. With mixup (Zhang et al. 2018, section 2) one share
-    is drawn for the step, and what is answered counts as an answer to the image with that share. Raises FtError, with
+    the batch's, but BatchNorm that trains sees one part at a time. With mixup and its like one
+    blend is drawn for the step, and what is answered counts as an answer to the image's own label. Raises FtError, with
     the size that fits, when memory runs out and the config does not allow parts.
     """
     module, feed, loss_of, training = learning.module, learning.feed, learning.loss, learning.training
@@ -85,14 +87,14 @@ def learn(batch: Batch, parts: int, learning: Learning) -> tuple[float, list[Ans
                 layer.get_buffer(name).copy_(value)
         total, answers = 0.0, list[Answered]()
         with drawing_from(batch.seed, machine.device, torch_only):  # anew in each attempt
-            share = float(Beta(training.mixup, training.mixup).sample()) if training.mixup else 1.0
+            blend = draw_blend(training, learning.side)
             for inputs, targets in batch.split(now):
                 with machine.autocast():
-                    outputs = feed.forward(inputs, share)
+                    outputs = feed.forward(inputs, blend)
                 loss, answered = total_loss(outputs, targets, loss_of, aux)
-                if share < 1.0:
-                    blended, _ = total_loss(outputs, targets.flip(0), loss_of, aux)
-                    loss = share * loss + (1 - share) * blended
+                if blend.share < 1.0:
+                    other, _ = total_loss(outputs, targets.flip(0), loss_of, aux)
+                    loss = blend.share * loss + (1 - blend.share) * other
                 if now > 1:
                     loss = loss * _share(loss_of.weight(targets), loss_of.weight(batch.targets))
                 loss.backward()  # type: ignore[no-untyped-call]

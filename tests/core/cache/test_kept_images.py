@@ -5,28 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
-from torch import nn
-from torch.nn.functional import cross_entropy, one_hot
 
 from finished_runs import FinishedRun, assert_same_outcome
 from ft.config.schema import Config
-from ft.config.training import TrainingConfig
 from ft.errors import FtError
 from ft.extension.installed import Plugins
 from ft.finetune import finetune, prepare
-from ft.machine.devices import Machine
 from ft.machine.display import Display
 from ft.machine.signals import StopAsked
 from ft.run.folder import Run
-from ft.training.step import Batch, Learning, learn
-from ft_tasks.cross_entropy import CrossEntropy
 from signal_at_progress import SignalAtProgress
 
 MakeConfig = Callable[..., Config]
@@ -144,35 +137,3 @@ def test_a_damaged_image_store_is_said_and_made_anew(
     assert_same_outcome(plain, again)
     assert again.report.cache.decoded == 24
     assert capsys.readouterr().err.count("were damaged or are gone, and are decoded anew") == 1
-
-
-def test_mixup_is_a_barrier_and_the_plan_says_so(tiny_config: MakeConfig, plugins: Plugins) -> None:
-    plan = prepare(tiny_config(freeze=["all"], training__mixup=0.2), plugins, Display()).plan.cache
-    assert (plan.keeps, plan.prefix_flops) == ("images", 0)
-    assert plan.reason.startswith("mixup blends images anew in every step")
-
-
-def test_a_blended_image_counts_for_both_of_its_labels() -> None:
-    """Zhang et al. 2018, section 2: the loss of a blend is the blend of the losses."""
-    module = nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
-    images, labels, shares = torch.randn(8, 3, 2, 2), torch.randint(3, (8,)), []
-
-    def forward(images: torch.Tensor, share: float) -> torch.Tensor:
-        shares.append(share)
-        return cast(torch.Tensor, module(images.lerp(images.flip(0), 1 - share)))
-
-    feed = cast(Any, SimpleNamespace(forward=forward, torch_only=True))
-    machine, training = Machine("cpu", "fp32", False), TrainingConfig(mixup=0.4)
-    learning = Learning(module, feed, CrossEntropy(None, 0.0), 0.0, training, machine, [])
-    loss, _, _ = learn(Batch(images, labels, 7), 1, learning)
-    (share,) = shares
-    logits = module(share * images + (1 - share) * images.flip(0))
-    targets = share * one_hot(labels, 3) + (1 - share) * one_hot(labels.flip(0), 3)
-    assert 0 < share < 1
-    assert loss == pytest.approx(cross_entropy(logits, targets).item(), rel=1e-5)
-
-
-def test_mixup_changes_what_is_learned(tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path) -> None:
-    plain = FinishedRun(tiny_config(run_dir=tmp_path / "a", **WHOLE), plugins)
-    mixed = FinishedRun(tiny_config(run_dir=tmp_path / "b", training__mixup=0.4, **WHOLE), plugins)
-    assert plain.metrics != mixed.metrics

@@ -30,6 +30,7 @@ from ft.machine.memory import (
     give_back_freed_memory,
     is_out_of_memory,
 )
+from ft.training.blending import Blend
 from ft.training.step import Batch, Learning, learn, moving_buffers
 from ft_tasks.cross_entropy import CrossEntropy
 from ft_tasks.multilabel import UNKNOWN
@@ -61,27 +62,25 @@ def models(settings: Any) -> Sequence[str]:
 Provider = BackboneProvider("hungry", "A network that has no memory", models=models, build=build)
 
 
-def gradients(
-    parts: int, criterion: Any, fails_above: int = 99, auto: bool = True, mixup: float = 0.0
-) -> tuple[Any, ...]:
+def gradients(parts: int, criterion: Any, fails_above: int = 99, auto: bool = True, **blends: float) -> tuple[Any, ...]:
     torch.manual_seed(0)
-    module = nn.Sequential(nn.Flatten(), nn.Linear(12, 8), nn.Tanh(), nn.Linear(8, 3)).double()
-    inputs, labels = torch.randn(13, 3, 2, 2).double(), torch.randint(3, (13,))
+    module = nn.Sequential(nn.Flatten(), nn.Linear(48, 8), nn.Tanh(), nn.Linear(8, 3)).double()
+    inputs, labels = torch.randn(13, 3, 4, 4).double(), torch.randint(3, (13,))
     if not isinstance(criterion, CrossEntropy):
         labels = torch.randint(2, (13, 3)).float()
     if isinstance(criterion, BinaryCrossEntropy):
         labels[::2, 0] = labels[:6] = UNKNOWN  # of a part that is computed by itself nothing may be known
 
-    def forward(images: torch.Tensor, share: float) -> torch.Tensor:
-        assert (share < 1.0) == (mixup > 0)
+    def forward(images: torch.Tensor, blend: Blend) -> torch.Tensor:
+        assert (blend.share < 1.0) == bool(blends)
         if len(images) > fails_above:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nGPU 0 has ...")
-        return cast(torch.Tensor, module(images.lerp(images.flip(0), 1 - share)))
+        return cast(torch.Tensor, module(blend.of(images)))
 
     feed = cast(Any, SimpleNamespace(forward=forward, torch_only=True))
-    training = TrainingConfig(batch_size=13, auto_batch=auto, mixup=mixup)
+    training = TrainingConfig(batch_size=13, auto_batch=auto, **blends)
     machine = Machine("cpu", "fp32", channels_last=False)
-    learning = Learning(module, feed, criterion, 0.0, training, machine, moving_buffers(module, ()))
+    learning = Learning(module, feed, criterion, 0.0, training, machine, moving_buffers(module, ()), side=4)
     loss, answers, used = learn(Batch(inputs, labels, 1), parts, learning)
     hits = sum(
         int((outputs.argmax(1) == targets.reshape(len(targets), -1)[:, 0]).sum()) for outputs, targets in answers
@@ -100,10 +99,10 @@ def gradients(
     ],
     ids=["plain", "weighted and smoothed", "labels of which some are unknown", "numbers"],
 )
-@pytest.mark.parametrize("mixup", [0.0, 0.5])
-def test_parts_add_up_to_the_batch(parts: int, criterion: Any, mixup: float) -> None:
-    loss, hits, _, whole = gradients(1, criterion, mixup=mixup)
-    loss_in_parts, hits_in_parts, used, in_parts = gradients(parts, criterion, mixup=mixup)
+@pytest.mark.parametrize("blends", [{}, {"mixup": 0.5}, {"cutmix": 1.0}], ids=str)
+def test_parts_add_up_to_the_batch(parts: int, criterion: Any, blends: dict[str, float]) -> None:
+    loss, hits, _, whole = gradients(1, criterion, **blends)
+    loss_in_parts, hits_in_parts, used, in_parts = gradients(parts, criterion, **blends)
     assert (hits_in_parts, used) == (hits, parts)
     assert loss_in_parts == pytest.approx(loss, rel=1e-6)
     for ours, theirs in zip(in_parts, whole, strict=True):
