@@ -37,6 +37,7 @@ ROOMS = (
     "judging",
     "knowing",
     "reporting",
+    "exporting",
     "probing",
     "probing_page",
     "lr_finding",

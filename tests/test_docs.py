@@ -54,7 +54,14 @@ from rooms import CORE, ROOMS
 ROOT = Path(__file__).parents[1]
 DOCS = sorted((ROOT / "docs").glob("*.md"))
 PAGES = [*(ROOT / name for name in ("README.md", "README.zh.md", "CONTRIBUTING.md", "CHANGELOG.md")), *DOCS]
-PAGE_OF = {"head": "backbones", "freeze": "freezing", "weights": "weights", "data": "data", "augmentation": "data"}
+PAGE_OF = {
+    "head": "backbones",
+    "freeze": "freezing",
+    "weights": "weights",
+    "data": "data",
+    "augmentation": "data",
+    "exporter": "export",
+}
 """Where the components of a kind are documented, unless on a page of its plural."""
 LONG = [["weights", "fetch"], ["weights", "doctor"], ["weights", "bundle"], ["plugins", "check"]]
 MADE = re.compile(r"(?<=<!-- made -->\n).*(?=<!-- /made -->)", re.DOTALL)
@@ -147,7 +154,9 @@ def type_(workspace: Path, monkeypatch: pytest.MonkeyPatch, cache_folder: Path) 
             shutil.copytree("runs/first", "runs/mine")
             if "--epochs" in args:
                 args[args.index("--epochs") + 1] = "2"
-        if args[:2] in LONG or "--locked" in args:
+        if args[0] == "export" and "--out" in args:  # of a tiny network
+            args[1:2] = [tiny_run(), "--trust-code"]
+        if args[:2] in LONG or "--locked" in args or (args[0] == "export" and "--out" not in args):
             args.append("--help")
         elif args[0] == "run" and "--resume" not in args:
             args[0] = "plan"
@@ -180,6 +189,15 @@ def type_(workspace: Path, monkeypatch: pytest.MonkeyPatch, cache_folder: Path) 
         for name in ("mine", "second"):
             shutil.copytree("runs/first", f"runs/{name}")
     return type_
+
+
+def tiny_run() -> str:
+    """The folder of a finished run of a tiny network."""
+    if not Path("runs/tiny").exists():
+        flags = f"--backbone {TINY}:small --weights none --cache off --data ./photos --image-size 16"
+        args = shlex.split(f"run {flags} --epochs 1 --workers 0 --set report.html=false --run-dir runs/tiny")
+        assert CliRunner().invoke(cli, args, catch_exceptions=False).exit_code == 0
+    return "runs/tiny"
 
 
 def test_every_command_in_the_documentation_works(
@@ -268,6 +286,8 @@ def test_code_without_a_name_runs_from_the_top_of_its_page_to_the_end(
     session: dict[str, Any] = {}
     for block in blocks(page):
         if block.language == "python" and not block.name:
+            if "ft.export(" in block.text:
+                tiny_run()
             with warnings.catch_warnings(action="ignore", category=ft.FtWarning):  # five images of one colour a class
                 exec(compile(_quickly(block.text), f"{page.name}: {block.text}", "exec"), session)
 
@@ -308,6 +328,7 @@ def _quickly(code: str) -> str:
     backbone = 'backbone="efficientnet-lite:lite0", '
     size = "" if "image_size" in code else "image_size=32, "
     size += "" if "epochs" in code else "epochs=1, "
+    code = re.sub(r'ft\.export\("runs/first", (.*?)\)', r'ft.export("runs/tiny", \1, trust_code=True)', code)
     return re.sub(r'backbone="[\w:-]+",\s', f'{backbone}{size}cache="off", precision="fp32", ', code).replace(
         '{"backbone":', '{"cache": {"promise": "off"}, "precision": "fp32", "backbone":'
     )

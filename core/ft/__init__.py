@@ -1,7 +1,7 @@
 """ft fine-tunes pretrained vision backbones. This page is what people and plugins import.
 
-`plan`, `finetune`, `cross_validate` and `load` are for those who use ft, everything else for those who extend it.
-Importing ft loads no torch; calling one of the four does.
+`plan`, `finetune`, `cross_validate`, `load` and `export` are for those who use ft, everything else for those who extend
+it. Importing ft loads no torch; calling one of the five does.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from ft.data.image_files import (
     what_reads as what_reads,
 )
 from ft.errors import FtError as FtError, FtWarning as FtWarning, did_you_mean as did_you_mean, nearest as nearest
+from ft.extension.exporters import Exporter as Exporter, Portable as Portable
 from ft.extension.extensions import (
     Augmentation as Augmentation,
     BackboneProvider as BackboneProvider,
@@ -83,6 +84,7 @@ from ft.tracking.events import (
 )
 
 if TYPE_CHECKING:
+    from ft.exporting.front import export as export
     from ft.extension.settings import Settings as Settings
     from ft.front import (
         cross_validate as cross_validate,
@@ -96,6 +98,7 @@ if TYPE_CHECKING:
 # looked at.
 _LATER = {
     **dict.fromkeys(("plan", "find_lr", "finetune", "cross_validate", "load"), "ft.front"),
+    "export": "ft.exporting.front",
     "Settings": "ft.extension.settings",
 }
 

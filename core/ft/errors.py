@@ -9,8 +9,16 @@ from collections.abc import Iterable
 class FtError(Exception):
     """A user's mistake. Its message says what, where, and what to type next.
 
-    The command line prints the message alone and exits with code 2; a bug in ft stays a traceback.
+    The command line prints the message alone and exits with the code that the class has; a bug in ft stays a traceback.
     """
+
+    exit_code = 2
+
+
+class NotGoodEnough(FtError):
+    """What was made is not as good as was asked for, so it is not kept. Nothing is wrong with what was typed."""
+
+    exit_code = 3
 
 
 class FtWarning(UserWarning):

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import array
 import heapq
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from ft import Answer, LabelSpace
-from ft_tasks.classification import ClassificationSettings
-from ft_tasks.temperature import shares_of, temperature_of
+from ft_tasks.classification import ClassificationSettings, temperature_of
 
 
 @dataclass(frozen=True, repr=False)
@@ -67,24 +66,12 @@ class ClassAnswer(Answer):
         return f"<{self.image}: {said}>" if self.image else f"<{said}>"
 
 
-def predict(outputs: Tensor, space: LabelSpace, settings: ClassificationSettings) -> Sequence[ClassAnswer]:
-    """The answer to each image, of its logits [N, C]."""
-    shares = shares_of(outputs, temperature_of(space))
-    return [ClassAnswer(space.names, array.array("f", row.numpy().tobytes())) for row in shares]
-
-
-def uncertainty(outputs: Tensor, space: LabelSpace, settings: ClassificationSettings) -> Tensor:
-    """1 less the margin between the two likeliest classes [N], from 0 to 1 (Scheffer, Decomain & Wrobel 2001, "Active
-    hidden Markov models for information extraction"): a label teaches most where two classes are equally likely,
-    however many others are not."""
-    best = shares_of(outputs, temperature_of(space)).topk(2, dim=1).values
-    return 1 - (best[:, 0] - best[:, 1])
-
-
-def average(outputs: Tensor, space: LabelSpace, settings: ClassificationSettings) -> Tensor:
-    """Logits [N, C] whose probabilities, at the temperature of the space, are the means of those of the views'
-    [V, N, C]: a mixture of predictions, whose cross-entropy is at most the mean of theirs (Lakshminarayanan, Pritzel &
-    Blundell 2017, "Simple and scalable predictive uncertainty estimation using deep ensembles", section 2.4)."""
-    temperature = temperature_of(space)
-    logarithms = (outputs.double() / temperature).log_softmax(2)
-    return (temperature * (logarithms.logsumexp(0) - math.log(len(outputs)))).float()
+def answers(outputs: NDArray[np.float32], space: LabelSpace, settings: ClassificationSettings) -> Sequence[ClassAnswer]:
+    """The answer to each image, of its logits [N, C], without torch."""
+    scaled = outputs / np.float32(temperature_of(space))
+    shares = np.exp(scaled - scaled.max(1, keepdims=True))
+    shares /= shares.sum(1, keepdims=True)
+    for row, answer in zip(shares, outputs.argmax(1), strict=True):
+        if row.argmax() != answer:  # rounding made two equal; the largest logit is the answer
+            row[answer] = np.nextafter(row[answer], np.float32(1))
+    return [ClassAnswer(space.names, array.array("f", row.tobytes())) for row in shares]

@@ -6,8 +6,9 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from ft import Chart, Choice, LabelSpace, Line, Note, Section, number_of
+from ft_tasks.classification import TEMPERATURE, temperature_of
 from ft_tasks.reliability import Reliability, reliability
-from ft_tasks.temperature import FEWEST_IMAGES, FEWEST_MISTAKES, NAME, shares_of, temperature_of
+from ft_tasks.temperature import FEWEST_IMAGES, FEWEST_MISTAKES, shares_of
 from ft_tasks.threshold_parts import MOST, by_threshold, costliest
 
 
@@ -68,7 +69,7 @@ def _thresholds(shares: Tensor, targets: Tensor, right: Tensor, space: LabelSpac
 
 
 def _about(space: LabelSpace, temperature: float) -> str:
-    if NAME not in space.numbers:
+    if TEMPERATURE not in space.numbers:
         return "The probabilities are those of the network: this run is from before ft fitted a temperature."
     if temperature == 1:
         return (

@@ -11,8 +11,8 @@ from torch import Tensor
 from ft import LabelSpace, Matrix, Note, Pictures, Section, Shot, some_names
 from ft_tasks.class_calibration_section import calibration
 from ft_tasks.class_figures import ClassMeter
-from ft_tasks.classification import ClassificationSettings
-from ft_tasks.temperature import shares_of, temperature_of
+from ft_tasks.classification import ClassificationSettings, temperature_of
+from ft_tasks.temperature import shares_of
 
 MOST = 12
 """Images of each kind of mistake."""

@@ -13,6 +13,9 @@ from ft_tasks.another_task import another_task
 if TYPE_CHECKING:
     from torch import Tensor
 
+TEMPERATURE = "temperature"
+"""Among the numbers of the label space: what logits are divided by."""
+
 
 class ClassificationSettings(Settings):
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of the label given to the other classes")
@@ -107,3 +110,9 @@ def shares(targets: Tensor, space: LabelSpace, settings: ClassificationSettings)
     counts = targets.bincount(minlength=len(space.names))
     inverse: list[float] = (1.0 / counts[targets].double()).tolist()
     return inverse
+
+
+def temperature_of(space: LabelSpace) -> float:
+    """The temperature of a label space; 1 where it has none, as those of older runs and of runs that still train.
+    Raises FtError for what is no temperature."""
+    return space.read(TEMPERATURE, 1)[0] if TEMPERATURE in space.numbers else 1.0

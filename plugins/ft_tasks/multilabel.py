@@ -13,6 +13,8 @@ from ft import FtError, Label, LabelSpace, did_you_mean, natural_order, some_nam
 
 UNKNOWN = float("nan")
 """In a target: whether an image has this label, nobody knows. It counts neither in the loss nor in the figures."""
+EVEN = 0.5
+"""The threshold of a label that no image shows."""
 _YES, _NO = {"1", "true", "yes"}, {"0", "false", "no"}
 
 
@@ -160,3 +162,11 @@ _ONE_EACH = (
     "labels an image come from a table, csv:FILE: names with '{}' between them in its column 'label', or a column of "
     "0 and 1 for each label, --set 'data.columns=[a, b]'. If one each is meant, say so with --set task.one_each=allow"
 )
+
+
+def thresholds_of(space: LabelSpace, settings: MultilabelSettings) -> Sequence[float] | None:
+    """The thresholds that are fixed: the setting's, or those in the space; None where they are yet to be chosen.
+    Raises FtError for what are no thresholds."""
+    if settings.thresholds != "best":
+        return [settings.thresholds] * len(space.names)
+    return space.read("thresholds", len(space.names)) if "thresholds" in space.numbers else None

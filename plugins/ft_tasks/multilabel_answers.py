@@ -7,14 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import Tensor
-from torch.nn.functional import logsigmoid
+import numpy as np
+from numpy.typing import NDArray
 
 from ft import Answer, LabelSpace
-from ft_tasks.multilabel import MultilabelSettings
-from ft_tasks.multilabel_figures import thresholds_of
-from ft_tasks.thresholds import EVEN, probabilities
+from ft_tasks.multilabel import EVEN, MultilabelSettings, thresholds_of
 
 
 @dataclass(frozen=True, repr=False)
@@ -69,40 +66,14 @@ class LabelsAnswer(Answer):
         return f"<{self.image}: {said}>" if self.image else f"<{said}>"
 
 
-def predict(outputs: Tensor, space: LabelSpace, settings: MultilabelSettings) -> Sequence[LabelsAnswer]:
-    """Answer for each image of outputs [N, K]."""
-    shares, limits = _shares_and_limits(outputs, space, settings)
-    over = shares >= limits
-    single = shares.float()
-    order = shares.argsort(dim=1, descending=True, stable=True)
-    answers = []
-    for image, places in enumerate(order):
-        kept = places[over[image][places]]
-        answers.append(
-            LabelsAnswer(
-                space.names,
-                array.array("f", single[image].numpy().tobytes()),
-                array.array("q", kept.numpy().tobytes()),
-                settings.separator,
-            )
-        )
-    return answers
-
-
-def uncertainty(outputs: Tensor, space: LabelSpace, settings: MultilabelSettings) -> Tensor:
-    """How near the probability of any label is to its threshold [N]: 1 where one is on it, 0 where all are 0 or 1."""
-    shares, limits = _shares_and_limits(outputs, space, settings)
-    away = torch.where(shares < limits, (limits - shares) / limits, (shares - limits) / (1 - limits).clamp(min=1e-12))
-    return 1 - away.amin(1)
-
-
-def average(outputs: Tensor, space: LabelSpace, settings: MultilabelSettings) -> Tensor:
-    """Logits [N, K] whose probabilities are the means of those of the views' [V, N, K], as of classes."""
-    have, lack = (logsigmoid(each).logsumexp(0) for each in (outputs.double(), -outputs.double()))
-    return (have - lack).float()
-
-
-def _shares_and_limits(outputs: Tensor, space: LabelSpace, settings: MultilabelSettings) -> tuple[Tensor, Tensor]:
-    """The probabilities [N, K] of labels, and the threshold [K] of each."""
-    shares = probabilities(outputs)
-    return shares, shares.new_tensor(thresholds_of(space, settings) or [EVEN] * len(space.names))
+def answers(outputs: NDArray[np.float32], space: LabelSpace, settings: MultilabelSettings) -> Sequence[LabelsAnswer]:
+    """Answer for each image of outputs [N, K], without torch."""
+    with np.errstate(over="ignore"):  # of a label that is surely not there
+        shares = 1 / (1 + np.exp(-outputs.astype(np.float64)))
+    over = shares >= np.asarray(thresholds_of(space, settings) or [EVEN] * len(space.names))
+    told = []
+    for image, places in enumerate(np.argsort(-shares, axis=1, kind="stable")):
+        kept = places[over[image][places]].astype(np.int64)
+        single = array.array("f", shares[image].astype(np.float32).tobytes())
+        told.append(LabelsAnswer(space.names, single, array.array("q", kept.tobytes()), settings.separator))
+    return told

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from ft import LabelSpace, Table
-from ft_tasks.multilabel import MultilabelSettings
+from ft_tasks.multilabel import MultilabelSettings, thresholds_of
 from ft_tasks.thresholds import Ranking, probabilities, ranking
 
 
@@ -101,14 +101,6 @@ class MultilabelMeter:
                 int(ranked.claimed[over - 1]) if over else 0,
                 int(ranked.positives),
             )
-
-
-def thresholds_of(space: LabelSpace, settings: MultilabelSettings) -> Sequence[float] | None:
-    """The thresholds that are fixed: the setting's, or those in the space; None where they are yet to be chosen.
-    Raises FtError for what are no thresholds."""
-    if settings.thresholds != "best":
-        return [settings.thresholds] * len(space.names)
-    return space.read("thresholds", len(space.names)) if "thresholds" in space.numbers else None
 
 
 def rankings(outputs: Sequence[Tensor], targets: Sequence[Tensor], count: int) -> Iterator[Ranking]:

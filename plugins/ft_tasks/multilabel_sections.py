@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from torch import Tensor
 
 from ft import Choice, LabelSpace, Matrix, Note, Pictures, Section, Shot, some_names
-from ft_tasks.multilabel import MultilabelSettings
+from ft_tasks.multilabel import EVEN, MultilabelSettings, thresholds_of
 from ft_tasks.multilabel_calibration_section import calibration
-from ft_tasks.multilabel_figures import MultilabelMeter, thresholds_of
-from ft_tasks.thresholds import EVEN, probabilities
+from ft_tasks.multilabel_figures import MultilabelMeter
+from ft_tasks.thresholds import probabilities
 
 MOST = 12
 """Images of each kind of mistake."""

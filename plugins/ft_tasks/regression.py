@@ -100,6 +100,12 @@ def values(label: Label, names: Sequence[str]) -> tuple[float, ...]:
     return tuple(number(label[name], f"column '{name}'") for name in names)
 
 
+def scales(space: LabelSpace) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The mean and the deviation of each target, in which outputs are. Raises FtError for a space without them."""
+    count = len(space.names)
+    return space.read("mean", count, positive=False), space.read("std", count)
+
+
 def _names_of(labels: Sequence[Label]) -> tuple[str, ...]:
     """The columns of labels, in the order of the first. Raises FtError where texts and columns are mixed."""
     texts = sum(isinstance(label, str) for label in labels)

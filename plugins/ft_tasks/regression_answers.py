@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from ft import Answer, LabelSpace
-from ft_tasks.regression import RegressionSettings
+from ft_tasks.regression import RegressionSettings, scales
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,12 @@ class NumbersAnswer(Answer):
         return f"<{self.image}: {said}>" if self.image else f"<{said}>"
 
 
-def predict(outputs: Tensor, space: LabelSpace, settings: RegressionSettings) -> Sequence[NumberAnswer | NumbersAnswer]:
-    """Answer for each image of outputs [N, K]. Raises FtError for a space without a mean and a deviation of each
-    target."""
-    count, doubled = len(space.names), outputs.double()
-    means, deviations = space.read("mean", count, positive=False), space.read("std", count)
-    numbers = doubled * doubled.new_tensor(deviations) + doubled.new_tensor(means)
+def answers(
+    outputs: NDArray[np.float32], space: LabelSpace, settings: RegressionSettings
+) -> Sequence[NumberAnswer | NumbersAnswer]:
+    """Answer for each image of outputs [N, K], without torch. Raises FtError as `scales` does."""
+    means, deviations = scales(space)
+    numbers = (outputs.astype(np.float64) * np.asarray(deviations) + np.asarray(means)).tolist()
     if len(space.names) == 1:
-        return [NumberAnswer(value) for (value,) in numbers.tolist()]
-    return [NumbersAnswer(space.names, tuple(each)) for each in numbers.tolist()]
+        return [NumberAnswer(value) for (value,) in numbers]
+    return [NumbersAnswer(space.names, tuple(each)) for each in numbers]

@@ -13,10 +13,8 @@ import torch
 from torch import Tensor
 
 from ft import LabelSpace
-from ft_tasks.classification import ClassificationSettings
+from ft_tasks.classification import TEMPERATURE, ClassificationSettings
 
-NAME = "temperature"
-"""Among the numbers of the label space."""
 FEWEST_IMAGES, FEWEST_MISTAKES = 50, 5
 """Validation images, and wrong answers to them, below which none is fitted: a few mistakes, or none, do not tell how
 often an answer is wrong."""
@@ -32,13 +30,7 @@ def calibrate(outputs: Tensor, targets: Tensor, space: LabelSpace, settings: Cla
     """The label space with the temperature that fits the validation images' logits [N, C] and classes [N]; with 1,
     which changes nothing, where too few of them tell."""
     fitted = 1.0 if too_few(outputs, targets) else fit_temperature(outputs, targets)
-    return LabelSpace(space.names, space.outputs, {**space.numbers, NAME: (fitted,)})
-
-
-def temperature_of(space: LabelSpace) -> float:
-    """The temperature of a label space; 1 where it has none, as those of older runs and of runs that still train.
-    Raises FtError for what is no temperature."""
-    return space.read(NAME, 1)[0] if NAME in space.numbers else 1.0
+    return LabelSpace(space.names, space.outputs, {**space.numbers, TEMPERATURE: (fitted,)})
 
 
 def too_few(outputs: Tensor, targets: Tensor) -> str:

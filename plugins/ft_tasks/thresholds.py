@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-EVEN = 0.5
-"""The threshold of a label that no image shows."""
+from ft_tasks.multilabel import EVEN
 
 
 @dataclass(frozen=True, eq=False)

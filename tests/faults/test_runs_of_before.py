@@ -18,7 +18,7 @@ from ft.extension.installed import Plugins
 from ft.finetune import finetune
 from ft.front import load
 from ft.inference.load import load_trained
-from ft.inference.measure import measure
+from ft.inference.measure import measurable, measure
 from ft.machine.display import Display
 from ft.machine.signals import StopAsked
 from ft.run.folder import Run
@@ -72,7 +72,7 @@ def test_a_run_of_before_goes_on_to_the_bit_and_its_model_is_used(
 
     machine = {"device": "cpu", "precision": "fp32", "workers": 0}
     trained = load_trained(as_before(older.path, form), plugins, machine, 4, trust_code=True)
-    measured, _ = measure(trained, config.data.model_dump(), "val", plugins, Display())
+    measured, _ = measure(measurable(trained), config.data.model_dump(), "val", plugins, Display())
     assert measured == report.val
     image = torch.zeros(3, 16, 16, dtype=torch.uint8)
     answers = [load(each.path, device="cpu", trust_code=True).predict(image) for each in (older, run)]

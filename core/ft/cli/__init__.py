@@ -21,6 +21,7 @@ COMMANDS = {
     "lr-find": ("ft.cli.lr_find:lr_find", "Find a learning rate: train while it rises, see where the loss falls."),
     "predict": ("ft.cli.predict:predict", "Classify images with a finished run."),
     "evaluate": ("ft.cli.evaluate:evaluate", "Measure a finished run on labelled images."),
+    "export": ("ft.cli.export:export", "Write a finished run's model in a form that other programs read."),
     "explain": ("ft.cli.explain:explain", "Draw where in images the answers of a finished run come from."),
     "data": ("ft.cli.data:data", "Look at images before a run does."),
     "report": ("ft.cli.report:report", "Write the page of a finished run, report.html."),
@@ -77,8 +78,8 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line. A user's mistake, or what the machine lacks, is one message and exit code 2; a bug is a
-    traceback. Signals end it with one line and 128 + the signal's number.
+    """Run the command line. A user's mistake, or what the machine lacks, is one message and exit code 2, and what is
+    not as good as was asked for 3; a bug is a traceback. Signals end it with one line and 128 + the signal's number.
     """
     if "_FT_COMPLETE" in os.environ:
         import_module("ft.cli.shells")  # it teaches click to complete paths, and after a colon in bash
@@ -101,4 +102,4 @@ def main() -> None:
         except Exception as error:
             if not (message := explanation(error)):
                 raise
-            end_with(message)
+            end_with(message, getattr(error, "exit_code", 2))

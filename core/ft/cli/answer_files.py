@@ -17,7 +17,7 @@ from ft.text.terminal import as_json
 
 if TYPE_CHECKING:
     from ft.extension.tasks import Answer
-    from ft.inference.predict import Prediction
+    from ft.inference.prediction import Prediction
 
 Cell = str | float | None
 """What stands in a column of a row; nothing where there is no answer."""

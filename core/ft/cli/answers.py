@@ -18,7 +18,7 @@ from ft.text.terminal import as_json, plainer, visible
 
 if TYPE_CHECKING:
     from ft.extension.tasks import Answer
-    from ft.inference.predict import Prediction
+    from ft.inference.prediction import Prediction
     from ft.machine.display import Display
 
 Show = Callable[[Sequence["Prediction"]], None]

@@ -151,6 +151,7 @@ def _keys(model: Any, prefix: str) -> Iterator[Offer]:
                 yield from ((f"{prefix}{name}={value}", about) for value in get_args(kind))
 
 
+complete_format = _completing(_references("exporter"))
 complete_described = _completing(_described)
 complete_distribution = _completing(_distributions)
 complete_set = _completing(_sets)

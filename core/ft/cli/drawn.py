@@ -10,7 +10,7 @@ from ft.errors import FtError
 from ft.extension.tasks import Answer
 from ft.inference.explanation import Explanation
 from ft.inference.overlay_files import write_overlay
-from ft.inference.predict import Prediction
+from ft.inference.prediction import Prediction
 from ft.machine.files import CannotWrite
 
 

@@ -46,13 +46,13 @@ def flush_output() -> None:
         raise
 
 
-def end_with(message: str) -> NoReturn:
-    """Say what was wrong, and end with exit code 2."""
+def end_with(message: str, code: int = 2) -> NoReturn:
+    """Say what was wrong, and end with an exit code."""
     with suppress(OSError):  # nobody may be there to read it
         tell_error(message)
     with suppress(OSError):
         flush_output()
-    sys.exit(2)
+    sys.exit(code)
 
 
 @contextmanager

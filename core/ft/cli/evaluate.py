@@ -11,7 +11,7 @@ import click
 from ft.cli.common import load_and_report
 from ft.cli.completion import complete_data
 from ft.cli.printing import tell_json
-from ft.cli.using import bad_images_option, load_run, tta_option, using_a_run
+from ft.cli.using import bad_images_option, load_folder, tta_option, using_a_run
 from ft.errors import FtError
 from ft.machine.memory import garbage_waits
 
@@ -27,21 +27,26 @@ from ft.machine.memory import garbage_waits
 )
 @using_a_run
 def evaluate(run: Path, data: str, split: str, bad: Any, sets: tuple[str, ...], as_json: bool, **machine: Any) -> None:
-    """Measure the model of RUN on DATA, a reference as for `ft run --data`; labels are matched by name."""
+    """Measure the model of RUN, or of a folder of `ft export`, on DATA, a reference as for `ft run --data`; labels are
+    matched by name."""
     with garbage_waits():
-        from ft.inference.measure import measure
+        from ft.inference.measure import measurable, measure
+    from ft.exporting.measured import as_measurable
+    from ft.exporting.used import Exported
     from ft.machine.display import Display
     from ft.run.report_text import print_evaluation
 
     display = Display()
     plugins = load_and_report()
-    trained = load_run(run, machine)
-    evaluation, count = measure(trained, _with_settings(data, sets), split, plugins, display, bad)
+    found = load_folder(run, machine)
+    model = as_measurable(found) if isinstance(found, Exported) else measurable(found)
+    evaluation, count = measure(model, _with_settings(data, sets), split, plugins, display, bad)
+    averaged = None if isinstance(found, Exported) else found.averaged
     if as_json:
-        asked = {"tta": machine["tta"]} if trained.averaged else {}
+        asked = {"tta": machine["tta"]} if averaged else {}
         tell_json({"images": count, **asked, **evaluation.plain()})
     else:
-        how = f", {trained.averaged}" if trained.averaged else ""
+        how = f", {averaged}" if averaged else ""
         print_evaluation(evaluation, f"{count} images of {data}{how}", "what --json prints", display)
 
 

@@ -50,7 +50,7 @@ def explain(
     from ft.data.pictures import Picture
     from ft.inference.asked_images import image_paths
     from ft.inference.overlay_files import overlay_paths
-    from ft.inference.predict import Prediction
+    from ft.inference.prediction import Prediction
     from ft.machine.display import Display
 
     display = Display()

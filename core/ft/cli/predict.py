@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,17 +11,19 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from ft.cli.using import bad_images_option, load_run, tta_option, using_a_run
+from ft.cli.using import bad_images_option, load_folder, tta_option, using_a_run
 from ft.errors import FtError
-from ft.machine.memory import garbage_waits
 from ft.text.counting import number_of
 
 if TYPE_CHECKING:
     from ft.cli.answers import Form, Show
+    from ft.exporting.used import Exported
+    from ft.extension.tasks import Answer, LabelSpace
     from ft.inference.load import Trained
-    from ft.inference.predict import Beside, Prediction
+    from ft.inference.prediction import Prediction
     from ft.inference.sorted_copies import SortedCopies
     from ft.machine.display import Display
+    from ft.task.chosen import ChosenTask
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,18 @@ class Asked:
     copy_to: Path | None
     unknown: bool
     rank: Literal["uncertain"] | None
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """Who is asked: a run's model or an exported one; `like` an answer might be, what is told `beside` it, and `ask`,
+    which yields the answers for paths, batch by batch."""
+
+    task: ChosenTask
+    space: LabelSpace
+    like: Answer
+    beside: Mapping[str, float | bool]
+    ask: Callable[[Sequence[Path], Display], Iterator[list[Prediction]]]
 
 
 @click.command()
@@ -74,12 +88,10 @@ class Asked:
 @bad_images_option()
 @using_a_run
 def predict(run: Path, images: tuple[str, ...], bad: str, **given: Any) -> None:
-    """Ask the model of RUN about IMAGES, preprocessed as in training.
+    """Ask the model of RUN, or of a folder of `ft export`, about IMAGES, preprocessed as in training.
 
     IMAGES are files, folders, patterns as 'photos/**/*.jpg', or - for paths on standard input, one a line.
     """
-    with garbage_waits():
-        from ft.inference.predict import predict as classify
     from ft.cli.answer_files import check_form
     from ft.cli.answers import end_with_bad
     from ft.inference.asked_images import image_paths
@@ -92,12 +104,12 @@ def predict(run: Path, images: tuple[str, ...], bad: str, **given: Any) -> None:
     paths = image_paths(images, lambda: sys.stdin.buffer.read())
     if asked.out is not None:
         check_form(asked.out)
-    trained = load_run(run, given)
-    form, beside, copies = _prepared(asked, trained, display)
+    model = _model(load_folder(run, given), asked, display)
+    form, copies = _prepared(asked, model)
     failed: list[Prediction] = []
     with ExitStack() as stack:
-        show: Show = stack.enter_context(_written(asked, form, paths, trained, display))
-        for some in _ordered(asked, classify(trained, paths, display, beside)):
+        show: Show = stack.enter_context(_written(asked, form, paths, model, display))
+        for some in _ordered(asked, model.ask(paths, display)):
             show(some)
             if copies is not None:
                 copies.add(some)
@@ -108,33 +120,63 @@ def predict(run: Path, images: tuple[str, ...], bad: str, **given: Any) -> None:
         display.say(done)
 
 
-def _prepared(asked: Asked, trained: Trained, display: Display) -> tuple[Form, Beside, SortedCopies | None]:
-    """The form of the answers, what is told beside them, and what sorts copies. Raises FtError for what the task does
-    not say, before any image is looked at."""
-    import torch
+def _model(found: Trained | Exported, asked: Asked, display: Display) -> Model:
+    """Who is asked, and what is told beside the answers. Raises FtError for what is asked for and cannot be told,
+    before any image is looked at."""
+    from ft.exporting.used import Exported
 
-    from ft.cli.answers import Form
+    if asked.rank:
+        found.task.check_uncertainty(found.space)
+    return _exported(found, asked) if isinstance(found, Exported) else _trained(found, asked, display)
+
+
+def _trained(found: Trained, asked: Asked, display: Display) -> Model:
     from ft.inference.familiar_images import familiar_images
-    from ft.inference.predict import Beside, like
+    from ft.inference.predict import Beside, like, predict
+
+    familiar = familiar_images(found, found.image_list.parent, display) if asked.unknown else None
+    beside = Beside(asked.rank is not None, familiar)
+    return Model(
+        found.task, found.space, like(found), beside.like, lambda paths, display: predict(found, paths, display, beside)
+    )
+
+
+def _exported(found: Exported, asked: Asked) -> Model:
+    from ft.inference.prediction import UNCERTAINTY
+
+    if asked.unknown:
+        raise FtError(
+            "--unknown compares features, which an exported model does not give; ask the run, or leave it out"
+        )
+    ranks = asked.rank is not None
+    return Model(
+        found.task,
+        found.space,
+        found.like(),
+        {UNCERTAINTY: 0.0} if ranks else {},
+        lambda paths, display: found.predict(paths, display, ranks),
+    )
+
+
+def _prepared(asked: Asked, model: Model) -> tuple[Form, SortedCopies | None]:
+    """The form of the answers, and what sorts copies. Raises FtError for what the task does not say, before any image
+    is looked at."""
+    from ft.cli.answers import Form
     from ft.inference.sorted_copies import SortedCopies
 
-    one, task = like(trained), trained.task
+    one, task = model.like, model.task
     if asked.every and one.every() is None:
         raise FtError(f"--all tells the probability of every name, and the answers of task '{task.name}' have none")
     if asked.copy_to is not None and one.folders() is None:
         raise FtError(
             f"--copy-to sorts images by the names they get, and the answers of task '{task.name}' are no names"
         )
-    if asked.rank:
-        task.uncertainty(torch.zeros(1, trained.space.outputs), trained.space)
-    copies = None if asked.copy_to is None else SortedCopies.into(asked.copy_to, trained.space.names)
-    familiar = familiar_images(trained, trained.image_list.parent, display) if asked.unknown else None
-    beside = Beside(asked.rank is not None, familiar)
-    return Form(asked.top, one, beside.like, asked.every), beside, copies
+    copies = None if asked.copy_to is None else SortedCopies.into(asked.copy_to, model.space.names)
+    return Form(asked.top, one, model.beside, asked.every), copies
 
 
 def _written(
-    asked: Asked, form: Form, paths: Sequence[Path], trained: Trained, display: Display
+    asked: Asked, form: Form, paths: Sequence[Path], model: Model, display: Display
 ) -> AbstractContextManager[Show]:
     """What writes the answers where they are wanted."""
     from ft.cli.answer_files import answer_file
@@ -142,12 +184,12 @@ def _written(
 
     if asked.out is not None:
         return answer_file(asked.out, form)
-    return json_list(form, display) if asked.as_json else table(paths, trained.space.names, form, display)
+    return json_list(form, display) if asked.as_json else table(paths, model.space.names, form, display)
 
 
 def _ordered(asked: Asked, found: Iterable[list[Prediction]]) -> Iterable[list[Prediction]]:
     """The answers as they come; or, where they are ranked, all at once, images without an answer last."""
-    from ft.inference.predict import UNCERTAINTY
+    from ft.inference.prediction import UNCERTAINTY
 
     if asked.rank is None:
         return found

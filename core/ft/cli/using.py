@@ -11,8 +11,12 @@ import click
 from ft.cli.common import load_and_report
 from ft.config.schema import PREDICT_BATCH, PREDICT_PRECISION
 from ft.config.use import UseConfig
+from ft.errors import FtError
+from ft.extension.settings import validate
+from ft.machine.memory import garbage_waits
 
 if TYPE_CHECKING:
+    from ft.exporting.used import Exported
     from ft.inference.load import Trained
     from ft.machine.display import Display
 
@@ -55,9 +59,30 @@ def tta_option(command: F) -> F:
     return click.option("--tta", metavar="VIEWS", help=str(UseConfig.model_fields["tta"].description))(command)
 
 
+def load_folder(folder: Path, machine: dict[str, Any]) -> Trained | Exported:
+    """The model of a run, or that of a folder of `ft export`, which its own program computes. Raises FtError for flags
+    that say nothing to that."""
+    from ft.exporting.used import is_exported, load_exported
+    from ft.machine.display import Display
+
+    if not is_exported(folder):
+        return load_run(folder, machine)
+    meant(folder, Display())
+    for name, usual in (("device", "auto"), ("precision", PREDICT_PRECISION), ("tta", None)):
+        if machine[name] not in (usual, "cpu"):
+            raise FtError(
+                f"--{name} {machine[name]}: {folder} holds an exported model, which its own program computes on the "
+                "CPU as it was exported; leave it out, or ask the run"
+            )
+    keys = {name: machine[name] for name in ("workers", "batch_size")}
+    use = validate(UseConfig, keys, "")
+    return load_exported(folder, load_and_report(), use.batch_size, use.workers, machine["trust_code"])
+
+
 def load_run(run: Path, machine: dict[str, Any]) -> Trained:
     """The model of a run, on the machine that the flags of `using_a_run` ask for, and in the views of `tta_option`."""
-    from ft.inference.load import load_trained
+    with garbage_waits():
+        from ft.inference.load import load_trained
     from ft.machine.display import Display
     from ft.run.folder import Run
 

@@ -37,7 +37,7 @@ def load_config(
     Only with `plugins` is a recipe found, and known which phase takes steps. Raises FtError.
     """
     content = read_tree(given) if isinstance(given, Path) else given or {}
-    typed = [*map(_typed, sets), *(Typed(tuple(key.split(".")), value, key) for key, value in (flags or {}).items())]
+    typed = [*map(read_set, sets), *(Typed(tuple(key.split(".")), value, key) for key, value in (flags or {}).items())]
     laid = lay_under(_without_ended(_without_derived(content, typed), typed), typed, plugins)
     try:
         config = validate(Config, laid.tree, "")
@@ -59,7 +59,7 @@ def _idle(plugins: Plugins | None) -> Callable[[Config], tuple[str, ...]]:
     return idle
 
 
-def _typed(text: str) -> Typed:
+def read_set(text: str) -> Typed:
     """What `--set text` asks for. Raises FtError when it is no key=value."""
     key, equals, value = text.partition("=")
     if not equals or not key.strip():

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from io import BytesIO
 
 from PIL import Image
-from torch import Tensor
-from torchvision.transforms.v2 import functional as F
 
 from ft.data.image_files import readable_formats
 from ft.data.pictures import SIDEWAYS, Content, Picture, turn_of, upright
@@ -130,12 +128,6 @@ def size_of_picture(picture: Picture) -> tuple[int, int]:
 
 def _upright_size(image: Image.Image) -> tuple[int, int]:
     return (image.width, image.height) if turn_of(image) in SIDEWAYS else (image.height, image.width)
-
-
-def image_to_tensor(image: Image.Image) -> Tensor:
-    """An image's pixels, [channels, H, W]."""
-    tensor: Tensor = F.pil_to_tensor(image)
-    return tensor
 
 
 def _load(content: bytes, least: int | None) -> Image.Image:

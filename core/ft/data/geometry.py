@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ft.data.resizing import resized
 from ft.extension.records import Preprocessing
 
 
@@ -25,18 +26,6 @@ class Part:
         """Left, top, right and bottom of what lies in an image of that size, in whole pixels."""
         left, top = max(0, round(self.left)), max(0, round(self.top))
         return left, top, min(width, round(self.right)), min(height, round(self.bottom))
-
-
-def resized(preprocessing: Preprocessing, height: int, width: int) -> tuple[int, int]:
-    """Height and width of an image once it is resized, before it is cut or filled to the square."""
-    side = preprocessing.crop_size
-    if preprocessing.fit == "crop":
-        shorter = preprocessing.resize_size
-        return max(shorter, int(shorter * height / width)), max(shorter, int(shorter * width / height))
-    if preprocessing.fit == "squash":
-        return side, side
-    longer = max(height, width)
-    return max(1, round(side * height / longer)), max(1, round(side * width / longer))
 
 
 def seen_part(preprocessing: Preprocessing, height: int, width: int) -> Part:

@@ -15,11 +15,12 @@ from typing import Literal, TypeVar
 import PIL
 from torch import Tensor
 
-from ft.data.decoding import FORMATS, NOTHING, Facts, decode_as_stored, image_to_tensor, to_rgb
+from ft.data.decoding import FORMATS, NOTHING, Facts, decode_as_stored, to_rgb
 from ft.data.image_failures import failure_of
 from ft.data.known_files import Known, recall, remember, settled_state, state_of
 from ft.data.load import ImageData, Item, with_remarks
 from ft.data.pictures import Content, Picture, content_digest
+from ft.data.pixels import image_to_tensor
 from ft.data.transforms import Transform
 from ft.data.values import Values, needs_range, objection_to_values
 from ft.errors import FtError

@@ -10,16 +10,16 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
-from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode, functional as F
 
 from ft.config.images import ImagesConfig
 from ft.data.augmentation import ChosenAugmentation, Step
-from ft.data.decoding import decode_image, image_to_tensor
-from ft.data.geometry import resized
+from ft.data.decoding import decode_image
 from ft.data.image_failures import failure_of
 from ft.data.pictures import Picture, content_digest
+from ft.data.pixels import image_to_tensor
+from ft.data.resizing import FILTERS, MOST_SIDES, SPARE, least_side, mean_colour, resize_centre, resized
 from ft.data.values import Range
 from ft.errors import FtError
 from ft.extension.records import Interpolation, Preprocessing
@@ -60,22 +60,12 @@ class Transform:
 
 # Pillow is what backbones were pretrained with. On tensors, nearest chooses other pixels, and lanczos is recent.
 _BY_PILLOW = ("nearest", "lanczos")
-_FILTERS: dict[Interpolation, Image.Resampling] = {
-    "nearest": Image.Resampling.NEAREST,
-    "bilinear": Image.Resampling.BILINEAR,
-    "bicubic": Image.Resampling.BICUBIC,
-    "lanczos": Image.Resampling.LANCZOS,
-}
 _MODES: dict[Interpolation, InterpolationMode] = {
     "nearest": InterpolationMode.NEAREST_EXACT,
     "bilinear": InterpolationMode.BILINEAR,
     "bicubic": InterpolationMode.BICUBIC,
     "lanczos": InterpolationMode.BICUBIC,
 }
-_SPARE = (
-    2  # decoded pixels, along either side, for each one that an image is resized to, where a JPEG is decoded smaller
-)
-MOST_SIDES = 64  # how many times as long as wide an image may be before only its middle is resized
 _LONGEST_PADDED = (
     4096  # pixels of the longer side from which an image that is padded to a square is made smaller before
 )
@@ -108,7 +98,7 @@ def effective_preprocessing(published: Preprocessing, images: ImagesConfig) -> P
 
 def eval_transform(preprocessing: Preprocessing) -> Transform:
     """The published resize and crop, without any randomness."""
-    return Transform((partial(_square, preprocessing),), preprocessing.value_range, _least(preprocessing))
+    return Transform((partial(_square, preprocessing),), preprocessing.value_range, least_side(preprocessing))
 
 
 def train_transform(preprocessing: Preprocessing, augmentation: ChosenAugmentation) -> Transform:
@@ -118,7 +108,7 @@ def train_transform(preprocessing: Preprocessing, augmentation: ChosenAugmentati
     varied, smallest = augmentation.build(preprocessing), augmentation.smallest_section
     if smallest is None:
         return replace(eval_transform(preprocessing), varied=(varied,), positions=augmentation.positions())
-    least = round(_least(preprocessing) / smallest**0.5)
+    least = round(least_side(preprocessing) / smallest**0.5)
     return Transform((partial(_fitted, preprocessing, smallest), varied), preprocessing.value_range, least)
 
 
@@ -135,12 +125,6 @@ def normalise(pixels: Tensor, preprocessing: Preprocessing) -> Tensor:
     return normalised
 
 
-def _least(preprocessing: Preprocessing) -> int:
-    """Twice what the shorter side is resized to: from there on a smaller decoded image is hardly another one."""
-    resized = preprocessing.resize_size if preprocessing.fit == "crop" else preprocessing.crop_size
-    return _SPARE * max(resized, preprocessing.crop_size)
-
-
 def _square(preprocessing: Preprocessing, image: Tensor) -> Tensor:
     """Resize, and cut or fill, to [3, S, S] in uint8."""
     side = preprocessing.crop_size
@@ -148,8 +132,9 @@ def _square(preprocessing: Preprocessing, image: Tensor) -> Tensor:
     size = resized(preprocessing, height, width)
     if preprocessing.fit == "crop":
         shorter = preprocessing.resize_size
-        whole = _resize if max(size) <= MOST_SIDES * shorter else _resize_centre
-        cut: Tensor = F.center_crop(whole(preprocessing, image, size), [side, side])
+        strip = max(size) > MOST_SIDES * shorter
+        whole = _resize_centre(preprocessing, image, size) if strip else _resize(preprocessing, image, size)
+        cut: Tensor = F.center_crop(whole, [side, side])
         return cut
     square = _resize(preprocessing, image, size)
     return square if preprocessing.fit == "squash" else _pad(preprocessing, square)
@@ -167,7 +152,7 @@ def _fitted(preprocessing: Preprocessing, smallest: float, image: Tensor) -> Ten
 def _not_too_long(preprocessing: Preprocessing, smallest: float, image: Tensor) -> Tensor:
     """Make what would be a very large square smaller, with two pixels for each that the smallest section becomes."""
     height, width = image.shape[-2:]
-    longer, most = max(height, width), round(_SPARE * preprocessing.crop_size / smallest**0.5)
+    longer, most = max(height, width), round(SPARE * preprocessing.crop_size / smallest**0.5)
     if longer <= max(most, _LONGEST_PADDED):
         return image
     return _resize(preprocessing, image, (max(1, round(height * most / longer)), max(1, round(width * most / longer))))
@@ -177,37 +162,17 @@ def _pad(preprocessing: Preprocessing, image: Tensor) -> Tensor:
     height, width = image.shape[-2:]
     down, across = max(0, width - height), max(0, height - width)
     sides = [across // 2, down // 2, across - across // 2, down - down // 2]
-    padded: Tensor = F.pad(image, sides, fill=_mean_colour(preprocessing))
+    padded: Tensor = F.pad(image, sides, fill=mean_colour(preprocessing))
     return padded
 
 
-def _mean_colour(preprocessing: Preprocessing) -> list[float]:
-    """What the network sees as nothing: 0 once it is normalised, but for rounding."""
-    return [float(round(255 * mean)) for mean in preprocessing.mean]
-
-
 def _resize_centre(preprocessing: Preprocessing, image: Tensor, size: tuple[int, int]) -> Tensor:
-    """The middle of what `_resize` makes of a long strip, as large as the crop, without making the rest of it.
-
-    Pixels differ by one or two levels of grey, as Pillow rounds otherwise than torch; with "lanczos" they may differ by
-    more at hard edges, and "nearest" may take a neighbour.
-    """
-    height, width = image.shape[-2:]
-    rows, columns = (min(length, preprocessing.crop_size) for length in size)
-    top, left = (
-        round((length - part) / 2) for length, part in zip(size, (rows, columns), strict=True)
-    )  # as center_crop
-    filter_, whole = _FILTERS[preprocessing.interpolation], F.to_pil_image(image)
-    # One direction after the other, since Pillow otherwise begins with the one that suits it, and rounds between them.
-    from_, to = left * width / size[1], (left + columns) * width / size[1]
-    strip = whole.resize((columns, height), filter_, (from_, 0, to, height))
-    from_, to = top * height / size[0], (top + rows) * height / size[0]
-    return image_to_tensor(strip.resize((columns, rows), filter_, (0, from_, columns, to)))
+    return image_to_tensor(resize_centre(preprocessing, F.to_pil_image(image), size))
 
 
 def _resize(preprocessing: Preprocessing, image: Tensor, size: tuple[int, int]) -> Tensor:
     if preprocessing.interpolation in _BY_PILLOW:
-        filter_ = _FILTERS[preprocessing.interpolation]
+        filter_ = FILTERS[preprocessing.interpolation]
         return image_to_tensor(F.to_pil_image(image).resize((size[1], size[0]), filter_))
     resized: Tensor = F.resize(image, list(size), interpolation=_MODES[preprocessing.interpolation], antialias=True)
     return resized

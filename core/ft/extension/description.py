@@ -53,11 +53,11 @@ def _example(component: Component) -> str:
     """A command that uses the component, as its record's example shows, or by its name where that is a reference."""
     kind = component.kind
     use = getattr(component.record, "example", "") or (component.name if kind.named_alone else "")
-    return f"ft run --backbone torchvision:resnet18 {kind.keys[0].flag} {shlex.quote(use)}" if use else ""
+    return f"{kind.command} {kind.key.flag} {shlex.quote(use)}" if use else ""
 
 
 def _how_to_set(component: Component, key: str) -> str:
-    own = component.kind.keys[0]
+    own = component.kind.key
     several = f"; where there are several, the first one's with --set {own.path}.0.{key}=..." if own.several else ""
     return f"Give one with --set {own.path}.{key}=...{several}"
 

@@ -191,6 +191,11 @@ class Task:
     `average(outputs, space, settings) -> Tensor [N, K]` makes one of the outputs for several views of each image
     [V, N, K], so that what is read of it is the mean of what is read of the views; without it, outputs are averaged.
 
+    `readout(outputs, space, settings) -> Tensor` makes of outputs [N, K] what answers tell in numbers, called
+    `readout_name`: an exported model gives it beside the outputs, which it calls `outputs_name`. torch.export traces
+    it. `answers(outputs, space, settings) -> Sequence[Answer]` is `predict` of a numpy array [N, K] in float32, without
+    torch, for models that another program computes. `pipeline_tag` is what the Hugging Face Hub calls the task.
+
     `noun` is what one and several names of the label space are called, and `stratum` what a stratum is, where it is not
     that. Where it does not `blend`, mixup and its like are refused. `picks_largest` says that the largest output is the
     answer, as of classes: that is what `ft explain` explains.
@@ -216,6 +221,11 @@ class Task:
     guess: Lazy | None = None
     uncertainty: Lazy | None = None
     average: Lazy | None = None
+    readout: Lazy | None = None
+    readout_name: str = ""
+    outputs_name: str = "outputs"
+    answers: Lazy | None = None
+    pipeline_tag: str = ""
     noun: Noun = ("class", "classes")
     stratum: str = ""
     blend: bool = True

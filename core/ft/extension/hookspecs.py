@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import pluggy
 
+from ft.extension.exporters import Exporter
 from ft.extension.extensions import (
     Augmentation,
     BackboneProvider,
@@ -220,4 +221,36 @@ def ft_training_recipes() -> Iterable[Recipe]:
     @hookimpl
     def ft_training_recipes():
         yield Recipe("ours", "Our lab's way: the head, then the last stage", file="ft_ours:ours.yaml")
+    """
+
+
+@hookspec
+def ft_model_exporters() -> Iterable[Exporter]:
+    """Yield forms in which a model is taken along.
+
+    from ft import Exporter, hookimpl
+
+    USE = (
+        "import torch\\n\\n"
+        "program = torch.export.load(folder / 'program.pt2').module()\\n\\n\\n"
+        "def model(images):\\n"
+        "    return program(torch.from_numpy(images))[0].detach().numpy()\\n"
+    )
+
+    def export(model, folder, settings):
+        import torch
+        sizes = {"images": {0: torch.export.Dim.DYNAMIC}}
+        program = torch.export.export(model.module, (model.example,), dynamic_shapes=sizes)
+        torch.export.save(program, folder / "program.pt2", extra_files={"outputs": " ".join(model.outputs)})
+
+    def load(folder):
+        import torch
+        texts = {"outputs": ""}
+        program = torch.export.load(folder / "program.pt2", extra_files=texts).module()
+        return lambda images: dict(zip(texts["outputs"].split(), (
+            output.detach().numpy() for output in program(torch.from_numpy(images)))))
+
+    @hookimpl
+    def ft_model_exporters():
+        yield Exporter("program", "A program of torch.export", export=export, load=load, file="program.pt2", use=USE)
     """

@@ -61,7 +61,7 @@ class Plugins:
         component = self._get(kind, reference)
         if reference.argument is not None and not KINDS[kind].takes_argument:
             said = f"{kind} '{component.name}' takes settings, not an argument"
-            raise FtError(f"{said}; write --set {KINDS[kind].keys[0].path}.KEY=VALUE")
+            raise FtError(f"{said}; write --set {KINDS[kind].key.path}.KEY=VALUE")
         return component
 
     def _get(self, kind: str, reference: Reference) -> Component:

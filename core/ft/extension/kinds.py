@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ft.extension.exporters import Exporter
 from ft.extension.extensions import (
     Augmentation,
     BackboneProvider,
@@ -50,6 +51,9 @@ class Kind:
 
     Components of a kind without callables are files of packages, which the record's `file` names. They are laid under a
     config as that is read, so that nothing of them is looked for later.
+
+    `command` is one that takes the flag of the first key. Of a kind that no config names, `asked` is the key that such
+    a command has instead.
     """
 
     name: str
@@ -61,6 +65,13 @@ class Kind:
     named_alone: bool = True
     takes_argument: bool = True
     hint: str = ""
+    command: str = "ft run --backbone torchvision:resnet18"
+    asked: Key | None = None
+
+    @property
+    def key(self) -> Key:
+        """Where a component is named first."""
+        return self.asked or self.keys[0]
 
 
 KINDS = {
@@ -213,6 +224,17 @@ KINDS = {
             (Key("recipe", "--recipe", "a way to train, as lp-ft, or a file, ./my.yaml; all else goes over it"),),
             takes_argument=False,
             hint="A file's name ends in .yaml: --recipe ./NAME.yaml",
+        ),
+        Kind(
+            "exporter",
+            "ft_model_exporters",
+            Exporter,
+            "exporter",
+            ("load", "export"),
+            (),
+            takes_argument=False,
+            command="ft export runs/latest",
+            asked=Key("format", "--format", "the form in which the model is written, as onnx", example="onnx"),
         ),
     )
 }

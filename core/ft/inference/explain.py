@@ -19,7 +19,8 @@ from ft.data.transforms import eval_transform, network_input
 from ft.errors import FtError, did_you_mean
 from ft.inference.explanation import Explanation
 from ft.inference.load import Trained
-from ft.inference.predict import in_order, no_number
+from ft.inference.predict import in_order
+from ft.inference.prediction import no_number
 from ft.inference.saliency import as_shares, saliency
 from ft.inference.salient_layer import IMAGES, Layer, find_layer
 from ft.machine.display import Display

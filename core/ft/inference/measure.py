@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -14,6 +15,7 @@ from ft.cache.image_rows import measured_part
 from ft.cache.image_source import BroughtImages
 from ft.cache.store import FeatureStore
 from ft.config.schema import PREDICT_BATCH, PREDICT_PRECISION, ComponentConfig
+from ft.config.split import SplitConfig
 from ft.data.image_list import known_splits
 from ft.data.load import ImageData, Item, make_items, strata_of
 from ft.data.pictures import picture_of
@@ -23,16 +25,18 @@ from ft.data.splits import Split, choose_splits
 from ft.data.targets import targets_of
 from ft.errors import FtError
 from ft.extension.installed import Plugins
-from ft.extension.records import Sample
+from ft.extension.records import Preprocessing, Sample
 from ft.extension.settings import validate
 from ft.extension.tasks import LabelSpace
 from ft.inference.load import Trained, load_trained
-from ft.inference.predict import no_number, outputs_of
+from ft.inference.predict import outputs_of
+from ft.inference.prediction import no_number
 from ft.insight.sureness import how_sure, warned_of
 from ft.job import Job
 from ft.machine.display import Display
 from ft.run.folder import Run
 from ft.run.outputs import Outputs, write_outputs
+from ft.task.chosen import ChosenTask
 from ft.task.evaluation import Answered, Evaluation, Measured, evaluate
 from ft.task.sure import Judged
 from ft.text.counting import number_of
@@ -97,8 +101,34 @@ def _calibrated(data: ImageData, batches: Iterator[Answered]) -> tuple[LabelSpac
     return data.task.calibrate(outputs, targets, data.space), iter(kept)
 
 
+@dataclass(frozen=True, eq=False)
+class Measurable:
+    """A model that can be measured: its task and label space, how it sees images, the table that says in what splits
+    the run's images were, how the run split them, and what gives a block the (outputs, targets) of images, batch by
+    batch."""
+
+    task: ChosenTask
+    space: LabelSpace
+    preprocessing: Preprocessing
+    image_list: Path
+    split: SplitConfig
+    outputs: Callable[[Sequence[Item], Display], AbstractContextManager[Iterator[Answered]]]
+
+
+def measurable(trained: Trained) -> Measurable:
+    """A run's model as it is measured."""
+    return Measurable(
+        trained.task,
+        trained.space,
+        trained.preprocessing,
+        trained.image_list,
+        trained.split,
+        lambda items, display: outputs_of(trained, items, trained.looking(display)),
+    )
+
+
 def measure(
-    trained: Trained,
+    model: Measurable,
     data: str | Mapping[str, Any],
     split: str,
     plugins: Plugins,
@@ -116,11 +146,11 @@ def measure(
     try:
         found = read_samples(given, plugins)
         samples = found.samples
-        splits = _splits(samples, trained) if split != "all" else dict.fromkeys(samples, "all")
+        splits = _splits(samples, model) if split != "all" else dict.fromkeys(samples, "all")
         wanted = {key: sample for key, sample in samples.items() if splits[key] == split}
-        items = make_items(wanted, trained.task, trained.space)
+        items = make_items(wanted, model.task, model.space)
     except FtError as error:
-        raise FtError(f"{error}{_as_the_run_read(trained, given)}") from None
+        raise FtError(f"{error}{_as_the_run_read(model, given)}") from None
     if not items:
         raise FtError(f"'{found.source}' has no images in its {split} split")
     for note in found.notes:
@@ -128,20 +158,20 @@ def measure(
     for warning in found.warnings:
         display.warn(warning)
     with display.progress("reading images", len(items), unit="images") as bar:
-        measured = ImageData(trained.task, trained.space, (), items, (), found.source)
-        ranged = trained.preprocessing.value_range is not None
+        measured = ImageData(model.task, model.space, (), items, (), found.source)
+        ranged = model.preprocessing.value_range is not None
         measured = check_measured(measured, bad_images, bar.advance, ranged)
     for warning in measured.warnings:
         display.warn(warning)
-    if split != "train" and (note := _seen_in_training(measured, trained, split)):
+    if split != "train" and (note := _seen_in_training(measured, model, split)):
         display.say(note)
-    with outputs_of(trained, measured.val, trained.looking(display)) as batches:
-        return evaluate(_finite(batches, measured.val), trained.task, trained.space), len(measured.val)
+    with model.outputs(measured.val, display) as batches:
+        return evaluate(_finite(batches, measured.val), model.task, model.space), len(measured.val)
 
 
-def _as_the_run_read(trained: Trained, given: ComponentConfig) -> str:
+def _as_the_run_read(model: Measurable, given: ComponentConfig) -> str:
     """With what settings the run read its data, where data of the same kind are now read without."""
-    run = Run(trained.image_list.parent)
+    run = Run(model.image_list.parent)
     if not (run.path / "config.yaml").is_file():
         return ""
     data = run.config(trust_code=True).data  # nothing is imported here
@@ -157,18 +187,18 @@ def _written(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value)
 
 
-def _seen_in_training(measured: ImageData, trained: Trained, split: str) -> str:
+def _seen_in_training(measured: ImageData, model: Measurable, split: str) -> str:
     """What to say where the model was trained on some of the images, known by their content."""
-    known = known_splits(trained.image_list)
+    known = known_splits(model.image_list)
     count = sum("train" in known.get(measured.digests[item.picture.name], ()) for item in measured.val)
     others = "; --split val measures on others" if split == "all" and count < len(measured.val) else ""
     return f"{count} of these {len(measured.val)} images trained the model{others}" if count else ""
 
 
-def _splits(samples: Mapping[str, Sample], trained: Trained) -> dict[str, str]:
-    strata = strata_of(samples, trained.task)
-    splits: dict[str, str] = {**choose_splits(samples, trained.split.of_new_images(), strata)}
-    known = known_splits(trained.image_list)
+def _splits(samples: Mapping[str, Sample], model: Measurable) -> dict[str, str]:
+    strata = strata_of(samples, model.task)
+    splits: dict[str, str] = {**choose_splits(samples, model.split.of_new_images(), strata)}
+    known = known_splits(model.image_list)
     for key, sample in samples.items():
         before = known.get(digest_of(picture_of(sample)), set()) if sample.split is None else set[str]()
         if before and splits[key] not in before:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -19,6 +19,7 @@ from ft.data.loaders import explained_deaths
 from ft.data.pictures import Picture
 from ft.extension.tasks import Answer
 from ft.inference.load import Trained
+from ft.inference.prediction import UNCERTAINTY, UNKNOWN, UNLIKE, Prediction, no_number
 from ft.inference.views import averaged_batches
 from ft.insight.familiar import Familiar, unlikeness
 from ft.job import Looking
@@ -29,18 +30,6 @@ from ft.model.reading import read_by
 from ft.training.predicting import predict_batches, predict_loaded
 
 T = TypeVar("T")
-UNCERTAINTY, UNLIKE, UNKNOWN = "uncertainty", "unlike", "unknown"
-"""What may be told of an image beside the answer: the columns of a file."""
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What the model answers to one image, and what else is told of it, by name; or nothing, and why."""
-
-    path: Path
-    answer: Answer | None
-    error: str = ""
-    beside: Mapping[str, float | bool] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,7 +183,3 @@ def _in_views(
     assert trained.averaged is not None
     average = partial(trained.task.average, space=trained.space)
     yield from averaged_batches(trained.module, items, looking, trained.averaged, average, unread)
-
-
-def no_number(image: str) -> str:
-    return f"the model makes no number (NaN or infinite) of {image}; are its files those of the run?"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ft.errors import FtError
-from ft.inference.predict import Prediction
+from ft.inference.prediction import Prediction
 from ft.machine.files import explained, temporary_beside
 from ft.text.file_names import folder_names
 

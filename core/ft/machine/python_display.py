@@ -106,5 +106,5 @@ def _lines_to_the_caller() -> int:
     return level
 
 
-FRONT = ("ft.front", "ft.inference.loaded")
+FRONT = ("ft.front", "ft.inference.loaded", "ft.exporting.front")
 """The modules that Python code calls."""

@@ -88,7 +88,7 @@ def versions_used(config: Config, built: BuiltBackbone, plugins: Plugins) -> dic
 
 def _preferred(config: Config, versions: dict[str, Any]) -> dict[str, str]:
     """What of `config.prefer` it takes to rebuild the model."""
-    kinds = [kind.name for kind in KINDS.values() if kind.keys[0].path in ModelFile.model_fields]
+    kinds = [kind.name for kind in KINDS.values() if kind.key.path in ModelFile.model_fields]
     rebuilt = {f"{c['kind']}:{c['name']}" for c in versions["components"] if c["kind"] in kinds}
     return {name: distribution for name, distribution in config.prefer.items() if name in rebuilt}
 

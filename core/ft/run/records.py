@@ -32,6 +32,8 @@ FOLDS = "folds.json"
 """What the folder of a cross-validation has and that of a run has not."""
 PHASES = "phases.json"
 """What the folder of a run in phases has beside what that of any run has."""
+EXPORT = "export.json"
+"""What the folder of an exported model has."""
 LATEST = "latest"
 _LARGEST_RESIZE = 4
 """Times the crop; ImageNet's usual 256 for 224 is 1.14."""
@@ -228,6 +230,11 @@ def read_record(path: Path, record: type[R]) -> R:
         check_there(path.parent)
         if (path.parent / FOLDS).is_file():
             raise FtError(f"{path.parent} holds a run for each fold; choose one, as {path.parent / 'fold-1'}") from None
+        if (path.parent / EXPORT).is_file():
+            raise FtError(
+                f"{path.parent} holds an exported model, which ft predict and ft evaluate take; for anything else name "
+                "the run that it was exported from"
+            ) from None
         raise FtError(f"{path.parent} holds no {path.name}, so it is no finished run; see ft run --resume") from None
     except (OSError, UnicodeDecodeError) as error:
         raise FtError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None

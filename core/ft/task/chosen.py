@@ -17,6 +17,7 @@ from ft.extension.sections import Section
 from ft.extension.tasks import Answer, Figure, Label, LabelSpace, Loss, Meter, Part
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import Tensor
 
 KEY = "task"
@@ -134,6 +135,22 @@ class ChosenTask(Chosen[Task]):
         made: Sequence[Answer] = self._call("predict", outputs, space, self.settings)
         return made
 
+    def readout(self, outputs: Tensor, space: LabelSpace) -> Tensor | None:
+        """What answers tell in numbers, of outputs [N, K]; None where the task does not say."""
+        made: Tensor | None = (
+            self._call("readout", outputs, space, self.settings) if self.record.readout is not None else None
+        )
+        return made
+
+    def answers(self, outputs: NDArray[Any], space: LabelSpace) -> Sequence[Answer]:
+        """The answer to each image, of an array [N, K] in float32; without torch where the task can do without."""
+        if self.record.answers is None:
+            import torch
+
+            return self.predict(torch.from_numpy(outputs), space)
+        made: Sequence[Answer] = self._call("answers", outputs, space, self.settings)
+        return made
+
     def sections(self, outputs: Tensor, targets: Tensor, space: LabelSpace) -> Sequence[Section]:
         """What a page shows of a split with these outputs by the saved model; nothing, where the task does not say."""
         return list(self._call("sections", outputs, targets, space, self.settings)) if self.record.sections else []
@@ -155,10 +172,14 @@ class ChosenTask(Chosen[Task]):
     def uncertainty(self, outputs: Tensor, space: LabelSpace) -> Tensor:
         """How uncertain the answer to each image is [N], of outputs [N, K]. Raises FtError where the task does not
         say."""
-        if self.record.uncertainty is None:
-            raise FtError(f"task '{self.name}' does not say how uncertain its answers are")
+        self.check_uncertainty(space)
         made: Tensor = self._call("uncertainty", outputs, space, self.settings)
         return made
+
+    def check_uncertainty(self, space: LabelSpace) -> None:
+        """Raise FtError where the task does not say how uncertain answers are."""
+        if self.record.uncertainty is None:
+            raise FtError(f"task '{self.name}' does not say how uncertain its answers are")
 
     def _call(self, name: str, *arguments: Any) -> Any:
         return self.implementation(name)(*arguments)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         AugmentationConformance as AugmentationConformance,
         BackboneConformance as BackboneConformance,
         DataConformance as DataConformance,
+        ExporterConformance as ExporterConformance,
         FreezeConformance as FreezeConformance,
         HeadConformance as HeadConformance,
         OptimizerConformance as OptimizerConformance,
@@ -29,10 +30,16 @@ if TYPE_CHECKING:
         WeightSourceConformance as WeightSourceConformance,
     )
     from ft.testing.networks import tiny_backbones as tiny_backbones
+    from ft.testing.portable import portable_model as portable_model
     from ft.testing.runs import told_by_run as told_by_run
     from ft.testing.served import WeightFile as WeightFile
 
-_WHERE = {"WeightFile": "ft.testing.served", "told_by_run": "ft.testing.runs", "tiny_backbones": "ft.testing.networks"}
+_WHERE = {
+    "WeightFile": "ft.testing.served",
+    "portable_model": "ft.testing.portable",
+    "told_by_run": "ft.testing.runs",
+    "tiny_backbones": "ft.testing.networks",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -128,6 +128,12 @@ class TrackerConformance(_ByName):
     kind = "tracker"
 
 
+class ExporterConformance(_ByName):
+    """`settings` are mappings to export with; by default the defaults."""
+
+    kind = "exporter"
+
+
 class AugmentationConformance(_ByName):
     """`settings` are mappings to build transforms from; by default the defaults."""
 

@@ -4,37 +4,27 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ft.errors import FtError
 from ft.extension.installed import Component
 from ft.pages.parts import faults_of
+from ft.testing.task_exported import what_is_exported_is_what_is_answered
 from ft.testing.trial import Check, NotApplicable, NotSo, Trial, expect
+from ft.testing.tried import Tried, tries, try_out
 
 if TYPE_CHECKING:
     import torch
 
-    from ft.extension.tasks import Answer, LabelSpace, Meter
-    from ft.task.chosen import ChosenTask
+    from ft.extension.tasks import Answer, Meter
 
 STEPS = 60
 
 
-@dataclass(frozen=True, eq=False)
-class Tried:
-    """A task with its settings; the label space, and the targets [N, ...], of its labels; and outputs [N, K]."""
-
-    task: ChosenTask
-    space: LabelSpace
-    targets: torch.Tensor
-    outputs: torch.Tensor
-
-
 def labels_become_targets(trial: Trial) -> None:
     """Each of the record's labels becomes a number, or a tuple of as many numbers as all others."""
-    for tried in _tried(trial):
+    for tried in tries(trial):
         expect(tried.space.outputs > 0, f"{trial.label} has a space with no outputs: {tried.space}")
         expect(tried.space.names, f"{trial.label} has a space without names: {tried.space}")
         kept = _through_json(dict(tried.space.numbers), f"{trial.label} has numbers in its space")
@@ -45,7 +35,7 @@ def labels_become_targets(trial: Trial) -> None:
 
 def a_label_of_another_kind_is_refused(trial: Trial) -> None:
     """What is no label of the task is refused by an FtError that says so, or is one; nothing else is raised."""
-    for tried in _tried(trial):
+    for tried in tries(trial):
         for label in ("", "no such label", "1e999", {"no such column": "no such value"}):
             try:
                 tried.task.encode([label], tried.space)
@@ -60,7 +50,7 @@ def the_loss_is_a_mean(trial: Trial) -> None:
     """A finite number, whose parts, each counting as it weighs, add up to the whole."""
     import torch
 
-    for tried in _tried(trial):
+    for tried in tries(trial):
         loss = tried.task.loss(tried.space, tried.targets)
         outputs = tried.outputs.double()
         whole = loss(outputs, tried.targets)
@@ -81,7 +71,7 @@ def the_loss_follows_from_outputs(trial: Trial) -> None:
     """Steps down its gradient lower it, the same each time, and do not make the first figure worse."""
     import torch
 
-    for tried in _tried(trial):
+    for tried in tries(trial):
         loss = tried.task.loss(tried.space, tried.targets)
         ends = []
         for seed in (1, 1):
@@ -105,7 +95,7 @@ def the_loss_follows_from_outputs(trial: Trial) -> None:
 def meters_add_up(trial: Trial) -> None:
     """Figures do not depend on how images come in batches, nor on how many meters counted them: the loss, and each that
     the record names; and JSON keeps what the tables say."""
-    for tried in _tried(trial):
+    for tried in tries(trial):
         whole = _figures(tried, tried.outputs)
         lacking = [figure.name for figure in tried.task.figures if not math.isfinite(whole.get(figure.name, math.nan))]
         expect(not lacking, f"{trial.label} has no figure {', '.join(lacking)}, or none that is a number")
@@ -126,7 +116,7 @@ def answers_are_one_an_image(trial: Trial) -> None:
     """Each image has an ft.Answer, which JSON can say, and rows that have the same columns."""
     from ft.extension.tasks import Answer
 
-    for tried in _tried(trial):
+    for tried in tries(trial):
         answers = _answers(tried)
         expect(
             len(answers) == len(tried.outputs), f"{trial.label} gives {len(answers)} answers to {len(tried.outputs)}"
@@ -142,7 +132,7 @@ def answers_are_one_an_image(trial: Trial) -> None:
 
 def what_is_counted_is_a_number_an_image(trial: Trial) -> None:
     """`tally`, where there is one, gives a value for each image, and has a name."""
-    for tried in _tried(trial):
+    for tried in tries(trial):
         count = tried.task.count(tried.space)
         if count is None:
             raise NotApplicable("it counts nothing of training images")
@@ -155,7 +145,7 @@ def what_is_counted_is_a_number_an_image(trial: Trial) -> None:
 
 def what_is_calibrated_is_kept(trial: Trial) -> None:
     """`calibrate`, where there is one, chooses the same each time, and leaves names and outputs as they are."""
-    for tried in _tried(trial):
+    for tried in tries(trial):
         if tried.task.record.calibrate is None:
             raise NotApplicable("it chooses nothing on validation images")
         one, other = (tried.task.calibrate(tried.outputs, tried.targets, tried.space) for _ in range(2))
@@ -169,7 +159,7 @@ def what_a_page_shows_is_of_the_split(trial: Trial) -> None:
     of one image; pictures are rows of the split, and outputs those that the task has."""
     from ft.extension.sections import Section
 
-    for tried in _tried(trial):
+    for tried in tries(trial):
         if tried.task.record.sections is None:
             raise NotApplicable("it shows nothing on a page")
         space = tried.task.calibrate(tried.outputs, tried.targets, tried.space)
@@ -184,7 +174,7 @@ def what_a_page_shows_is_of_the_split(trial: Trial) -> None:
 
 def what_is_guessed_is_an_answer(trial: Trial) -> None:
     """`guess`, where there is one, gives outputs as the network does, in finite numbers."""
-    for tried in _tried(trial):
+    for tried in tries(trial):
         if (guess := tried.task.guess(tried.targets, tried.space)) is None:
             raise NotApplicable("it guesses nothing")
         fits = tuple(guess.shape) == (tried.space.outputs,) and bool(guess.isfinite().all())
@@ -195,7 +185,7 @@ def what_is_guessed_is_an_answer(trial: Trial) -> None:
 
 def what_is_uncertain_is_a_number_an_image(trial: Trial) -> None:
     """`uncertainty`, where there is one, gives a finite value an image; names that answers say are the space's."""
-    for tried in _tried(trial):
+    for tried in tries(trial):
         names = set(tried.space.names)
         for each in _answers(tried):
             strange = {*(each.every() or ()), *(each.folders() or ())} - names
@@ -212,7 +202,7 @@ def views_average_to_an_answer(trial: Trial) -> None:
     """Outputs for views that are alike average to themselves, and those for others do not depend on their order."""
     import torch
 
-    for tried in _tried(trial):
+    for tried in tries(trial):
         space = tried.task.calibrate(tried.outputs, tried.targets, tried.space)
         same = tried.task.average(torch.stack([tried.outputs] * 3), space)
         expect(same.shape == tried.outputs.shape, f"{trial.label} averages to {list(same.shape)}, not [N, K]")
@@ -226,27 +216,9 @@ def views_average_to_an_answer(trial: Trial) -> None:
 
 def answer(component: Component, argument: None, settings: Any) -> str:
     """What it makes of the labels."""
-    tried = _try(component, settings)
+    tried = try_out(component, settings)
     told = [each.said(3) for each in _answers(tried)]
     return json.dumps([tried.targets.tolist(), told, dict(_figures(tried, tried.outputs))])
-
-
-def _tried(trial: Trial) -> Iterator[Tried]:
-    expect(len(trial.component.record.labels) >= 4, f"{trial.label} has no labels of four images to try it with")
-    for settings in trial.read_settings():
-        yield _try(trial.component, settings)
-
-
-def _try(component: Component, settings: Any) -> Tried:
-    import torch
-
-    from ft.task.chosen import ChosenTask
-
-    task, labels = ChosenTask(component, settings), component.record.labels
-    space = task.space(labels)
-    targets = torch.tensor(list(task.encode(labels, space)))
-    outputs = torch.randn(len(labels), space.outputs, generator=torch.Generator().manual_seed(0))
-    return Tried(task, space, targets, outputs)
 
 
 def _through_json(value: Any, whose: str) -> Any:
@@ -288,4 +260,5 @@ CHECKS: tuple[Check, ...] = (
     what_is_guessed_is_an_answer,
     what_is_uncertain_is_a_number_an_image,
     views_average_to_an_answer,
+    what_is_exported_is_what_is_answered,
 )

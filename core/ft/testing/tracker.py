@@ -6,8 +6,6 @@ import contextlib
 import os
 import pickle
 import random
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,18 +14,10 @@ from unittest.mock import patch
 
 from ft.errors import FtError
 from ft.extension.installed import Component, implementation
+from ft.testing.listing import listing_it_loads_no_library
 from ft.testing.runs import told_by_run
-from ft.testing.trial import Check, NotApplicable, Trial, expect
+from ft.testing.trial import Check, Trial, expect
 from ft.tracking.events import Event
-
-_LISTED = """
-import sys
-import {known}
-before = set(sys.modules)
-import {plugin}
-loaded = {{name.partition(".")[0] for name in set(sys.modules) - before}}
-print(*sorted(loaded - {{"{package}"}} - set(sys.stdlib_module_names)))
-"""
 
 
 def it_takes_every_event(trial: Trial) -> None:
@@ -37,19 +27,6 @@ def it_takes_every_event(trial: Trial) -> None:
         _tell(trial, settings, told_by_run(folder, fails=True))
         _tell(trial, settings, told_by_run(folder, before=1))
         _tell(trial, settings, told_by_run(trial.folder / f"fit-{number}", penalties=True))
-
-
-def listing_it_loads_no_library(trial: Trial) -> None:
-    """`ft plugins` imports nothing but the plugin itself: a library is imported when its tracker is asked for."""
-    if trial.plugin is None:
-        raise NotApplicable("it is not packaged")
-    module = trial.plugin.module
-    code = _LISTED.format(known="ft.extension.installed", plugin=module, package=module.partition(".")[0])
-    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    done = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True)
-    expect(done.returncode == 0, f"importing {module} failed: {done.stderr.strip()}")
-    loaded = done.stdout.strip()
-    expect(not loaded, f"importing {module} loads {loaded}; import it in the functions")
 
 
 def random_numbers_stay(trial: Trial) -> None:

@@ -22,7 +22,7 @@ from ft.config.schema import Config
 from ft.errors import FtError
 from ft.extension.installed import Plugins
 from ft.finetune import finetune
-from ft.inference.predict import Prediction
+from ft.inference.prediction import Prediction
 from ft.machine.display import Display
 from ft.machine.files import temporary_beside
 from ft_tasks.regression_answers import NumbersAnswer

@@ -271,6 +271,7 @@ def test_plugins_are_listed_with_their_distribution(ft: Ft) -> None:
         *(("optimizer", name) for name in ("adamw", "sgd", "nadam", "radam", "adafactor", "muon", "lbfgs")),
         *(("augmentation", name) for name in ("none", "flip", "standard", "strong", "geometric", "trivial", "rand")),
         *(("tracker", name) for name in ("csv", "tensorboard", "mlflow", "wandb", "trackio")),
+        *(("exporter", name) for name in ("onnx", "torch-export", "safetensors")),
     }
     assert all(row["state"] == "ok" for row in listed)
     assert "torchvision" in ft("plugins").output

@@ -22,9 +22,10 @@ from ft import FtError, Preprocessing
 from ft.config.images import ImagesConfig
 from ft.data import transforms as images
 from ft.data.dataset import ImageDataset
-from ft.data.decoding import decode_image, image_to_tensor
+from ft.data.decoding import decode_image
 from ft.data.load import Item
 from ft.data.pictures import Picture
+from ft.data.pixels import image_to_tensor
 from ft.data.transforms import (
     effective_preprocessing,
     eval_transform,

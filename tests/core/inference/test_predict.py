@@ -22,8 +22,9 @@ from ft.extension.installed import Plugins
 from ft.finetune import finetune, prepare
 from ft.inference.asked_images import image_paths
 from ft.inference.load import Trained, load_trained
-from ft.inference.measure import measure
-from ft.inference.predict import Prediction, predict
+from ft.inference.measure import measurable, measure
+from ft.inference.predict import predict
+from ft.inference.prediction import Prediction
 from ft.machine.display import Display
 from ft.run.folder import Run
 from ft.training.predicting import predict_batches
@@ -60,7 +61,7 @@ def test_evaluating_the_validation_split_again_gives_the_reported_figures(
     run, report, _ = finished
     trained = load_trained(run, plugins, MACHINE, 8, trust_code=True)
     data = {"use": "demo", "images_per_class": 6, "size": 32}
-    evaluation, count = measure(trained, data, "val", plugins, Display())
+    evaluation, count = measure(measurable(trained), data, "val", plugins, Display())
     assert count == 4
     assert evaluation == report.val
 
@@ -80,10 +81,10 @@ def test_images_added_to_the_data_bring_no_training_image_into_validation(
         (photos / "more" / label).mkdir(parents=True)
         (photos / "train" / label).rename(photos / "more" / label / "old")
         Image.new("RGB", (20, 20), (0, 9, 0)).save(photos / "more" / label / "new.png")
-    assert 12 <= measure(trained, str(photos / "more"), "val", plugins, Display())[1] <= 14
+    assert 12 <= measure(measurable(trained), str(photos / "more"), "val", plugins, Display())[1] <= 14
     for new in photos.rglob("new.png"):
         new.unlink()
-    evaluation, count = measure(trained, str(photos / "more"), "val", plugins, Display())
+    evaluation, count = measure(measurable(trained), str(photos / "more"), "val", plugins, Display())
     assert (count, evaluation.tables) == (12, report.val.tables)
 
 
@@ -95,13 +96,13 @@ def test_images_that_cannot_be_read_are_left_out_of_a_measurement_if_asked(
     (photos / "bad.png").write_bytes(b"nothing")
     trained = load_trained(finished[0], plugins, MACHINE, 8, trust_code=True)
     with pytest.raises(FtError, match="1 of 1 images cannot be read, which leaves none to measure"):
-        measure(trained, str(photos.parent), "all", plugins, Display(), "skip")
+        measure(measurable(trained), str(photos.parent), "all", plugins, Display(), "skip")
     for number in range(2):
         Image.new("RGB", (20, 20), (number, 0, 0)).save(photos / f"{number}.png")
     with pytest.raises(FtError, match=r"1 of 3 images cannot be read:\n.*bad\.png.*\n.*--bad-images skip"):
-        measure(trained, str(photos.parent), "all", plugins, Display())
+        measure(measurable(trained), str(photos.parent), "all", plugins, Display())
     capsys.readouterr()
-    evaluation, count = measure(trained, str(photos.parent), "all", plugins, Display(), "skip")
+    evaluation, count = measure(measurable(trained), str(photos.parent), "all", plugins, Display(), "skip")
     assert (count, sum(row["support"] for row in evaluation.plain()["classes"])) == (2, 2)
     said = capsys.readouterr().err
     assert "warning: 1 of 3 images cannot be read and are left out:" in said
@@ -117,7 +118,7 @@ def test_images_that_the_model_was_trained_on_are_told(
     told = {}
     for split in ("all", "train", "val"):
         capsys.readouterr()
-        measure(trained, data, split, plugins, Display())
+        measure(measurable(trained), data, split, plugins, Display())
         told[split] = "".join(line for line in capsys.readouterr().err.splitlines() if "trained the model" in line)
     every = "20 of these 24 images trained the model; --split val measures on others"
     assert told == {"all": every, "train": "", "val": ""}
@@ -126,7 +127,7 @@ def test_images_that_the_model_was_trained_on_are_told(
 def test_data_that_is_no_reference_is_an_error(finished: tuple[Run, Any, Config], plugins: Plugins) -> None:
     trained = load_trained(finished[0], plugins, MACHINE, 8, trust_code=True)
     with pytest.raises(FtError, match="data"):
-        measure(trained, "", "all", plugins, Display())
+        measure(measurable(trained), "", "all", plugins, Display())
 
 
 def test_predictions_are_probabilities_in_order(
@@ -219,7 +220,7 @@ def test_a_class_that_the_model_does_not_know_is_named(
     Image.new("RGB", (16, 16)).save(tmp_path / "photos" / "circel" / "a.png")
     trained = load_trained(finished[0], plugins, MACHINE, 8, trust_code=True)
     with pytest.raises(FtError, match=r"'circel' is no class of the training images.*Did you mean 'circle'"):
-        measure(trained, str(tmp_path / "photos"), "all", plugins, Display())
+        measure(measurable(trained), str(tmp_path / "photos"), "all", plugins, Display())
 
 
 def test_the_nearest_runs_are_named_where_there_is_no_such_folder(tmp_path: Path, plugins: Plugins) -> None:

@@ -16,6 +16,7 @@ from ft.testing import (
     AugmentationConformance,
     BackboneConformance,
     DataConformance,
+    ExporterConformance,
     FreezeConformance,
     HeadConformance,
     OptimizerConformance,
@@ -119,6 +120,18 @@ class TestBitfit(FreezeConformance):
 class TestFisher(FreezeConformance):
     component = "freeze:fisher"
     arguments = ("1", "2")
+
+
+class TestOnnx(ExporterConformance):
+    component = "exporter:onnx"
+
+
+class TestTorchExport(ExporterConformance):
+    component = "exporter:torch-export"
+
+
+class TestSafetensors(ExporterConformance):
+    component = "exporter:safetensors"
 
 
 class TestMetricsCsv(TrackerConformance):

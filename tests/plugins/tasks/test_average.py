@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 
 from ft import LabelSpace
-from ft_tasks.class_answers import average as of_classes
+from ft_tasks.class_outputs import average as of_classes
 from ft_tasks.classification import ClassificationSettings
 from ft_tasks.multilabel import MultilabelSettings
-from ft_tasks.multilabel_answers import average as of_labels
+from ft_tasks.multilabel_outputs import average as of_labels
 
 VIEWS = torch.randn(5, 7, 3, generator=torch.Generator().manual_seed(0)) * 4
 

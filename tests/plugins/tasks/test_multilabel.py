@@ -12,7 +12,8 @@ from hypothesis import given, strategies as st
 
 from ft import FtError, Label, LabelSpace
 from ft_tasks.multilabel import MultilabelSettings, encode, space, strata
-from ft_tasks.multilabel_answers import LabelsAnswer, predict
+from ft_tasks.multilabel_answers import LabelsAnswer
+from ft_tasks.multilabel_outputs import predict
 from ft_tasks.multilabel_remarks import remarks
 
 PLAIN = MultilabelSettings()

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from ft import FtError, LabelSpace
 from ft_tasks.multilabel import MultilabelSettings
-from ft_tasks.multilabel_answers import predict
 from ft_tasks.multilabel_figures import MultilabelMeter, calibrate
 from ft_tasks.multilabel_loss import make_loss, tally
+from ft_tasks.multilabel_outputs import predict
 from ft_tasks.thresholds import ranking
 
 PLAIN = MultilabelSettings()

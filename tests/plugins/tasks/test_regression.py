@@ -11,7 +11,8 @@ from hypothesis import given, strategies as st
 
 from ft import Answer, FtError, Label, LabelSpace
 from ft_tasks.regression import RegressionSettings, encode, space, strata
-from ft_tasks.regression_answers import NumberAnswer, NumbersAnswer, predict
+from ft_tasks.regression_answers import NumberAnswer, NumbersAnswer
+from ft_tasks.regression_outputs import predict
 from ft_tasks.regression_remarks import remarks
 
 PLAIN = RegressionSettings()

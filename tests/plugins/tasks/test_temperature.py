@@ -15,6 +15,7 @@ from classified import classification
 from ft.errors import FtError
 from ft.extension.tasks import LabelSpace
 from ft.task.evaluation import evaluate
+from ft_tasks.classification import temperature_of
 from ft_tasks.reliability import BINS, reliability
 from ft_tasks.temperature import (
     FEWEST_IMAGES,
@@ -22,7 +23,6 @@ from ft_tasks.temperature import (
     LARGEST,
     fit_temperature,
     shares_of,
-    temperature_of,
     too_few,
 )
 

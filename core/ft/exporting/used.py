@@ -1,0 +1,166 @@
+"""An exported model in place of a run: the same answers, by the program that its file is for. This loads no torch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ft.config.split import SplitConfig
+from ft.data.image_failures import failure_of
+from ft.data.pictures import Picture
+from ft.errors import FtError
+from ft.exporting.prepare import Compute, Prepare, batches_of
+from ft.exporting.records import NAME, ExportFile
+from ft.extension.installed import Plugins
+from ft.extension.records import Preprocessing
+from ft.extension.references import parse_reference
+from ft.extension.tasks import Answer, LabelSpace
+from ft.extension.unpackaged import refuse_unpackaged
+from ft.inference.prediction import UNCERTAINTY, Prediction, no_number
+from ft.machine.display import Display
+from ft.machine.memory import explained_shortage
+from ft.run.records import read_record
+from ft.task.chosen import ChosenTask, choose_task
+
+if TYPE_CHECKING:
+    from ft.extension.exporters import Exporter
+
+
+def is_exported(folder: Path) -> bool:
+    """Whether a folder holds an exported model that only its own program computes; one from which ft rebuilds the model
+    has a model.json, as a run's."""
+    return (folder / NAME).is_file() and not (folder / "model.json").is_file()
+
+
+@dataclass(frozen=True, eq=False)
+class Exported:
+    """The model in a folder of `ft export`, ready to use, in batches that so many `workers`, threads, decode."""
+
+    folder: Path
+    about: ExportFile
+    task: ChosenTask
+    compute: Compute
+    batch_size: int
+    workers: int
+
+    @property
+    def space(self) -> LabelSpace:
+        return self.about.model.space
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        return self.about.model.preprocessing
+
+    @property
+    def image_list(self) -> Path:
+        """The table of the digests of the run's images, which says in what splits they were."""
+        return self.folder / "images.csv"
+
+    @property
+    def split(self) -> SplitConfig:
+        """How the run split its images."""
+        return self.about.model.split
+
+    def like(self) -> Answer:
+        """An answer as an image might get it, which shows what all of them hold."""
+        return self.task.answers(np.zeros((1, self.space.outputs), np.float32), self.space)[0]
+
+    def predict(self, paths: Sequence[Path], display: Display, uncertainty: bool = False) -> Iterator[list[Prediction]]:
+        """Yield the answers for images, in the order of `paths` and batch by batch, or why there is none."""
+        done = 0
+        for some in self.outputs_or_why([Picture.at(path) for path in paths], display):
+            there = [each for each in some if not isinstance(each, str)]
+            answers = iter(self.task.answers(np.stack(there), self.space) if there else ())
+            told = iter(self._uncertain(there) if uncertainty and there else [{}] * len(there))
+            yield [
+                Prediction(path, None, row) if isinstance(row, str) else Prediction(path, next(answers), "", next(told))
+                for path, row in zip(paths[done:], some, strict=False)
+            ]
+            done += len(some)
+
+    def outputs_or_why(
+        self, pictures: Sequence[Picture], display: Display
+    ) -> Iterator[list[NDArray[np.float32] | str]]:
+        """Yield the outputs [K] for each picture, in their order and batch by batch, or why there are none."""
+        prepare = Prepare(self.preprocessing, self.about.images)
+        with (
+            ExitStack() as stack,
+            explained_shortage("Try a smaller --batch-size"),
+            display.progress("asking the exported model", len(pictures), unit="images") as bar,
+        ):
+            threads = stack.enter_context(ThreadPoolExecutor(self.workers)) if self.workers else None
+            answered = 0
+            for read in _read(pictures, prepare, self.batch_size, threads):
+                yield self._computed(read, pictures[answered : answered + len(read)])
+                answered += len(read)
+                bar.advance(answered)
+
+    def _computed(
+        self, read: Sequence[NDArray[np.uint8] | str], pictures: Sequence[Picture]
+    ) -> list[NDArray[np.float32] | str]:
+        name = self.about.outputs[0]
+        arrays = iter([each for each in read if not isinstance(each, str)])
+        rows = (row for some in batches_of(arrays, self.batch_size) for row in self.compute(np.stack(some))[name])
+        found: list[NDArray[np.float32] | str] = []
+        for each, picture in zip(read, pictures, strict=True):
+            row = each if isinstance(each, str) else np.asarray(next(rows), np.float32)
+            found.append(row if isinstance(row, str) or np.isfinite(row).all() else no_number(picture.name))
+        return found
+
+    def _uncertain(self, rows: Sequence[NDArray[np.float32]]) -> list[dict[str, float | bool]]:
+        import torch  # what a task says of uncertainty is torch's
+
+        values = self.task.uncertainty(torch.from_numpy(np.stack(rows)), self.space).tolist()
+        return [{UNCERTAINTY: value} for value in values]
+
+
+def load_exported(
+    folder: Path, plugins: Plugins, batch_size: int, workers: int | Literal["auto"], trust_code: bool
+) -> Exported:
+    """Load the model in a folder of `ft export`. Raises FtError where its exporter or task is not installed, or what
+    the exporter needs, and where the task is code that is not to be trusted."""
+    about = read_record(folder / NAME, ExportFile)
+    if not trust_code:
+        refuse_unpackaged([about.model.task.use, about.format], f"{folder / NAME}")
+    plugins = plugins.preferring(about.model.prefer)
+    component = plugins.get("exporter", parse_reference(about.format))
+    record: Exporter = component.record
+    if not (folder / record.file).exists():
+        raise FtError(f"{folder} lacks {record.file}; export it again, or copy the whole folder")
+    from ft.extension.installed import implementation
+
+    compute: Any = implementation(component, "load")(folder)
+    task = choose_task(about.model.task, plugins)
+    threads = (os.cpu_count() or 1) if workers == "auto" else workers
+    return Exported(folder, about, task, compute, batch_size, threads)
+
+
+def _read(
+    pictures: Sequence[Picture], prepare: Prepare, together: int, threads: Executor | None
+) -> Iterator[list[NDArray[np.uint8] | str]]:
+    """Yield what is read of pictures, in their order and so many together; while some are used, the next are read."""
+
+    def read(picture: Picture) -> NDArray[np.uint8] | str:
+        try:
+            return prepare(picture)
+        except Exception as error:  # as where a run's model is asked: whatever is wrong with it, the others are read
+            return f"cannot read the image {picture.name}: {failure_of(error, picture.name)}"
+
+    todo = iter(pictures)
+    if threads is None:
+        while some := list(islice(todo, together)):
+            yield list(map(read, some))
+        return
+    ahead = [threads.submit(read, each) for each in islice(todo, together)]
+    while ahead:
+        now, ahead = ahead, [threads.submit(read, each) for each in islice(todo, together)]
+        yield [each.result() for each in now]

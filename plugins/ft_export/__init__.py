@@ -1,0 +1,68 @@
+"""Exporters: forms in which a model is taken along. A library is imported when a file is written or read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ft import Exporter, hookimpl
+
+ONNX = """import onnxruntime
+
+session = onnxruntime.InferenceSession(str(folder / "model.onnx"), providers=["CPUExecutionProvider"])
+
+
+def model(images):
+    return session.run(["$output"], {"images": images})[0]
+"""
+TORCH = """import torch
+
+program = torch.export.load(folder / "model.pt2").module()
+
+
+def model(images):
+    return dict(zip(["$outputs"], program(torch.from_numpy(images)), strict=True))["$output"].detach().numpy()
+"""
+SAFETENSORS = """import ft
+import torch
+
+loaded = ft.load(folder, device="cpu")
+
+
+def model(images):
+    with torch.no_grad():
+        return loaded.module(loaded.prepare(images)).numpy()
+"""
+
+
+@hookimpl
+def ft_model_exporters() -> Iterator[Exporter]:
+    yield Exporter(
+        "onnx",
+        "ONNX, for onnxruntime and most others: resizes, normalises and answers (needs ftkit[onnx])",
+        export="ft_export.onnx:export",
+        load="ft_export.onnx:load",
+        file="model.onnx",
+        use=ONNX,
+        settings="ft_export.onnx:Settings",
+        any_size=True,
+        precisions=("fp16", "int8"),
+    )
+    yield Exporter(
+        "torch-export",
+        "A program of torch.export, model.pt2: torch alone runs it, without ft and the backbone's package",
+        export="ft_export.torch_export:export",
+        load="ft_export.torch_export:load",
+        file="model.pt2",
+        use=TORCH,
+        any_size=True,
+        precisions=("fp16",),
+    )
+    yield Exporter(
+        "safetensors",
+        "The weights by the backbone's own names, for other code of the same network; ft rebuilds the model from it",
+        export="ft_export.weights:export",
+        load="ft_export.weights:load",
+        file="model.safetensors",
+        use=SAFETENSORS,
+        any_size=True,
+    )

@@ -1,0 +1,130 @@
+"""An exported folder in place of a run."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+
+import ft
+from ft import FtError
+
+pytestmark = [pytest.mark.trains, pytest.mark.slow]
+Ft = Callable[..., Result]
+WITHOUT_TORCH = """
+import sys
+
+class Banned:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("torch", "torchvision"):
+            raise SystemExit(f"{name} was imported")
+
+sys.meta_path.insert(0, Banned())
+sys.argv[0] = "ft"
+from ft.cli import main
+main()
+"""
+
+
+def images(run: Path) -> list[str]:
+    with (run / "images.csv").open(encoding="utf-8", newline="") as file:
+        return [row["path"] for row in csv.DictReader(file)][::3]
+
+
+def test_an_exported_folder_answers_without_torch_as_the_run_does(ft: Ft, run: Path, onnx: Path) -> None:
+    command = [sys.executable, "-c", WITHOUT_TORCH, "predict", str(onnx), *images(run), "--all", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    expected = json.loads(ft("predict", str(run), *images(run), "--all", "--json", "--trust-code").stdout)
+    for ours, theirs in zip(expected, json.loads(done.stdout), strict=True):
+        assert (ours["path"], ours["classes"]) == (theirs["path"], theirs["classes"])
+        assert ours["probabilities"] == pytest.approx(theirs["probabilities"], abs=1e-5)
+
+
+@pytest.mark.parametrize("workers", ["0", "3"])
+def test_answers_come_in_the_order_of_the_images(ft: Ft, run: Path, onnx: Path, workers: str) -> None:
+    flags = ("--json", "--batch-size", "4", "--workers", workers)
+    told = json.loads(ft("predict", str(onnx), *images(run), *flags).stdout)
+    assert [each["path"] for each in told] == images(run)
+
+
+def test_a_folder_that_takes_the_networks_size_resizes_before_it(ft: Ft, run: Path, tmp_path: Path) -> None:
+    ft("export", str(run), "--format", "torch-export", "--images", "network", "--out", "small", "--trust-code")
+    told = [
+        json.loads(ft("predict", folder, *images(run), "--all", "--json", "--trust-code").stdout)
+        for folder in (str(run), "small")
+    ]
+    for ours, theirs in zip(*told, strict=True):
+        assert ours["probabilities"] == pytest.approx(theirs["probabilities"], abs=1e-6)
+
+
+def test_it_is_measured_as_the_run_is_on_the_same_split(ft: Ft, run: Path, onnx: Path) -> None:
+    data = str(run.parent / "photos")
+    for split in ("val", "all"):
+        ours, theirs = (
+            json.loads(ft("evaluate", str(folder), data, "--split", split, "--json", "--trust-code").stdout)
+            for folder in (run, onnx)
+        )
+        assert ours.pop("loss") == pytest.approx(theirs.pop("loss"), abs=1e-5)
+        assert ours == theirs
+    assert ours["images"] == 40
+
+
+def test_it_ranks_and_copies_as_a_run_does(ft: Ft, run: Path, onnx: Path, tmp_path: Path) -> None:
+    asked = (*images(run), "--rank", "uncertain", "--json", "--copy-to")
+    ours, theirs = (
+        json.loads(ft("predict", str(folder), *asked, str(tmp_path / folder.name), "--trust-code").stdout)
+        for folder in (run, onnx)
+    )
+    assert [each["path"] for each in ours] == [each["path"] for each in theirs]
+    copied = [
+        sorted(str(path.relative_to(tmp_path / name)) for path in (tmp_path / name).rglob("*.png"))
+        for name in ("run", "onnx")
+    ]
+    assert copied[0] == copied[1]
+    assert copied[0]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--unknown",), "--unknown compares features, which an exported model does not give"),
+        (("--device", "cuda"), "--device cuda: .* holds an exported model, which its own program computes on the CPU"),
+        (("--precision", "bf16"), "--precision bf16: .* holds an exported model"),
+    ],
+)
+def test_flags_that_say_nothing_to_it_are_refused_by_name(
+    ft: Ft, run: Path, onnx: Path, flags: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(FtError, match=message):
+        raise ft("predict", str(onnx), images(run)[0], *flags, fails=True).exception or AssertionError
+
+
+def test_what_it_lacks_or_is_no_run_for_is_told(ft: Ft, run: Path, onnx: Path, tmp_path: Path) -> None:
+    copied = tmp_path / "copied"
+    copied.mkdir()
+    for name in ("export.json", "labels.txt"):
+        (copied / name).write_bytes((onnx / name).read_bytes())
+    assert "lacks model.onnx; export it again" in str(ft("predict", "copied", images(run)[0], fails=True).exception)
+    with pytest.raises(FtError, match="holds an exported model, which ft predict and ft evaluate take; for anything"):
+        raise ft("explain", str(onnx), images(run)[0], "--out", "maps", fails=True).exception or AssertionError
+    text = (copied / "export.json").read_text().replace('"use": "classification"', '"use": "./mine.py:Task"')
+    (copied / "export.json").write_text(text.replace('"task": "classification"', '"task": "./mine.py:Task"'))
+    with pytest.raises(FtError, match="names the code"):
+        raise ft("predict", "copied", images(run)[0], fails=True).exception or AssertionError
+
+
+def test_python_exports_and_shows_what_the_command_prints(run: Path, tmp_path: Path) -> None:
+    made = ft.export(run, "safetensors", out=tmp_path / "weights", trust_code=True)
+    assert made.path == tmp_path / "weights"
+    assert repr(made) == f"<safetensors in fp32 in {made.path}>"
+    assert "8 of 8 answers equal" in str(made)
+    assert ft.load(made, trust_code=True).classes == ("blue", "green", "red", "white")
+    with pytest.raises(FtError, match="max_drop is for fp16 and int8"):
+        ft.export(run, "onnx", max_drop=3)
