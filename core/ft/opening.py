@@ -85,6 +85,8 @@ class Opened:
         if not self.whole.phases:
             return frozenset()
         now, own = self.place.number - 1, self.whole.phases[self.place.number - 1].model_fields_set
+        if self.whole.time_budget is not None:
+            return frozenset(OF_STEPS) - own  # which may have been of use in phases that are left out for the time
         of_use = set[str]()
         for at, (phase, (config, optimizer)) in enumerate(zip(self.whole.phases, self.phases(plugins), strict=True)):
             if at != now:

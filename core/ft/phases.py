@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ft.config.phases import said_by, spelt_out
+from ft.config.training import idle_with
 from ft.deciding import Prepared, decide
 from ft.errors import FtError
 from ft.extension.installed import Plugins
@@ -69,7 +70,8 @@ def write_phases(file: Path, ready: Prepared, plugins: Plugins) -> None:
     if file.exists():
         raise FtError(f"{file} is there already, and may have been edited; write another --plan-out, or remove it")
     config = ready.opened.whole
-    tree = spelt_out(config, [phase for phase, _ in ready.opened.phases(plugins)])
+    phases = [(phase, idle_with(optimizer.record)) for phase, optimizer in ready.opened.phases(plugins)]
+    tree = spelt_out(config, phases)
     with explained(file):
         publish_text(file, as_yaml(without_secrets(tree)))
 

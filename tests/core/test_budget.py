@@ -97,6 +97,17 @@ def test_phases_that_do_not_fit_are_left_out(plugins: Plugins, tmp_path: Path) -
     assert plan.budget.endswith("phase 2 is left out, as it takes 20s or more")
 
 
+def test_of_phases_that_are_left_out_nothing_is_warned_of(plugins: Plugins, tmp_path: Path) -> None:
+    solved = {"freeze": "all", "optimizer": "lbfgs", "augment": "none"}
+    keys = {"training__epochs": 4, "training__head_lr": 0.5}
+    # 100 passes over 20 images for the head, 20 s an epoch for the rest
+    config = tiny(tmp_path / "run", "2010s", solved, {"freeze": [], "augment": "none"}, **keys)
+    (plan,) = plan_phases(config, plugins, Display())[1]
+    assert plan.optimizer.solves
+    assert "phase 2 is left out" in plan.budget
+    assert not [text for text in plan.warnings if "without effect" in text]
+
+
 def test_a_run_without_phases_has_fewer_epochs_and_one_that_fits_has_all(plugins: Plugins, tmp_path: Path) -> None:
     (cut,) = plan_phases(tiny(tmp_path / "run", "65s", training__epochs=9), plugins, Display())[1]
     assert (cut.epochs, cut.budget) == (3, "65s: has 3 of 9 epochs, of 20s")

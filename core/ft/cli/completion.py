@@ -14,6 +14,7 @@ from ft.config.flags import variable
 from ft.errors import FtError
 from ft.extension.installed import Plugins, load_plugins, settings_class
 from ft.extension.kinds import KINDS, Key, Kind
+from ft.extension.packaged import FILES
 from ft.extension.references import parse_reference
 
 Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem[str]]]
@@ -73,6 +74,11 @@ def _data(plugins: Plugins, typed: str) -> Iterator[str]:
     """Paths, with or without the name of what reads them."""
     code = list(_code(plugins, typed))
     yield from dict.fromkeys([*code, *paths(typed, ("",)), *_after("data")(plugins, typed)])
+
+
+def _recipes(plugins: Plugins, typed: str) -> Iterator[str]:
+    """Files of one's own."""
+    yield from paths(typed, FILES)
 
 
 def _backbones(ctx: click.Context, plugins: Plugins) -> Iterator[Offer]:
@@ -157,7 +163,7 @@ complete_distribution = _completing(_distributions)
 complete_set = _completing(_sets)
 _OFFERS: dict[str, Offers] = {"backbone": _backbones, "weights": _weights}
 """By key: what is offered there beside the names of components, or in their place where a name alone is nothing."""
-_BY_PATH: dict[str, ByPath] = {"data": _data}
+_BY_PATH: dict[str, ByPath] = {"data": _data, "recipe": _recipes}
 
 
 def _at_flag(kind: Kind, key: Key) -> Complete:

@@ -54,7 +54,7 @@ def show(name: str) -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 def copy(name: str, file: Path) -> None:
     """Write a recipe to a new FILE, with its comments, to be edited."""
-    from ft.config.recipes import FILES
+    from ft.extension.packaged import FILES
     from ft.machine.files import explained, publish_text
 
     if file.suffix not in FILES:

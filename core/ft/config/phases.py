@@ -11,6 +11,8 @@ from ft.config.schema import Config
 from ft.errors import FtError
 from ft.text.names import typed as command
 
+_NOT_TO_BE_EDITED = ("run_dir", "recipe", "time_budget")
+"""Keys that say what a config came from, or what was cut in it; it is another one once it is edited."""
 _NAMES = {path: name for name, path in PLACES.items()}
 
 
@@ -37,12 +39,13 @@ def measured_in(config: Config, number: int, phase: Config) -> Config:
     return config.model_copy(update={"phases": tuple(listed)})
 
 
-def spelt_out(config: Config, phases: Iterable[Config]) -> dict[str, Any]:
-    """A config as plain data, in which every phase says all that it may say: to be edited."""
+def spelt_out(config: Config, phases: Iterable[tuple[Config, Collection[str]]]) -> dict[str, Any]:
+    """A config as plain data, in which every phase says all that it may say, but what is idle in it: to be edited."""
     tree = config.model_dump(mode="json", exclude_defaults=True)
-    for path in (*PLACES.values(), *MEASURED.values(), "training.derived", "run_dir", "recipe"):
+    for path in (*PLACES.values(), *MEASURED.values(), "training.derived", *_NOT_TO_BE_EDITED):
         _drop(tree, path.split("."))
-    return {**tree, "phases": [said_by(phase) for phase in phases]}
+    listed = [{name: said for name, said in said_by(phase).items() if name not in idle} for phase, idle in phases]
+    return {**tree, "phases": listed}
 
 
 def check_heard(config: Config, typed: Iterable[Typed], idle_in: Callable[[Config], Collection[str]]) -> None:

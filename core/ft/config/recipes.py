@@ -13,7 +13,7 @@ from ft.config.merging import Typed, leaves, merge
 from ft.config.schema import Config
 from ft.errors import FtError
 from ft.extension.installed import Component, Plugins
-from ft.extension.packaged import packaged_text
+from ft.extension.packaged import FILES, packaged_text
 from ft.extension.references import parse_reference
 from ft.extension.settings import validate
 from ft.text.documents import parse_yaml
@@ -25,7 +25,6 @@ HOW = ("recipe", "freeze", "train", "groups", "phases", "training.optimizer")
 """Who says one of these says how to train."""
 _NEVER = ("recipe", "run_dir")
 """Keys that a recipe may not say: a recipe is no run."""
-FILES = (".yaml", ".yml", ".json")
 
 
 @dataclass(frozen=True)
@@ -99,7 +98,7 @@ def lay_under(content: Mapping[str, Any], typed: Sequence[Typed], plugins: Plugi
     a phase. Raises FtError for a recipe of which nothing would be heard, and where there are no `plugins`: a run that
     has begun has no other recipe.
     """
-    use, rest = _named(content, typed, usual)
+    use, rest = _named(content, typed, usual if plugins is not None else "")
     if not use:
         return Laid(merge(Config, {**content, **_heard_still(content, typed)}, typed), tuple(typed))
     if plugins is None:

@@ -10,6 +10,8 @@ from ft.errors import FtError
 from ft.extension.calls import raised_at
 from ft.extension.installed import Component, implementation
 
+FILES = (".yaml", ".yml", ".json")
+"""How the name of a file of one's own ends, in the place of a component of such a kind."""
 _LARGEST = 100_000
 """Characters of a file that somebody is to read."""
 

@@ -55,13 +55,16 @@ def test_a_config_goes_to_text_and_back_with_what_is_said_and_no_more() -> None:
 
 def test_written_out_every_phase_says_everything() -> None:
     given = config(training={"lr_decay": 0.5, "batch_size": 8}, machine={"resolved": "fp32"})
-    tree = spelt_out(given, configs_of(given))
+    first, second = configs_of(given)
+    tree = spelt_out(given, [(first, ()), (second, ())])
     assert {key: tree[key] for key in tree if key != "phases"} == {
         "backbone": "torchvision:resnet18",
         "training": {"batch_size": 8},
     }
     assert [each["lr_decay"] for each in tree["phases"]] == [0.5, 0.5]
     assert [said_by(each) for each in configs_of(load_config(tree))] == tree["phases"]
+    without = spelt_out(given, [(first, ("epochs",)), (second, ())])["phases"]
+    assert ["epochs" in each for each in without] == [False, True]
 
 
 @pytest.mark.parametrize(

@@ -206,6 +206,7 @@ def test_a_usual_recipe_would_apply_where_nobody_says_how_to_train(
     typed = [Typed(tuple(key.split(".")), value, key) for key, value in keys.items()]
     assert ("recipe" in lay_under(content, typed, plugins, usual="lp-ft").tree) is applies
     assert "recipe" not in lay_under(content, typed, plugins).tree
+    assert "recipe" not in lay_under(content, typed, None, usual="lp-ft").tree, "what has begun has no other"
 
 
 KEYS = st.fixed_dictionaries(

@@ -135,5 +135,10 @@ def test_a_plan_names_the_recipe_and_a_copy_of_it_is_the_same_plan(
             del plan["from_recipe"]
         del each["config"]["recipe"]
     assert theirs == mine
-    shown = ft("plan", "--config", "config.yaml", "--recipe", "lp-ft").stdout
+    shown = ft("plan", "--config", "config.yaml", "--recipe", "lp-ft", "--plan-out", "out.yaml").stdout
+    spelt = json.loads(ft("plan", "--config", "out.yaml", "--json").stdout)
+    assert spelt["plan"]["warnings"] == theirs["plan"]["warnings"]
+    assert spelt["plan"]["frozen"] == theirs["plan"]["frozen"]
+    (last,) = spelt["later_plans"]
+    assert theirs["later_plans"] == [{key: value for key, value in last.items() if key != "from_recipe"}]
     assert "recipe      lp-ft of ftkit" in shown
