@@ -24,6 +24,7 @@ from ft.model.backbone import BuiltBackbone
 from ft.model.freezing import apply_frozen, choose_frozen, frozen_digest, frozen_modules
 from ft.model.head import Model
 from ft.model.layer_notes import Layers, layers_of, noted_layers
+from ft.model.lora import beside_adapters
 from ft.opening import Opened
 from ft.plan.decisions import Decisions
 from ft.plan.make import make_plan
@@ -94,6 +95,7 @@ def decide(opened: Opened, plugins: Plugins, display: Display, stopped: Run | No
     with display.progress("choosing what to freeze"), drawing_from(config.seed, machine.device):
         before = selected_before(stopped, config)
         frozen = choose_frozen(config.freeze, config.train, built.backbone, plugins, examples, before)
+        frozen = beside_adapters(frozen, model, config)
     only_head_trains = frozen.names >= set(built.backbone.parameter_names())
     config, augmentation = resolve_augment(config, only_head_trains, plugins)
     apply_frozen(model.module, frozen.names, frozen_modules(model.module, frozen.names, model.head_paths))

@@ -28,6 +28,8 @@ from ft.machine.randomness import seeded
 from ft.model.backbone import BuiltBackbone, build_backbone
 from ft.model.freezing import choose_frozen, needs_data
 from ft.model.head import Model, build_model
+from ft.model.layer_notes import layers_of, noted_layers
+from ft.model.lora import add_adapters
 from ft.plan.budget import Clock
 from ft.plan.components import check_settings
 from ft.plan.optimizer import ChosenOptimizer, choose_optimizer
@@ -133,6 +135,10 @@ def open_run(config: Config, plugins: Plugins, display: Display, values: Values,
     built = replace(built, preprocessing=effective_preprocessing(built.preprocessing, config.images))
     built = replace(built, notes=(*built.notes, *seen_otherwise(built)))
     model = build_model(built.backbone, config.head, data.space.outputs, plugins, config.seed)
+    if config.lora.rank is not None:
+        with noted_layers(layers_of(built.component, model)):
+            adapted = add_adapters(built.backbone, config.lora, plugins, built.preprocessing.crop_size, config.seed)
+        model = replace(model, adapted=adapted)
     machine.place(model.module)
     if stopped is not None:
         check_same_images(stopped.path / "images.csv", data)
@@ -193,7 +199,7 @@ def _kept_ahead(
 
 def _only_head_trains(config: Config, built: BuiltBackbone, plugins: Plugins) -> bool:
     """Whether that is known, where augmentation follows from it, before any image was looked at."""
-    if config.images.augment.use != AUTO or _looks_at_images(config, plugins):
+    if config.images.augment.use != AUTO or config.lora.rank is not None or _looks_at_images(config, plugins):
         return False
     with seeded(config.seed):  # what is drawn to choose is drawn again when it counts
         frozen = choose_frozen(config.freeze, config.train, built.backbone, plugins)

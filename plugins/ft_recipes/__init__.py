@@ -15,4 +15,5 @@ def ft_training_recipes() -> Iterator[Recipe]:
     yield Recipe("discriminative", "Everything, slower the further from the head", "ft_recipes:discriminative.yaml")
     yield Recipe("surgical", "A solved head, then one block alone", "ft_recipes:surgical.yaml")
     yield Recipe("full", "Everything at one rate", "ft_recipes:full.yaml")
+    yield Recipe("lora", "Low-rank adapters beside frozen layers, merged on saving", "ft_recipes:lora.yaml")
     yield Recipe("bitfit", "Biases and normalisation, and the head", "ft_recipes:bitfit.yaml")

@@ -35,7 +35,7 @@ def choose_views(
     def replaying(views: int) -> Config:
         return config.model_copy(update={"images": images.model_copy(update={"chosen_views": views})})
 
-    too_few = training.epochs < 2 * fewest and not training.solves  # to see each view twice
+    too_few = training.epochs < 2 * fewest and not training.fits_heads  # to see each view twice
     if too_few or not (images.varies and frozen) or config.cache.promise == "off":
         return replaying(0)
     found = find_cut(module, frozen, replaying(fewest), machine, image_size)

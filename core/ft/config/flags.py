@@ -15,6 +15,7 @@ from ft.extension.kinds import KINDS
 # flag, key in the config, help (where the field does not say it), several values?
 FLAGS: tuple[tuple[str, str, str, bool], ...] = (
     *((key.flag, key.path, key.about, key.several) for kind in KINDS.values() for key in kind.keys if key.flag),
+    ("--lora", "lora.rank", "", False),
     ("--epochs", "training.epochs", "passes over the training images", False),
     ("--batch-size", "training.batch_size", "images a step", False),
     ("--lr", "training.lr", "", False),

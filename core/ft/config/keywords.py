@@ -36,6 +36,7 @@ class Keywords(TypedDict, total=False):
     freeze: Component | Sequence[Component]
     train: Component | Sequence[Component]
     data: Component
+    lora: Mapping[str, Any] | int | None
     task: Component
     trackers: Component | Sequence[Component]
     split: Mapping[str, Any]

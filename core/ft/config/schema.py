@@ -22,6 +22,7 @@ from pydantic.fields import FieldInfo
 from ft.config.budget import BudgetConfig
 from ft.config.component import ComponentConfig as ComponentConfig, Components, as_list
 from ft.config.images import ImagesConfig
+from ft.config.lora import LoraConfig
 from ft.config.phase import PhaseConfig
 from ft.config.recipe import RecipeConfig
 from ft.config.split import SplitConfig
@@ -109,7 +110,7 @@ class ReportConfig(Section):
     pictures: bool = Field(True, description="embed small copies of images in report.html; off: their paths alone")
 
 
-_ONLY_WHERE_SAID = ("recipe", "phases", "time_budget")
+_ONLY_WHERE_SAID = ("recipe", "phases", "time_budget", "lora")
 """Keys that a config without them does not mention."""
 
 
@@ -120,6 +121,7 @@ class Config(Section):
     head: ComponentConfig = Field(ComponentConfig(use="linear"), examples=["mlp"])
     freeze: Components = Field((), examples=["all"])
     train: Components = Field((), examples=["until:layer4"])
+    lora: LoraConfig = LoraConfig()
     data: ComponentConfig = Field(ComponentConfig(use="demo"), examples=["./photos"])
     task: ComponentConfig = Field(
         ComponentConfig(use="classification"), examples=["multilabel"], description="what a label is, and the loss"

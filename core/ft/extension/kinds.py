@@ -106,6 +106,7 @@ KINDS = {
                     several=True,
                 ),
                 Key("groups.match"),
+                Key("lora.match", several=True),
                 Key("phases.freeze", several=True),
                 Key("phases.train", several=True),
             ),

@@ -20,6 +20,7 @@ from ft.errors import FtError, nearest
 from ft.extension.installed import Component, Plugins, implementation, read_settings
 from ft.extension.records import Backbone
 from ft.extension.references import parse_reference
+from ft.model.adapted import adapter_names
 from ft.text.counting import number_of
 
 
@@ -159,8 +160,11 @@ def _statistics_beside(
     (by their ids, `still`) before them, or after them where there are none before."""
     found, first = list[str](), list[str]()
     frozen_before: bool | None = None
+    adapters = [
+        name.removesuffix(".weight") for name in adapter_names(module)
+    ]  # beside which a layer is no less frozen
     for path, part in module.named_modules():
-        if _inside(path, head_paths):
+        if _inside(path, (*head_paths, *adapters)):
             continue
         if own := list(part.parameters(recurse=False)):
             if frozen_before is None and all(id(parameter) in still for parameter in own):

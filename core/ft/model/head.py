@@ -36,6 +36,8 @@ class Model:
     new_head: bool
     head_builder: str = ""
     """Which head builder, of which distribution and version, made the head; "" where it is kept."""
+    adapted: tuple[str, ...] = ()
+    """Paths of the layers beside which there are low-rank adapters."""
 
 
 def build_model(backbone: Backbone, head: ComponentConfig, outputs: int, plugins: Plugins, seed: int) -> Model:

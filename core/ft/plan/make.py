@@ -97,6 +97,7 @@ def _recipe(config: Config) -> dict[str, Any]:
         "seed": config.seed,
         "images.fit": config.images.fit,
         "images.views": config.images.replayed,
+        **({"lora": config.lora.model_dump(mode="json")} if config.lora.rank else {}),
         **({"images.range": list(config.images.value_range)} if config.images.value_range else {}),
         **{f"training.{name}": value for name, value in training.items()},
     }

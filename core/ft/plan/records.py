@@ -30,6 +30,9 @@ NOT_DECISIVE = (
     "takes",
 )
 
+ADAPTER = ".lora_a.weight"
+"""How the name of an adapter's first parameter ends, behind the path of the layer beside which it stands."""
+
 
 @dataclass(frozen=True)
 class ParamGroup:
@@ -185,6 +188,12 @@ class Plan:
     from_recipe: str = ""
     budget: str = ""
     takes: Takes | None = None
+
+    @property
+    def adapters(self) -> tuple[str, ...]:
+        """Paths of the layers beside which there are low-rank adapters, whether these train or rest."""
+        names = (*(name for group in self.groups for name in group.parameters), *self.frozen)
+        return tuple(name.removesuffix(ADAPTER) for name in names if self.recipe.get("lora") and name.endswith(ADAPTER))
 
     @property
     def total_steps(self) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ft.machine.layout import Columns, count, flops, print_pairs, print_table, rate, size, times
 from ft.plan.averaging import averaging_lines
 from ft.plan.blending import blending_lines
+from ft.plan.records import ADAPTER
 from ft.text.counting import number_of
 from ft.text.durations import as_duration
 
@@ -82,6 +83,7 @@ def _print_phase(plan: Plan, display: Display) -> None:
                 "trains",
                 f"{count(plan.trainable_numel)} of {count(total)} parameters ({plan.trainable_numel / total:.1%})",
             ),
+            *_adapters(plan),
             ("steps", _steps(plan)),
             *([("takes", _takes(plan.takes))] if plan.takes else []),
             *(("blended", text) for text in blending_lines(plan)),
@@ -99,6 +101,19 @@ def _print_phase(plan: Plan, display: Display) -> None:
 def _replayed(plan: Plan) -> str:
     views = plan.cache.views
     return "" if views == 1 else f", {views} views of an image, replayed (--views new: another one in every epoch)"
+
+
+def _adapters(plan: Plan) -> Iterator[tuple[str, str]]:
+    """How many low-rank adapters there are, and whether they train."""
+    lora = plan.recipe.get("lora")
+    if lora is None:
+        return
+    alpha = f"alpha {lora['alpha']:g}" if "alpha" in lora else "alpha as the rank"
+    resting = (
+        ", resting in this phase" if set(plan.adapters) <= {name.removesuffix(ADAPTER) for name in plan.frozen} else ""
+    )
+    where = f"beside {number_of(len(plan.adapters), 'frozen layer')}"
+    yield "adapters", f"rank {lora['rank']}, {alpha}, {where}{resting}; merged into the weights when the model is saved"
 
 
 def _fitted(plan: Plan) -> str:

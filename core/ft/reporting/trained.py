@@ -47,6 +47,8 @@ def _facts(finished: Finished, report: Mapping[str, Any]) -> Iterator[tuple[str,
     plan = finished.plan
     proof = f"unchanged with their buffers: sha256 {str(report.get('frozen_digest_after'))[:12]} before and after"
     frozen = report.get("frozen_parameters", 0)
+    if adapted := report.get("adapted", 0):
+        proof += f"; then {number_of(adapted, 'adapter')} merged into them, which is what was saved"
     yield "frozen", f"{frozen:,} parameters, {proof}" if frozen else "nothing"
     for number, phase in enumerate(report.get("each_phase", ()), start=1):
         done = number_of((phase["ended"] or phase["begins"]) - phase["begins"], "epoch")

@@ -39,6 +39,7 @@ from ft.errors import FtError
 from ft.extension.tasks import LabelSpace
 from ft.extension.unpackaged import refuse_unpackaged
 from ft.machine.files import left_behind, publish_text
+from ft.model.adapted import adapter_names, merged_state
 from ft.plan.records import NOT_DECISIVE, Plan
 from ft.run.checkpoints import (
     Checkpoint,
@@ -203,10 +204,10 @@ class Run:
         raise FtError(f"{self.path} holds no weights to resume from; start the run again")
 
     def save_model(self, module: nn.Module, keep_frozen: bool = False) -> None:
-        """Publish all tensors as model.safetensors. The frozen ones then need no file of their own, unless the run
-        would go on with others (`keep_frozen`)."""
-        save_tensors(self.path / "model.safetensors", module.state_dict())
-        if not keep_frozen:
+        """Publish all tensors as model.safetensors, those of adapters merged into the weights that they stand beside.
+        The frozen ones then need no file of their own, unless the run would go on with others (`keep_frozen`)."""
+        save_tensors(self.path / "model.safetensors", merged_state(module))
+        if not keep_frozen and not adapter_names(module):
             (self.path / "frozen.safetensors").unlink(missing_ok=True)
 
     def save_best(self, module: nn.Module, plan: Plan) -> Position:

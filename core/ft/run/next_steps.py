@@ -48,4 +48,4 @@ def more_may_be_better(epochs: int, penalty: float | None, in_phases: bool, run:
 
 
 def _head_only(report: Report) -> bool:
-    return report.freeze == ("all",) and not report.train
+    return report.freeze == ("all",) and not report.train and not report.adapted

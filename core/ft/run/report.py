@@ -30,7 +30,8 @@ class Report:
     optimizer that solves. `speedup` is how many times longer an epoch would have taken had it computed what was
     computed once, batch by batch as the pass did once it was under way; None where that was not measured.
     `frozen_digest_before` and `..._after` are sha256 over every frozen parameter and every buffer of frozen modules.
-    `tried` are the candidates, where heads trained side by side.
+    `tried` are the candidates, where heads trained side by side. `adapted` is how many layers have low-rank adapters,
+    which were merged into their weights when the model was saved, after the digests.
     `phases` are what the run was asked for, one after the other. Of a run in phases, `each_phase` says what became of
     each, with the digests of what was frozen in it.
     `averaged` are the epochs whose weights, averaged, are the saved ones, the last of which then is `best_epoch`.
@@ -69,6 +70,7 @@ class Report:
     tried: tuple[Tried, ...] = ()
     averaged: tuple[int, ...] = ()
     time_budget: Mapping[str, Any] | None = None
+    adapted: int = 0
 
     @property
     def saved(self) -> str:
@@ -84,6 +86,8 @@ class Report:
             del content["time_budget"]
         each = [phase.model_dump(mode="json") for phase in self.each_phase]
         tried = [candidate.plain() for candidate in self.tried]
+        if not self.adapted:
+            del content["adapted"]
         return content | ({"each_phase": each} if each else {}) | ({"candidates": tried} if tried else {})
 
 
@@ -143,6 +147,7 @@ def make_report(config: Config, plan: Plan, outcome: Outcome) -> Report:
         tried=tuple(position.tried),
         averaged=tuple(sorted(averaged.of)) if averaged else (),
         time_budget=outcome.time_budget,
+        adapted=len(plan.adapters),
     )
 
 

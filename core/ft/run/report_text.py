@@ -85,6 +85,8 @@ def _trained(report: Report) -> str:
     """How much trained, that nothing else moved, and what was computed once, in one line."""
     total = report.trainable_parameters + report.frozen_parameters
     proved = ", the others proved unchanged" if report.frozen_parameters else ""
+    if report.adapted:
+        proved += f", then {number_of(report.adapted, 'adapter')} merged into them"
     trained = f"{report.trainable_parameters:,} of {total:,} parameters in {report.seconds:.1f} s{proved}"
     cost = report.cache
     if not cost.computed and (cost.promise == "off" or cost.ceiling == 1.0):

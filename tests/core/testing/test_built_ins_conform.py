@@ -326,6 +326,10 @@ class TestFull(RecipeConformance):
     component = "recipe:full"
 
 
+class TestLoraRecipe(RecipeConformance):
+    component = "recipe:lora"
+
+
 class TestBitfitRecipe(RecipeConformance):
     component = "recipe:bitfit"
 

@@ -180,3 +180,10 @@ def test_fine_tuning_goes_on_from_the_head_that_won(plugins: Plugins, tmp_path: 
     torch.testing.assert_close(last.tensors["fc.weight"], alone.weights["fc.weight"])
     assert [each.candidate is None for each in last.position.history] == [False, False, False, True]
     assert both.report.tried == alone.report.tried
+
+
+def test_few_epochs_of_varied_images_see_views_that_are_kept(tiny_config: MakeConfig, plugins: Plugins) -> None:
+    keys = {"images__augment": "standard", "training__epochs": 2}
+    plan = prepare(tiny_config(**{**swept(), **keys}), plugins, Display()).plan
+    assert plan.cache.keeps == "features"
+    assert plan.cache.views > 1

@@ -31,6 +31,7 @@ FROZEN = {
     "surgical": [5, 4],
     "full": [0],
     "bitfit": [0],
+    "lora": [0],
 }
 """How many of five stages are frozen in each phase."""
 
