@@ -25,7 +25,8 @@ GB = 10**9
 STRICTER: dict[str, Literal["close", "exact"]] = {"fast": "close", "close": "exact"}
 """What is tried where the proof of a promise fails."""
 PASSES_OF_A_SOLVER = 100
-"""About how often L-BFGS sees every image."""
+"""About how often L-BFGS sees every image; as often do images count where many heads train on what is kept, or not at
+all."""
 WORTHWHILE = 1.05
 """Ceilings below this do not pay for keeping anything."""
 
@@ -80,7 +81,7 @@ def open_store(config: Config) -> FeatureStore:
 def price_of(config: Config) -> Price:
     """What computing and keeping cost in this run; every (image, view) is seen epochs / views times."""
     epochs = config.training.epochs / (config.images.replayed or 1)
-    seen = PASSES_OF_A_SOLVER if config.training.solves else epochs
+    seen = PASSES_OF_A_SOLVER if config.training.fits_heads else epochs
     return Price(epochs=seen)
 
 
