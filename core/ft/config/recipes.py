@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ft.config.merging import Typed, leaves, merge
+from ft.config.recipe import RecipeConfig
 from ft.config.schema import Config
 from ft.errors import FtError
 from ft.extension.installed import Component, Plugins
@@ -137,6 +138,10 @@ def _named(content: Mapping[str, Any], typed: Sequence[Typed], usual: str) -> tu
 
 def _use(named: Any) -> str:
     use = named.get("use") if isinstance(named, Mapping) else named
+    if isinstance(named, Mapping) and (
+        settings := sorted(str(key) for key in named.keys() - RecipeConfig.model_fields)
+    ):
+        raise FtError(f"recipe.{settings[0]}: a recipe takes no settings; what it says is changed as any key is")
     if not isinstance(use, str) or not use:
         raise FtError(f"setting 'recipe' cannot be {named!r}: it takes a name, as in lp-ft, or a file, as in ./my.yaml")
     return use
