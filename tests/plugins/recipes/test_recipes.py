@@ -22,6 +22,7 @@ from ft.extension.installed import Plugins
 from ft.finetune import finetune, plan_phases
 from ft.machine.display import Display
 from ft.plan.records import Plan
+from ft.tracking.events import PhaseStarted
 
 FROZEN = {
     "quick": [5],
@@ -67,10 +68,11 @@ def test_every_recipe_is_tried(plugins: Plugins) -> None:
 def test_a_recipe_freezes_what_it_says_and_trains(recipe: str, plugins: Plugins, tmp_path: Path) -> None:
     solves = recipe in ("quick", "linear-probe")
     keys = {} if solves else {"training__epochs": 1}
-    plans = planned(plugins, recipe, **keys)
+    told: list[Any] = []
+    _, report = finetune(tiny(recipe, plugins, tmp_path / "run", **keys), plugins, Display(), listeners=[told.append])
+    plans = [event.plan for event in told if isinstance(event, PhaseStarted)]
     assert [sum(stage.frozen_numel == stage.numel for stage in plan.stages) for plan in plans] == FROZEN[recipe]
     assert all(plan.from_recipe.startswith(f"{recipe} of ftkit ") for plan in plans)
-    _, report = finetune(tiny(recipe, plugins, tmp_path / "run", **keys), plugins, Display())
     assert len(report.each_phase or (None,)) == len(plans)
     assert report.epochs == plans[-1].epochs
 
