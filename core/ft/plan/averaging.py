@@ -36,7 +36,7 @@ def check_averaging(training: TrainingConfig, optimizer: str, timed: bool) -> No
             f"--soup, or no --{cutting}"
         )
     for name, number in (("swa", training.swa), ("soup", training.soup)):
-        if number is not None and number > training.epochs:
+        if number is not None and number > training.epochs and not timed:
             said = number_of(training.epochs, "epoch")
             raise FtError(f"--{name} {number} averages {number} epochs, and there are {said}; add --epochs {number}")
 
@@ -57,7 +57,8 @@ def averaging_lines(plan: Plan) -> Iterator[str]:
             "on the validation images than the best epoch"
         )
     if soup is not None:
+        best = min(soup, plan.epochs - plan.place.begins)
         yield (
-            f"of those of the {soup} best epochs with which it is better on the validation images (greedy soup){anew}; "
+            f"of those of the {best} best epochs with which it is better on the validation images (greedy soup){anew}; "
             "saved if it is better than the best epoch"
         )

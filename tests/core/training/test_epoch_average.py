@@ -16,11 +16,13 @@ from torch.optim.swa_utils import AveragedModel, update_bn
 from backbones import Small
 from finished_runs import FinishedRun, assert_same_outcome, metrics_in
 from ft.config.schema import Config
+from ft.config.training import TrainingConfig
 from ft.errors import FtError
 from ft.extension.installed import Plugins
 from ft.finetune import finetune, plan_phases, prepare
 from ft.machine.display import Display
 from ft.machine.signals import StopAsked
+from ft.plan.averaging import check_averaging
 from ft.plan.text import print_plan
 from ft.run.folder import Run
 from ft.run.report import Report
@@ -338,6 +340,14 @@ def test_averages_that_cannot_be_are_refused_by_their_names(
 ) -> None:
     with pytest.raises(FtError, match=said):
         prepare(tiny_config(freeze=["all"], **{f"training__{k}": v for k, v in keys.items()}), plugins, Display())
+
+
+def test_a_soup_is_of_fewer_epochs_where_a_time_cuts_them() -> None:
+    check_averaging(TrainingConfig(soup=5, epochs=2), "adamw", timed=True)
+    with pytest.raises(FtError, match="--soup 5 averages 5 epochs, and there are 2 epochs"):
+        check_averaging(TrainingConfig(soup=5, epochs=2), "adamw", timed=False)
+    with pytest.raises(FtError, match="--time-budget may leave them out; use --soup, or no --time-budget"):
+        check_averaging(TrainingConfig(swa=2, epochs=2), "adamw", timed=True)
 
 
 def test_the_plan_says_what_is_averaged(
