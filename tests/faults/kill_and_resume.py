@@ -31,6 +31,8 @@ from ft.run.folder import Run
 
 EPOCHS = 40
 NAMES = ("last", "best")
+AVERAGED = {"training.ema": 0.9, "training.soup": 4}
+"""So that there is more to lose: averages over steps, and the weights of epochs that are averaged at the end."""
 
 
 def config(folder: Path) -> Config:
@@ -46,6 +48,7 @@ def config(folder: Path) -> Config:
             "machine.workers": 0,
             "training.epochs": EPOCHS,
             "training.batch_size": 4,
+            **AVERAGED,
             "run_dir": folder,
         }
     )
@@ -120,7 +123,7 @@ def main(wanted: int, folder: Path) -> dict[str, int]:
             assert model.keys() == whole.keys()
             counts["runs finished"] += 1
             counts["runs equal"] += all(torch.equal(model[name], whole[name]) for name in whole)
-            counts["left behind"] += len(list(path.glob(".*")))
+            counts["left behind"] += len([*path.glob(".*"), *path.glob("epoch-*")])
             number, reached = number + 1, (0, 0)
         elif not (path / "config.yaml").exists():
             number, reached = number + 1, (0, 0)  # killed before there was a run

@@ -25,18 +25,22 @@ _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0
 
 def open_plain(path: str | os.PathLike[str]) -> BufferedReader:
     """Open a file for reading. Raises OSError, also for what is no plain file: a pipe, a device, a folder."""
-    descriptor = os.open(path, _FLAGS)  # without waiting for somebody to write into what may be a pipe
+    file = open(path, "rb", opener=_at_once)  # noqa: SIM115
     try:
-        mode = os.fstat(descriptor).st_mode
-        if stat.S_ISDIR(mode):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        mode = os.fstat(file.fileno()).st_mode
         if not stat.S_ISREG(mode):
             what = "a pipe" if stat.S_ISFIFO(mode) else "a device"
             raise OSError(errno.EINVAL, f"it is {what}, not a plain file", str(path))
-        return os.fdopen(descriptor, "rb")
     except BaseException:
-        os.close(descriptor)
+        file.close()
         raise
+    return file
+
+
+def _at_once(path: str, flags: int) -> int:
+    """Open without waiting for somebody to write into what may be a pipe. The descriptor is its file's alone, which
+    closes it once, also where a signal ends a run in this very moment."""
+    return os.open(path, _FLAGS)
 
 
 def check_plain(path: Path) -> None:

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import tracemalloc
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
@@ -68,3 +70,24 @@ def test_a_file_of_no_size_that_grows_while_it_is_read_is_not_read_without_end()
     assert read_text(Path("/proc/self/status")).startswith("Name:")  # a plain file of 0 bytes
     with pytest.raises(OSError, match="larger than"):
         read_bytes(Path("/proc/self/status"), 10)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # nobody could close it by its name
+def test_what_a_signal_raises_while_a_file_is_opened_is_not_lost(tmp_path: Path) -> None:
+    """It may come as soon as the file is there: then it is closed once, not by whoever has its number by now."""
+
+    class Asked(BaseException):
+        pass
+
+    def receive(frame: FrameType, event: str, called: object) -> None:
+        if event == "c_return" and called is open:
+            sys.setprofile(None)
+            raise Asked
+
+    (tmp_path / "file").write_bytes(b"1")
+    sys.setprofile(receive)
+    try:
+        with pytest.raises(Asked):
+            open_plain(tmp_path / "file")
+    finally:
+        sys.setprofile(None)
