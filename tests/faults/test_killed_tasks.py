@@ -31,7 +31,9 @@ TASKS: dict[str, tuple[str, str]] = {
     "numbers": ("regression", "data.columns=[value,size]"),
 }
 PROMISES = ("off", "exact", "close", "fast")
-USUAL = [("tiny", "columns", "exact")]
+WAYS = {"sweep": ["--optimizer", "sweep"], "adapters": ["--lora", "2"]}
+USUAL = [("tiny", "columns", "exact", "")]
+EVERY = [*((*case, "") for case in product(NETWORKS, TASKS, PROMISES)), *product(["tiny"], TASKS, ["exact"], WAYS)]
 
 
 @pytest.fixture(scope="module")
@@ -66,9 +68,9 @@ def results(run: Path) -> tuple[Any, ...]:
     return metrics_in(run), model, report["val"], report["test"], report["best_epoch"]
 
 
-@pytest.mark.parametrize(("network", "form", "promise"), list(product(NETWORKS, TASKS, PROMISES)) if FULL else USUAL)
+@pytest.mark.parametrize(("network", "form", "promise", "way"), EVERY if FULL else USUAL)
 def test_a_run_that_is_killed_and_resumed_ends_as_one_that_is_not(
-    network: str, form: str, promise: str, folder: Path, tmp_path: Path
+    network: str, form: str, promise: str, way: str, folder: Path, tmp_path: Path
 ) -> None:
     backbone, size = NETWORKS[network]
     task, labels = TASKS[form]
@@ -77,6 +79,7 @@ def test_a_run_that_is_killed_and_resumed_ends_as_one_that_is_not(
     args += ["--data", f"csv:{folder}/images.csv", *settings, "--task", task, "--cache", promise]
     args += ["--epochs", str(EPOCHS), "--batch-size", "6", "--lr", "0.02", "--augment", "none"]
     args += ["--workers", "0", "--device", "cpu", *(["--precision", "fp32"] if promise == "off" else [])]
+    args += WAYS.get(way, [])
     ft(*args, "--run-dir", "whole", cwd=tmp_path, FT_CACHE=str(tmp_path / "one"))
 
     other = {"FT_CACHE": str(tmp_path / "other")}
