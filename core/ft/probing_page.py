@@ -37,18 +37,23 @@ def _notes(found: Probed) -> Iterator[Note]:
 
 
 def _against_time(found: Probed) -> Section:
-    lines = tuple(
-        Line(each.backbone, ((1000 * each.seconds, each.figures[found.figure.name]),)) for each in found.ranked
+    def point(each: Probe) -> tuple[float, float]:
+        return 1000 * each.seconds, each.figures[found.figure.name]
+
+    front = found.front
+    others = [each for each in found.ranked if each not in front]  # of very many, the last ones are not drawn
+    lines = (
+        *([Line("front", tuple(point(each) for each in front))] if len(front) > 1 else []),
+        *(Line(each.backbone, (point(each),)) for each in (*front, *others)),
     )
     chart = Chart(
-        "Figure against time",
-        "milliseconds an image, in use",
-        found.figure.title,
-        lines,
-        kind="points",
-        y_form=_form(found),
+        "Figure against time", "milliseconds an image, in use", found.figure.title, lines, y_form=_form(found)
     )
-    lead = "Higher is better where the figure says so, and further left is faster. Time is that of this machine."
+    better = "Higher" if found.figure.larger_is_better else "Lower"
+    lead = (
+        f"{better} is better, and further left is faster. The line joins backbones that no other is both better and "
+        "faster than. Time is that of this machine."
+    )
     return Section("What each costs", (chart,), lead)
 
 
@@ -69,6 +74,7 @@ def _depths(found: Probed) -> Section:
 def _table(found: Probed) -> Section:
     columns = {
         "backbone": ("backbone", ""),
+        "front": ("front", ""),
         "figure": (found.figure.title, found.figure.form),
         "milliseconds": ("ms an image", ".1f"),
         "parameters": ("parameters", ",.0f"),
@@ -77,6 +83,7 @@ def _table(found: Probed) -> Section:
     rows: tuple[Mapping[str, str | float], ...] = tuple(
         {
             "backbone": each.backbone,
+            "front": "yes" if each in found.front else "",
             "figure": each.figures[found.figure.name],
             "milliseconds": 1000 * each.seconds,
             "parameters": float(each.parameters),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,12 @@ from ft.depths import look
 from ft.errors import FtError
 from ft.extension.installed import Plugins
 from ft.extension.records import Stage
+from ft.extension.tasks import Figure
 from ft.gathering import config_to_gather
 from ft.machine.display import Display
 from ft.model.stage_outputs import averaged, stages_watched
-from ft.probing import probe
+from ft.probing import Probe, Probed, probe
+from ft.probing_page import probing_page
 
 SMALL = ("images.size=16", "data.images_per_class=8", "data.size=32")
 SETS = ("weights=none", *SMALL, "machine.workers=0", "machine.device=cpu")
@@ -76,6 +79,24 @@ def test_better_features_come_first_and_figures_are_of_unseen_images(store: Path
         assert each.interval is not None
         assert each.interval.low <= each.figures["accuracy"] <= each.interval.high
     assert found.as_good.seconds <= found.ranked[0].seconds
+
+
+def made_up(name: str, accuracy: float, seconds: float) -> Probe:
+    return Probe(name, "last", True, {"accuracy": accuracy}, None, None, 0.1, 8, seconds, 0.0, 100, 0, 0)
+
+
+def test_the_front_is_what_no_other_beats_in_figure_and_time() -> None:
+    small, twin, slow = made_up("small", 0.8, 0.01), made_up("twin", 0.8, 0.02), made_up("slow", 0.75, 0.03)
+    large, same = made_up("large", 0.9, 0.04), made_up("same", 0.7, 0.01)
+    figure = Figure("accuracy", "accuracy", ".1%")
+    ranked = (large, small, twin, slow, same)
+    found = Probed(10, 5, figure, ranked, ranked, {}, large)
+    assert [each.backbone for each in found.front] == ["small", "large"]
+    error = replace(figure, larger_is_better=False)
+    assert [each.backbone for each in replace(found, figure=error).front] == ["same"]
+    page = probing_page(found, "photos")
+    assert "The line joins backbones that no other is both better and faster than" in page
+    assert page.count(">yes<") == 2
 
 
 def test_one_that_cannot_be_had_costs_no_other_its_place(store: Path, plugins: Plugins) -> None:

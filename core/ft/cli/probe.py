@@ -110,10 +110,12 @@ def _print(found: Probed, depths: bool) -> None:
     from ft.machine.layout import Columns, count, print_table, rate
 
     figure = found.figure
-    headers = ("backbone", figure.title, "95 %", "images/s", "parameters", "penalty")
+    headers = ("backbone", "front", figure.title, "95 %", "images/s", "parameters", "penalty")
+    front = {each.backbone for each in found.front}
     rows = [
         (
             each.backbone,
+            "*" if each.backbone in front else "",
             figure.written(each.figures[figure.name]),
             "-"
             if each.interval is None
@@ -124,10 +126,12 @@ def _print(found: Probed, depths: bool) -> None:
         )
         for each in found.ranked
     ]
-    print_table(headers, rows, Columns(right=headers[1:], squeeze="backbone", spare=("penalty", "parameters")))
+    print_table(headers, rows, Columns(right=headers[2:], squeeze="backbone", spare=("penalty", "parameters")))
+    if len(rows) > 1:
+        tell("* no other backbone here is both better and faster (Pareto's front)")
     if depths:
-        headers = ("backbone", "up to", figure.title, "features", "parameters behind", "share of the time behind")
-        rows = [
+        columns = ("backbone", "up to", figure.title, "features", "parameters behind", "share of the time behind")
+        each_depth = [
             (
                 each.backbone,
                 each.stage,
@@ -138,7 +142,7 @@ def _print(found: Probed, depths: bool) -> None:
             )
             for each in found.depths
         ]
-        print_table(headers, rows, Columns(right=headers[2:], squeeze="backbone"))
+        print_table(columns, each_depth, Columns(right=columns[2:], squeeze="backbone"))
     heads = f"heads fitted to all images but a share of 1/{found.folds}, asked about that share"
     tell(f"{number_of(found.images, 'image')}; {heads}; the penalty is the best of those tried on the same images")
 
@@ -182,5 +186,6 @@ def _plain(found: Probed) -> Mapping[str, Any]:
         "ranked": [row(each) for each in found.ranked],
         "depths": [row(each) for each in found.depths],
         "as_good": found.as_good.backbone,
+        "front": [each.backbone for each in found.front],
         "left_out": dict(found.left_out),
     }
