@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,6 +12,9 @@ from ft.cli.completion import COMPLETE
 from ft.cli.printing import tell, tell_json, tell_prose
 from ft.errors import FtError
 from ft.text.names import typed
+
+if TYPE_CHECKING:
+    from ft.config.recipes import Recipe
 
 
 @click.group(cls=HelpingGroup)
@@ -44,9 +48,15 @@ def list_recipes(as_json: bool) -> None:
 
 @recipes.command()
 @click.argument("name", shell_complete=COMPLETE["--recipe"])
-def show(name: str) -> None:
+@click.option("--json", "as_json", is_flag=True, help="print JSON: what it says, its text, and whose it is")
+def show(name: str, as_json: bool) -> None:
     """Print what a recipe says, with its comments."""
-    tell_prose(_text(name).rstrip("\n"))
+    recipe = _read(name)
+    if as_json:
+        whose = {"distribution": recipe.distribution, "version": recipe.version, "sha256": recipe.sha256}
+        tell_json({"recipe": name, **whose, "says": recipe.tree, "text": recipe.text})
+    else:
+        tell_prose(recipe.text.rstrip("\n"))
 
 
 @recipes.command()
@@ -62,12 +72,12 @@ def copy(name: str, file: Path) -> None:
     if file.exists():
         raise FtError(f"{file} is there already, and may have been edited; write another name, or remove it")
     with explained(file):
-        publish_text(file, _text(name))
+        publish_text(file, _read(name).text)
     use = typed("ft", "run", "--recipe", file, "--backbone", "torchvision:resnet18", "--data", "./photos")
     tell(f"{file} holds the recipe, to be edited; use it with: {use}")
 
 
-def _text(name: str) -> str:
+def _read(name: str) -> Recipe:
     from ft.config.recipes import read_recipe
 
-    return read_recipe(name, load_and_report()).text
+    return read_recipe(name, load_and_report())

@@ -40,7 +40,7 @@ def test_help_lists_every_command_with_its_first_line(ft: Ft) -> None:
         assert ft(name, "--help").output
 
 
-@pytest.mark.parametrize("group", [(), ("data",), ("cache",), ("weights",)])
+@pytest.mark.parametrize("group", [(), ("data",), ("cache",), ("weights",), ("recipes",)])
 def test_a_group_alone_prints_its_help(ft: Ft, group: tuple[str, ...]) -> None:
     alone = ft(*group)
     assert (alone.stdout, alone.stderr) == (ft(*group, "--help").stdout, "")
@@ -62,7 +62,7 @@ def test_every_command_that_tells_something_tells_it_in_json(ft: Ft) -> None:
     from ft.cli import cli
 
     silent = {words for words, command in commands(cli) if not any(p.name == "as_json" for p in command.params)}
-    acting = [("run",), ("report",), ("plugins", "new"), ("cache", "prune")]
+    acting = [("run",), ("report",), ("plugins", "new"), ("recipes", "copy"), ("cache", "prune")]
     assert silent == {*acting, *(("weights", name) for name in ("fetch", "bundle", "prune"))}
     assert len(json.loads(ft("models", "--json").output)) > 80
     assert json.loads(ft("plugins", "why", "freeze:regex", "--json").output)[0].startswith("freezing strategy regex:")
@@ -268,9 +268,11 @@ def test_plugins_are_listed_with_their_distribution(ft: Ft) -> None:
         *(("weights", name) for name in ("official", "mirror", "local", "pip", "hf", "fsspec", "s3", "gs")),
         *(("data", name) for name in ("folder", "csv", "demo")),
         *(("task", name) for name in ("classification", "multilabel", "regression")),
-        *(("optimizer", name) for name in ("adamw", "sgd", "nadam", "radam", "adafactor", "muon", "lbfgs")),
+        *(("optimizer", name) for name in ("adamw", "sgd", "nadam", "radam", "adafactor", "muon", "lbfgs", "sweep")),
         *(("augmentation", name) for name in ("none", "flip", "standard", "strong", "geometric", "trivial", "rand")),
         *(("tracker", name) for name in ("csv", "tensorboard", "mlflow", "wandb", "trackio")),
+        *(("recipe", name) for name in ("quick", "linear-probe", "best", "lp-ft", "gradual", "discriminative")),
+        *(("recipe", name) for name in ("surgical", "full", "bitfit", "lora")),
         *(("exporter", name) for name in ("onnx", "torch-export", "safetensors")),
     }
     assert all(row["state"] == "ok" for row in listed)

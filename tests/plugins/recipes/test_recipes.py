@@ -124,6 +124,8 @@ def test_recipes_are_listed_shown_and_copied(ft: Callable[..., Result], tmp_path
     assert {row["name"] for row in rows if row["distribution"] == "ftkit"} == FROZEN.keys()
     text = (files("ft_recipes") / "lp-ft.yaml").read_text()
     assert ft("recipes", "show", "lp-ft").stdout == text
+    told = json.loads(ft("recipes", "show", "lp-ft", "--json").stdout)
+    assert (told["text"], told["says"]["training"]["epochs"], told["distribution"]) == (text, 10, "ftkit")
     said = ft("recipes", "copy", "lp-ft", "mine.yaml").stdout
     assert "ft run --recipe mine.yaml" in said
     assert (tmp_path / "mine.yaml").read_text() == text
