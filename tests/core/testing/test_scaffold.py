@@ -66,6 +66,7 @@ def test_new_plugins_of_every_kind_pass_their_own_tests_from_their_wheels(writte
         "counts nothing of training images",
         "chooses nothing on validation images",
         "guesses nothing",
+        "draws its views",
         "does not say how",
         "trains one head at a time",
         "says nothing of exported models",
