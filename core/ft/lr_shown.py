@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -45,16 +45,24 @@ def rates_page(found: FoundRates, command: str) -> str:
     """The same as the text of an HTML file."""
     curve = found.curve
 
-    def line(name: str, losses: tuple[float, ...]) -> Line:
-        return Line(name, tuple((math.log10(rate), loss) for rate, loss in zip(curve.rates, losses, strict=True)))
+    places = [math.log10(rate) for rate in curve.rates]
+    highest = max(curve.smooth) + 0.1 * (max(curve.smooth) - min(curve.smooth))
 
-    marked = [(rate, text) for rate, text in _marks(found) if rate in curve.rates]
+    def line(name: str, losses: Sequence[float]) -> Line:
+        return Line(name, tuple(zip(places, losses, strict=True)))
+
+    def point(rate: float, text: str) -> Line:
+        at = math.log10(rate)
+        return Line(text, ((at, float(np.interp(at, places, curve.smooth))),))
+
     lines = (
         line("smoothed", curve.smooth),
-        line("each batch", curve.losses),
-        *(Line(text, ((math.log10(rate), curve.smooth[curve.rates.index(rate)]),)) for rate, text in marked),
+        line("each batch", [min(loss, highest) for loss in curve.losses]),
+        *(point(*mark) for mark in _marks(found)),
     )
-    chart = Chart("Loss", f"{NAMES[found.of]}, as a power of ten", "loss of a batch", lines)
+    above = sum(loss > highest for loss in curve.losses)
+    note = f"{number_of(above, 'batch', 'batches')} beyond the upper edge {'is' if above == 1 else 'are'} drawn at it."
+    chart = Chart("Loss", f"{NAMES[found.of]}, as a power of ten", "loss of a batch", lines, note=note if above else "")
     lead = "The learning rate rose from step to step; each point is one batch."
     rows = [Code("Train with it", command)] if command else []
     page = Page(

@@ -31,8 +31,10 @@ def candidates(finished: Finished) -> Iterator[Section]:
     )
     form = ".0%" if figure.form.endswith("%") else "g"
     chart = Chart("By learning rate", "learning rate, as a power of ten", figure.title, lines, y_form=form)
-    lead = f"{won(tried, figure)}. Each is told at its best epoch, as training saw it; the best one was saved."
-    yield Section("Candidates", (chart, _table(tried, figure)), lead[:1].upper() + lead[1:])
+    lead = (
+        f"The best: {won(tried, figure)}. Each is told at its best epoch, as training saw it; the best one was saved."
+    )
+    yield Section("Candidates", (chart, _table(tried, figure)), lead)
 
 
 def _table(tried: list[Tried], figure: Figure) -> Table:

@@ -28,6 +28,10 @@ def curves(finished: Finished) -> Section:
     saved = f"penalty {best['penalty']:g}" if solved else epochs
     seconds = sum(float(each["seconds"]) for each in history)
     lead = f"{count} in {seconds:.1f} s, of which {saved} was saved. These figures are as training saw them."
+    if any("candidate_lr" in record for record in history):
+        lead += (
+            " Where many heads trained at once, an epoch's are those of its best head, which is not always the same."
+        )
     across = PENALTY if solved else "epoch"
     charts = [_of_figure(finished, figure, across) for figure in (LOSS, *finished.task.record.figures)]
     if not solved:

@@ -21,9 +21,13 @@ from ft.config.schema import Config
 from ft.errors import FtError
 from ft.extension.installed import Plugins
 from ft.extension.records import Candidate
+from ft.extension.sections import Chart
+from ft.extension.tasks import Table
 from ft.finetune import finetune, prepare
 from ft.machine.display import Display
 from ft.machine.signals import StopAsked
+from ft.reporting.candidates import candidates
+from ft.reporting.finished import read_finished
 from ft.run.folder import Run
 from ft.run.report_text import print_report
 from ft.training.heads import Heads
@@ -94,6 +98,13 @@ def test_what_is_kept_is_the_best_candidate_after_its_best_epoch(tiny_config: Ma
     won = lines[report.best_epoch - 1]
     assert (won["candidate_lr"], won["candidate_seed"]) == (best["lr"], best["seed"])
     assert max(line["val_accuracy"] for line in lines) == best["val"]["accuracy"]
+    (section,) = candidates(read_finished(run, plugins, trust_code=True))
+    chart, every = section.parts
+    assert isinstance(chart, Chart)
+    assert isinstance(every, Table)
+    assert len(every.rows) == 4
+    at = {each["lr"]: max(row["val"]["accuracy"] for row in table if row["lr"] == each["lr"]) for each in table}
+    assert [y for _, y in chart.lines[0].points] == [at[0.01], at[0.1]]
 
 
 def test_a_stopped_sweep_ends_in_the_same_bits(tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path) -> None:
