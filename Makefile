@@ -8,7 +8,7 @@ EXAMPLES := $(wildcard examples/*/pyproject.toml)
 # Nothing is compiled when it is installed, so whoever imports torch first keeps it for all others.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test quick faults trackers bench docs pictures lint types browser clean
+.PHONY: demo test quick faults trackers exporters bench docs pictures lint types browser clean
 
 # The main job: real ImageNet weights, real photographs of solar cells, the backbone frozen.
 demo: $(VENV)/.ready
@@ -48,6 +48,11 @@ bench: $(VENV)/.bench
 trackers: $(VENV)/.trackers
 	$(BIN)/python -m pytest tests/plugins/trackers tests/core/testing/test_built_ins_conform.py \
 		-k "trackers or MetricsCsv or TensorBoard or MLflow or Wandb or Trackio"
+
+# Exporters, with the programs that compute what they write; `make test` has onnxruntime and torch.
+exporters: $(VENV)/.exporters
+	$(BIN)/python -m pytest tests/plugins/export tests/core/exporting tests/core/testing/test_built_ins_conform.py \
+		-k "export or exporting or Onnx or TorchExport or Safetensors or OpenVino"
 
 # docs/ as a site, site/index.html; a broken link is an error.
 docs: $(VENV)/.ready
@@ -98,4 +103,9 @@ $(VENV)/.bench: $(VENV)/.ready
 # The libraries of the trackers: about 0.6 GB more, which nothing else needs.
 $(VENV)/.trackers: $(VENV)/.ready
 	$(BIN)/python -m pip install --quiet --editable '.[mlflow,trackio,wandb]'
+	touch $@
+
+# OpenVINO: about 0.2 GB more, which nothing else needs.
+$(VENV)/.exporters: $(VENV)/.ready
+	$(BIN)/python -m pip install --quiet --editable '.[openvino]'
 	touch $@

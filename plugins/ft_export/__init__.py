@@ -34,6 +34,16 @@ def model(images):
 """
 
 
+OPENVINO = """import openvino
+
+compiled = openvino.Core().compile_model(folder / "model.xml", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+
+
+def model(images):
+    return compiled(images)[0]
+"""
+
+
 @hookimpl
 def ft_model_exporters() -> Iterator[Exporter]:
     yield Exporter(
@@ -65,4 +75,13 @@ def ft_model_exporters() -> Iterator[Exporter]:
         file="model.safetensors",
         use=SAFETENSORS,
         any_size=True,
+    )
+    yield Exporter(
+        "openvino",
+        "OpenVINO's own form, for images of the network's size (needs ftkit[openvino])",
+        export="ft_export.openvino:export",
+        load="ft_export.openvino:load",
+        file="model.xml",
+        use=OPENVINO,
+        precisions=("fp16",),
     )

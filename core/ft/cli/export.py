@@ -46,6 +46,12 @@ from ft.machine.memory import garbage_waits
     type=click.Choice(["any", "network"]),
     help="of which size the file takes images; default: any, where the format can carry the resize",
 )
+@click.option(
+    "--push",
+    "place",
+    metavar="hf:USER/NAME",
+    help="put the folder on the Hugging Face Hub, privately if it is new",
+)
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="a setting of the format: format.opset=20")
 @click.option("--trust-code", is_flag=True, help="import components that the run names by file or module")
 @click.option("--json", "as_json", is_flag=True, help="print JSON")
@@ -58,7 +64,9 @@ def export(run: Path, format_: str, out: Path | None, sets: tuple[str, ...], as_
     with garbage_waits():
         from ft.exporting.export import export as export_run
     from ft.cli.using import meant
+    from ft.exporting.beside import GOLDEN
     from ft.exporting.chosen import Wanted
+    from ft.exporting.push import push, repository_of
     from ft.exporting.records import NAME, ExportFile
     from ft.exporting.text import print_export
     from ft.machine.display import Display
@@ -68,6 +76,7 @@ def export(run: Path, format_: str, out: Path | None, sets: tuple[str, ...], as_
 
     if given["max_drop"] is not None and given["precision"] == "fp32":
         raise FtError("--max-drop is for fp16 and int8; a file in fp32 has to be equal. Leave it out")
+    repo = repository_of(given["place"]) if given["place"] else ""
     display, plugins = Display(), load_and_report()
     max_drop = 1.0 if given["max_drop"] is None else given["max_drop"]
     wanted = Wanted(format_, given["precision"], given["images"], max_drop, _settings(sets))
@@ -77,6 +86,9 @@ def export(run: Path, format_: str, out: Path | None, sets: tuple[str, ...], as_
         tell_json({"folder": str(folder), **about.model_dump(mode="json")})
     else:
         print_export(folder, about, choose_task(about.model.task, plugins).figure(about.figure), display)
+    if repo:
+        display.say(f"putting the folder on the Hub, with {GOLDEN} of the run's images in golden.npz")
+        display.say(f"it is at {push(folder, repo)}")
 
 
 def _settings(sets: Sequence[str]) -> dict[str, Any]:

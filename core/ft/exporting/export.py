@@ -44,7 +44,7 @@ from ft.run.folder import Run
 from ft.task.evaluation import evaluate
 from ft.text.counting import number_of
 
-CALIBRATION = 200
+CALIBRATION = 128
 """Training images from which ranges are seen, drawn by chance."""
 Outputs = NDArray[np.float32]
 

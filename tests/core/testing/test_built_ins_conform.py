@@ -134,6 +134,12 @@ class TestSafetensors(ExporterConformance):
     component = "exporter:safetensors"
 
 
+@pytest.mark.skipif(find_spec("openvino") is None, reason="openvino is not installed; make exporters installs it")
+@pytest.mark.filterwarnings("default")  # of the library's own
+class TestOpenVino(ExporterConformance):
+    component = "exporter:openvino"
+
+
 class TestMetricsCsv(TrackerConformance):
     component = "tracker:csv"
     settings = ({}, {"file": "a.csv", "separator": ";"})
