@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,9 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, update_bn
 
 from backbones import Small
+from conftest import TINY
 from finished_runs import FinishedRun, assert_same_outcome, metrics_in
+from ft.config.loading import load_config
 from ft.config.schema import Config
 from ft.config.training import TrainingConfig
 from ft.errors import FtError
@@ -68,6 +72,44 @@ def gathered(config: Config, plugins: Plugins, display: Display | None = None) -
     return run, report, found
 
 
+@dataclass(frozen=True)
+class Averaged:
+    """A run whose last three epochs were averaged, for the better, as nobody stopped it."""
+
+    config: Config
+    run: Run
+    report: Report
+    epochs: list[Tensors]
+    account: str
+
+    def copy(self, folder: Path) -> Run:
+        return Run(Path(shutil.copytree(self.run.path, folder)))
+
+
+@pytest.fixture(scope="module")
+def averaged(tmp_path_factory: pytest.TempPathFactory, plugins: Plugins) -> Averaged:
+    display, config = Listening(), swa_in(tmp_path_factory.mktemp("averaged") / "run")
+    run, report, epochs = gathered(config, plugins, display)
+    return Averaged(config, run, report, epochs, display.account)
+
+
+def swa_in(folder: Path) -> Config:
+    tree = {
+        "backbone": f"{TINY}:small",
+        "weights": "none",
+        "data": {"use": "demo", "images_per_class": 6, "size": 32},
+        "images.size": 16,
+        "machine.precision": "fp32",
+        "machine.device": "cpu",
+        "machine.workers": 0,
+        "report.html": False,
+        "training.batch_size": 8,
+        "training.swa": 3,
+        "run_dir": folder,
+    }
+    return load_config(flags={**tree, **{key.replace("__", "."): value for key, value in HEAD.items()}})
+
+
 def mean_of(weights: Sequence[Tensors]) -> Tensors:
     """torch's equal average, of tensors by name."""
     holders = [nn.ParameterDict({name.replace(".", "/"): each[name].float() for name in each}) for each in weights]
@@ -96,27 +138,24 @@ def kept_in(run: Run) -> list[str]:
     return sorted(path.name for path in run.path.glob("epoch-*"))
 
 
-def test_the_average_of_the_last_epochs_is_saved_where_it_is_better(tiny_config: MakeConfig, plugins: Plugins) -> None:
-    display = Listening()
-    config = tiny_config(training__swa=3, **HEAD)
-    run, report, epochs = gathered(config, plugins, display)
+def test_the_average_of_the_last_epochs_is_saved_where_it_is_better(averaged: Averaged, plugins: Plugins) -> None:
+    run, report = averaged.run, averaged.report
     assert report.averaged == (2, 3, 4)
-    mean, saved = mean_of(epochs[1:]), load_file(run.path / "model.safetensors")
+    mean, saved = mean_of(averaged.epochs[1:]), load_file(run.path / "model.safetensors")
     for name in ("fc.weight", "fc.bias"):
         torch.testing.assert_close(saved[name], mean[name])
-    figures = measured(config, plugins, mean)
+    figures = measured(averaged.config, plugins, mean)
     assert report.chosen_by == pytest.approx(figures)
     assert report.val.figures == pytest.approx(figures)
     assert figures["loss"] < min(line["val_loss"] for line in metrics_in(run.path) if line["val_accuracy"] == 0.25)
-    assert display.account.startswith("the average of epochs 2, 3 and 4 (SWA) has accuracy ")
-    assert "; it is saved instead of epoch 4 (" in display.account
+    assert averaged.account.startswith("the average of epochs 2, 3 and 4 (SWA) has accuracy ")
+    assert "; it is saved instead of epoch 4 (" in averaged.account
     assert kept_in(run) == []
     assert report.saved == "the average of epochs 2, 3 and 4"
 
 
-def test_the_rates_are_level_while_weights_are_gathered(tiny_config: MakeConfig, plugins: Plugins) -> None:
-    run, _, _ = gathered(tiny_config(training__swa=3, **HEAD), plugins)
-    assert [line["lr"] for line in metrics_in(run.path)] == pytest.approx([0.3, 0.15, 0.15, 0.15])
+def test_the_rates_are_level_while_weights_are_gathered(averaged: Averaged) -> None:
+    assert [line["lr"] for line in metrics_in(averaged.run.path)] == pytest.approx([0.3, 0.15, 0.15, 0.15])
     assert [lr_factor(step, 2, 10, 4) for step in (0, 1, 2)] == [0.5, 1.0, 1.0]
     assert lr_factor(4, 2, 10, 4) == pytest.approx(0.75)
     assert [lr_factor(step, 2, 10, 4) for step in range(6, 10)] == pytest.approx([0.5] * 4)
@@ -204,52 +243,51 @@ def test_statistics_are_measured_anew_for_averaged_weights(tiny_config: MakeConf
     assert {each.momentum for each in Small().modules() if isinstance(each, nn.BatchNorm2d)} == {0.1}
 
 
-@pytest.mark.parametrize(
-    ("keys", "title", "done"),
-    [
-        ({**HEAD, "training__swa": 3}, "epoch 3/4", 8),
-        ({**ALL, "training__soup": 3}, "epoch 4/4", 11),
-        ({**ALL, "training__soup": 2, "training__ema": 0.5}, "epoch 4/4", 12),
-    ],
-    ids=["swa", "soup", "soup of averages"],
-)
-def test_a_stop_changes_nothing(
-    keys: dict[str, Any], title: str, done: int, tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path
-) -> None:
-    whole = FinishedRun(tiny_config(run_dir=tmp_path / "whole", **keys), plugins)
+def test_a_stop_changes_nothing(averaged: Averaged, plugins: Plugins, tmp_path: Path) -> None:
     with pytest.raises(StopAsked):
-        finetune(tiny_config(run_dir=tmp_path / "run", **keys), plugins, SignalAtProgress(title, done))
+        finetune(swa_in(tmp_path / "run"), plugins, SignalAtProgress("epoch 3/4", 8))
     run = Run(tmp_path / "run")
-    assert kept_in(run) != []
+    assert kept_in(run) == ["epoch-2.pt"]
+    _, report = finetune(run.config(True), plugins, Display(), run)
+    assert_as(run, report, averaged)
+
+
+def test_a_stop_changes_nothing_of_a_soup_of_averages(
+    tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path
+) -> None:
+    keys = {**ALL, "training__epochs": 3, "training__soup": 2, "training__ema": 0.5}
+    config = tiny_config(run_dir=tmp_path / "whole", **keys)
+    whole = Averaged(config, *gathered(config, plugins), "")
+    with pytest.raises(StopAsked):
+        finetune(tiny_config(run_dir=tmp_path / "run", **keys), plugins, SignalAtProgress("epoch 3/3", 9))
+    run = Run(tmp_path / "run")
+    assert kept_in(run) == ["epoch-1.pt", "epoch-2.pt"]
     _, report = finetune(run.config(True), plugins, Display(), run)
     assert_as(run, report, whole)
 
 
-def assert_as(run: Run, report: Report, whole: FinishedRun) -> None:
-    weights = load_file(run.path / "model.safetensors")
-    assert [name for name, tensor in weights.items() if not torch.equal(tensor, whole.weights[name])] == []
-    assert (report.averaged, report.val, report.chosen_by) == (
-        whole.report.averaged,
-        whole.report.val,
-        whole.report.chosen_by,
-    )
-    assert metrics_in(run.path) == whole.metrics
+def assert_as(run: Run, report: Report, whole: Averaged) -> None:
+    weights, expected = (load_file(each.path / "model.safetensors") for each in (run, whole.run))
+    assert [name for name, tensor in weights.items() if not torch.equal(tensor, expected[name])] == []
+    for now, then in ((report.averaged, whole.report.averaged), (report.val, whole.report.val)):
+        assert now == then
+    assert report.chosen_by == whole.report.chosen_by
+    assert metrics_in(run.path) == metrics_in(whole.run.path)
     assert kept_in(run) == []
 
 
-@pytest.mark.parametrize("written", ["best", "nothing", "last"])
+@pytest.mark.parametrize("written", ["best", "last"])
 def test_a_kill_while_the_average_is_made_changes_nothing(
-    written: str, tiny_config: MakeConfig, plugins: Plugins, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    written: str, averaged: Averaged, plugins: Plugins, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     class Killed(Exception):
         pass
 
-    whole = FinishedRun(tiny_config(run_dir=tmp_path / "whole", training__swa=3, **HEAD), plugins)
     plain = Run.save_checkpoint
 
     def save(self: Run, name: str, checkpoint: Any) -> Path:
         made = bool(checkpoint.position.averages)
-        if made and (written == "nothing" or (written == "best" and name == "last")):
+        if made and written == "best" and name == "last":
             raise Killed
         path = plain(self, name, checkpoint)
         if made and name == "last":
@@ -259,11 +297,11 @@ def test_a_kill_while_the_average_is_made_changes_nothing(
     with monkeypatch.context() as patched:
         patched.setattr(Run, "save_checkpoint", save)
         with pytest.raises(Killed):
-            finetune(tiny_config(run_dir=tmp_path / "run", training__swa=3, **HEAD), plugins, Display())
+            finetune(swa_in(tmp_path / "run"), plugins, Display())
     run = Run(tmp_path / "run")
     assert kept_in(run) == ["epoch-2.pt", "epoch-3.pt", "epoch-4.pt"]
     _, report = finetune(run.config(True), plugins, Display(), run)
-    assert_as(run, report, whole)
+    assert_as(run, report, averaged)
 
 
 def test_it_is_the_same_on_kept_features_as_on_images(
@@ -280,43 +318,34 @@ def test_it_is_the_same_on_kept_features_as_on_images(
 
 
 def test_a_phase_hands_over_the_average_that_is_its_best(
-    tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path
+    averaged: Averaged, tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path
 ) -> None:
     first = {"freeze": "all", "optimizer": "sgd", "head_lr": 0.3, "epochs": 4, "swa": 3, "augment": "none"}
     second = {"freeze": "all", "train": "regex:layer2.*", "augment": "none", "lr": 1e-6, "head_lr": 1e-6}
-    alone, _ = finetune(tiny_config(run_dir=tmp_path / "one", training__swa=3, **HEAD), plugins, Display())
-    averaged = load_file(alone.path / "model.safetensors")
     display = Listening()
-    run, report = finetune(
-        tiny_config(run_dir=tmp_path / "two", training__epochs=1, phases=[first, second]), plugins, display
-    )
+    config = tiny_config(run_dir=tmp_path / "two", training__epochs=1, phases=[first, second])
+    run, _ = finetune(config, plugins, display)
     assert any("phase 2 of 2 begins with the averaged weights of epochs 2, 3 and 4;" in text for text in display.said)
-    torch.testing.assert_close(run.read_checkpoint("last").tensors["fc.bias"], averaged["fc.bias"], atol=1e-4, rtol=0)
+    before = load_file(averaged.run.path / "model.safetensors")
+    torch.testing.assert_close(run.read_checkpoint("last").tensors["fc.bias"], before["fc.bias"], atol=1e-4, rtol=0)
     assert kept_in(run) == []
-    config = tiny_config(run_dir=tmp_path / "stopped", training__epochs=1, phases=[first, second])
-    with pytest.raises(StopAsked):
-        finetune(config, plugins, SignalAtProgress("epoch 5/5", 14))
-    stopped = Run(tmp_path / "stopped")
-    _, again = finetune(stopped.config(True), plugins, Display(), stopped)
-    assert (again.val, again.best_epoch) == (report.val, report.best_epoch)
 
 
-def test_an_epoch_after_an_average_has_to_be_better_than_that(tiny_config: MakeConfig, plugins: Plugins) -> None:
-    run, before, _ = gathered(tiny_config(training__swa=3, **HEAD), plugins)
-    averaged = load_file(run.path / "model.safetensors")
-    changes = {"training.epochs": 7, "training.head_lr": 1e-6}
-    _, report = finetune(run.config(True, changes), plugins, Display(), run)
-    assert all(line["val_loss"] > before.chosen_by["loss"] for line in metrics_in(run.path)[4:])
-    assert (report.averaged, report.chosen_by) == (before.averaged, before.chosen_by)
-    assert all(
-        torch.equal(tensor, averaged[name]) for name, tensor in load_file(run.path / "model.safetensors").items()
-    )
+def test_an_epoch_after_an_average_has_to_be_better_than_that(
+    averaged: Averaged, plugins: Plugins, tmp_path: Path
+) -> None:
+    run = averaged.copy(tmp_path / "run")
+    _, report = finetune(run.config(True, {"training.epochs": 7, "training.head_lr": 1e-6}), plugins, Display(), run)
+    assert all(line["val_loss"] > averaged.report.chosen_by["loss"] for line in metrics_in(run.path)[4:])
+    assert (report.averaged, report.chosen_by) == (averaged.report.averaged, averaged.report.chosen_by)
+    before, now = (load_file(each.path / "model.safetensors") for each in (averaged.run, run))
+    assert all(torch.equal(tensor, before[name]) for name, tensor in now.items())
 
 
 def test_the_page_and_the_files_say_which_epochs_were_averaged(
-    tiny_config: MakeConfig, plugins: Plugins, ft: Callable[..., Any]
+    averaged: Averaged, tmp_path: Path, ft: Callable[..., Any]
 ) -> None:
-    run, _, _ = gathered(tiny_config(training__swa=3, **HEAD), plugins)
+    run = averaged.copy(tmp_path / "run")
     told = json.loads((run.path / "report.json").read_text())
     assert (told["averaged"], told["best_epoch"]) == ([2, 3, 4], 4)
     ft("report", str(run.path), "--trust-code")
