@@ -10,6 +10,7 @@ from typing import Any
 
 from ft.exporting.beside import use_of
 from ft.exporting.records import ExportFile
+from ft.exporting.text import taken
 from ft.extension.exporters import Exporter
 from ft.extension.tasks import Figure
 from ft.reporting.finished import Finished
@@ -86,7 +87,7 @@ def _figures(finished: Finished, about: ExportFile) -> Iterator[str]:
 
 
 def _speeds(figure: Figure, about: ExportFile) -> str:
-    told = [f"{each.what}: {figure.written(each.figure)}, {1000 * each.one:.3g} ms an image" for each in about.speeds]
+    told = [f"{each.what}: {figure.written(each.figure)}, {taken(each.one)} an image" for each in about.speeds]
     title = figure.title[:1].upper() + figure.title[1:]
     return f"{title} there, and time on the machine that exported it: {'; '.join(told)}."
 

@@ -30,7 +30,7 @@ def print_export(folder: Path, about: ExportFile, figure: Figure, display: Displ
     )
     display.tell("")
     rows = [
-        (each.what, _size(each), _time(each.one), _time(each.batch), figure.written(each.figure))
+        (each.what, _size(each), taken(each.one), taken(each.batch), figure.written(each.figure))
         for each in about.speeds
     ]
     headers = ("", "size", "one image", f"batch of {about.batch}", figure.title)
@@ -41,5 +41,10 @@ def _size(speed: Speed) -> str:
     return size(speed.size) if speed.size else ""
 
 
-def _time(seconds: float) -> str:
-    return f"{1000 * seconds:.3g} ms"
+def taken(seconds: float) -> str:
+    """A time as people read it.
+
+    >>> taken(0.0665), taken(1.724)
+    ('66.5 ms', '1.72 s')
+    """
+    return f"{seconds:.3g} s" if seconds >= 1 else f"{1000 * seconds:.3g} ms"

@@ -23,6 +23,7 @@ from ft.exporting.export import export
 from ft.extension.installed import Component, Plugin, Plugins, load_plugins
 from ft.extension.kinds import KINDS
 from ft.machine.display import Display
+from ft.machine.files import temporary_beside
 from ft.run.folder import Run
 
 pytestmark = [pytest.mark.trains, pytest.mark.slow]
@@ -213,6 +214,14 @@ def test_what_cannot_be_is_told(ft: Callable[..., Result], run: Path, onnx: Path
     assert "unknown setting 'format.opsett'. Did you mean 'opset'?" in said(
         *("--format", "onnx", "--set", "format.opsett=18", "--trust-code")
     )
+
+
+def test_what_a_killed_export_left_is_swept_by_the_next(run: Path, tmp_path: Path) -> None:
+    killed = temporary_beside(tmp_path / "out", pid=0)
+    killed.mkdir()
+    (killed / "model.txt").write_text("half of it")
+    written(run, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def test_images_that_are_gone_are_told(run: Path, tmp_path: Path) -> None:
