@@ -16,8 +16,9 @@ from PIL import Image
 
 import ft as ft_
 from conftest import TINY
+from faults.repetitions import FULL
 
-pytestmark = [pytest.mark.trains, pytest.mark.slow]
+pytestmark = [pytest.mark.trains, pytest.mark.slow, pytest.mark.faults]
 Ft = Callable[..., Result]
 
 
@@ -48,7 +49,7 @@ def made(folder: Path, task: str) -> Path:
         ).path
 
 
-@pytest.mark.parametrize("task", ["multilabel", "regression"])
+@pytest.mark.parametrize("task", ["multilabel", "regression"] if FULL else ["regression"])
 def test_labels_and_numbers_are_those_of_the_run(ft: Ft, tmp_path: Path, task: str) -> None:
     import torch
 
