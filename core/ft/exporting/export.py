@@ -26,7 +26,7 @@ from ft.exporting.beside import GOLDEN, LONGEST, labels_text, preprocessing_text
 from ft.exporting.card import card_of, without_places
 from ft.exporting.chosen import Wanted, choose_exporter, choose_size
 from ft.exporting.images import MOST, Looked, outputs_by, pictures_of, small_enough
-from ft.exporting.parity import check_batch, compare, first_difference, refuse
+from ft.exporting.parity import check_batch, compare, first_difference, refusal
 from ft.exporting.portable import Making, output_names
 from ft.exporting.prepare import Compute, Prepare
 from ft.exporting.records import NAME, ExportFile, Parity, Precision, Speed
@@ -126,7 +126,7 @@ def _export(work: Work, wanted: Wanted, folder: Path) -> None:
     outputs = work.outputs(compute)
     parity = compare(work.ours, outputs, work.trained)
     if not parity.largest_difference <= parity.tolerance:
-        refuse(parity, first_difference(work.making, work.exporter, images[0][None]), name)
+        raise refusal(parity, first_difference(work.making, work.exporter, images[0][None]), name)
     check_batch(compute, work.making.outputs[0], images[0], parity.tolerance)
     before = work.figure(outputs)
     speeds.append(_speed(f"{name} fp32", folder / work.exporter.record.file, compute, images[0], before))

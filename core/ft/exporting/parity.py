@@ -62,14 +62,13 @@ def check_batch(compute: Compute, output: str, image: NDArray[np.uint8], toleran
         raise NotGoodEnough(f"the exported file gives an image another answer in a batch than alone, by {apart:.3g}")
 
 
-def refuse(parity: Parity, where: str, format_: str) -> None:
-    """Raise NotGoodEnough where outputs are too far apart; `where` says in which layer that begins."""
-    if not parity.largest_difference <= parity.tolerance:
-        raise NotGoodEnough(
-            f"{format_} does not compute what ft does: outputs differ by up to {parity.largest_difference:.3g}, where "
-            f"{parity.tolerance:.3g} is borne, and {parity.equal_answers} of {parity.images} answers are equal. {where}"
-            "\nNothing was written. Try another --format, and report it"
-        )
+def refusal(parity: Parity, where: str, format_: str) -> NotGoodEnough:
+    """What to raise where outputs are too far apart; `where` says in which layer that begins."""
+    return NotGoodEnough(
+        f"{format_} does not compute what ft does: outputs differ by up to {parity.largest_difference:.3g}, where "
+        f"{parity.tolerance:.3g} is borne, and {parity.equal_answers} of {parity.images} answers are equal. {where}\n"
+        "Nothing was written. Try another --format, and report it"
+    )
 
 
 def first_difference(making: Making, exporter: Chosen[Exporter], images: NDArray[np.uint8]) -> str:

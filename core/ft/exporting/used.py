@@ -20,7 +20,7 @@ from ft.data.pictures import Picture
 from ft.errors import FtError
 from ft.exporting.prepare import Compute, Prepare, batches_of
 from ft.exporting.records import NAME, ExportFile
-from ft.extension.installed import Plugins
+from ft.extension.installed import Plugins, implementation
 from ft.extension.records import Preprocessing
 from ft.extension.references import parse_reference
 from ft.extension.tasks import Answer, LabelSpace
@@ -136,8 +136,6 @@ def load_exported(
     record: Exporter = component.record
     if not (folder / record.file).exists():
         raise FtError(f"{folder} lacks {record.file}; export it again, or copy the whole folder")
-    from ft.extension.installed import implementation
-
     compute: Any = implementation(component, "load")(folder)
     task = choose_task(about.model.task, plugins)
     threads = (os.cpu_count() or 1) if workers == "auto" else workers

@@ -17,6 +17,7 @@ from click.testing import Result
 from PIL import Image
 
 import ft
+import warm_python
 from ft import Exporter, FtError, Portable
 from ft.exporting.chosen import Wanted
 from ft.exporting.export import export
@@ -151,6 +152,35 @@ def test_a_file_that_differs_is_refused_with_exit_code_3_and_the_layer_named(run
     assert getattr(refused.value, "exit_code", None) == 3
     assert "The first layer that differs is layer1.0 (Conv2d), by 0.5 of its largest value." in str(refused.value)
     assert list(tmp_path.iterdir()) == []
+
+
+SPOILT = """
+import torch
+from ft import Exporter
+
+kept = []
+
+def export(model, folder, settings):
+    (folder / "model.txt").write_text("")
+    kept.append(model.module)
+
+def load(folder):
+    with torch.no_grad():
+        return lambda images: {"logits": kept[-1](torch.from_numpy(images))[0].detach().numpy() + 1}
+
+OURS = Exporter("ours", "Spoils it", export, load, "model.txt", "import math\\n\\nmodel = math")
+"""
+
+
+def test_the_command_ends_with_exit_code_3_and_one_message(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "spoilt.py").write_text(SPOILT)
+    command = ["export", str(run), "--format", "./spoilt.py:OURS", "--out", "out", "--trust-code"]
+    process = warm_python.start("from ft.cli import main; main()", command, tmp_path)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 3, err
+    assert "error: ours does not compute what ft does: outputs differ by up to 1" in err
+    assert "Traceback" not in err
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_the_network_sees_is_the_first_that_is_looked_at(run: Path, tmp_path: Path) -> None:
