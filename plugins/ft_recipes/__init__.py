@@ -9,7 +9,7 @@ from ft import Recipe, hookimpl
 def ft_training_recipes() -> Iterator[Recipe]:
     yield Recipe("quick", "A linear head, solved for on kept features: about a minute", "ft_recipes:quick.yaml")
     yield Recipe("linear-probe", "A linear head, solved for with each of 13 penalties", "ft_recipes:linear-probe.yaml")
-    yield Recipe("best", "A solved head, then the last three stages on kept views", "ft_recipes:best.yaml")
+    yield Recipe("best", "A solved head, then the last fifth of the stages on kept views", "ft_recipes:best.yaml")
     yield Recipe("lp-ft", "A solved head, then everything from there", "ft_recipes:lp-ft.yaml")
     yield Recipe("gradual", "One stage more trains in each phase, from the head on", "ft_recipes:gradual.yaml")
     yield Recipe("discriminative", "Everything, slower the further from the head", "ft_recipes:discriminative.yaml")

@@ -27,7 +27,7 @@ from ft.tracking.events import PhaseStarted
 FROZEN = {
     "quick": [5],
     "linear-probe": [5],
-    "best": [5, 2],
+    "best": [5, 4],
     "lp-ft": [5, 0],
     "gradual": [5, 4, 3, 2, 0],
     "discriminative": [0],
