@@ -20,7 +20,6 @@ from ft.machine.memory import garbage_waits
 @click.option(
     "--format",
     "format_",
-    required=True,
     metavar="FORMAT",
     shell_complete=complete_format,
     help="onnx, torch-export, safetensors, openvino, or another exporter",
@@ -55,7 +54,7 @@ from ft.machine.memory import garbage_waits
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="a setting of the format: format.opset=20")
 @click.option("--trust-code", is_flag=True, help="import components that the run names by file or module")
 @click.option("--json", "as_json", is_flag=True, help="print JSON")
-def export(run: Path, format_: str, out: Path | None, sets: tuple[str, ...], as_json: bool, **given: Any) -> None:
+def export(run: Path, format_: str | None, out: Path | None, sets: tuple[str, ...], as_json: bool, **given: Any) -> None:
     """Write the model of RUN in a form that other programs read, and prove that it answers as ft does.
 
     The file takes images as uint8 [N, H, W, 3] and does all the rest. It is asked about the run's validation images by
@@ -78,6 +77,9 @@ def export(run: Path, format_: str, out: Path | None, sets: tuple[str, ...], as_
         raise FtError("--max-drop is for fp16 and int8; a file in fp32 has to be equal. Leave it out")
     repo = repository_of(given["place"]) if given["place"] else ""
     display, plugins = Display(), load_and_report()
+    if format_ is None:
+        names = ", ".join(sorted(each.name for each in plugins.components("exporter")))
+        raise FtError(f"which format? Write --format NAME, as in --format onnx; there are: {names}")
     max_drop = 1.0 if given["max_drop"] is None else given["max_drop"]
     wanted = Wanted(format_, given["precision"], given["images"], max_drop, _settings(sets))
     folder = export_run(Run(meant(run, display)), wanted, out, plugins, display, given["trust_code"])
