@@ -54,7 +54,9 @@ from ft.machine.memory import garbage_waits
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="a setting of the format: format.opset=20")
 @click.option("--trust-code", is_flag=True, help="import components that the run names by file or module")
 @click.option("--json", "as_json", is_flag=True, help="print JSON")
-def export(run: Path, format_: str | None, out: Path | None, sets: tuple[str, ...], as_json: bool, **given: Any) -> None:
+def export(
+    run: Path, format_: str | None, out: Path | None, sets: tuple[str, ...], as_json: bool, **given: Any
+) -> None:
     """Write the model of RUN in a form that other programs read, and prove that it answers as ft does.
 
     The file takes images as uint8 [N, H, W, 3] and does all the rest. It is asked about the run's validation images by
