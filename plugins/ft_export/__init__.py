@@ -8,7 +8,7 @@ from ft import Exporter, hookimpl
 
 ONNX = """import onnxruntime
 
-session = onnxruntime.InferenceSession(str(folder / "model.onnx"), providers=["CPUExecutionProvider"])
+session = onnxruntime.InferenceSession((folder / "model.onnx").read_bytes(), providers=["CPUExecutionProvider"])
 
 
 def model(images):

@@ -64,7 +64,8 @@ def load(folder: Path) -> Callable[[Any], Mapping[str, Any]]:
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # what it warns of is how it optimizes
-    session = onnxruntime.InferenceSession(str(folder / FILE), options, providers=["CPUExecutionProvider"])
+    content = (folder / FILE).read_bytes()  # a folder whose name is not UTF-8 has no name for onnxruntime
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     names = [each.name for each in session.get_outputs()]
 
     def compute(images: Any) -> Mapping[str, Any]:

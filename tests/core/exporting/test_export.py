@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -245,6 +246,13 @@ def test_what_cannot_be_is_told(ft: Callable[..., Result], run: Path, onnx: Path
     assert "unknown setting 'format.opsett'. Did you mean 'opset'?" in said(
         *("--format", "onnx", "--set", "format.opsett=18", "--trust-code")
     )
+
+
+def test_the_folders_name_may_be_no_text(run: Path, tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"not \xff text")
+    ft.export(run, "onnx", out=folder, trust_code=True)
+    checked = subprocess.run([sys.executable, folder / "check.py"], capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stderr
 
 
 def test_what_a_killed_export_left_is_swept_by_the_next(run: Path, tmp_path: Path) -> None:
