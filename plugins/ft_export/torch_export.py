@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,9 @@ def export(model: Portable, folder: Path, settings: Settings) -> None:
     import torch
 
     texts = {**model.metadata, NAMES: "\n".join(model.outputs)}
-    torch.export.save(traced(model), folder / FILE, extra_files=texts)
+    file = BytesIO()  # a folder whose name is not UTF-8 has no name for torch
+    torch.export.save(traced(model), file, extra_files=texts)
+    (folder / FILE).write_bytes(file.getvalue())
 
 
 def load(folder: Path) -> Callable[[Any], Mapping[str, Any]]:
@@ -27,7 +30,7 @@ def load(folder: Path) -> Callable[[Any], Mapping[str, Any]]:
     import torch
 
     texts: dict[str, Any] = {NAMES: ""}
-    program = torch.export.load(folder / FILE, extra_files=texts).module()
+    program = torch.export.load(BytesIO((folder / FILE).read_bytes()), extra_files=texts).module()
     names = str(texts[NAMES]).split("\n")
 
     def compute(images: Any) -> Mapping[str, Any]:

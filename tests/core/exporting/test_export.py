@@ -250,6 +250,7 @@ def test_what_cannot_be_is_told(ft: Callable[..., Result], run: Path, onnx: Path
 
 def test_the_folders_name_may_be_no_text(run: Path, tmp_path: Path) -> None:
     folder = tmp_path / os.fsdecode(b"not \xff text")
+    ft.export(run, "torch-export", out=folder.with_suffix(".pt2"), trust_code=True)
     ft.export(run, "onnx", out=folder, trust_code=True)
     checked = subprocess.run([sys.executable, folder / "check.py"], capture_output=True, text=True)
     assert checked.returncode == 0, checked.stderr
