@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from pydantic import Field
@@ -54,7 +55,11 @@ def export(model: Portable, folder: Path, settings: Settings) -> None:
     if model.precision == "int8":
         from ft_export.quantized import quantize
 
-        quantize(folder / FILE, model.calibration)
+        with TemporaryDirectory() as elsewhere:  # the quantizer takes no folder whose name is not UTF-8
+            file = Path(elsewhere) / FILE
+            file.write_bytes((folder / FILE).read_bytes())
+            quantize(file, model.calibration)
+            (folder / FILE).write_bytes(file.read_bytes())
 
 
 def load(folder: Path) -> Callable[[Any], Mapping[str, Any]]:
