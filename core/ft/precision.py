@@ -37,11 +37,11 @@ class Settled:
 
 
 def settle(opened: Opened, config: Config, prefix: FrozenPrefix | None) -> Settled:
-    """Choose the machine by the pace of a training step after `prefix`, and try whether the network bears its bf16,
+    """Choose the machine by the pace of a training step after `prefix`, and try whether the network bears its 16 bits,
     where it has its weights."""
     model, size = opened.model, opened.built.preprocessing.crop_size
     paces = measured_paces(model.module, prefix, config, opened.machine, size)
-    machine, demanded = fastest(paces, opened.machine), config.machine.precision == "bf16"
+    machine, demanded = fastest(paces, opened.machine), config.machine.precision in ("bf16", "fp16")
     if not opened.has_weights:
         return Settled(machine, paces, ())
     machine, loss = without_loss(machine, opened, demanded)
@@ -49,10 +49,11 @@ def settle(opened: Opened, config: Config, prefix: FrozenPrefix | None) -> Settl
 
 
 def without_loss(machine: Machine, opened: Opened, demanded: bool) -> tuple[Machine, str]:
-    """Return `machine`, in fp32 where bf16 loses what tells images apart before it reaches the head, and a warning.
+    """Return `machine`, in fp32 where 16 bits lose what tells images apart before it reaches the head, and a warning.
 
-    bf16 has three digits, so beside a constant of 1,000 whatever is below 4 is gone. A head that is given that learns
-    nothing, whether features are kept or not. Where bf16 was `demanded` it stays, and there is the warning alone.
+    bf16 has three digits, so beside a constant of 1,000 whatever is below 4 is gone; fp16 has nothing above 65,504. A
+    head that is given that learns nothing, whether features are kept or not. Where it was `demanded` it stays, and
+    there is the warning alone.
     The model has its weights, and is left as it was.
     """
     if machine.precision == "fp32":
@@ -64,7 +65,7 @@ def without_loss(machine: Machine, opened: Opened, demanded: bool) -> tuple[Mach
     in_fp32 = replace(machine, precision="fp32")
     try:
         plain = _entering_head(model, images, in_fp32.autocast())
-        rounded = _entering_head(model, images, machine.autocast()).bfloat16()  # as a linear layer rounds it
+        rounded = _entering_head(model, images, machine.autocast()).to(machine.dtype)  # as a linear layer rounds it
     except RuntimeError as error:
         if is_out_of_memory(error):
             return machine, ""  # a step of training will say so, and what to do
@@ -75,8 +76,8 @@ def without_loss(machine: Machine, opened: Opened, demanded: bool) -> tuple[Mach
             return machine, ""
         why = f"what an image gives the head {near}"
     if demanded:
-        return machine, f"this network does not bear --precision bf16, and does fp32: {why}"
-    return in_fp32, f"the run is in fp32, since this network does not bear bf16: {why}"
+        return machine, f"this network does not bear --precision {machine.precision}, and does fp32: {why}"
+    return in_fp32, f"the run is in fp32, since this network does not bear {machine.precision}: {why}"
 
 
 def _entering_head(model: Model, images: torch.Tensor, arithmetic: AbstractContextManager[Any]) -> torch.Tensor:

@@ -84,7 +84,7 @@ class Keywords(TypedDict, total=False):
     folds: int | None
     fold: int | None
     device: str
-    precision: Literal["auto", "fp32", "bf16"]
+    precision: Literal["auto", "fp32", "bf16", "fp16"]
     workers: int | Literal["auto"]
     channels_last: bool
 

@@ -70,7 +70,7 @@ class PhaseConfig(Section):
     augment: ComponentConfig = Field(_USUAL, examples=["flip"], description="as images.augment")
     views: Views = Field(_USUAL, description="as images.views")
 
-    resolved: Literal["fp32", "bf16"] | None = Field(
+    resolved: Literal["fp32", "bf16", "fp16"] | None = Field(
         _USUAL, description="in a run's config: what machine.precision auto came to in this phase"
     )
     channels_last: bool = Field(_USUAL, description="in a run's config: the memory layout in this phase")

@@ -94,10 +94,12 @@ def _possible(workers: int | str) -> int | str:
 
 class MachineConfig(Section):
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
-    precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="auto: bf16 where a training step of the very network is clearly faster with it, else fp32"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto",
+        description="auto: bf16, or fp16 on a GPU that lacks it, where a training step of the very network is clearly "
+        "faster with it, else fp32",
     )
-    resolved: Literal["fp32", "bf16"] | None = Field(
+    resolved: Literal["fp32", "bf16", "fp16"] | None = Field(
         None,
         description="what auto came to, in a run's config, so that it stays when the run goes on or is repeated",
     )

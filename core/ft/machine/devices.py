@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -11,6 +12,11 @@ import torch
 
 from ft.config.schema import MachineConfig
 from ft.errors import FtError
+
+Precision = Literal["fp32", "bf16", "fp16"]
+DTYPES: Mapping[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+TENSOR_CORES = (7, 0)
+"""The compute capability from which NVIDIA's GPUs multiply matrices faster in float16."""
 
 
 @dataclass(frozen=True)
@@ -21,16 +27,26 @@ class Machine:
     """
 
     device: str
-    precision: Literal["fp32", "bf16"]
+    precision: Precision
     channels_last: bool
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """A context in which matrix products and convolutions use bfloat16, if this machine is to."""
-        return nullcontext() if self.precision == "fp32" else self.autocast_bf16()
+        """A context in which matrix products and convolutions use bfloat16 or float16, if this machine is to."""
+        return nullcontext() if self.precision == "fp32" else torch.autocast(self.kind, dtype=self.dtype)
 
     def autocast_bf16(self) -> AbstractContextManager[Any]:
-        """A context in which they do, whatever the precision of the run."""
-        return torch.autocast(torch.device(self.device).type, dtype=torch.bfloat16)
+        """A context in which they use bfloat16, whatever the precision of the run."""
+        return torch.autocast(self.kind, dtype=torch.bfloat16)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type that matrix products are computed in."""
+        return DTYPES[self.precision]
+
+    @property
+    def kind(self) -> str:
+        """The device without its number."""
+        return torch.device(self.device).type
 
     def place(self, module: torch.nn.Module) -> torch.nn.Module:
         """Move `module` to the device, in the memory layout that its images will have; on the meta device it stays."""
@@ -44,9 +60,8 @@ class Machine:
 
     def wait(self) -> None:
         """Return once the device has done what it was told to do."""
-        kind = torch.device(self.device).type
-        if kind != "cpu":
-            getattr(torch, kind).synchronize()
+        if self.kind != "cpu":
+            getattr(torch, self.kind).synchronize()
 
     def send(self, images: torch.Tensor) -> torch.Tensor:
         """Move a batch of images [N, 3, S, S] to the device, in the module's layout."""
@@ -72,6 +87,16 @@ def has_fast_bf16(device: str) -> bool:
         capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
         return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
     return False
+
+
+def fast_half(device: str) -> Precision | None:
+    """The type of 16 bits that is computed in hardware there: bfloat16, or on a GPU that lacks it float16. None where
+    there is neither."""
+    if has_fast_bf16(device):
+        return "bf16"
+    if torch.device(device).type == "cuda" and torch.cuda.get_device_capability(device) >= TENSOR_CORES:
+        return "fp16"
+    return None
 
 
 def processor(device: str) -> str:

@@ -27,6 +27,8 @@ def advice(decisions: Decisions, trainable: Sequence[str]) -> Iterator[str]:
         yield f"--views {images.views}: '{images.augment}' makes {some} that differ; --views {some} is the same"
     for older in changed(config.training, OLDER_OF_TASK):
         yield f"training.{older} is the older name of {KEY}.{older}; the next release does without it"
+    if decisions.machine.precision == "fp16" and decisions.machine.kind == "cpu":
+        yield "--precision fp16 is for GPUs without bf16; on a processor it is seldom faster than fp32"
     training, name = config.training, optimizer.component.name
     usual = TrainingConfig().of(optimizer.record)
     given = {key for key, value in usual if getattr(training, key) != value}

@@ -20,7 +20,7 @@ from torch import nn
 
 from ft.config.schema import Config
 from ft.errors import FtError
-from ft.machine.devices import Machine, has_fast_bf16, processor
+from ft.machine.devices import Machine, fast_half, processor
 from ft.machine.files import cache_folder, publish_json
 from ft.machine.ownership import doubtful
 from ft.prefix.find import FrozenPrefix
@@ -51,7 +51,7 @@ def is_open(config: Config, machine: Machine) -> bool:
     """Whether precision and layout are to be measured: the config leaves them open, and there are steps to measure."""
     undecided = config.machine.precision == "auto" and config.machine.resolved is None
     promised = config.cache.promise in ("exact", "close") or config.training.fits_heads
-    return undecided and not promised and has_fast_bf16(machine.device)
+    return undecided and not promised and fast_half(machine.device) is not None
 
 
 def resolve_machine(config: Config, machine: Machine) -> Config:
@@ -64,14 +64,16 @@ def resolve_machine(config: Config, machine: Machine) -> Config:
 def measured_paces(
     module: nn.Module, prefix: FrozenPrefix | None, config: Config, machine: Machine, image_size: int
 ) -> dict[Machine, float]:
-    """Images a second of a training step in fp32 and in bf16 and, for whichever is faster, in the other memory layout.
+    """Images a second of a training step in fp32, in bf16 (on a GPU that lacks it in fp16) and, for whichever is
+    faster, in the other memory layout.
 
     `module` is as it will train, in fp32 and in the layout of `machine`; only what follows `prefix` is tried, where
     there is one, and then in one layout. It is left as it was. What was measured before, of a network of the same
     layers on the same processor, stands, unless other programs kept the processor busy. Empty where nothing is to be
     measured.
     """
-    if not is_open(config, machine):
+    half = fast_half(machine.device)
+    if half is None or not is_open(config, machine):
         return {}
     batch_size = config.training.batch_size
     file = _file(module, prefix, machine, image_size, batch_size)
@@ -81,7 +83,7 @@ def measured_paces(
     started, computed = time.perf_counter(), time.process_time()
     with state_kept(module):
         run, two = what_trains(module, prefix, machine, image_size)
-        for precision in ("fp32", "bf16"):
+        for precision in ("fp32", half):
             tried = replace(machine, precision=precision)
             paces[tried] = images_a_second(module, run, two, tried, batch_size)
         if prefix is None and time.perf_counter() - started < LONG:

@@ -89,13 +89,20 @@ def _print_phase(plan: Plan, display: Display) -> None:
             *(("blended", text) for text in blending_lines(plan)),
             *(("average", text) for text in averaging_lines(plan)),
             ("images", f"augmentation {plan.augment}{_replayed(plan)}"),
-            ("machine", f"{plan.device}, {plan.precision}{_paces(plan)}"),
+            ("machine", f"{plan.device}, {plan.precision}{_scaled(plan)}{_paces(plan)}"),
             *_cache_lines(plan),
             ("memory", memory_taken(plan)),
         ],
         console,
         folded=True,
     )
+
+
+def _scaled(plan: Plan) -> str:
+    """What float16 takes where steps are taken."""
+    if plan.precision != "fp16" or plan.optimizer.fits_heads:
+        return ""
+    return ", the loss scaled, steps whose gradients overflow skipped"
 
 
 def _replayed(plan: Plan) -> str:

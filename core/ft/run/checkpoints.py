@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from safetensors.torch import load_file, save
 from torch import nn
 
@@ -25,16 +25,27 @@ from ft.model.state_dict import put_tensors
 from ft.run.position import Position, check_position, plain_position, read_position
 from ft.text.reading import check_plain, open_plain
 
-FORMAT = 5
-READABLE = (2, 3, 4, 5)
+FORMAT = 6
+READABLE = (2, 3, 4, 5, 6)
 """Format 2 held figures by class and the confusion matrix of every epoch, too. Until 3 the figures were those of
-classification; until 4 there were no averages."""
+classification; until 4 there were no averages, and until 5 no
+scale of the loss."""
+
+
+@dataclass(frozen=True)
+class ScaleState:
+    """By which `factor` the loss of a run in fp16 is multiplied, how many steps were `taken` since it changed, and how
+    many were `skipped` in a row."""
+
+    factor: Annotated[float, Field(gt=0)]
+    taken: Annotated[int, Field(ge=0)]
+    skipped: Annotated[int, Field(ge=0)]
 
 
 @dataclass(frozen=True)
 class Checkpoint:
     """`tensors` are those outside the frozen modules; `optimizer` is its state by parameter name; `average` is that of
-    the tensors, of those that have one.
+    the tensors, of those that have one; `scale` is that of the loss, of a run in fp16.
 
     The best epoch's `tensors` are all there are, once the freeze was changed after it.
     """
@@ -44,6 +55,7 @@ class Checkpoint:
     optimizer: Mapping[str, Mapping[str, Any]]
     plan_digest: str
     average: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    scale: ScaleState | None = None
 
     @property
     def weights(self) -> dict[str, torch.Tensor]:
@@ -80,6 +92,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "tensors": {name: tensor.detach().cpu() for name, tensor in checkpoint.tensors.items()},
         "optimizer": dict(checkpoint.optimizer),
         "average": {name: tensor.detach().cpu() for name, tensor in checkpoint.average.items()},
+        "scale": vars(checkpoint.scale) if checkpoint.scale else None,
     }
     size = sum(t.nbytes for t in _tensors(content["tensors"], content["optimizer"], content["average"]))
     with publish(path, size=size) as file:
@@ -99,12 +112,13 @@ class _Content(BaseModel):
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False)
 
-    format: Literal[2, 3, 4, 5]
+    format: Literal[2, 3, 4, 5, 6]
     plan_digest: str
     position: Annotated[Position, BeforeValidator(read_position), AfterValidator(check_position)]
     tensors: dict[str, Annotated[torch.Tensor, AfterValidator(check_tensor)]]
     optimizer: dict[str, dict[str, Annotated[torch.Tensor, AfterValidator(check_tensor)] | float | bool | None]]
     average: dict[str, Annotated[torch.Tensor, AfterValidator(check_tensor)]] = {}
+    scale: ScaleState | None = None
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -119,7 +133,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise FtError(f"{path} is no checkpoint that ft wrote: {first_fault(error)}; {_INSTEAD}") from None
     except RecursionError:
         raise FtError(f"{path} is no checkpoint that ft wrote: it is nested too deeply; {_INSTEAD}") from None
-    return Checkpoint(read.position, read.tensors, read.optimizer, read.plan_digest, read.average)
+    return Checkpoint(read.position, read.tensors, read.optimizer, read.plan_digest, read.average, read.scale)
 
 
 _INSTEAD = "take it from a copy of the run, or start another run"

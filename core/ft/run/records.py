@@ -96,7 +96,7 @@ class ModelFile(RunFile, extra="forbid"):
 class PlanFile(RunFile, extra="allow"):
     """plan.json: the plan that is obeyed, and the phases that led to it."""
 
-    precision: Literal["fp32", "bf16"]
+    precision: Literal["fp32", "bf16", "fp16"]
     augment: str
     frozen_modules: tuple[str, ...]
     selected: dict[str, tuple[str, ...]]

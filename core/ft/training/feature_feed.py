@@ -117,5 +117,5 @@ class FeatureFeed:
 
     def _ready(self, tensor: torch.Tensor) -> torch.Tensor:
         """Rows on the device, in the type that the suffix computes in; where it writes to them, it makes a copy."""
-        kept_in_bf16 = tensor.dtype == torch.bfloat16 and self._machine.precision == "fp32"
-        return tensor.to(self._machine.device, torch.float32 if kept_in_bf16 else tensor.dtype)
+        other = tensor.dtype == torch.bfloat16 and self._machine.precision != "bf16"
+        return tensor.to(self._machine.device, torch.float32 if other else tensor.dtype)

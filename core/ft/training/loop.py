@@ -31,6 +31,7 @@ from ft.training.average import Average, ema_share
 from ft.training.early import ends_early, last_epoch
 from ft.training.epoch_average import average_epochs, averages_epochs, forget_weights, keep_weights
 from ft.training.feeds import Feed
+from ft.training.loss_scale import LossScale
 from ft.training.optim import forget_gradients, lr_factor, make_optimizer, optimizer_state, restore_optimizer, set_lr
 from ft.training.step import Batch, Learning, learn, moving_buffers
 
@@ -46,19 +47,20 @@ def train(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
     training, machine = job.config.training, job.machine
     optimizer = make_optimizer(module, plan, job.optimizer)
     task, space, targets = job.data.task, job.data.space, targets_of(job.data.train).to(machine.device)
-    position, average = _resume(run, job.config, plan, module, optimizer)
+    scale = LossScale(machine)
+    position, average = _resume(run, job.config, plan, module, (optimizer, scale))
     tally, begun = Tally(task.count(space)), position.begun(plan.steps_per_epoch)
     monitor = task.figure(training.monitor)
     moving = moving_buffers(module, plan.frozen_modules)
     loss_of = task.loss(space, targets)
-    learning = Learning(module, feed, loss_of, plan.aux_loss_weight, training, machine, moving, plan.image_size)
+    learning = Learning(module, feed, loss_of, plan.aux_loss_weight, training, machine, moving, scale, plan.image_size)
     module.zero_grad(set_to_none=True)
 
     def state() -> Checkpoint:
         tensors = moving_tensors(module, plan.frozen, plan.frozen_modules)
         averages = average.state() if average else {}
         _check_weights({**tensors, **averages}, position, run)
-        return Checkpoint(position, tensors, optimizer_state(optimizer), plan.digest(), averages)
+        return Checkpoint(position, tensors, optimizer_state(optimizer), plan.digest(), averages, scale.state())
 
     def save(name: str) -> None:
         path = run.save_checkpoint(name, state())
@@ -85,20 +87,24 @@ def train(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
                     if parts > position.parts:
                         job.display.warn(_now_in_parts(len(targets), parts))
                         position.parts = parts
-                    if training.clip_norm is not None:
-                        nn.utils.clip_grad_norm_(module.parameters(), training.clip_norm)
-                    _check_finite(loss, "loss", position, run)
-                    optimizer.step()
-                    forget_gradients(optimizer)
-                    if average is not None and training.ema is not None:
+                    if not scale.is_on:
+                        _check_finite(loss, "loss", position, run)
+                    taken = _step(optimizer, module, scale, job, run)
+                    if taken and average is not None and training.ema is not None:
                         average.add(ema_share(training.ema, step - begun))
                     now = time.perf_counter()
-                    position.tally = tally.add(answers, position.tally)
-                    position.finish_step(loss, len(targets), now - started)
+                    if math.isfinite(loss):  # else a step that was skipped, which says nothing of the weights
+                        position.tally = tally.add(answers, position.tally)
+                        position.finish_step(loss, len(targets), now - started)
+                    else:
+                        position.finish_step(0.0, 0, now - started)
                     started = now
-                    bar.advance(step + 1, f"loss {position.loss_sum / position.seen:.3f}", _pace(position))
+                    bar.advance(step + 1, f"loss {_mean_loss(position):.3f}", _pace(position))
                     job.stop.check()
             position.tally = tally.settle(position.tally)
+            _check_finite(_mean_loss(position), "loss", position, run)
+            if scale.skipped >= plan.steps_per_epoch:
+                job.display.warn(_none_taken(position))
             started = time.perf_counter()
             module.eval()
             with average.in_place() if average else nullcontext():
@@ -130,7 +136,7 @@ def train(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
 
 
 def _resume(
-    run: Run, config: Config, plan: Plan, module: nn.Module, optimizer: torch.optim.Optimizer
+    run: Run, config: Config, plan: Plan, module: nn.Module, stepping: tuple[torch.optim.Optimizer, LossScale]
 ) -> tuple[Position, Average | None]:
     average = None
     if config.training.ema is not None:
@@ -138,10 +144,27 @@ def _resume(
     if not run.has_checkpoint("last"):
         return Position(phases=[phase_from(config)]), average
     checkpoint = run.load_checkpoint("last", module)
+    optimizer, scale = stepping
     restore_optimizer(optimizer, checkpoint.optimizer)
+    scale.restore(checkpoint.scale)
     if average is not None:
         average.restore(checkpoint.average, run.path / "last.pt")
     return checkpoint.position, average
+
+
+def _step(optimizer: torch.optim.Optimizer, module: nn.Module, scale: LossScale, job: Job, run: Run) -> bool:
+    """Step and let go of the gradients. Return whether the step was taken, and not skipped."""
+    try:
+        return scale.step(optimizer, module, job.config.training.clip_norm)
+    except FtError as error:
+        raise FtError(f"{error}; nothing of them was kept. {_what_next(run)}") from None
+    finally:
+        forget_gradients(optimizer)
+
+
+def _mean_loss(position: Position) -> float:
+    """The mean over the images so far of an epoch; no number where no step gave one."""
+    return position.loss_sum / position.seen if position.seen else math.nan
 
 
 def _pace(position: Position) -> str:
@@ -177,6 +200,13 @@ def _check_weights(tensors: Mapping[str, torch.Tensor], position: Position, run:
 def _what_next(run: Run) -> str:
     kept = f" The last whole epoch is in {run.path}" if run.has_checkpoint("last") else ""
     return f"Try a lower --lr, --clip-norm 1, or --precision fp32.{kept}"
+
+
+def _none_taken(position: Position) -> str:
+    return (
+        f"no step of epoch {position.epoch + 1} was taken: in fp16 their gradients were not finite. The loss is "
+        "multiplied by less from step to step; where epochs are few, --precision fp32 loses none"
+    )
 
 
 def _now_in_parts(images: int, parts: int) -> str:

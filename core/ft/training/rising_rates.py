@@ -16,6 +16,7 @@ from ft.machine.randomness import step_seed
 from ft.model.freezing import set_train_mode
 from ft.plan.records import Plan
 from ft.training.feeds import Feed
+from ft.training.loss_scale import LossScale
 from ft.training.optim import forget_gradients, make_optimizer, set_lr
 from ft.training.step import Batch, Learning, learn, moving_buffers
 
@@ -50,7 +51,8 @@ def train_at_rising_rates(module: nn.Module, plan: Plan, feed: Feed, job: Job) -
     targets = targets_of(job.data.train).to(machine.device)
     loss_of = job.data.task.loss(job.data.space, targets)
     moving = moving_buffers(module, plan.frozen_modules)
-    learning = Learning(module, feed, loss_of, plan.aux_loss_weight, training, machine, moving, plan.image_size)
+    scale = LossScale(machine)
+    learning = Learning(module, feed, loss_of, plan.aux_loss_weight, training, machine, moving, scale, plan.image_size)
     module.zero_grad(set_to_none=True)
     set_train_mode(module, plan.frozen_modules)
     steps, peak = steps_of(plan.steps_per_epoch), max(group.lr for group in plan.groups)
@@ -67,9 +69,7 @@ def train_at_rising_rates(module: nn.Module, plan: Plan, feed: Feed, job: Job) -
             losses.append(loss)
             if gone_to_pieces(losses):
                 break
-            if training.clip_norm is not None:
-                nn.utils.clip_grad_norm_(module.parameters(), training.clip_norm)
-            optimizer.step()
+            scale.step(optimizer, module, training.clip_norm)
             forget_gradients(optimizer)
             bar.advance(step + 1, f"loss {loss:.3f}")
             job.stop.check()

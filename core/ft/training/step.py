@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ from ft.task.evaluation import Answered
 from ft.task.total_loss import total_loss
 from ft.training.blending import draw_blend
 from ft.training.feeds import Feed
+from ft.training.loss_scale import LossScale
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,13 +64,14 @@ class Learning:
     training: TrainingConfig
     machine: Machine
     moving: Sequence[tuple[nn.Module, str]]
+    scale: LossScale
     side: int = 1
     """Pixels of a side of the images."""
 
 
 def learn(batch: Batch, parts: int, learning: Learning) -> tuple[float, list[Answered], int]:
-    """Leave a batch's gradients in the module, which has none; return its loss, what was answered in each part, and the
-    number of parts.
+    """Leave a batch's gradients, times the scale of the loss, in the module, which has none; return its loss, what was
+    answered in each part, and the number of parts.
 
     The batch is computed in `parts`, and in twice as many when memory runs out. The gradients of the parts add up to
     the batch's, but BatchNorm that trains sees one part at a time. With mixup and its like one
@@ -76,15 +79,19 @@ def learn(batch: Batch, parts: int, learning: Learning) -> tuple[float, list[Ans
     the size that fits, when memory runs out and the config does not allow parts.
     """
     module, feed, loss_of, training = learning.module, learning.feed, learning.loss, learning.training
-    machine, aux, moving = learning.machine, learning.aux_loss_weight, learning.moving if training.auto_batch else ()
+    machine, aux = learning.machine, learning.aux_loss_weight
+    moving = learning.moving if training.auto_batch or learning.scale.is_on else ()
     torch_only = feed.torch_only and getattr(loss_of, "torch_only", False)
     before = [(layer, name, layer.get_buffer(name).clone()) for layer, name in moving]
+
+    def restore() -> None:
+        for layer, name, value in before:
+            layer.get_buffer(name).copy_(value)
 
     def attempt(now: int) -> tuple[float, list[Answered]]:
         if now > parts:  # an attempt that failed left gradients, and moved the statistics
             module.zero_grad(set_to_none=True)
-            for layer, name, value in before:
-                layer.get_buffer(name).copy_(value)
+            restore()
         total, answers = 0.0, list[Answered]()
         with drawing_from(batch.seed, machine.device, torch_only):  # anew in each attempt
             blend = draw_blend(training, learning.side)
@@ -97,7 +104,7 @@ def learn(batch: Batch, parts: int, learning: Learning) -> tuple[float, list[Ans
                     loss = blend.share * loss + (1 - blend.share) * other
                 if now > 1:
                     loss = loss * _share(loss_of.weight(targets), loss_of.weight(batch.targets))
-                loss.backward()  # type: ignore[no-untyped-call]
+                learning.scale.backward(loss)
                 total += loss.item()
                 answers.append((answered.detach(), targets))
         return total, answers
@@ -109,6 +116,8 @@ def learn(batch: Batch, parts: int, learning: Learning) -> tuple[float, list[Ans
             f"memory runs out in a step of {len(batch.targets)} images; {size} fit: use --batch-size {size}, or "
             f"--auto-batch, which keeps steps of {training.batch_size} and computes them in parts"
         )
+    if learning.scale.is_on and not math.isfinite(loss):
+        restore()  # a step that is skipped leaves nothing
     return loss, answers, needed
 
 

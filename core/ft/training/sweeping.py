@@ -150,9 +150,12 @@ class _SideBySide:
         The mean over the images of all heads, times their number, has for each head the gradient of its own loss.
         """
         number, clip = len(self.heads), self._job.config.training.clip_norm
-        with self._job.machine.autocast():
-            outputs = self.heads(self._feed.entering(inputs))
-        outputs = outputs.float()
+        machine, entering = self._job.machine, self._feed.entering(inputs)
+        if machine.precision == "fp16":  # whose gradients a scale would have to fit, and there is one for all heads
+            outputs = self.heads(entering.float())
+        else:
+            with machine.autocast():
+                outputs = self.heads(entering).float()
         loss = loss_of(outputs.flatten(0, 1), targets.repeat_interleave(number, dim=0)) * number
         loss.backward()
         if clip is not None:

@@ -28,9 +28,9 @@ from ft.config.schema import Config
 from ft.errors import FtError
 from ft.extension.installed import Plugins
 from ft.finetune import finetune, prepare
+from ft.machine import devices
 from ft.machine.display import Display
 from ft.machine.signals import StopAsked
-from ft.plan import pace
 from ft.run.folder import Run
 from ft.run.report import Report
 from ft.task.evaluation import figures_of
@@ -579,7 +579,7 @@ def test_what_bf16_would_lose_is_kept_in_fp32(
 def test_a_run_chooses_fp32_where_bf16_loses_what_tells_images_apart(
     network: str, cache: str, tiny_config: MakeConfig, plugins: Plugins, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (decision, pace):
+    for module in (decision, devices):
         monkeypatch.setattr(module, "has_fast_bf16", lambda _: True)
     monkeypatch.setattr(
         "ft.precision.fastest", lambda paces, usual: replace(usual, precision="bf16") if paces else usual

@@ -31,6 +31,7 @@ from ft.machine.memory import (
     is_out_of_memory,
 )
 from ft.training.blending import Blend
+from ft.training.loss_scale import LossScale
 from ft.training.step import Batch, Learning, learn, moving_buffers
 from ft_tasks.cross_entropy import CrossEntropy
 from ft_tasks.multilabel import UNKNOWN
@@ -80,7 +81,9 @@ def gradients(parts: int, criterion: Any, fails_above: int = 99, auto: bool = Tr
     feed = cast(Any, SimpleNamespace(forward=forward, torch_only=True))
     training = TrainingConfig(batch_size=13, auto_batch=auto, **blends)
     machine = Machine("cpu", "fp32", channels_last=False)
-    learning = Learning(module, feed, criterion, 0.0, training, machine, moving_buffers(module, ()), side=4)
+    learning = Learning(
+        module, feed, criterion, 0.0, training, machine, moving_buffers(module, ()), LossScale(machine), side=4
+    )
     loss, answers, used = learn(Batch(inputs, labels, 1), parts, learning)
     hits = sum(
         int((outputs.argmax(1) == targets.reshape(len(targets), -1)[:, 0]).sum()) for outputs, targets in answers

@@ -37,7 +37,7 @@ def timed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[Machine, floa
         really(module, run, batch, machine)
         return seconds[machine]
 
-    for module in (pace, decision, devices):
+    for module in (decision, devices):
         monkeypatch.setattr(module, "has_fast_bf16", lambda _: True)
     monkeypatch.setattr(pace, "step_seconds", measured)
     monkeypatch.setenv("FT_CACHE", str(tmp_path / "own-cache"))
@@ -68,6 +68,18 @@ def test_auto_trains_in_what_is_faster_and_the_plan_says_both(
     assert (ready.machine.precision, ready.plan.precision) == (precision, precision)
     assert {"fp32", "bf16"} < set(ready.plan.paces)
     assert ready.plan.paces["bf16"] == pytest.approx(ready.plan.paces["fp32"] / seconds, rel=0.1)
+
+
+def test_where_only_fp16_is_fast_it_is_tried_and_the_choice_stays(
+    timed: dict[Machine, float], auto: MakeConfig, plugins: Plugins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pace, "fast_half", lambda _: "fp16")
+    fp16, first = Machine("cpu", "fp16", True), Machine("cpu", "fp16", False)
+    timed |= {fp16: 0.5, first: 1.0}
+    ready = prepare(auto(), plugins, Display())
+    assert ready.machine == fp16
+    assert {"fp32", "fp16"} < set(ready.plan.paces)
+    assert ready.config.machine.resolved == "fp16"
 
 
 def test_a_layout_that_is_faster_is_taken_and_the_networks_weights_have_it(

@@ -48,8 +48,8 @@ def test_a_checkpoint_of_before_loads_without_the_matrices_that_it_held(tmp_path
 
 
 def test_a_checkpoint_of_another_format_is_named_with_those_that_can_be_read(tmp_path: Path) -> None:
-    torch.save({"format": 6}, tmp_path / "last.pt")
-    with pytest.raises(FtError, match=r"last\.pt has checkpoint format 6; this ft reads 2 to 5"):
+    torch.save({"format": 7}, tmp_path / "last.pt")
+    with pytest.raises(FtError, match=r"last\.pt has checkpoint format 7; this ft reads 2 to 6"):
         load_checkpoint(tmp_path / "last.pt")
 
 

@@ -19,6 +19,7 @@ from ft.config.schema import Config
 from ft.errors import FtError
 from ft.extension.installed import Plugins
 from ft.finetune import finetune
+from ft.machine import devices
 from ft.machine.display import Display
 from ft.machine.signals import StopAsked
 from ft.plan import pace
@@ -311,7 +312,7 @@ def test_a_config_that_was_edited_changes_the_freeze_too(tiny_config: MakeConfig
 def test_the_precision_stays_as_the_run_began_when_the_cache_changes(
     first: str, then: str, tiny_config: MakeConfig, plugins: Plugins, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (pace, decision):
+    for module in (devices, decision):
         monkeypatch.setattr(module, "has_fast_bf16", lambda _: True)
     monkeypatch.setattr(pace, "CLEARLY", 0.0)  # bf16 is taken wherever it is tried
     keys = {"freeze": ["all"], "machine__precision": "auto", "cache__promise": first}

@@ -29,6 +29,7 @@ from ft.training import feeds
 from ft.training.blending import ITSELF, Blend, draw_blend
 from ft.training.feature_feed import FeatureFeed
 from ft.training.feeds import open_feed
+from ft.training.loss_scale import LossScale
 from ft.training.step import Batch, Learning, learn
 from ft_tasks.cross_entropy import CrossEntropy
 from signal_at_progress import SignalAtProgress
@@ -58,7 +59,9 @@ def learned(images: Tensor, labels: Tensor, **blends: float) -> tuple[float, Ble
 
     feed = cast(Any, SimpleNamespace(forward=forward, torch_only=True))
     machine, training = Machine("cpu", "fp32", False), TrainingConfig(**blends)
-    learning = Learning(module, feed, CrossEntropy(None, 0.0), 0.0, training, machine, [], images.shape[-1])
+    learning = Learning(
+        module, feed, CrossEntropy(None, 0.0), 0.0, training, machine, [], LossScale(machine), images.shape[-1]
+    )
     loss, _, _ = learn(Batch(images, labels, 8), 1, learning)
     return loss, seen[0], module
 
