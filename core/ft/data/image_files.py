@@ -53,6 +53,10 @@ KNOWN = (
 )
 
 
+BEGINNING = 16
+"""Bytes by which a format is known."""
+
+
 @functools.cache
 def readable_formats() -> tuple[str, ...]:
     """Return the formats that can be read here, by Pillow's names, having loaded what reads them.
@@ -68,15 +72,21 @@ def is_image(path: str | Path) -> bool:
 
     A file of a name without suffix that cannot be opened counts as one, so that it is reported and not passed over.
     """
-    suffix = _suffix(os.path.basename(path)).lower()
-    if suffix in _suffixes():
-        return _suffixes()[suffix] in readable_formats()
-    if suffix and not suffix[1:].isdecimal():  # "IMG 2024.05.03" has no suffix, either
-        return False
+    named = named_as_image(os.path.basename(path))
+    if named is not None:
+        return named
     try:
         return image_format(Path(path)) in readable_formats()
     except OSError:
         return True
+
+
+def named_as_image(name: str) -> bool | None:
+    """Whether the last part of a path is the name of an image that can be read; None for one without suffix."""
+    suffix = _suffix(name).lower()
+    if suffix in _suffixes():
+        return _suffixes()[suffix] in readable_formats()
+    return False if suffix and not suffix[1:].isdecimal() else None  # "IMG 2024.05.03" has no suffix, either
 
 
 def image_format(path: Path) -> str:
@@ -84,7 +94,11 @@ def image_format(path: Path) -> str:
     if path.exists() and not path.is_file():
         return ""  # a pipe would wait for someone to write into it
     with path.open("rb") as file:
-        head = file.read(16)
+        return format_in(file.read(BEGINNING))
+
+
+def format_in(head: bytes) -> str:
+    """The image format that the first bytes of a file say it has, "" for any other."""
     return next((each.name for each in KNOWN if each.begins.match(head)), "")
 
 

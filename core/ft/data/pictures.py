@@ -42,12 +42,13 @@ class Picture:
     """One image, not read yet.
 
     `name` is its alone and stands for it in messages and lists: the path of its file, or the key that a data source
-    gave it. `path` is its file, or None where `open` returns it.
+    gave it. `path` is its file, or None where `open` returns it; `within` is the archive out of which it does.
     """
 
     name: str
     path: Path | None = None
     open: Callable[[], object] | None = None
+    within: Path | None = None
 
     @classmethod
     def at(cls, path: Path) -> Picture:

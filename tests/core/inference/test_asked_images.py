@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import os
+import tarfile
 from pathlib import Path
 
 import pytest
 from hypothesis import given, strategies as st
 
 from ft.errors import FtError
-from ft.inference.asked_images import image_paths
+from ft.inference.asked_images import asked_pictures, image_paths
 
 
 @pytest.fixture
@@ -77,3 +78,74 @@ def test_what_is_not_there_is_said_before_anything_is_read(here: Path, given: st
 def test_an_address_on_standard_input_is_refused_too(here: Path) -> None:
     with pytest.raises(FtError, match="fetch it first"):
         asked("-", stdin=b"b.png\nhttp://a.org/x.png\n")
+
+
+@pytest.fixture
+def packed(here: Path) -> Path:
+    with tarfile.open("a.tar", "w") as archive:
+        for name in ("b.png", "deep/d.webp", "notes.txt"):
+            archive.add(name)
+    return here
+
+
+def named(*given: str, stdin: bytes = b"") -> list[str]:
+    return [picture.name for picture in asked_pictures(given, lambda: stdin)]
+
+
+def test_an_archive_is_the_images_in_it_wherever_it_is_named(packed: Path) -> None:
+    inside = ["a.tar:b.png", "a.tar:deep/d.webp"]
+    assert named("a.tar") == named("*.tar") == named("-", stdin=b"a.tar\n") == inside
+    assert named("a.tar", "a.tar") == [*inside, *inside]
+    assert named("a.tar:deep/d.webp") == inside[1:]
+    assert named("-", stdin=b"a.tar:b.png\na.tar:nope.png\n") == ["a.tar:b.png", "a.tar:nope.png"]
+    with pytest.raises(FtError, match=r"there is no image a\.tar:nope\.png"):
+        named("a.tar:nope.png")
+    with pytest.raises(FtError, match=r"a\.tar:b\.png is in an archive, out of which only ft predict takes images"):
+        asked("a.tar")
+
+
+def test_an_archive_without_images_is_named(packed: Path) -> None:
+    with tarfile.open("none.tar", "w") as archive:
+        archive.add("notes.txt")
+    with pytest.raises(FtError, match=r"there are no images in none\.tar"):
+        named("none.tar")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "path,label\n../b.png,x\n../nope.png,y\n\n../deep/d.webp,z\n",
+        "label;Image Path\nx;../b.png\ny;../nope.png\nz;../deep/d.webp\n",
+        '\ufefflabel\tfile_name\r\nx\t"../b.png"\r\ny\t../nope.png\r\nz\t../deep/d.webp\r\n',
+    ],
+)
+def test_a_table_is_what_its_column_of_paths_names_relative_to_its_folder(text: str, packed: Path) -> None:
+    Path("lists").mkdir()
+    Path("lists/t.csv").write_text(text, newline="")
+    assert named("lists/t.csv") == ["lists/../b.png", "../nope.png", "lists/../deep/d.webp"]
+
+
+def test_what_ft_predict_wrote_is_a_table_of_what_it_was_asked_about(packed: Path) -> None:
+    Path("out").mkdir()
+    Path(os.fsdecode(b"caf\xe9.png")).touch()
+    Path("out/answers.csv").write_text("image,class_1,error\na.tar:b.png,x,\ndeep/d.webp,y,\ncaf\\xe9.png,y,\n")
+    assert named("out/answers.csv") == ["a.tar:b.png", "deep/d.webp", os.fsdecode(b"caf\xe9.png")]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (
+            b"name,label\na.jpg,x\n",
+            "t.csv has no column called path, image, file or filename; it begins with: name,lab",
+        ),
+        (b"", "t.csv has no column called path"),
+        (b"path\n", "there are no images in t.csv: it has no line below its header"),
+        (b"path\n\xff\n", "cannot read t.csv as a UTF-8 table"),
+        (b'path\n"a.jpg\n', "cannot read t.csv, line 2, as a table"),
+    ],
+)
+def test_a_table_that_names_no_images_is_told(content: bytes, said: str, here: Path) -> None:
+    Path("t.csv").write_bytes(content)
+    with pytest.raises(FtError, match=said):
+        named("t.csv")
