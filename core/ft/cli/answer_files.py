@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from ft.cli.answers import Form, Show
+from ft.data.known_files import state_of
 from ft.errors import FtError
-from ft.machine.files import publish, sweep
+from ft.machine.files import publish, put_in_place, sweep
+from ft.machine.growing import Going, Growing, Growth, Row, growing
 from ft.text.names import as_text
 from ft.text.terminal import as_json
 
 if TYPE_CHECKING:
+    from ft.data.pictures import Picture
     from ft.extension.tasks import Answer
     from ft.inference.prediction import Prediction
 
@@ -28,10 +35,8 @@ _TOGETHER = 10_000
 def check_form(path: Path) -> None:
     """Raise FtError for a file of answers whose name has another suffix than those that can be written, and where what
     writes it is not installed."""
-    if path.suffix not in WRITERS:
-        raise FtError(
-            f"--out writes {', '.join(list(WRITERS)[:-1])} or {list(WRITERS)[-1]}, by its name; {path} is none"
-        )
+    if path.suffix not in KINDS:
+        raise FtError(f"--out writes {', '.join(list(KINDS)[:-1])} or {list(KINDS)[-1]}, by its name; {path} is none")
     if path.suffix == ".parquet":
         try:
             import pyarrow  # noqa: F401
@@ -42,42 +47,75 @@ def check_form(path: Path) -> None:
     sweep(path)
 
 
-@contextmanager
-def answer_file(path: Path, form: Form) -> Iterator[Show]:
-    """Write a file whole when the block ends, or not at all: with an exception, and where the process is killed, what
-    was there before stays."""
-    with publish(path) as file, WRITERS[path.suffix](file, form) as show:
-        yield show
+@dataclass(frozen=True, eq=False)
+class File:
+    """A file of answers in a `form`: what all of them are `of`, and with what the file is gone on, if it is. Answers
+    that are not in the order in which images were named cannot be gone on with."""
+
+    path: Path
+    form: Form
+    of: Mapping[str, Any] | None
+    going: Going | None
 
 
 @contextmanager
-def _lines(file: BinaryIO, form: Form) -> Iterator[Show]:
-    def show(some: Sequence[Prediction]) -> None:
-        file.write("".join(as_json(form.said(each), indent=None) + "\n" for each in some).encode())
-        file.flush()
+def answer_file(file: File) -> Iterator[tuple[Show, Growing]]:
+    """Write a file that is whole when the block ends; until then its rows are beside it, to be gone on with."""
+    kind, of = KINDS[file.path.suffix], file.of
+    if of is not None:
+        of = {**of, "columns": [as_text(name) for name in _columns(file.form)]}
+    with growing(file.path, Growth(of, kind.head(file.form), partial(kind.finish, file.form)), file.going) as grown:
+        made = kind.rows(file.form)
 
-    yield show
+        def show(some: Sequence[Prediction]) -> None:
+            grown.add([Row(key_of(each.picture), made(each), each.error) for each in some])
+
+        yield show, grown
 
 
-@contextmanager
-def _csv(file: BinaryIO, form: Form) -> Iterator[Show]:
-    def write(rows: Sequence[Sequence[object]]) -> None:
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\r\n").writerows([as_text(str(cell)) for cell in row] for row in rows)
-        file.write(text.getvalue().encode())
-        file.flush()
+def key_of(picture: Picture) -> str:
+    """By what an image is taken for the one that has an answer: its name, and the state of its file."""
+    return f"{picture.name}\n{state_of(str(picture.path or picture.within or ''))}"
 
-    write([list(_columns(form))])
+
+@dataclass(frozen=True)
+class Kind:
+    """What becomes of answers in a form: what stands before the rows, what makes the row of an image, and what makes of
+    rows at the first path the file at the second."""
+
+    head: Callable[[Form], bytes]
+    rows: Callable[[Form], Callable[[Prediction], bytes]]
+    finish: Callable[[Form, Path, Path], object] = lambda _, rows, path: put_in_place(rows, path)
+
+
+def _json_line(form: Form) -> Callable[[Prediction], bytes]:
+    return lambda each: (as_json(form.said(each), indent=None) + "\n").encode()
+
+
+def _csv_line(cells: Iterable[object]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\r\n").writerow(["" if cell is None else as_text(str(cell)) for cell in cells])
+    return text.getvalue().encode()
+
+
+def _csv_row(form: Form) -> Callable[[Prediction], bytes]:
+    row = _to_row(form)
+    return lambda each: _csv_line(row(each))
+
+
+def _cells_row(form: Form) -> Callable[[Prediction], bytes]:
+    """The cells of a Parquet table, to which nothing can be added once it is written, as a line of JSON."""
     row = _to_row(form)
 
-    def show(some: Sequence[Prediction]) -> None:
-        write([["" if cell is None else cell for cell in row(each)] for each in some])
+    def made(each: Prediction) -> bytes:
+        cells = [as_text(cell) if isinstance(cell, str) else cell for cell in row(each)]
+        return (json.dumps(cells) + "\n").encode()
 
-    yield show
+    return made
 
 
-@contextmanager
-def _parquet(file: BinaryIO, form: Form) -> Iterator[Show]:
+def _parquet(form: Form, rows: Path, path: Path) -> None:
+    """Publish a Parquet table of lines of cells."""
     import pyarrow
     from pyarrow import parquet
 
@@ -85,26 +123,21 @@ def _parquet(file: BinaryIO, form: Form) -> Iterator[Show]:
     schema = pyarrow.schema(
         [(as_text(name), kinds.get(type(cell), pyarrow.float64())) for name, cell in _columns(form).items()]
     )
-    row = _to_row(form)
-    waiting: list[list[Cell]] = []
-    with parquet.ParquetWriter(file, schema) as writer:
-
-        def write() -> None:
-            columns = zip(*waiting, strict=True) if waiting else ([] for _ in schema)
+    with rows.open("rb") as lines, publish(path) as file, parquet.ParquetWriter(file, schema) as writer:
+        some = [json.loads(line) for line in islice(lines, _TOGETHER)]
+        while True:
+            columns = zip(*some, strict=True) if some else ([] for _ in schema)
             arrays = [pyarrow.array(list(column), field.type) for column, field in zip(columns, schema, strict=True)]
             writer.write_table(pyarrow.Table.from_arrays(arrays, schema=schema))
-            waiting.clear()
-
-        def show(some: Sequence[Prediction]) -> None:
-            waiting.extend([as_text(cell) if isinstance(cell, str) else cell for cell in row(each)] for each in some)
-            if len(waiting) >= _TOGETHER:
-                write()
-
-        yield show
-        write()
+            if not (some := [json.loads(line) for line in islice(lines, _TOGETHER)]):
+                return
 
 
-WRITERS: Mapping[str, Callable[[BinaryIO, Form], Any]] = {".csv": _csv, ".jsonl": _lines, ".parquet": _parquet}
+KINDS: Mapping[str, Kind] = {
+    ".csv": Kind(lambda form: _csv_line(_columns(form)), _csv_row),
+    ".jsonl": Kind(lambda _: b"", _json_line),
+    ".parquet": Kind(lambda _: b"", _cells_row, _parquet),
+}
 """By the suffix of the file."""
 
 
@@ -123,11 +156,11 @@ def _to_row(form: Form) -> Callable[[Prediction], list[Cell]]:
 
     def row(each: Prediction) -> list[Cell]:
         if each.answer is None:
-            return [str(each.path), *[None] * (len(names) + every + len(form.beside)), each.error]
+            return [each.name, *[None] * (len(names) + every + len(form.beside)), each.error]
         cells = each.answer.row(form.top)
         shares = _every(form, each.answer).values()
         told = (each.beside[name] for name in form.beside)
-        return [str(each.path), *(cells.get(name) for name in names), *shares, *told, each.error]
+        return [each.name, *(cells.get(name) for name in names), *shares, *told, each.error]
 
     return row
 

@@ -7,13 +7,11 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len
 
 from ft.errors import FtError
-from ft.text.counting import first_lines
 from ft.text.terminal import as_json, plainer, visible
 
 if TYPE_CHECKING:
@@ -23,6 +21,8 @@ if TYPE_CHECKING:
 
 Show = Callable[[Sequence["Prediction"]], None]
 """Prints or writes the answers of one batch."""
+LISTED = 20
+"""Images without an answer that are named."""
 _WIDEST = 40
 """Cells to which a name is filled up at most, so that one long name makes no table of spaces."""
 
@@ -48,7 +48,7 @@ class Form:
         said = answer.said(self.shown)
         if each.answer is None:
             said = {name: _nothing(value) for name, value in said.items()}
-        return {"path": each.path, **said, **{name: each.beside.get(name) for name in self.beside}, "error": each.error}
+        return {"path": each.name, **said, **{name: each.beside.get(name) for name in self.beside}, "error": each.error}
 
     def cells(self, answer: Answer, beside: Mapping[str, float | bool]) -> dict[str, str]:
         """An answer in the columns of a table for people."""
@@ -64,7 +64,7 @@ def _cell(value: float | bool) -> str:
 
 
 @contextmanager
-def table(paths: Iterable[Path], names: Iterable[str], form: Form, display: Display) -> Iterator[Show]:
+def table(images: Iterable[object], names: Iterable[str], form: Form, display: Display) -> Iterator[Show]:
     """Print an image a row: what was answered, in which `names` of the label space may stand. Each row is whole, and a
     line."""
     ascii_only = display.out.options.ascii_only
@@ -76,7 +76,7 @@ def table(paths: Iterable[Path], names: Iterable[str], form: Form, display: Disp
     answer = _width(f"{printable(name)} 100.0%" for name in names)
     answers = len(headers) - len(form.beside)
     widths = (
-        _width(map(printable, paths)),
+        _width(map(printable, images)),
         *(max(answer, cell_len(header)) for header in headers[1:answers]),
         *(max(len("0.000"), cell_len(header)) for header in headers[answers:]),
     )
@@ -85,7 +85,7 @@ def table(paths: Iterable[Path], names: Iterable[str], form: Form, display: Disp
     def show(some: Sequence[Prediction]) -> None:
         nonlocal started
         rows = [
-            (printable(each.path), *map(printable, form.cells(each.answer, each.beside).values()))
+            (printable(each.name), *map(printable, form.cells(each.answer, each.beside).values()))
             for each in some
             if each.answer is not None
         ]
@@ -116,13 +116,28 @@ def json_list(form: Form, display: Display) -> Iterator[Show]:
     display.tell_ready("\n]")
 
 
-def end_with_bad(failed: Sequence[Prediction], count: int, bad: str, done: str, display: Display) -> None:
+@dataclass
+class Unanswered:
+    """Why images have no answer: of so many, the first."""
+
+    count: int = 0
+    first: list[str] = field(default_factory=list)
+
+    def add(self, errors: Iterable[str]) -> None:
+        for error in errors:
+            self.count += 1
+            if len(self.first) < LISTED:
+                self.first.append(error)
+
+
+def end_with_bad(failed: Unanswered, count: int, bad: str, done: str, display: Display) -> None:
     """Tell which of so many images have no answer, and why; of very many the first. Raises FtError, which says what was
     `done` all the same, unless `bad` is "skip"."""
-    if not failed:
+    if not failed.count:
         return
-    listed = "".join(f"\n  {line}" for line in first_lines([each.error for each in failed]))
-    said = f"{len(failed)} of {count} images have no answer:{listed}"
+    more = [f"... and {failed.count - LISTED} more"] if failed.count > LISTED else []
+    listed = "".join(f"\n  {line}" for line in (*failed.first, *more))
+    said = f"{failed.count} of {count} images have no answer:{listed}"
     if bad == "fail":
         there = f"{done}. " if done else ""
         raise FtError(f"{said}\n{there}Mend them, or take this for a warning with --bad-images skip")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ft.data.pictures import Picture
 from ft.errors import FtError
 from ft.extension.tasks import Answer
 from ft.inference.explanation import Explanation
@@ -41,13 +42,13 @@ class Drawn(Answer):
 def drawn(path: Path, explanation: Explanation | str, to: Path) -> Prediction:
     """Write the overlay of an image and say what it is, or why there is none."""
     if isinstance(explanation, str):
-        return Prediction(path, None, explanation)
+        return Prediction(Picture.at(path), None, explanation)
     try:
         write_overlay(explanation.overlay(), to)
     except CannotWrite:
         raise
     except FtError as error:
-        return Prediction(path, None, str(error))
+        return Prediction(Picture.at(path), None, str(error))
     each = explanation
     made = Drawn(str(to), each.of, each.output, each.method, each.layer, each.box, each.empty)
-    return Prediction(path, made)
+    return Prediction(Picture.at(path), made)

@@ -45,7 +45,7 @@ def explain(
     """
     with garbage_waits():
         from ft.inference.explain import explainer
-    from ft.cli.answers import Form, end_with_bad, json_list, table
+    from ft.cli.answers import Form, Unanswered, end_with_bad, json_list, table
     from ft.cli.drawn import Drawn, drawn
     from ft.data.pictures import Picture
     from ft.inference.asked_images import image_paths
@@ -61,7 +61,7 @@ def explain(
     explainers = [explainer(trained, name) for name in asked]
     form = Form(1, Drawn.like())
     shown = [str(each) for some in targets for each in some.values()] + list(trained.space.names)
-    failed, empty, method = dict[Path, Prediction](), 0, ""
+    failed, empty, method = dict[str, Prediction](), 0, ""
     with json_list(form, display) if as_json else table(paths, shown, form, display) as show_:
         show: Show = show_
         for ask, to in zip(explainers, targets, strict=True):
@@ -71,7 +71,7 @@ def explain(
                 rows = [drawn(path, each, to[path]) for path, each in zip(those, some, strict=True)]
                 show(rows)
                 done += len(some)
-                failed |= {row.path: row for row in rows if row.error}
+                failed |= {row.name: row for row in rows if row.error}
                 empty += sum(each.empty for each in some if not isinstance(each, str))
                 method = next((each.said_how for each in some if not isinstance(each, str)), method)
     written = len(asked) * (len(paths) - len(failed))
@@ -82,4 +82,6 @@ def explain(
             f"{number_of(empty, 'map is', 'maps are')} empty: at that layer nothing in the image speaks for what is "
             "explained, and the overlay is the picture alone"
         )
-    end_with_bad([*failed.values()], len(paths), bad, "", display)
+    unanswered = Unanswered()
+    unanswered.add(row.error for row in failed.values())
+    end_with_bad(unanswered, len(paths), bad, "", display)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,7 +16,9 @@ from ft.errors import FtError
 from ft.text.counting import number_of
 
 if TYPE_CHECKING:
+    from ft.cli.answer_files import File
     from ft.cli.answers import Form, Show
+    from ft.data.pictures import Picture
     from ft.exporting.used import Exported
     from ft.extension.tasks import Answer, LabelSpace
     from ft.inference.load import Trained
@@ -33,6 +35,7 @@ class Asked:
     top: int
     every: bool
     out: Path | None
+    resume: bool
     as_json: bool
     copy_to: Path | None
     unknown: bool
@@ -41,14 +44,27 @@ class Asked:
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """Who is asked: a run's model or an exported one; `like` an answer might be, what is told `beside` it, and `ask`,
-    which yields the answers for paths, batch by batch."""
+    """Who is asked: a run's model or an exported one; `of` says what decides its answers, for a file of them, `like` an
+    answer might be, what is told `beside` it, and `ask`, which yields the answers for pictures, batch by batch, of so
+    many."""
 
     task: ChosenTask
     space: LabelSpace
+    of: Callable[[], Mapping[str, Any]]
     like: Answer
     beside: Mapping[str, float | bool]
-    ask: Callable[[Sequence[Path], Display], Iterator[list[Prediction]]]
+    ask: Callable[[Sequence[Picture], Display], Iterator[list[Prediction]]]
+    batch_size: int
+
+
+@dataclass(frozen=True, eq=False)
+class Written:
+    """What shows answers where they are wanted; how many were there before, and why those of these that are none
+    are."""
+
+    show: Show
+    before: int = 0
+    failed: Sequence[str] = ()
 
 
 @click.command()
@@ -71,6 +87,9 @@ class Model:
     help="write the answers to a .csv, .jsonl or .parquet file",
 )
 @click.option(
+    "--resume", is_flag=True, help="go on with what a stopped or killed command left of --out FILE; begin if it did not"
+)
+@click.option(
     "--copy-to",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
@@ -90,34 +109,47 @@ class Model:
 def predict(run: Path, images: tuple[str, ...], bad: str, **given: Any) -> None:
     """Ask the model of RUN, or of a folder of `ft export`, about IMAGES, preprocessed as in training.
 
-    IMAGES are files, folders, patterns as 'photos/**/*.jpg', or - for paths on standard input, one a line.
+    IMAGES are files, folders, patterns as 'photos/**/*.jpg', archives as photos.tar, tables of paths as photos.csv, or
+    - for paths on standard input, one a line.
     """
     from ft.cli.answer_files import check_form
-    from ft.cli.answers import end_with_bad
-    from ft.inference.asked_images import image_paths
+    from ft.cli.answers import Unanswered, end_with_bad
+    from ft.inference.asked_images import asked_pictures
     from ft.machine.display import Display
 
     asked = Asked(**{name: given.pop(name) for name in Asked.__dataclass_fields__})
-    if asked.out is not None and asked.as_json:
-        raise FtError("--json prints, and --out writes to a file; give one of them (--out FILE.jsonl is JSON, too)")
+    _check(asked)
     display = Display()
-    paths = image_paths(images, lambda: sys.stdin.buffer.read())
+    pictures = asked_pictures(images, lambda: sys.stdin.buffer.read())
     if asked.out is not None:
         check_form(asked.out)
     model = _model(load_folder(run, given), asked, display)
     form, copies = _prepared(asked, model)
-    failed: list[Prediction] = []
+    failed = Unanswered()
     with ExitStack() as stack:
-        show: Show = stack.enter_context(_written(asked, form, paths, model, display))
-        for some in _ordered(asked, model.ask(paths, display)):
-            show(some)
+        written = stack.enter_context(_written(asked, form, pictures, model, display))
+        failed.add(written.failed)
+        if written.before:
+            display.say(f"{written.before} of {number_of(len(pictures), 'image')} have their answers already")
+        for some in _ordered(asked, model.ask(pictures[written.before :], display)):
             if copies is not None:
                 copies.add(some)
-            failed += [each for each in some if each.error]
-    done = _done(asked, copies, len(paths) - len(failed))
-    end_with_bad(failed, len(paths), bad, done, display)
+            written.show(some)
+            failed.add(each.error for each in some if each.error)
+    done = _done(asked, copies, len(pictures) - failed.count)
+    end_with_bad(failed, len(pictures), bad, done, display)
     if done:
         display.say(done)
+
+
+def _check(asked: Asked) -> None:
+    """Raise FtError for flags that do not go together."""
+    if asked.out is not None and asked.as_json:
+        raise FtError("--json prints, and --out writes to a file; give one of them (--out FILE.jsonl is JSON, too)")
+    if asked.resume and asked.out is None:
+        raise FtError("--resume goes on with a file of answers; name it by --out FILE")
+    if asked.resume and asked.rank:
+        raise FtError("--rank writes answers once all are there, so there is nothing to resume; leave out one of them")
 
 
 def _model(found: Trained | Exported, asked: Asked, display: Display) -> Model:
@@ -137,7 +169,13 @@ def _trained(found: Trained, asked: Asked, display: Display) -> Model:
     familiar = familiar_images(found, found.image_list.parent, display) if asked.unknown else None
     beside = Beside(asked.rank is not None, familiar)
     return Model(
-        found.task, found.space, like(found), beside.like, lambda paths, display: predict(found, paths, display, beside)
+        found.task,
+        found.space,
+        lambda: found.decided_by,
+        like(found),
+        beside.like,
+        lambda pictures, display: predict(found, pictures, display, beside),
+        found.batch_size,
     )
 
 
@@ -152,9 +190,11 @@ def _exported(found: Exported, asked: Asked) -> Model:
     return Model(
         found.task,
         found.space,
+        lambda: found.decided_by,
         found.like(),
         {UNCERTAINTY: 0.0} if ranks else {},
-        lambda paths, display: found.predict(paths, display, ranks),
+        lambda pictures, display: found.predict(pictures, display, ranks),
+        found.batch_size,
     )
 
 
@@ -175,16 +215,39 @@ def _prepared(asked: Asked, model: Model) -> tuple[Form, SortedCopies | None]:
     return Form(asked.top, one, model.beside, asked.every), copies
 
 
+@contextmanager
 def _written(
-    asked: Asked, form: Form, paths: Sequence[Path], model: Model, display: Display
-) -> AbstractContextManager[Show]:
+    asked: Asked, form: Form, pictures: Sequence[Picture], model: Model, display: Display
+) -> Iterator[Written]:
     """What writes the answers where they are wanted."""
     from ft.cli.answer_files import answer_file
     from ft.cli.answers import json_list, table
 
     if asked.out is not None:
-        return answer_file(asked.out, form)
-    return json_list(form, display) if asked.as_json else table(paths, model.space.names, form, display)
+        with answer_file(_file(asked.out, asked, form, pictures, model)) as (show, grown):
+            yield Written(show, grown.before, grown.notes)
+        return
+    names = (picture.name for picture in pictures)
+    printing: AbstractContextManager[Show] = (
+        json_list(form, display) if asked.as_json else table(names, model.space.names, form, display)
+    )
+    with printing as show:
+        yield Written(show)
+
+
+def _file(out: Path, asked: Asked, form: Form, pictures: Sequence[Picture], model: Model) -> File:
+    """The file of answers. Whole batches of what is there are kept, so that images come in the batches in which they
+    would have come: an answer depends on them, in the last bits."""
+    from ft.cli.answer_files import File, key_of
+    from ft.data.order import kept_in_batches
+    from ft.machine.growing import Going
+
+    if asked.rank:
+        return File(out, form, None, None)
+    of = {**model.of(), "--top": asked.top, "--all": asked.every, "--unknown": asked.unknown}
+    of["--copy-to"] = asked.copy_to and str(asked.copy_to)
+    going = Going(map(key_of, pictures), lambda done: kept_in_batches(done, len(pictures), model.batch_size))
+    return File(out, form, of, going if asked.resume else None)
 
 
 def _ordered(asked: Asked, found: Iterable[list[Prediction]]) -> Iterable[list[Prediction]]:

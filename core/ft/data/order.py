@@ -58,6 +58,15 @@ def spans(n: int, batch_size: int) -> list[tuple[int, int]]:
     return [(batch[0], batch[-1] + 1) for batch in epoch_batches(n, batch_size, 0, 0, shuffle=False)]
 
 
+def kept_in_batches(done: int, n: int, batch_size: int) -> int:
+    """How many of the `done` images, the first of n in their order, are in batches that are done whole.
+
+    >>> kept_in_batches(70, 100, 32), kept_in_batches(32, 33, 32), kept_in_batches(33, 33, 32)
+    (64, 0, 33)
+    """
+    return done if done == n else max(begin for begin, _ in spans(n, batch_size) if begin <= done)
+
+
 def _order(n: int, seed: int, epoch: int, shuffle: Shuffle) -> list[int]:
     """Order by random keys, or what they point to where images are drawn more often or less: numpy promises this
     stream, unlike its or torch's permutations, for all versions."""

@@ -27,6 +27,7 @@ from ft.extension.tasks import Answer, LabelSpace
 from ft.extension.unpackaged import refuse_unpackaged
 from ft.inference.prediction import UNCERTAINTY, Prediction, no_number
 from ft.machine.display import Display
+from ft.machine.files import sha256_of
 from ft.machine.memory import explained_shortage
 from ft.run.records import read_record
 from ft.task.chosen import ChosenTask, choose_task
@@ -51,6 +52,7 @@ class Exported:
     compute: Compute
     batch_size: int
     workers: int
+    tta: str | None = None
 
     @property
     def space(self) -> LabelSpace:
@@ -70,20 +72,28 @@ class Exported:
         """How the run split its images."""
         return self.about.model.split
 
+    @property
+    def decided_by(self) -> dict[str, Any]:
+        """What its answers follow from, beside the images, by names that people know; the model by its content."""
+        files = sorted(path for path in self.folder.rglob("*") if path.is_file())
+        return {"model": [sha256_of(path) for path in files], "--tta": self.tta, "--batch-size": self.batch_size}
+
     def like(self) -> Answer:
         """An answer as an image might get it, which shows what all of them hold."""
         return self.task.answers(np.zeros((1, self.space.outputs), np.float32), self.space)[0]
 
-    def predict(self, paths: Sequence[Path], display: Display, uncertainty: bool = False) -> Iterator[list[Prediction]]:
-        """Yield the answers for images, in the order of `paths` and batch by batch, or why there is none."""
+    def predict(
+        self, pictures: Sequence[Picture], display: Display, uncertainty: bool = False
+    ) -> Iterator[list[Prediction]]:
+        """Yield the answers for images, in the order of `pictures` and batch by batch, or why there is none."""
         done = 0
-        for some in self.outputs_or_why([Picture.at(path) for path in paths], display):
+        for some in self.outputs_or_why(pictures, display):
             there = [each for each in some if not isinstance(each, str)]
             answers = iter(self.task.answers(np.stack(there), self.space) if there else ())
             told = iter(self._uncertain(there) if uncertainty and there else [{}] * len(there))
             yield [
-                Prediction(path, None, row) if isinstance(row, str) else Prediction(path, next(answers), "", next(told))
-                for path, row in zip(paths[done:], some, strict=False)
+                Prediction(each, None, row) if isinstance(row, str) else Prediction(each, next(answers), "", next(told))
+                for each, row in zip(pictures[done : done + len(some)], some, strict=True)
             ]
             done += len(some)
 

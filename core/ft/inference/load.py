@@ -21,6 +21,7 @@ from ft.inference.views import Averaged, averaged_over
 from ft.job import Looking
 from ft.machine.devices import Machine, choose_machine, has_fast_bf16
 from ft.machine.display import Display
+from ft.machine.files import sha256_of
 from ft.machine.signals import StopRequest
 from ft.model.backbone import check_image_size, construct
 from ft.model.catalogue import find_model
@@ -59,6 +60,20 @@ class Trained:
     def head(self) -> nn.Module:
         """What reads the features."""
         return self.module.get_submodule(self.layers.head_paths[0])
+
+    @property
+    def decided_by(self) -> dict[str, Any]:
+        """What its answers follow from, beside the images, by names that people know; the model by its content."""
+        run, tta = Run(self.image_list.parent), None if self.averaged is None else self.averaged.asked
+        model = [sha256_of(run.path / name) for name in ("model.json", "model.safetensors")]
+        kind, precision = torch.device(self.machine.device).type, self.machine.precision
+        return {
+            "model": model,
+            "--tta": tta,
+            "--device": kind,
+            "--precision": precision,
+            "--batch-size": self.batch_size,
+        }
 
     def looking(self, display: Display) -> Looking:
         """How it looks at images, for whoever watches on this display."""

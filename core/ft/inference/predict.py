@@ -6,7 +6,6 @@ from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TypeVar
 
 import torch
@@ -70,17 +69,17 @@ def like(trained: Trained) -> Answer:
 
 
 def predict(
-    trained: Trained, paths: Sequence[Path], display: Display, beside: Beside = Beside()
+    trained: Trained, pictures: Sequence[Picture], display: Display, beside: Beside = Beside()
 ) -> Iterator[list[Prediction]]:
-    """Yield the answers for images, in the order of `paths`, as soon as each batch is done, with what is told `beside`
-    them, or why there is none. Raises FtError for what is wrong with more than one image."""
+    """Yield the answers for images, in the order of `pictures`, as soon as each batch is done, with what is told
+    `beside` them, or why there is none. Raises FtError for what is wrong with more than one image."""
     done = 0
-    for some in seen_or_why(trained, [Picture.at(path) for path in paths], display, beside.familiar is not None):
+    for some in seen_or_why(trained, pictures, display, beside.familiar is not None):
         there = [each for each in some if isinstance(each, Seen)]
         answered = iter(_answered(trained, there, beside))
         yield [
-            Prediction(path, None, each) if isinstance(each, str) else Prediction(path, *next(answered))
-            for path, each in zip(paths[done:], some, strict=False)
+            Prediction(picture, None, each) if isinstance(each, str) else Prediction(picture, *next(answered))
+            for picture, each in zip(pictures[done : done + len(some)], some, strict=True)
         ]
         done += len(some)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
+from ft.data.pictures import Picture
 from ft.extension.tasks import Answer
 
 UNCERTAINTY, UNLIKE, UNKNOWN = "uncertainty", "unlike", "unknown"
@@ -16,10 +16,15 @@ UNCERTAINTY, UNLIKE, UNKNOWN = "uncertainty", "unlike", "unknown"
 class Prediction:
     """What the model answers to one image, and what else is told of it, by name; or nothing, and why."""
 
-    path: Path
+    picture: Picture
     answer: Answer | None
     error: str = ""
     beside: Mapping[str, float | bool] = field(default_factory=dict, hash=False)
+
+    @property
+    def name(self) -> str:
+        """The path of the image, as it was given."""
+        return self.picture.name
 
 
 def no_number(image: str) -> str:

@@ -6,10 +6,12 @@ import filecmp
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from ft.data.pictures import Picture
 from ft.errors import FtError
 from ft.inference.prediction import Prediction
 from ft.machine.files import explained, temporary_beside
@@ -37,11 +39,27 @@ class SortedCopies:
         """Copy each image that has an answer into its folders. Raises FtError where that cannot be."""
         for each in some:
             if each.answer is not None:
-                for name in each.answer.folders() or (NONE,):
-                    if copy_into(each.path, self.folders[name]):
-                        self.made += 1
-                    else:
-                        self.found += 1
+                with _as_file(each.picture) as image:
+                    for name in each.answer.folders() or (NONE,):
+                        if copy_into(image, self.folders[name]):
+                            self.made += 1
+                        else:
+                            self.found += 1
+
+
+@contextmanager
+def _as_file(picture: Picture) -> Iterator[Path]:
+    """The file of a picture; of one in an archive, a copy, called by the last part of its name alone."""
+    if picture.path is not None:
+        yield picture.path
+        return
+    with TemporaryDirectory() as folder:
+        image = Path(folder, picture.name.rpartition("/")[2].rpartition(":")[2])
+        content = picture.read()
+        assert isinstance(content, bytes)
+        with explained(image):
+            image.write_bytes(content)
+        yield image
 
 
 def copy_into(image: Path, folder: Path) -> bool:

@@ -16,9 +16,10 @@ from PIL import Image
 
 import warm_python
 from ft.cli import cli
-from ft.cli.answer_files import answer_file
+from ft.cli.answer_files import File, answer_file
 from ft.cli.answers import Form
 from ft.config.schema import Config
+from ft.data.pictures import Picture
 from ft.errors import FtError
 from ft.extension.installed import Plugins
 from ft.finetune import finetune
@@ -136,6 +137,6 @@ def test_whoever_reads_may_have_read_enough(ready: Ft, tmp_path: Path) -> None:
 
 def test_a_target_that_is_called_as_a_column_of_the_file_has_a_column_of_its_own(tmp_path: Path) -> None:
     answer = NumbersAnswer(("error", "size"), (1.5, 20.0))
-    with answer_file(tmp_path / "a.csv", Form(3, answer)) as show:
-        show([Prediction(Path("a.png"), answer)])
+    with answer_file(File(tmp_path / "a.csv", Form(3, answer), {}, None)) as (show, _):
+        show([Prediction(Picture.at(Path("a.png")), answer)])
     assert (tmp_path / "a.csv").read_text().splitlines() == ["image,error_answer,size,error", "a.png,1.5,20.0,"]

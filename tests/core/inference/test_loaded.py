@@ -17,6 +17,7 @@ from torch import Tensor
 
 import ft
 from conftest import TINY
+from ft.data.pictures import Picture
 from ft.data.transforms import eval_transform
 from ft.extension.installed import Plugins
 from ft.inference.load import load_trained
@@ -75,7 +76,7 @@ def test_files_get_what_ft_predict_gives_them_bit_for_bit(
 ) -> None:
     machine = {"device": "cpu", "precision": "fp32", "workers": 0}
     trained = load_trained(Run(run), plugins, machine, 4, trust_code=True)
-    expected = [each for some in predict(trained, paths, Display()) for each in some]
+    expected = [each for some in predict(trained, [*map(Picture.at, paths)], Display()) for each in some]
     answers = model.predict(paths)
     assert [answer.image for answer in answers] == [str(path) for path in paths]
     for answer, one in zip(answers, expected, strict=True):

@@ -17,6 +17,7 @@ from PIL import Image
 
 from ft import load
 from ft.config.schema import Config
+from ft.data.pictures import Picture
 from ft.errors import FtError
 from ft.extension.installed import Plugins
 from ft.finetune import finetune, prepare
@@ -138,7 +139,7 @@ def test_predictions_are_probabilities_in_order(
         Image.new("RGB", (40, 30), (i * 90, 50, 200)).save(path)
     trained = load_trained(finished[0], plugins, MACHINE, 2, trust_code=True)
     found = answers(trained, paths)
-    assert [each.path for each in found] == paths
+    assert [each.picture.path for each in found] == paths
     for each in found:
         best = said(each, 2)
         assert (len(best["classes"]), best["classes"][0]) == (2, each.answer.label)
@@ -149,7 +150,7 @@ def test_predictions_are_probabilities_in_order(
 
 
 def answers(trained: Trained, paths: list[Path]) -> list[Prediction]:
-    return [each for some in predict(trained, paths, Display()) for each in some]
+    return [each for some in predict(trained, [*map(Picture.at, paths)], Display()) for each in some]
 
 
 def said(prediction: Prediction, top: int) -> dict[str, Any]:
@@ -171,11 +172,11 @@ def test_an_image_that_cannot_be_read_costs_no_other_its_answer(
         paths[i].write_bytes(b"nothing")
     paths[8].unlink()
     found = answers(trained, paths)
-    assert [each.path for each in found] == paths
+    assert [each.picture.path for each in found] == paths
     assert {i for i, each in enumerate(found) if each.error} == bad
-    assert all(f"cannot read the image {found[i].path}: " in found[i].error and found[i].answer is None for i in bad)
+    assert all(f"cannot read the image {found[i].name}: " in found[i].error and found[i].answer is None for i in bad)
     for one, other in zip([each for each in found if not each.error], fine, strict=True):
-        assert (one.path, said(one, 1)["classes"]) == (other.path, said(other, 1)["classes"])
+        assert (one.name, said(one, 1)["classes"]) == (other.name, said(other, 1)["classes"])
         assert said(one, 4)["probabilities"] == pytest.approx(said(other, 4)["probabilities"])
     assert all(each.error for each in answers(trained, paths[3:6]))
 
@@ -187,7 +188,7 @@ def test_answers_come_batch_by_batch(
     for path in paths:
         Image.new("RGB", (20, 20)).save(path)
     trained = load_trained(finished[0], plugins, MACHINE, 2, trust_code=True)
-    found = predict(trained, paths, Display())
+    found = predict(trained, [*map(Picture.at, paths)], Display())
     for number in range(1, 4):
         assert len(next(found)) == 2
         assert decoded == paths[: 2 * number]

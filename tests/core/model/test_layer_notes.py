@@ -11,6 +11,7 @@ from PIL import Image
 from torch import nn
 
 from ft.config.schema import Config
+from ft.data.pictures import Picture
 from ft.errors import FtError
 from ft.extension.installed import load_plugins
 from ft.finetune import finetune
@@ -103,5 +104,5 @@ def test_a_run_that_is_used_says_whose_layer_failed(
     for number in range(4):
         Image.new("RGB", (20, 20), (number, 0, 0)).save(tmp_path / f"{number}.png")
     with pytest.raises(KeyError) as caught:
-        list(predict(trained, sorted(tmp_path.glob("*.png")), Display()))
+        list(predict(trained, [*map(Picture.at, tmp_path.glob("*.png"))], Display()))
     assert caught.value.__notes__[0].startswith("raised in forward of Odd, of head builder 'Head' of ")
