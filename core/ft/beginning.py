@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from ft.data.image_list import keep_image_list, write_image_list
+from ft.data.image_list import keep_image_list, write_earlier, write_image_list
 from ft.data.loaders import explained_deaths
 from ft.deciding import Prepared
 from ft.machine.display import Display
@@ -53,6 +53,8 @@ def _anew(run: Run, ready: Prepared, versions: dict[str, Any], display: Display)
     run.write_plan(plan, position.phases)
     note_phase(run, ready, anew=True)
     write_image_list(run.path / "images.csv", ready.data)
+    if ready.built.origin is not None:
+        write_earlier(run.path, ready.built.origin.splits)
     run.write_model_file(describe_model(ready.config, ready.built, ready.model, ready.data, versions))
     run.keep_frozen(module, moving_tensors(module, plan.frozen, plan.frozen_modules))
     return position

@@ -18,6 +18,7 @@ from typing import Any, Unpack
 from pydantic import TypeAdapter
 
 from ft.config.keywords import Keywords, Source, Where, changes_of, config_of
+from ft.config.run_folders import folder_meant
 from ft.config.schema import PREDICT_BATCH, PREDICT_PRECISION
 from ft.config.use import OnMachine
 from ft.cross_validation import asks_for_all_folds, cross_validate as cross_validation
@@ -36,7 +37,6 @@ from ft.machine.signals import StopAsked
 from ft.plan.records import Plan as PlainPlan
 from ft.run.folder import Run
 from ft.run.folds import Folds
-from ft.run.records import folder_meant
 from ft.run.report import Report, doubts
 from ft.run.report_text import print_report
 from ft.text.reading import read_text

@@ -14,6 +14,7 @@ from ft.config.phases import configs_of, whose_phases
 from ft.config.schema import Config
 from ft.config.training import BLENDS, OF_STEPS, TrainingConfig, idle_with
 from ft.data.copies import warn_of_copies
+from ft.data.earlier import warn_of_trained
 from ft.data.image_list import check_same_images, may_have_moved
 from ft.data.load import ImageData, load_data
 from ft.data.readable import MEND_OR_SKIP, Ahead, check_images
@@ -26,6 +27,7 @@ from ft.machine.display import Display
 from ft.machine.ownership import strange_cache
 from ft.machine.randomness import seeded
 from ft.model.backbone import BuiltBackbone, build_backbone
+from ft.model.carried_head import carry_head, what_becomes_of_the_head
 from ft.model.freezing import choose_frozen, needs_data
 from ft.model.head import Model, build_model
 from ft.model.layer_notes import layers_of, noted_layers
@@ -36,6 +38,7 @@ from ft.plan.optimizer import ChosenOptimizer, choose_optimizer
 from ft.plan.pace import is_open
 from ft.plan.records import Place
 from ft.run.folder import Run
+from ft.run.origin import open_origin, with_digest
 from ft.run.provenance import seen_otherwise
 from ft.task.chosen import ChosenTask, choose_task
 from ft.weights.choice import absent, unverified
@@ -104,13 +107,15 @@ def open_run(config: Config, plugins: Plugins, display: Display, values: Values,
     Where `values` are "empty" they are what has to be known to plan: weights where what is frozen follows from images,
     random ones where a step is measured. A run that goes on has the images and the state with which it `stopped`.
     """
-    whole, store, trains = config, open_store(config), values != "empty"
+    origin = open_origin(config, stopped)
+    whole = config = with_digest(config, origin)
+    store, trains = open_store(config), values != "empty"
     machine = choose_machine(configs_of(config)[0].machine)
     with may_have_moved(stopped is not None), display.progress("looking for images"):
         check_settings(config, plugins)
         every = [_resolved(phase, plugins) for phase in configs_of(config)]
         config, optimizer = every[0]
-        data = load_data(config, plugins)
+        data = load_data(config, plugins, origin)
     phases = [phase for phase, _ in every]
     if stopped is not None:
         values = "random"
@@ -118,7 +123,7 @@ def open_run(config: Config, plugins: Plugins, display: Display, values: Values,
         values = "pretrained"
     elif values == "empty" and (_is_timed(whole) or any(is_open(phase, machine) for phase in phases)):
         values = "random"
-    built = build_backbone(config, plugins, display, values)
+    built = build_backbone(config, plugins, display, values, origin)
     _check_freezes(phases[1:], built, plugins)
     ahead = _kept_ahead(store, data, built, phases, plugins) if trains else None
     with display.progress("reading images", len(data.items), unit="images") as bar:
@@ -135,6 +140,10 @@ def open_run(config: Config, plugins: Plugins, display: Display, values: Values,
     built = replace(built, preprocessing=effective_preprocessing(built.preprocessing, config.images))
     built = replace(built, notes=(*built.notes, *seen_otherwise(built)))
     model = build_model(built.backbone, config.head, data.space.outputs, plugins, config.seed)
+    if origin is not None and stopped is None:
+        data = warn_of_trained(data, origin)
+        carry_head(model, built.backbone, config.head, origin, data.space, plugins)
+        data = replace(data, notes=(*data.notes, what_becomes_of_the_head(origin, data.space)))
     if config.lora.rank is not None:
         with noted_layers(layers_of(built.component, model)):
             adapted = add_adapters(built.backbone, config.lora, plugins, built.preprocessing.crop_size, config.seed)

@@ -12,6 +12,7 @@ def ft_head_builders() -> Iterator[HeadBuilder]:
         "One linear layer",
         build="ft_heads.linear:build",
         build_map="ft_heads.linear:build_map",
+        class_rows="ft_heads.rows:last_layer",
         settings="ft_heads.linear:LinearSettings",
     )
     yield HeadBuilder(
@@ -19,12 +20,14 @@ def ft_head_builders() -> Iterator[HeadBuilder]:
         "Hidden layers, each after normalisation and dropout, then a linear layer",
         build="ft_heads.mlp:build",
         build_map="ft_heads.mlp:build_map",
+        class_rows="ft_heads.rows:last_layer",
         settings="ft_heads.mlp:MlpSettings",
     )
     yield HeadBuilder(
         "cosine",
         "Cosines between the features and a direction for each class, times a learned factor",
         build="ft_heads.cosine:build",
+        class_rows="ft_heads.cosine:class_rows",
         settings="ft_heads.cosine:CosineSettings",
     )
     yield HeadBuilder(
@@ -32,6 +35,7 @@ def ft_head_builders() -> Iterator[HeadBuilder]:
         "Generalised-mean pooling in place of the backbone's average pooling, then a linear layer",
         build="ft_heads.gem:build",
         build_pool="ft_heads.gem:build_pool",
+        class_rows="ft_heads.rows:last_layer",
         settings="ft_heads.gem:GemSettings",
     )
     yield HeadBuilder(
@@ -39,5 +43,6 @@ def ft_head_builders() -> Iterator[HeadBuilder]:
         "Attention pooling in place of the backbone's average pooling, then a linear layer",
         build="ft_heads.attention_pool:build",
         build_pool="ft_heads.attention_pool:build_pool",
+        class_rows="ft_heads.rows:last_layer",
         settings="ft_heads.attention_pool:AttentionPoolSettings",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -25,3 +26,8 @@ def build(feature_dim: int, num_classes: int, settings: CosineSettings) -> nn.Mo
     from ft_heads.layers import CosineLinear
 
     return CosineLinear(feature_dim, num_classes, settings.scale, settings.learn_scale)
+
+
+def class_rows(head: nn.Module) -> Sequence[str]:
+    """The directions; the factor is that of all classes."""
+    return ["weight"]

@@ -13,6 +13,8 @@ from ft_tasks.another_task import another_task
 if TYPE_CHECKING:
     from torch import Tensor
 
+UNSEEN = "; the head goes on with what it knows of them, and forgets it as it learns others: add images of them"
+"""Of classes of a run that another one starts from, which has no images of them."""
 TEMPERATURE = "temperature"
 """Among the numbers of the label space: what logits are divided by."""
 
@@ -71,6 +73,11 @@ def space(labels: Sequence[Label], settings: ClassificationSettings) -> LabelSpa
     return LabelSpace(names)
 
 
+def extend(labels: Sequence[Label], known: LabelSpace, settings: ClassificationSettings) -> LabelSpace:
+    """The classes of a run that this one starts from, and those of its own training images, in natural order."""
+    return space([*labels, *known.names], settings)
+
+
 def encode(labels: Sequence[Label], space: LabelSpace, settings: ClassificationSettings) -> list[int]:
     """The index of each label's class. Raises FtError for a class that is not in the space."""
     numbers: dict[Label, int] = {name: number for number, name in enumerate(space.names)}
@@ -93,12 +100,13 @@ def strata(labels: Sequence[Label], settings: ClassificationSettings) -> Sequenc
 def remarks(targets: Mapping[str, Tensor], space: LabelSpace, settings: ClassificationSettings) -> Iterator[Remark]:
     """Classes that a split has no images of, which nothing then measures; names that look like another task's
     labels."""
-    for split in ("val", "test"):
+    for split in ("train", "val", "test"):
         present = set(targets[split].tolist())
         missing = [name for number, name in enumerate(space.names) if number not in present]
         if present and missing:
             count = f"{len(missing)} of {len(space.names)} classes"
-            yield Remark(f"{split} has no image of {count}: {some_names(missing)}", warns=True)
+            unseen = UNSEEN if split == "train" else ""
+            yield Remark(f"{split} has no image of {count}: {some_names(missing)}{unseen}", warns=True)
     if hint := another_task(space.names, len(targets["train"])):
         yield Remark(hint, warns=True)
 

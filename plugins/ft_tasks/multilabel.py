@@ -79,6 +79,14 @@ def space(labels: Sequence[Label], settings: MultilabelSettings) -> LabelSpace:
     return LabelSpace(names)
 
 
+def extend(labels: Sequence[Label], known: LabelSpace, settings: MultilabelSettings) -> LabelSpace:
+    """The labels of a run that this one starts from, and those of its own training images: of texts in natural order,
+    new columns behind the known ones. Raises FtError as `space` does."""
+    own = space(labels, settings).names
+    names = dict.fromkeys([*known.names, *own])
+    return LabelSpace(tuple(names) if isinstance(labels[0], Mapping) else tuple(sorted(names, key=natural_order)))
+
+
 def encode(labels: Sequence[Label], space: LabelSpace, settings: MultilabelSettings) -> list[tuple[float, ...]]:
     """Return for each image a number for each label: 1 has it, 0 has it not, NaN unknown.
 

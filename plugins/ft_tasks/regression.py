@@ -62,6 +62,14 @@ def space(labels: Sequence[Label], settings: RegressionSettings) -> LabelSpace:
     return LabelSpace(names, numbers={"mean": tuple(means), "std": tuple(deviations)})
 
 
+def extend(labels: Sequence[Label], known: LabelSpace, settings: RegressionSettings) -> LabelSpace:
+    """The targets of a run that this one starts from, scaled as there: the head that it starts with answers in these
+    units. Raises FtError for other targets."""
+    if set(names := space(labels, settings).names) != set(known.names):
+        raise FtError(f"the targets are {some_names(names)}, and were {some_names(known.names)}")
+    return known
+
+
 def encode(labels: Sequence[Label], space: LabelSpace, settings: RegressionSettings) -> list[tuple[float, ...]]:
     """Return for each image its targets, in standard deviations from their means. Raises FtError for what is no
     number."""

@@ -13,6 +13,7 @@ from ft.config.flags import FLAGS, ON_RESUME, changes_on_resume, variable
 from ft.config.loading import load_config
 from ft.config.recipes import said_by
 from ft.config.schema import Config, field_at
+from ft.config.starting import STARTS
 from ft.errors import FtError
 from ft.extension.installed import Plugins
 
@@ -40,7 +41,8 @@ def config_options(command: F) -> F:
 def config_from(file: Path | None, sets: tuple[str, ...], given: dict[str, Any], plugins: Plugins) -> Config:
     """The config that a command's arguments amount to. Raises FtError."""
     chosen = _chosen(given)
-    if file is None and not sets and "backbone" not in {*chosen, *said_by(chosen.get("recipe"), plugins)}:
+    named = not chosen.keys().isdisjoint(STARTS) or "backbone" in said_by(chosen.get("recipe"), plugins)
+    if file is None and not sets and not named:
         raise FtError("which backbone? Write --backbone PROVIDER:MODEL, as in torchvision:resnet18 (see ft models)")
     return load_config(file, sets, chosen, plugins)
 
@@ -113,4 +115,4 @@ def _click_type(annotation: Any) -> Any:
 
 
 def _metavar(flag: str, annotation: Any) -> str | None:
-    return None if get_origin(annotation) is Literal else flag.strip("-").upper().split("-")[-1]
+    return None if get_origin(annotation) is Literal else variable(flag).upper().split("_")[-1]

@@ -95,8 +95,8 @@ def load_run(run: Path, machine: dict[str, Any]) -> Trained:
 
 def meant(asked: Path, display: Display) -> Path:
     """The folder of the run that was asked for; what is to be said of it, is said."""
+    from ft.config.run_folders import folder_meant
     from ft.machine.ownership import strange_run
-    from ft.run.records import folder_meant
 
     run = folder_meant(asked)
     if run != asked:

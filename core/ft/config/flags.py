@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from keyword import iskeyword
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from ft.extension.kinds import KINDS
 # flag, key in the config, help (where the field does not say it), several values?
 FLAGS: tuple[tuple[str, str, str, bool], ...] = (
     *((key.flag, key.path, key.about, key.several) for kind in KINDS.values() for key in kind.keys if key.flag),
+    ("--from", "from_run", "", False),
     ("--lora", "lora.rank", "", False),
     ("--epochs", "training.epochs", "passes over the training images", False),
     ("--batch-size", "training.batch_size", "images a step", False),
@@ -62,12 +64,13 @@ ON_RESUME = (
 
 
 def variable(flag: str) -> str:
-    """What Python calls a flag.
+    """What Python calls a flag, which may be no word of Python's own.
 
-    >>> variable("--channels-last/--no-channels-last")
-    'channels_last'
+    >>> variable("--channels-last/--no-channels-last"), variable("--from")
+    ('channels_last', 'from_run')
     """
-    return flag.partition("/")[0].strip("-").replace("-", "_")
+    name = flag.partition("/")[0].strip("-").replace("-", "_")
+    return f"{name}_run" if iskeyword(name) else name
 
 
 def changes_on_resume(given: Mapping[str, Any], plugins: Plugins) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from ft.config.loading import load_config
 from ft.config.merging import Typed, merge
 from ft.config.recipes import said_by
 from ft.config.schema import Config
+from ft.config.starting import STARTS
 from ft.errors import FtError, did_you_mean, nearest
 from ft.extension.installed import Plugins
 from ft.text.counting import with_article
@@ -30,6 +31,7 @@ class Keywords(TypedDict, total=False):
     their types, to the config and its flags."""
 
     recipe: Where | None
+    from_run: Where | Mapping[str, Any] | None
     backbone: Component
     weights: Component
     head: Component
@@ -96,7 +98,7 @@ BY_NAME = {variable(flag): key for flag, key, _, _ in FLAGS}
 def config_of(source: Source | None, given: Mapping[str, Any], plugins: Plugins) -> Config:
     """The config that `given`, keywords, laid over `source`, amount to. Raises FtError."""
     keys = keys_of(given)
-    if source is None and "backbone" not in {*keys, *said_by(keys.get("recipe"), plugins)}:
+    if source is None and keys.keys().isdisjoint(STARTS) and not said_by(keys.get("recipe"), plugins).get("backbone"):
         raise FtError('which backbone? Write backbone="PROVIDER:MODEL", as in "torchvision:resnet18" (see ft models)')
     if not isinstance(source, str | os.PathLike):
         return load_config(_tree(source or {}), (), keys, plugins)

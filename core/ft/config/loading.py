@@ -1,4 +1,4 @@
-"""Fills the config: defaults, then a recipe, then a file, then `--set`, then flags."""
+"""Fills the config: defaults, then the run that it starts from, a recipe, a file, `--set`, and flags."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ft.config.files import as_tree, read_tree
 from ft.config.merging import Typed
 from ft.config.phases import check_heard
 from ft.config.recipes import lay_under
 from ft.config.schema import Config
+from ft.config.starting import lay_run_under
 from ft.config.training import idle_with
 from ft.errors import FtError
 from ft.extension.installed import Plugins
 from ft.extension.kinds import KINDS
 from ft.extension.references import parse_reference
 from ft.extension.settings import validate
-from ft.text.documents import DEEPEST, parse_yaml
-from ft.text.reading import read_text
+from ft.text.documents import DEEPEST
 
 _BY_FLAG = {key.flag.strip("-"): key.path for kind in KINDS.values() for key in kind.keys if key.flag}
 """Of components, the flag's name says in --set what the key says: optimizer.momentum is training.optimizer.momentum."""
@@ -31,13 +32,14 @@ def load_config(
     flags: Mapping[str, Any] | None = None,
     plugins: Plugins | None = None,
 ) -> Config:
-    """Merge defaults, the recipe that the rest names, what is `given` (a file in YAML or JSON, or its content),
-    `key.path=value` texts and `flags`, the later winning.
+    """Merge defaults, the run and the recipe that the rest names, what is `given` (a file in YAML or JSON, or its
+    content), `key.path=value` texts and `flags`, the later winning.
 
     Only with `plugins` is a recipe found, and known which phase takes steps. Raises FtError.
     """
     content = read_tree(given) if isinstance(given, Path) else given or {}
     typed = [*map(read_set, sets), *(Typed(tuple(key.split(".")), value, key) for key, value in (flags or {}).items())]
+    content, typed = lay_run_under(content, typed)
     laid = lay_under(_without_ended(_without_derived(content, typed), typed), typed, plugins)
     try:
         config = validate(Config, laid.tree, "")
@@ -68,20 +70,7 @@ def read_set(text: str) -> Typed:
         raise FtError(f"--set {key[:40]}...: no key of a config has {key.count('.')} dots")
     first, *rest = key.strip().split(".")
     path = (*_BY_FLAG.get(first, first).split("."), *rest)
-    return Typed(path, _yaml(value, f"--set {text}"), f"--set {text}")
-
-
-def read_tree(file: Path) -> dict[str, Any]:
-    """Read a config, or what `ft plan --json` printed, from YAML or JSON. Raises FtError naming the file."""
-    try:
-        text = read_text(file)
-    except (OSError, UnicodeDecodeError) as error:
-        raise FtError(f"cannot read the config {file}: {getattr(error, 'strerror', None) or error}") from error
-    tree = _yaml(text, str(file))
-    if not isinstance(tree, dict):
-        what = "is empty" if tree is None else "is no mapping"
-        raise FtError(f"the config {file} {what}; it begins like 'backbone: torchvision:resnet18'")
-    return tree["config"] if tree.keys() - {"folds", "later_plans"} == {"config", "plan"} else tree
+    return Typed(path, as_tree(value, f"--set {text}"), f"--set {text}")
 
 
 def _without_derived(tree: Mapping[str, Any], typed: Iterable[Typed]) -> Mapping[str, Any]:
@@ -101,10 +90,3 @@ def _without_ended(tree: Mapping[str, Any], typed: Iterable[Typed]) -> Mapping[s
     if not isinstance(budget, Mapping) or not any(each.path[0] in _OF_TRAINING for each in typed):
         return tree
     return {**tree, "time_budget": {key: value for key, value in budget.items() if key != "ended"}}
-
-
-def _yaml(text: str, where: str) -> Any:
-    try:
-        return parse_yaml(text)
-    except ValueError as error:
-        raise FtError(f"{where}: {error}") from None

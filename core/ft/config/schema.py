@@ -23,6 +23,7 @@ from ft.config.budget import BudgetConfig
 from ft.config.component import ComponentConfig as ComponentConfig, Components, as_list
 from ft.config.images import ImagesConfig
 from ft.config.lora import LoraConfig
+from ft.config.origin import OriginConfig
 from ft.config.phase import PhaseConfig
 from ft.config.recipe import RecipeConfig
 from ft.config.split import SplitConfig
@@ -112,12 +113,17 @@ class ReportConfig(Section):
     pictures: bool = Field(True, description="embed small copies of images in report.html; off: their paths alone")
 
 
-_ONLY_WHERE_SAID = ("recipe", "phases", "time_budget", "lora")
+_ONLY_WHERE_SAID = ("recipe", "from_run", "phases", "time_budget", "lora")
 """Keys that a config without them does not mention."""
 
 
 class Config(Section):
     recipe: RecipeConfig | None = Field(None, examples=["lp-ft"])
+    from_run: OriginConfig | None = Field(
+        None,
+        examples=["runs/latest"],
+        description="start from the weights of this run, head included, and see images as it did",
+    )
     backbone: ComponentConfig = Field(examples=["torchvision:resnet18"])
     weights: WeightsConfig = Field(WeightsConfig(), examples=["local:PATH"])
     head: ComponentConfig = Field(ComponentConfig(use="linear"), examples=["mlp"])

@@ -6,7 +6,7 @@ import csv
 import io
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,8 @@ from ft.text.reading import MOST_TABLE, read_text
 
 COLUMNS = ("path", "label", "split", "sha256")
 """Labels that are several columns stand behind these, each under its name."""
+EARLIER = "earlier.csv"
+"""In a run's folder: the images of the runs that it started from, one after the other."""
 Row = tuple[str, ...]
 """What the columns say of one image."""
 
@@ -52,13 +54,40 @@ def listed_images(path: Path) -> list[ListedImage]:
 
 
 def known_splits(path: Path) -> Mapping[str, set[str]]:
-    """Return which splits held an image, by its sha256, as the table at `path` has it; empty where there is no table.
+    """Return which splits held an image, by its sha256, as the table at `path` has it, or the one beside it of the runs
+    that its run started from; empty where there is no table.
 
     Raises FtError for one that cannot be read.
     """
     found: defaultdict[str, set[str]] = defaultdict(set)
     for row in _read(path) if path.exists() else ():
         found[row[3]].add(row[2])
+    for digest, parts in earlier_splits(path.parent).items():
+        found[digest] |= parts
+    return found
+
+
+def write_earlier(folder: Path, splits: Mapping[str, Set[str]]) -> None:
+    """Publish a table of the images that runs before had, by their sha256, and in which parts."""
+    lines = sorted(f"{digest},{split}" for digest, parts in splits.items() for split in parts)
+    publish_text(folder / EARLIER, "\n".join(["sha256,split", *lines]) + "\n")
+
+
+def earlier_splits(folder: Path) -> Mapping[str, set[str]]:
+    """Return what such a table in a run's folder says; nothing where there is none. Raises FtError for one that cannot
+    be read."""
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    path = folder / EARLIER
+    if not path.exists():
+        return found
+    try:
+        rows = [line.split(",") for line in read_text(path, MOST_TABLE).splitlines()]
+    except (OSError, ValueError) as error:
+        raise FtError(f"cannot tell which images trained the runs before: {path}: {error}") from error
+    if not rows or rows[0] != ["sha256", "split"] or any(len(row) != 2 for row in rows):
+        raise FtError(f"cannot tell which images trained the runs before: {path} has no columns sha256, split")
+    for digest, split in rows[1:]:
+        found[digest].add(split)
     return found
 
 

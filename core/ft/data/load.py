@@ -9,6 +9,7 @@ from typing import Any
 from ft.config.schema import Config
 from ft.data.decoding import Facts
 from ft.data.order import Shuffle
+from ft.data.origin import Origin
 from ft.data.pictures import Picture, picture_of
 from ft.data.samples import Found, read_samples
 from ft.data.split_checks import check_folds, torn_groups, unused_shares
@@ -90,9 +91,10 @@ class ImageData:
 
 
 @garbage_waits()
-def load_data(config: Config, plugins: Plugins) -> ImageData:
+def load_data(config: Config, plugins: Plugins, origin: Origin | None = None) -> ImageData:
     """Ask the data source for its images, split what has no split, and make the task's targets of labels. Opens no
-    image.
+    image, unless the run starts from another one: images that this had are known by their content, and stay in the
+    part in which they were.
 
     Raises FtError when there are no images, none to train on or to validate with, and for a label that is not of the
     task.
@@ -104,7 +106,8 @@ def load_data(config: Config, plugins: Plugins) -> ImageData:
         strata = strata_of(samples, task)
         splits = choose_splits(samples, split, strata)
         few = check_folds(samples, split, strata, task)
-        data = _labelled(found, splits, task)
+        splits = splits if origin is None else origin.splits_again(samples, splits)
+        data = _labelled(found, splits, task, origin)
     except FtError as error:
         whole = [f"groups by '{split.group}' are kept whole"] if split.group else []
         raise FtError("\n".join([str(error), *whole, *found.warnings])) from None
@@ -120,7 +123,7 @@ def strata_of(samples: Mapping[str, Sample], task: ChosenTask) -> dict[str, Stra
     return dict(zip(samples, _of_labels(samples, task.strata), strict=True))
 
 
-def _labelled(found: Found, splits: Mapping[str, Split], task: ChosenTask) -> ImageData:
+def _labelled(found: Found, splits: Mapping[str, Split], task: ChosenTask, origin: Origin | None) -> ImageData:
     source = found.source
     parts: dict[Split, dict[str, Sample]] = {"train": {}, "val": {}, "test": {}}
     for key, sample in found.samples.items():
@@ -129,7 +132,8 @@ def _labelled(found: Found, splits: Mapping[str, Split], task: ChosenTask) -> Im
         there = " and ".join(sorted(split for split, part in parts.items() if part))
         raise FtError(f"there are no training images in '{source}', only {there}")
     try:
-        space = task.space([sample.label for sample in parts["train"].values()])
+        labels = [sample.label for sample in parts["train"].values()]
+        space = task.space(labels) if origin is None else origin.extended(task, labels)
     except FtError as error:
         raise FtError(f"'{source}' does not fit --task {task.name}: {error}") from None
     items = {split: make_items(part, task, space, f" ({split})") for split, part in parts.items()}

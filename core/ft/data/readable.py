@@ -114,10 +114,10 @@ def _lost(data: ImageData, kept: ImageData) -> str:
     if not kept.train:
         return "which leaves none to train on"
     try:
-        left = data.task.space([item.label for item in kept.train]).names
+        before, left = (data.task.space([item.label for item in each.train]).names for each in (data, kept))
     except FtError as error:
         return f"and of those that are left {error}"
-    lost = [name for name in data.space.names if name not in left]
+    lost = [name for name in before if name not in left]
     return f"which leaves no training image of {some_names(lost)}" if lost else ""
 
 
@@ -156,14 +156,6 @@ def _counted(reasons: Mapping[str, str], data: ImageData) -> tuple[str, str]:
     said = [f"{name}: {reason}" for name, reason in reasons.items()]
     listed = "\n".join(f"  {line}" for line in first_lines(said))
     return f"{len(reasons)} of {len(data.items)} images", listed
-
-
-def digest_of(picture: Picture) -> str:
-    """The sha256 of an image's content, or why it cannot be read. Raises FtError where the machine failed."""
-    try:
-        return picture.digest()
-    except Exception as error:  # also what a data source raises that opens it
-        return f"unreadable: {failure_of(error, picture.name)}"
 
 
 def _look_at(

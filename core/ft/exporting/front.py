@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
+from ft.config.run_folders import folder_meant
 from ft.errors import FtError
 from ft.exporting.chosen import Wanted
 from ft.exporting.export import export as export_run
@@ -19,7 +20,7 @@ from ft.machine.display import Display
 from ft.machine.ownership import strange_run
 from ft.machine.python_display import PythonDisplay, printed
 from ft.run.folder import Run
-from ft.run.records import folder_meant, read_record
+from ft.run.records import read_record
 from ft.task.chosen import choose_task
 
 

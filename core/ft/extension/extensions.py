@@ -65,6 +65,10 @@ class HeadBuilder:
     for backbones that classify every position and pool afterwards: [N, feature_dim, H, W] to [N, num_classes, H, W].
     `build_pool(feature_dim, settings)`, where given, builds what pools the backbone's last feature map for this head:
     [N, feature_dim, H, W] to [N, feature_dim, 1, 1]. It replaces the module at the backbone's `pool_path`.
+
+    `class_rows(head) -> Sequence[str]`, where given, names the tensors of a head that it built in which each output has
+    a row of its own, the first dimension; all others are the same for any number of outputs. Such a head can learn
+    further classes and keep what it knows (`--head grow`).
     """
 
     name: str
@@ -72,6 +76,7 @@ class HeadBuilder:
     build: Lazy
     build_map: Lazy | None = None
     build_pool: Lazy | None = None
+    class_rows: Lazy | None = None
     settings: type[BaseModel] | str | None = None
 
 
@@ -196,6 +201,10 @@ class Task:
     it. `answers(outputs, space, settings) -> Sequence[Answer]` is `predict` of a numpy array [N, K] in float32, without
     torch, for models that another program computes. `pipeline_tag` is what the Hugging Face Hub calls the task.
 
+    `extend(labels, known, settings) -> LabelSpace`, where given, is the space of a run that starts from another one,
+    whose space is `known`: with all of its names, and what its numbers say of targets, and with what labels of new
+    training images add. Without it, both have to have the same names.
+
     `noun` is what one and several names of the label space are called, and `stratum` what a stratum is, where it is not
     that. Where it does not `blend`, mixup and its like are refused. `picks_largest` says that the largest output is the
     answer, as of classes: that is what `ft explain` explains.
@@ -217,6 +226,7 @@ class Task:
     tally_name: str = ""
     shares: Lazy | None = None
     calibrate: Lazy | None = None
+    extend: Lazy | None = None
     sections: Lazy | None = None
     guess: Lazy | None = None
     uncertainty: Lazy | None = None

@@ -122,8 +122,12 @@ KINDS = {
                 Key(
                     "head",
                     "--head",
-                    "head builder, as in linear or mlp; keep: the pretrained classifier",
-                    words={"keep": "the pretrained classifier"},
+                    "head builder, as in linear or mlp; keep: the pretrained classifier; grow: that of --from RUN, "
+                    "with rows for new classes",
+                    words={
+                        "keep": "the pretrained classifier, or that of --from RUN",
+                        "grow": "that of --from RUN, with rows for new classes",
+                    },
                 ),
             ),
             takes_argument=False,

@@ -16,10 +16,11 @@ from ft.cache.image_source import BroughtImages
 from ft.cache.store import FeatureStore
 from ft.config.schema import PREDICT_BATCH, PREDICT_PRECISION, ComponentConfig
 from ft.config.split import SplitConfig
+from ft.data.digests import digest_of
 from ft.data.image_list import known_splits
 from ft.data.load import ImageData, Item, make_items, strata_of
 from ft.data.pictures import picture_of
-from ft.data.readable import check_measured, digest_of
+from ft.data.readable import check_measured
 from ft.data.samples import read_samples
 from ft.data.splits import Split, choose_splits
 from ft.data.targets import targets_of
@@ -28,6 +29,7 @@ from ft.extension.installed import Plugins
 from ft.extension.records import Preprocessing, Sample
 from ft.extension.settings import validate
 from ft.extension.tasks import LabelSpace
+from ft.inference.before import fared_before
 from ft.inference.load import Trained, load_trained
 from ft.inference.predict import outputs_of
 from ft.inference.prediction import no_number
@@ -37,7 +39,8 @@ from ft.machine.display import Display
 from ft.run.folder import Run
 from ft.run.outputs import Outputs, write_outputs
 from ft.task.chosen import ChosenTask
-from ft.task.evaluation import Answered, Evaluation, Measured, evaluate
+from ft.task.evaluation import Answered, Evaluation, evaluate
+from ft.task.measured import Measured
 from ft.task.sure import Judged
 from ft.text.counting import number_of
 from ft.text.names import typed
@@ -77,7 +80,9 @@ def measure_saved(run: Run, plugins: Plugins, store: FeatureStore, job: Job, oth
     write_outputs(run.path, {name: each.kept for name, each in kept.items()})
     split: Split = "test" if test else "val"
     answered = kept[split].kept, targets_of(data.measured[split])
-    return Measured(val, test, _judged(replace(data, space=space), split, answered, test or val, job.display))
+    judged = _judged(replace(data, space=space), split, answered, test or val, job.display)
+    before = fared_before(run, plugins, job, space, (kept["val"].kept, targets_of(data.val)))
+    return Measured(val, test, judged, before)
 
 
 def _judged(data: ImageData, split: Split, answers: Answered, found: Evaluation, display: Display) -> Judged:

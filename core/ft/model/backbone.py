@@ -9,6 +9,7 @@ from typing import Any, Literal
 import torch
 
 from ft.config.schema import Config
+from ft.data.origin import Origin
 from ft.data.transforms import effective_preprocessing
 from ft.errors import FtError
 from ft.extension.calls import through_the_door
@@ -18,6 +19,7 @@ from ft.machine.display import Display
 from ft.machine.randomness import random_state_kept, seeded
 from ft.machine.sizes import within_memory
 from ft.model.catalogue import find_model, weight_entries
+from ft.model.head import KEEP
 from ft.model.state_dict import load_into, read_tensors
 from ft.text.counting import with_article
 from ft.text.redaction import shown
@@ -35,12 +37,25 @@ class BuiltBackbone:
     preprocessing: Preprocessing
     fetched: FetchedWeights | None = None
     notes: tuple[str, ...] = ()
+    origin: Origin | None = None
+
+    @property
+    def weights(self) -> str:
+        """What its weights are, and where they come from, in a line."""
+        if self.origin is not None:
+            return str(self.origin)
+        return (self.fetched or self.choice).describe() if self.choice else "none (random)"
 
 
 def build_backbone(
-    config: Config, plugins: Plugins, display: Display, tensors: Literal["pretrained", "random", "empty"]
+    config: Config,
+    plugins: Plugins,
+    display: Display,
+    tensors: Literal["pretrained", "random", "empty"],
+    origin: Origin | None = None,
 ) -> BuiltBackbone:
-    """Build `config.backbone` and, when `tensors` is "pretrained", load `config.weights` into it.
+    """Build `config.backbone` and, when `tensors` is "pretrained", load `config.weights` into it, or those of the run
+    that it starts from: its `origin`, as which it sees images, too.
 
     "random" leaves the weights as they were drawn from the seed; "empty" gives tensors that have shapes and no values
     (torch's meta device), all a plan needs, or is as "random" where the network cannot do without values. Neither looks
@@ -49,9 +64,11 @@ def build_backbone(
     """
     component, model_name = find_model(config.backbone.use, plugins)
     settings = read_settings(component, config.backbone.settings, "backbone")
-    choice = choose_weights(config.weights, weight_entries(component, model_name), config.backbone.use, plugins)
+    entries = weight_entries(component, model_name)
+    choice = None if origin else choose_weights(config.weights, entries, config.backbone.use, plugins)
     backbone = construct(component, model_name, settings, config.seed, values=tensors != "empty")
     published = choice.entry.preprocessing if choice and choice.published else backbone.preprocessing
+    published = origin.preprocessing if origin else published
     preprocessing = effective_preprocessing(published, config.images)
     asked, hint = f"--image-size {config.images.size}", ""
     if config.images.size is None and choice is not None:
@@ -59,13 +76,24 @@ def build_backbone(
         hint = f"; {choice.entry.note}" if choice.entry.note else ""
     check_image_size(backbone, config.backbone.use, preprocessing.crop_size, asked, hint)
     reference = shown(config.backbone.use)
-    built = BuiltBackbone(replace(backbone, name=model_name), reference, component, choice, preprocessing)
+    built = BuiltBackbone(
+        replace(backbone, name=model_name), reference, component, choice, preprocessing, origin=origin
+    )
+    if tensors == "pretrained" and origin is not None:
+        own = read_tensors(origin.weights)
+        carried = {name: each for name, each in own.tensors.items() if not _is_left_behind(name, backbone, config)}
+        load_into(built.backbone, replace(own, tensors=carried), str(origin.weights))
     if tensors != "pretrained" or choice is None:
         return built
     with display.download() as progress:
         fetched = fetch_weights(choice, plugins, progress)
     report = load_into(built.backbone, read_tensors(fetched.path, config.weights.key), str(fetched.path))
     return replace(built, fetched=fetched, notes=(*fetched.notes, *report.notes))
+
+
+def _is_left_behind(name: str, backbone: Backbone, config: Config) -> bool:
+    """Whether a tensor is of a head that is not the classifier with which a backbone is built."""
+    return config.head.use != KEEP and backbone.in_head(name)
 
 
 def construct(component: Component, model_name: str, settings: Any, seed: int, values: bool) -> Backbone:

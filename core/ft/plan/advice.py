@@ -17,7 +17,7 @@ def advice(decisions: Decisions, trainable: Sequence[str]) -> Iterator[str]:
     """Yield what in the config does nothing, or not what it says, when the parameters `trainable` train."""
     config, built, model = decisions.config, decisions.built, decisions.model
     frozen, optimizer = decisions.frozen, decisions.optimizer
-    if built.choice is None and frozen.names:
+    if built.choice is None and built.origin is None and frozen.names:
         yield "weights are random (--weights none) and layers are frozen: frozen layers will never learn anything"
     if isinstance(config.images.views, int) and not config.images.varies:
         yield f"--views {config.images.views} has no effect: without augmentation all views of an image are the same"

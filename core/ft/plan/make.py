@@ -48,7 +48,7 @@ def make_plan(decisions: Decisions, plugins: Plugins) -> Plan:
         raise FtError(f"'{moving[0]}' needs more than one image a batch to train; use --batch-size 2 or freeze it")
     return Plan(
         backbone=built.reference,
-        weights=(built.fetched or built.choice).describe() if built.choice else "none (random)",
+        weights=built.weights,
         head=model.description,
         stages=tuple(_stage_rows(model, built.backbone, frozen, groups, numel)),
         frozen=tuple(sorted(frozen.names)),
@@ -97,6 +97,7 @@ def _recipe(config: Config) -> dict[str, Any]:
         "seed": config.seed,
         "images.fit": config.images.fit,
         "images.views": config.images.replayed,
+        **({"from_run": {"head": start.head, "sha256": start.sha256}} if (start := config.from_run) else {}),
         **({"lora": config.lora.model_dump(mode="json")} if config.lora.rank else {}),
         **({"images.range": list(config.images.value_range)} if config.images.value_range else {}),
         **{f"training.{name}": value for name, value in training.items()},

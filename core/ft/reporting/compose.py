@@ -13,6 +13,7 @@ from ft.pages.records import Page
 from ft.reporting.candidates import candidates
 from ft.reporting.curves import curves
 from ft.reporting.finished import Answers, Finished
+from ft.reporting.started import started_from
 from ft.reporting.trained import what_trained
 from ft.reporting.verdict import CALLED, headlines, judged_by, remarks, sure_of
 from ft.text.counting import number_of
@@ -29,6 +30,7 @@ def page_of(finished: Finished, answers: Sequence[Answers], of_images: Sequence[
         headlines=headlines(finished, figures),
         notes=tuple(remarks(finished, figures)),
         sections=(
+            *started_from(finished),
             curves(finished),
             *candidates(finished),
             *_of_task(finished, answers, judged),

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ft.config.run_folders import check_there, folder_meant
 from ft.errors import FtError
 from ft.extension.installed import Plugins
 from ft.extension.tasks import Figure
@@ -15,7 +16,6 @@ from ft.reporting.comparison import Valued, Versus, told, valued, versus
 from ft.reporting.finished import Finished, read_finished
 from ft.run.differences import Difference, differences
 from ft.run.folder import Run
-from ft.run.records import check_there, folder_meant
 from ft.run.summaries import figures_in
 
 LETTERS = string.ascii_uppercase

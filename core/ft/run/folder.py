@@ -3,6 +3,7 @@
 config.yaml         the resolved config; `ft run --config` with it repeats the run
 plan.json           the plan, and the phases that led to it
 images.csv          every image: path, class, split and digest
+earlier.csv         of a run that started from another one: images of those before, by digest, and their splits
 versions.json       ft, torch, and the distribution, version and digest of every component used
 frozen.safetensors  tensors that do not change (until model.safetensors holds them)
 last.pt, best.pt    checkpoints
@@ -34,6 +35,7 @@ from torch import nn
 
 from ft.config.loading import load_config
 from ft.config.phases import refuse_changes
+from ft.config.run_folders import check_there
 from ft.config.schema import Config
 from ft.errors import FtError
 from ft.extension.tasks import LabelSpace
@@ -54,7 +56,7 @@ from ft.run.checkpoints import (
     save_tensors,
 )
 from ft.run.position import Phase, Position
-from ft.run.records import PHASES, ModelFile, PlanFile, RunFile, VersionsFile, check_there, read_record
+from ft.run.records import PHASES, ModelFile, PlanFile, RunFile, VersionsFile, read_record
 from ft.text.documents import as_yaml
 from ft.text.names import typed
 from ft.text.redaction import without_secrets

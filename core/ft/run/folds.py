@@ -13,12 +13,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ft.config.loading import load_config
+from ft.config.run_folders import check_there
 from ft.config.schema import Config
 from ft.errors import FtError
 from ft.extension.unpackaged import refuse_unpackaged
 from ft.run.folder import Run
 from ft.run.new import new_folder
-from ft.run.records import FOLDS, FoldDone, FoldsFile, Spread, check_there, read_record
+from ft.run.records import FOLDS, FoldDone, FoldsFile, Spread, read_record
 from ft.run.summaries import figures_in
 
 Figures = Mapping[str, float]

@@ -55,16 +55,17 @@ def seen_otherwise(built: BuiltBackbone) -> list[str]:
 
     Nothing is said of a file beside which there is no model.json as a run writes it.
     """
-    if built.fetched is None:
+    path = built.origin.weights if built.origin else built.fetched.path if built.fetched else None
+    if path is None:
         return []
     try:
-        before = read_record(built.fetched.path.with_name("model.json"), ModelFile).preprocessing
+        before = read_record(path.with_name("model.json"), ModelFile).preprocessing
     except FtError:
         return []
     now = built.preprocessing
     if (before.crop_size, before.fit) == (now.crop_size, now.fit):
         return []
-    place = built.fetched.path.parent
+    place = path.parent
     return [
         f"the weights were trained in {place} on images of {before.crop_size} px, fit {before.fit}; "
         f"now they are given {now.crop_size} px, fit {now.fit}. As there: --image-size {before.crop_size} "
@@ -94,6 +95,9 @@ def _preferred(config: Config, versions: dict[str, Any]) -> dict[str, str]:
 
 
 def _weights(built: BuiltBackbone) -> dict[str, Any] | None:
+    if (origin := built.origin) is not None:
+        folder = str(origin.folder)
+        return {"entry": f"model of {folder}", "source": folder, "sha256": origin.sha256, "head": origin.head}
     if built.fetched is None:
         return None
     fetched = built.fetched

@@ -7,7 +7,6 @@ compared with what there is now, key by key, and may hold more.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
@@ -16,9 +15,10 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from ft.config.images import LARGEST_IMAGE
+from ft.config.run_folders import check_there
 from ft.config.schema import ComponentConfig
 from ft.config.split import SplitConfig
-from ft.errors import FtError, nearest
+from ft.errors import FtError
 from ft.extension.records import Preprocessing
 from ft.extension.settings import first_fault
 from ft.extension.tasks import LabelSpace
@@ -34,7 +34,6 @@ PHASES = "phases.json"
 """What the folder of a run in phases has beside what that of any run has."""
 EXPORT = "export.json"
 """What the folder of an exported model has."""
-LATEST = "latest"
 _LARGEST_RESIZE = 4
 """Times the crop; ImageNet's usual 256 for 224 is 1.14."""
 
@@ -189,37 +188,6 @@ def to_predict(folder: Path) -> str:
         if any(map(names_code, read_record(folder / "model.json", ModelFile).references)):
             words.append("--trust-code")
     return typed(*words)
-
-
-def check_there(folder: Path) -> None:
-    """Raise FtError, with the nearest names of runs beside it, where there is no such folder."""
-    if os.path.exists(folder):
-        return
-    near = nearest(folder.name, runs_in(folder.parent))
-    hint = f" Did you mean {' or '.join(str(folder.parent / name) for name in near)}?" if near else ""
-    raise FtError(f"there is no folder {folder}.{hint}")
-
-
-def runs_in(folder: Path) -> list[str]:
-    """The names of the folders of runs in a folder, sorted; none where it cannot be looked into."""
-    try:
-        return sorted(path.name for path in folder.iterdir() if (path / "config.yaml").is_file())
-    except OSError:
-        return []
-
-
-def folder_meant(folder: Path) -> Path:
-    """The folder of a finished run that was asked for: as in `runs/latest`, where nothing is there, the run in `runs`
-    whose model was saved last. Raises FtError where there is none."""
-    if folder.name != LATEST or os.path.lexists(folder):
-        return folder
-    saved: dict[str, int] = {}
-    for name in runs_in(folder.parent):
-        with suppress(OSError):  # it has not finished, or somebody removes it
-            saved[name] = (folder.parent / name / "model.safetensors").stat().st_mtime_ns
-    if not saved:
-        raise FtError(f"{folder} is the latest finished run in {folder.parent}, and there is none")
-    return folder.parent / max(saved, key=lambda name: (saved[name], name))
 
 
 def read_record(path: Path, record: type[R]) -> R:

@@ -14,7 +14,8 @@ from ft.extension.tasks import Figure
 from ft.plan.records import CacheCost, Plan
 from ft.run.position import EpochRecord, Phase, Position, Tried, epochs_averaged
 from ft.run.records import PhaseBegun
-from ft.task.evaluation import Evaluation, Measured
+from ft.task.evaluation import Evaluation
+from ft.task.measured import Before, Measured
 from ft.task.sure import Judged
 from ft.text.counting import number_of
 from ft.text.names import typed
@@ -37,6 +38,7 @@ class Report:
     `averaged` are the epochs whose weights, averaged, are the saved ones, the last of which then is `best_epoch`.
     Of a run on a time budget, `time_budget` says what was asked for, what was cut and what ended early, and after how
     many `seconds` it was done, where that was in one process.
+    Of a run that started from another one, `before` says how that does on the same validation images.
     """
 
     backbone: str
@@ -71,6 +73,7 @@ class Report:
     averaged: tuple[int, ...] = ()
     time_budget: Mapping[str, Any] | None = None
     adapted: int = 0
+    before: Before | None = None
 
     @property
     def saved(self) -> str:
@@ -80,14 +83,16 @@ class Report:
     def plain(self) -> dict[str, Any]:
         """What report.json holds."""
         measured = {"val": self.val.plain(), "test": None if self.test is None else self.test.plain()}
-        content = {**asdict(replace(self, each_phase=(), tried=())), **measured, "judged": self.judged.plain()}
-        del content["each_phase"], content["tried"]
+        bare = replace(self, each_phase=(), tried=(), before=None)
+        content = {**asdict(bare), **measured, "judged": self.judged.plain()}
+        del content["each_phase"], content["tried"], content["before"]
         if self.time_budget is None:
             del content["time_budget"]
         each = [phase.model_dump(mode="json") for phase in self.each_phase]
         tried = [candidate.plain() for candidate in self.tried]
         if not self.adapted:
             del content["adapted"]
+        content |= {"before": self.before.plain()} if self.before else {}
         return content | ({"each_phase": each} if each else {}) | ({"candidates": tried} if tried else {})
 
 
@@ -148,6 +153,7 @@ def make_report(config: Config, plan: Plan, outcome: Outcome) -> Report:
         averaged=tuple(sorted(averaged.of)) if averaged else (),
         time_budget=outcome.time_budget,
         adapted=len(plan.adapters),
+        before=outcome.measured.before,
     )
 
 

@@ -15,7 +15,7 @@ from ft.run.records import to_predict
 from ft.run.report import Report, doubts
 from ft.task.evaluation import Evaluation
 from ft.task.sure import Judged, too_few
-from ft.text.counting import number_of
+from ft.text.counting import number_of, some_names
 from ft.text.durations import as_duration
 
 MOST_CONFUSED = 12
@@ -37,7 +37,13 @@ def print_report(report: Report, folder: Path, display: Display) -> None:
         print_evaluation(report.test, "test", where, display)
     if report.tried:
         print_candidates(report.tried, _monitored(report), where, display)
-    lines = [*_trust(report.judged), *_won(report), *_each_phase(report), ("trained", _trained(report))]
+    lines = [
+        *_trust(report.judged),
+        *_before(report),
+        *_won(report),
+        *_each_phase(report),
+        ("trained", _trained(report)),
+    ]
     lines += _time(report)
     print_pairs(lines, display.out, folded=True)
     steps = [("" if number else "next", step) for number, step in enumerate(next_steps(report, folder))]
@@ -65,6 +71,18 @@ def _trust(judged: Judged) -> Iterator[tuple[str, str]]:
     ]
     if guessed:
         yield "guessing", f"{', '.join(guessed)}, with one answer to all images"
+
+
+def _before(report: Report) -> Iterator[tuple[str, str]]:
+    """How the run that this one started from does on the same images, and this one there."""
+    if (before := report.before) is None:
+        return
+    told = [
+        f"{figure.title} {figure.written(then)}, now {figure.written(now)}" for figure, then, now in before.figures()
+    ]
+    left = f", without {number_of(before.left_out, 'image')} that trained it" if before.left_out else ""
+    images = number_of(before.images, "validation image")
+    yield "before", f"{'; '.join(told)}; on the same {images} of {some_names(before.names)}, by {before.run}{left}"
 
 
 def _monitored(report: Report) -> Figure:

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from ft.config.loading import read_tree
+from ft.config.files import read_tree
+from ft.config.run_folders import check_there, runs_in
 from ft.errors import FtError
 from ft.machine.files import explained
-from ft.run.records import FOLDS, FoldsFile, ReportFile, check_there, read_record, runs_in
+from ft.run.records import FOLDS, FoldsFile, ReportFile, read_record
 from ft.text.reading import read_text
 
 State = Literal["finished", "stopped", "folds", "unreadable"]

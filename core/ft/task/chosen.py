@@ -130,6 +130,17 @@ class ChosenTask(Chosen[Task]):
         made: LabelSpace = self._call("calibrate", outputs, targets, space, self.settings)
         return made
 
+    def extend(self, labels: Sequence[Label], known: LabelSpace) -> LabelSpace:
+        """The space of a run that starts from another one, whose space is `known`, with these labels of training
+        images. Raises FtError for labels that are not of the task, or do not go with it."""
+        if self.record.extend is None:
+            made = self.space(labels)
+            if (made.names, made.outputs) != (known.names, known.outputs):
+                raise FtError(f"task '{self.name}' does not say how {self.record.noun[1]} are added to those of a run")
+            return known
+        extended: LabelSpace = self._call("extend", labels, known, self.settings)
+        return extended
+
     def predict(self, outputs: Tensor, space: LabelSpace) -> Sequence[Answer]:
         """The answer to each image, of outputs [N, K] in float32 on the CPU."""
         made: Sequence[Answer] = self._call("predict", outputs, space, self.settings)

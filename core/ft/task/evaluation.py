@@ -11,7 +11,6 @@ import torch
 
 from ft.extension.tasks import Figure, LabelSpace, Meter, Table
 from ft.task.chosen import LOSS, ChosenTask, Count
-from ft.task.sure import Judged
 
 Answered = tuple[torch.Tensor, torch.Tensor]
 """Outputs [N, K] and targets [N, ...]."""
@@ -36,16 +35,6 @@ class Evaluation:
     def plain(self) -> dict[str, Any]:
         """The same for JSON: each key holds a number, or the rows of a table."""
         return {**self.figures, **{table.name: list(table.rows) for table in self.tables}}
-
-
-@dataclass(frozen=True)
-class Measured:
-    """How a saved model does on the validation images, and on the test images, if there are any; and how far the
-    figures can be trusted of the latter, or else of the former."""
-
-    val: Evaluation
-    test: Evaluation | None
-    judged: Judged
 
 
 @dataclass

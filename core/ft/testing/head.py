@@ -94,6 +94,22 @@ def its_tensors_can_be_saved(trial: Trial) -> None:
             expect(torch.equal(one(batch), other(batch)), f"{trial.label} keeps values outside its state_dict")
 
 
+def each_class_has_its_rows(trial: Trial) -> None:
+    """class_rows, where there is one, names the tensors, and only those, that grow with the number of classes."""
+    if trial.component.record.class_rows is None:
+        raise NotApplicable("it has no class_rows")
+    for settings in trial.read_settings():
+        for name in [each for each in ("build", "build_map") if getattr(trial.component.record, each) is not None]:
+            head, larger = trial.call(name, 8, 3, settings), trial.call(name, 8, 4, settings)
+            rows = set(trial.call("class_rows", head))
+            few, more = head.state_dict(), larger.state_dict()
+            expect(rows <= few.keys(), f"{trial.label} names rows that its head has not: {sorted(rows - few.keys())}")
+            for tensor in few:
+                then, now = list(few[tensor].shape), list(more[tensor].shape)
+                wanted = [then[0] + 1, *then[1:]] if tensor in rows else then
+                expect(now == wanted, f"{trial.label}: with one class more, {tensor} goes from {then} to {now}")
+
+
 def it_builds_without_values(trial: Trial) -> None:
     """`ft plan` builds on torch's meta device, where tensors have a shape and no values."""
     import torch
@@ -135,5 +151,6 @@ CHECKS: tuple[Check, ...] = (
     every_parameter_learns,
     an_image_is_judged_alone,
     its_tensors_can_be_saved,
+    each_class_has_its_rows,
     it_builds_without_values,
 )

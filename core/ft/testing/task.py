@@ -154,6 +154,20 @@ def what_is_calibrated_is_kept(trial: Trial) -> None:
         expect(same, f"{trial.label} calibrates to another space: {one}")
 
 
+def what_is_known_stays_known(trial: Trial) -> None:
+    """`extend`, where there is one, keeps every name of the space that is known, each once, and adds nothing to it of
+    the very labels that it is of."""
+    for tried in tries(trial):
+        task, labels = tried.task, list(trial.component.record.labels)
+        if task.record.extend is None:
+            raise NotApplicable("it adds no names to those of a run")
+        same = task.extend(labels, tried.space)
+        expect(same == tried.space, f"{trial.label} extends {tried.space} by its own labels to {same}")
+        few = task.extend(labels[:1] * 2 + labels[1:2], tried.space) if len(tried.space.names) > 1 else same
+        lost = [name for name in tried.space.names if few.names.count(name) != 1]
+        expect(not lost, f"{trial.label} loses {', '.join(lost)} where new images have no such label")
+
+
 def what_a_page_shows_is_of_the_split(trial: Trial) -> None:
     """`sections`, where there are any, are ft.Sections of parts that can be drawn, the same each time, also of a split
     of one image; pictures are rows of the split, and outputs those that the task has."""
@@ -256,6 +270,7 @@ CHECKS: tuple[Check, ...] = (
     answers_are_one_an_image,
     what_is_counted_is_a_number_an_image,
     what_is_calibrated_is_kept,
+    what_is_known_stays_known,
     what_a_page_shows_is_of_the_split,
     what_is_guessed_is_an_answer,
     what_is_uncertain_is_a_number_an_image,

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import example, given, strategies as st
 
 from ft import FtError
-from ft.config.loading import load_config, read_tree
+from ft.config.files import read_tree
+from ft.config.loading import load_config
 from ft.config.schema import ComponentConfig, Config, field_at
 from ft.extension.kinds import KINDS
 from ft.text.documents import as_yaml

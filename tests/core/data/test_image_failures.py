@@ -12,10 +12,11 @@ from PIL import Image, ImageFile
 from classified import image_data
 from ft.data.batches import Batches
 from ft.data.dataset import ImageDataset
+from ft.data.digests import digest_of
 from ft.data.image_failures import failure_of
 from ft.data.load import ImageData, Item
 from ft.data.pictures import Picture
-from ft.data.readable import check_images, digest_of
+from ft.data.readable import check_images
 from ft.data.transforms import Transform, read_image
 from ft.errors import FtError
 

@@ -1,0 +1,30 @@
+"""How a run that started from another one does beside that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ft.extension.sections import Note, Section
+from ft.extension.tasks import Table
+from ft.reporting.finished import Finished
+from ft.text.counting import number_of, some_names
+
+
+def started_from(finished: Finished) -> Iterator[Section]:
+    """The figures of both on the same images; nothing of a run that started from none, or where that is not known."""
+    before = finished.report.model_dump().get("before")
+    if not isinstance(before, dict):
+        return
+    then, now = before["then"], before["now"]
+    there = [each for each in finished.task.figures if each.name in then and each.name in now and each.name != "loss"]
+    rows = [
+        {"figure": each.title, "then": each.written(then[each.name]), "now": each.written(now[each.name])}
+        for each in there
+    ]
+    columns = {"figure": ("figure", ""), "then": ("the run before", ""), "now": ("this run", "")}
+    images = number_of(before["images"], "validation image")
+    lead = f"Both models on the same {images} of what the run before knows: {some_names(before['names'])}."
+    left = number_of(before["left_out"], "image")
+    notes = [Note(f"It is {before['run']}, which was not trained on these images; this run may take them for more.")]
+    notes += [Note(f"Without {left} that trained it.")] if before["left_out"] else []
+    yield Section("Before and now", (Table("before", columns, tuple(rows)), *notes), lead)
