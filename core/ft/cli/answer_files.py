@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ft.cli.answers import Form, Show
+from ft.cli.answers import Show
 from ft.data.known_files import state_of
 from ft.errors import FtError
 from ft.machine.files import publish, put_in_place, sweep
@@ -24,6 +24,7 @@ from ft.text.terminal import as_json
 if TYPE_CHECKING:
     from ft.data.pictures import Picture
     from ft.extension.tasks import Answer
+    from ft.inference.form import Form
     from ft.inference.prediction import Prediction
 
 Cell = str | float | None

@@ -4,10 +4,10 @@ none."""
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 
@@ -15,7 +15,7 @@ from ft.errors import FtError
 from ft.text.terminal import as_json, plainer, visible
 
 if TYPE_CHECKING:
-    from ft.extension.tasks import Answer
+    from ft.inference.form import Form
     from ft.inference.prediction import Prediction
     from ft.machine.display import Display
 
@@ -25,42 +25,6 @@ LISTED = 20
 """Images without an answer that are named."""
 _WIDEST = 40
 """Cells to which a name is filled up at most, so that one long name makes no table of spaces."""
-
-
-@dataclass(frozen=True)
-class Form:
-    """How answers are written: the `top` best of each, and `like` one that an image might get, whose columns all
-    have; what is told `beside` them, by name, as it might be; and whether `every` name of the label space is told."""
-
-    top: int
-    like: Answer
-    beside: Mapping[str, float | bool] = field(default_factory=dict, hash=False)
-    every: bool = False
-
-    @property
-    def shown(self) -> int:
-        """How many of the best are shown where each takes no column."""
-        return max(self.top, len(self.like.every() or ())) if self.every else self.top
-
-    def said(self, each: Prediction) -> dict[str, Any]:
-        """An answer as JSON; where there is none, its lists are empty and all else is null."""
-        answer = self.like if each.answer is None else each.answer
-        said = answer.said(self.shown)
-        if each.answer is None:
-            said = {name: _nothing(value) for name, value in said.items()}
-        return {"path": each.name, **said, **{name: each.beside.get(name) for name in self.beside}, "error": each.error}
-
-    def cells(self, answer: Answer, beside: Mapping[str, float | bool]) -> dict[str, str]:
-        """An answer in the columns of a table for people."""
-        return {**answer.cells(self.shown), **{name: _cell(beside[name]) for name in self.beside}}
-
-
-def _nothing(value: Any) -> Any:
-    return type(value)() if isinstance(value, list | tuple | dict) else None
-
-
-def _cell(value: float | bool) -> str:
-    return ("yes" if value else "no") if isinstance(value, bool) else f"{value:.3f}"
 
 
 @contextmanager

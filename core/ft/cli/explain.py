@@ -45,10 +45,11 @@ def explain(
     """
     with garbage_waits():
         from ft.inference.explain import explainer
-    from ft.cli.answers import Form, Unanswered, end_with_bad, json_list, table
+    from ft.cli.answers import Unanswered, end_with_bad, json_list, table
     from ft.cli.drawn import Drawn, drawn
     from ft.data.pictures import Picture
     from ft.inference.asked_images import image_paths
+    from ft.inference.form import Form
     from ft.inference.overlay_files import overlay_paths
     from ft.inference.prediction import Prediction
     from ft.machine.display import Display

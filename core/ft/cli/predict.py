@@ -17,10 +17,11 @@ from ft.text.counting import number_of
 
 if TYPE_CHECKING:
     from ft.cli.answer_files import File
-    from ft.cli.answers import Form, Show
+    from ft.cli.answers import Show
     from ft.data.pictures import Picture
     from ft.exporting.used import Exported
     from ft.extension.tasks import Answer, LabelSpace
+    from ft.inference.form import Form
     from ft.inference.load import Trained
     from ft.inference.prediction import Prediction
     from ft.inference.sorted_copies import SortedCopies
@@ -201,7 +202,7 @@ def _exported(found: Exported, asked: Asked) -> Model:
 def _prepared(asked: Asked, model: Model) -> tuple[Form, SortedCopies | None]:
     """The form of the answers, and what sorts copies. Raises FtError for what the task does not say, before any image
     is looked at."""
-    from ft.cli.answers import Form
+    from ft.inference.form import Form
     from ft.inference.sorted_copies import SortedCopies
 
     one, task = model.like, model.task

@@ -110,20 +110,21 @@ class Exported:
             threads = stack.enter_context(ThreadPoolExecutor(self.workers)) if self.workers else None
             answered = 0
             for read in _read(pictures, prepare, self.batch_size, threads):
-                yield self._computed(read, pictures[answered : answered + len(read)])
+                yield self.computed(read, [each.name for each in pictures[answered : answered + len(read)]])
                 answered += len(read)
                 bar.advance(answered)
 
-    def _computed(
-        self, read: Sequence[NDArray[np.uint8] | str], pictures: Sequence[Picture]
+    def computed(
+        self, read: Sequence[NDArray[np.uint8] | str], names: Sequence[str]
     ) -> list[NDArray[np.float32] | str]:
+        """The outputs [K] for each array of what was read of pictures of these `names`, or why there are none."""
         name = self.about.outputs[0]
         arrays = iter([each for each in read if not isinstance(each, str)])
         rows = (row for some in batches_of(arrays, self.batch_size) for row in self.compute(np.stack(some))[name])
         found: list[NDArray[np.float32] | str] = []
-        for each, picture in zip(read, pictures, strict=True):
+        for each, picture_name in zip(read, names, strict=True):
             row = each if isinstance(each, str) else np.asarray(next(rows), np.float32)
-            found.append(row if isinstance(row, str) or np.isfinite(row).all() else no_number(picture.name))
+            found.append(row if isinstance(row, str) or np.isfinite(row).all() else no_number(picture_name))
         return found
 
     def _uncertain(self, rows: Sequence[NDArray[np.float32]]) -> list[dict[str, float | bool]]:

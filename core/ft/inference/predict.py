@@ -26,7 +26,7 @@ from ft.machine.display import Display
 from ft.machine.memory import explained_shortage
 from ft.model.layer_notes import noted_layers
 from ft.model.reading import read_by
-from ft.training.predicting import predict_batches, predict_loaded
+from ft.training.predicting import outputs_for, predict_batches, predict_loaded
 
 T = TypeVar("T")
 
@@ -101,6 +101,16 @@ def answers_or_why(trained: Trained, pictures: Sequence[Picture], display: Displ
         there = [each for each in some if isinstance(each, Tensor)]
         answers = iter(trained.task.predict(torch.stack(there), trained.space) if there else ())
         yield [each if isinstance(each, str) else next(answers) for each in some]
+
+
+def answers_to(trained: Trained, pixels: Tensor, names: Sequence[str], display: Display) -> list[Answer | str]:
+    """The answers to one batch of images that are prepared already, uint8 [N, 3, S, S] of these `names`, in one view;
+    or why there is none. Raises FtError for what is wrong with more than one image."""
+    with noted_layers(trained.layers), explained_shortage("Try a smaller --batch-size"):
+        outputs = outputs_for(trained.module, pixels, trained.looking(display))
+    finite = outputs.isfinite().all(1)
+    answers = iter(trained.task.predict(outputs[finite], trained.space) if finite.any() else ())
+    return [next(answers) if good else no_number(name) for good, name in zip(finite.tolist(), names, strict=True)]
 
 
 def outputs_or_why(trained: Trained, pictures: Sequence[Picture], display: Display) -> Iterator[list[Tensor | str]]:

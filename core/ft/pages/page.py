@@ -5,15 +5,11 @@ Every text is escaped, and what cannot be seen in it is spelt out: names of clas
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import re
 from collections.abc import Iterator, Sequence
-from functools import cache
-from importlib.resources import files
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ft.extension.sections import Chart, Part, Section, Slider
 from ft.machine.layout import count
@@ -21,12 +17,10 @@ from ft.pages.charts import Mark, draw_chart
 from ft.pages.pictures import data_uri
 from ft.pages.records import Album, Page
 from ft.pages.tables import lay_out, square
+from ft.pages.templating import environment, script_hash, template
 from ft.pages.wanted import MOST_SHOTS, opened_by_charts
 from ft.text.counting import written
 from ft.text.terminal import visible
-
-if TYPE_CHECKING:
-    from jinja2 import Environment
 
 NOT_EMBEDDED = "this file holds no picture of it"
 
@@ -35,47 +29,20 @@ def draw(page: Page, album: Album) -> str:
     """The whole page as the text of an HTML file."""
     from markupsafe import Markup
 
-    script = _template("page.js")
+    script = template("ft.pages", "page.js")
     return (
-        _environment()
+        environment("ft.pages")
         .get_template("page.html.j2")
         .render(
             **_helpers(album),
             page=page,
             sections=list(_anchored(page.sections)),
-            style=Markup(_template("page.css")),
+            style=Markup(template("ft.pages", "page.css")),
             script=Markup(script),
-            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+            script_hash=script_hash(script),
             images=Markup(_for_script(_images(album, page.sections))),
         )
     )
-
-
-@cache
-def _environment() -> Environment:
-    """The templates, which are read and compiled once."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined  # here, since listing commands needs no templates
-
-    environment = Environment(
-        loader=PackageLoader("ft.pages"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=_seen,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["number"] = lambda form, value: written(value, form)
-    return environment
-
-
-def _seen(value: Any) -> Any:
-    """A text with whatever cannot be seen in it spelt out; what is markup of ours, as it is."""
-    return visible(value) if type(value) is str else value
-
-
-@cache
-def _template(name: str) -> str:
-    return (files("ft.pages") / "templates" / name).read_text(encoding="utf-8")
 
 
 def _anchored(sections: Sequence[Section]) -> Iterator[tuple[str, Section]]:

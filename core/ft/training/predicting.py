@@ -44,11 +44,16 @@ def predict_loaded(
     module.eval()
     with looking.display.progress("evaluating", len(images), unit="batches") as bar:
         for done, (pixels, targets, _) in enumerate(images.epoch(0), start=1):
-            with running_a_network(), torch.no_grad(), looking.machine.autocast():
-                outputs = module(network_input(pixels, looking.preprocessing, looking.machine))
-            yield outputs.float().cpu(), targets
+            yield outputs_for(module, pixels, looking), targets
             bar.advance(done)
             looking.stop.check()
+
+
+def outputs_for(module: nn.Module, pixels: torch.Tensor, looking: Looking) -> torch.Tensor:
+    """The outputs [N, K], in float32 on the CPU, of a network in eval mode for uint8 images [N, 3, S, S]."""
+    with running_a_network(), torch.no_grad(), looking.machine.autocast():
+        outputs: torch.Tensor = module(network_input(pixels, looking.preprocessing, looking.machine))
+    return outputs.float().cpu()
 
 
 def loader_of(dataset: ImageDataset, looking: Looking, shuffle: Shuffle, unread: Unread | None = None) -> Loader:

@@ -17,12 +17,12 @@ from PIL import Image
 import warm_python
 from ft.cli import cli
 from ft.cli.answer_files import File, answer_file
-from ft.cli.answers import Form
 from ft.config.schema import Config
 from ft.data.pictures import Picture
 from ft.errors import FtError
 from ft.extension.installed import Plugins
 from ft.finetune import finetune
+from ft.inference.form import Form
 from ft.inference.prediction import Prediction
 from ft.machine.display import Display
 from ft.machine.files import temporary_beside
