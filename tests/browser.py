@@ -22,7 +22,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 
 HOW_TO_GET = "apt-get install chromium chromium-driver (as root; make test does it where it may)"
-HARMLESS = ("file:", "data:", "about:")
+HARMLESS = ("file:", "data:", "about:", "blob:")
 """Addresses that ask no machine for anything."""
 DISK = ("--disk-cache-size=1", "--disable-dev-shm-usage")
 
@@ -37,16 +37,24 @@ class Browser:
     def open(self, page: Path, width: int = 1200, height: int = 900, dark: bool = False) -> None:
         """Open a page from the disk as a machine without a network shows it, in a window of so many pixels."""
         assert page.is_file(), page
+        self._show(page.resolve().as_uri(), (width, height), dark, offline=True)
+
+    def visit(self, address: str, width: int = 1200, height: int = 900, dark: bool = False) -> None:
+        """Open a page of a service on this machine."""
+        self._show(address, (width, height), dark, offline=False)
+
+    def _show(self, address: str, size: tuple[int, int], dark: bool, offline: bool) -> None:
         self._logs("browser"), self._logs("performance")  # of what was open before
         said = {"features": [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]}
         self._driver.execute_cdp_cmd("Emulation.setEmulatedMedia", said)
-        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
-        self._driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        window = {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": False}
+        self._driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", window)
+        unlimited = 0 if offline else -1
         self._driver.execute_cdp_cmd(
             "Network.emulateNetworkConditions",
-            {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0},
+            {"offline": offline, "latency": 0, "downloadThroughput": unlimited, "uploadThroughput": unlimited},
         )
-        self._driver.get(page.resolve().as_uri())
+        self._driver.get(address)
 
     def complaints(self) -> list[str]:
         """What the console says: errors of scripts, and of what the page is not allowed, or cannot load."""

@@ -38,6 +38,7 @@ ROOMS = (
     "knowing",
     "reporting",
     "exporting",
+    "serving",
     "probing",
     "probing_page",
     "lr_finding",

@@ -156,7 +156,12 @@ def type_(workspace: Path, monkeypatch: pytest.MonkeyPatch, cache_folder: Path) 
                 args[args.index("--epochs") + 1] = "2"
         if args[0] == "export" and "--out" in args:  # of a tiny network
             args[1:2] = [tiny_run(), "--trust-code"]
-        if args[:2] in LONG or "--locked" in args or (args[0] == "export" and "--out" not in args):
+        if (
+            args[:2] in LONG
+            or "--locked" in args
+            or (args[0] == "export" and "--out" not in args)
+            or args[0] == "serve"
+        ):
             args.append("--help")
         elif args[0] == "run" and "--resume" not in args:
             args[0] = "plan"

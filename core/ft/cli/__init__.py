@@ -23,6 +23,7 @@ COMMANDS = {
     "evaluate": ("ft.cli.evaluate:evaluate", "Measure a finished run on labelled images."),
     "export": ("ft.cli.export:export", "Write a finished run's model in a form that other programs read."),
     "explain": ("ft.cli.explain:explain", "Draw where in images the answers of a finished run come from."),
+    "serve": ("ft.cli.serve:serve", "Answer about images over HTTP with a finished run, and on a page."),
     "data": ("ft.cli.data:data", "Look at images before a run does."),
     "report": ("ft.cli.report:report", "Write the page of a finished run, report.html."),
     "runs": ("ft.cli.runs:runs", "List the runs of a folder with what each came to."),

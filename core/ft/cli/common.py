@@ -52,11 +52,17 @@ def load_and_report() -> Plugins:
     """Load the installed plugins but those of `--no-plugin`; each broken or slow one costs a line on stderr."""
     from ft.extension.installed import load_plugins, troubles  # `ft --help` does without
 
-    context = click.get_current_context(silent=True)
-    plugins = load_plugins(no_plugin=context.find_root().meta.get(_LEFT_OUT, ()) if context else ())
+    plugins = load_plugins(no_plugin=left_out())
     for trouble in troubles(plugins):
         warn(trouble)
     return plugins
+
+
+def left_out() -> tuple[str, ...]:
+    """The plugins of `--no-plugin`."""
+    context = click.get_current_context(silent=True)
+    names: tuple[str, ...] = context.find_root().meta.get(_LEFT_OUT, ()) if context else ()
+    return names
 
 
 _LEFT_OUT = "ft.no_plugin"

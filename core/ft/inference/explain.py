@@ -39,18 +39,15 @@ Choose = Callable[[Tensor, Tensor], Tensor]
 each [N]."""
 
 
-def explainer(trained: Trained, of: str | Sequence[int] | None = None) -> Explain:
+def explainer(trained: Trained, of: str | Sequence[int] | None = None, known: Layer | None = None) -> Explain:
     """How to explain the output that is called `of`, or those of these numbers, one for each picture, or without
-    either the answer.
+    either the answer, by the layer that `layer_of` found, where it is `known`.
 
     Raises FtError for a name that is none of the label space, where the task needs one, and where no layer of the
     network has places.
     """
     choose = _choose(trained, of)
-    side = trained.preprocessing.crop_size
-    noise = torch.randn(IMAGES, 3, side, side, generator=torch.Generator().manual_seed(0))
-    with noted_layers(trained.layers), explained_shortage("Try --device cpu"):
-        layer = find_layer(trained.module, trained.stages, trained.machine.send(noise))
+    layer = known or layer_of(trained)
 
     def explain(trained: Trained, pictures: Sequence[Picture], display: Display) -> Iterator[list[Explanation | str]]:
         items = [Item(picture, number) for number, picture in enumerate(pictures)]
@@ -71,6 +68,14 @@ def explainer(trained: Trained, of: str | Sequence[int] | None = None) -> Explai
                 done += len(some)
 
     return explain
+
+
+def layer_of(trained: Trained) -> Layer:
+    """The layer by which a model's outputs are explained. Raises FtError where none has places."""
+    side = trained.preprocessing.crop_size
+    noise = torch.randn(IMAGES, 3, side, side, generator=torch.Generator().manual_seed(0))
+    with noted_layers(trained.layers), explained_shortage("Try --device cpu"):
+        return find_layer(trained.module, trained.stages, trained.machine.send(noise))
 
 
 def _choose(trained: Trained, of: str | Sequence[int] | None) -> Choose:
