@@ -75,3 +75,14 @@ def answers(outputs: NDArray[np.float32], space: LabelSpace, settings: Classific
         if row.argmax() != answer:  # rounding made two equal; the largest logit is the answer
             row[answer] = np.nextafter(row[answer], np.float32(1))
     return [ClassAnswer(space.names, array.array("f", row.tobytes())) for row in shares]
+
+
+def average_arrays(
+    outputs: NDArray[np.float32], space: LabelSpace, settings: ClassificationSettings
+) -> NDArray[np.float32]:
+    """`average` of logits [V, N, C], without torch."""
+    temperature = temperature_of(space)
+    scaled = outputs.astype(np.float64) / temperature
+    logarithms = scaled - np.logaddexp.reduce(scaled, axis=2, keepdims=True)
+    averaged = temperature * (np.logaddexp.reduce(logarithms, axis=0) - np.log(len(outputs)))
+    return np.asarray(averaged, np.float32)

@@ -77,3 +77,12 @@ def answers(outputs: NDArray[np.float32], space: LabelSpace, settings: Multilabe
         single = array.array("f", shares[image].astype(np.float32).tobytes())
         told.append(LabelsAnswer(space.names, single, array.array("q", kept.tobytes()), settings.separator))
     return told
+
+
+def average_arrays(
+    outputs: NDArray[np.float32], space: LabelSpace, settings: MultilabelSettings
+) -> NDArray[np.float32]:
+    """`average` of logits [V, N, K], without torch."""
+    logits = outputs.astype(np.float64)
+    have, lack = (np.logaddexp.reduce(-np.logaddexp(0, -each), axis=0) for each in (logits, -logits))
+    return np.asarray(have - lack, np.float32)

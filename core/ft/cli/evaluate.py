@@ -41,12 +41,11 @@ def evaluate(run: Path, data: str, split: str, bad: Any, sets: tuple[str, ...], 
     found = load_folder(run, machine)
     model = as_measurable(found) if isinstance(found, Exported) else measurable(found)
     evaluation, count = measure(model, _with_settings(data, sets), split, plugins, display, bad)
-    averaged = None if isinstance(found, Exported) else found.averaged
+    tta = machine["tta"]
     if as_json:
-        asked = {"tta": machine["tta"]} if averaged else {}
-        tell_json({"images": count, **asked, **evaluation.plain()})
+        tell_json({"images": count, **({"tta": tta} if tta else {}), **evaluation.plain()})
     else:
-        how = f", {averaged}" if averaged else ""
+        how = f", --tta {tta}" if tta else ""
         print_evaluation(evaluation, f"{count} images of {data}{how}", "what --json prints", display)
 
 

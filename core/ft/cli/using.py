@@ -68,15 +68,15 @@ def load_folder(folder: Path, machine: dict[str, Any]) -> Trained | Exported:
     if not is_exported(folder):
         return load_run(folder, machine)
     meant(folder, Display())
-    for name, usual in (("device", "auto"), ("precision", PREDICT_PRECISION), ("tta", None)):
+    for name, usual in (("device", "auto"), ("precision", PREDICT_PRECISION)):
         if machine[name] not in (usual, "cpu"):
             raise FtError(
                 f"--{name} {machine[name]}: {folder} holds an exported model, which its own program computes on the "
                 "CPU as it was exported; leave it out, or ask the run"
             )
-    keys = {name: machine[name] for name in ("workers", "batch_size")}
+    keys = {name: machine[name] for name in ("workers", "batch_size", "tta")}
     use = validate(UseConfig, keys, "")
-    return load_exported(folder, load_and_report(), use.batch_size, use.workers, machine["trust_code"])
+    return load_exported(folder, load_and_report(), use, machine["trust_code"])
 
 
 def load_run(run: Path, machine: dict[str, Any]) -> Trained:

@@ -26,6 +26,9 @@ class Prepare:
 
     preprocessing: Preprocessing
     size: Size
+    mirrored: bool = False
+    """Whether the image is asked about with its mirrored copy: then it is what the network sees, framed so that a file
+    that resizes and cuts leaves that as it is, and the copy is that of what the network sees."""
 
     def __call__(self, picture: Picture) -> NDArray[np.uint8]:
         least = least_side(self.preprocessing)
@@ -33,7 +36,32 @@ class Prepare:
 
     def of_image(self, image: Image.Image) -> NDArray[np.uint8]:
         """The same of an RGB image."""
-        return np.array(image) if self.size == "any" else square(self.preprocessing, image)
+        if not self.mirrored:
+            return np.array(image) if self.size == "any" else square(self.preprocessing, image)
+        seen, side = square(self.preprocessing, image), self._framed
+        framed = np.zeros((side, side, 3), np.uint8)
+        framed[self._seen] = seen
+        return framed
+
+    def copies(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The mirrored copies of images [N, H, W, 3] that are `mirrored`."""
+        made = images.copy()
+        rows, columns = self._seen
+        made[:, rows, columns] = images[:, rows, columns][:, :, ::-1]
+        return made
+
+    @property
+    def _framed(self) -> int:
+        """Height and width of an image that a file resizes to just these, or takes as it is."""
+        cut = self.size == "any" and self.preprocessing.fit == "crop"
+        return self.preprocessing.resize_size if cut else self.preprocessing.crop_size
+
+    @property
+    def _seen(self) -> tuple[slice, slice]:
+        """Rows and columns of such an image that are seen."""
+        side = self.preprocessing.crop_size
+        begin = round((self._framed - side) / 2)  # as center_crop rounds
+        return slice(begin, begin + side), slice(begin, begin + side)
 
 
 def batches_of(arrays: Iterator[NDArray[np.uint8]], most: int) -> Iterator[list[NDArray[np.uint8]]]:

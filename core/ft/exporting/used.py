@@ -9,12 +9,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ft.config.split import SplitConfig
+from ft.config.use import FLIP, UseConfig
 from ft.data.image_failures import failure_of
 from ft.data.pictures import Picture
 from ft.errors import FtError
@@ -44,7 +45,8 @@ def is_exported(folder: Path) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class Exported:
-    """The model in a folder of `ft export`, ready to use, in batches that so many `workers`, threads, decode."""
+    """The model in a folder of `ft export`, ready to use, in batches that so many `workers`, threads, decode. With the
+    `tta` "flip" it answers to each image and its mirrored copy, averaged."""
 
     folder: Path
     about: ExportFile
@@ -101,7 +103,7 @@ class Exported:
         self, pictures: Sequence[Picture], display: Display
     ) -> Iterator[list[NDArray[np.float32] | str]]:
         """Yield the outputs [K] for each picture, in their order and batch by batch, or why there are none."""
-        prepare = Prepare(self.preprocessing, self.about.images)
+        prepare = self.prepare
         with (
             ExitStack() as stack,
             explained_shortage("Try a smaller --batch-size"),
@@ -114,18 +116,28 @@ class Exported:
                 answered += len(read)
                 bar.advance(answered)
 
+    @property
+    def prepare(self) -> Prepare:
+        """What makes of a picture the array that is asked about."""
+        return Prepare(self.preprocessing, self.about.images, mirrored=self.tta is not None)
+
     def computed(
         self, read: Sequence[NDArray[np.uint8] | str], names: Sequence[str]
     ) -> list[NDArray[np.float32] | str]:
         """The outputs [K] for each array of what was read of pictures of these `names`, or why there are none."""
-        name = self.about.outputs[0]
         arrays = iter([each for each in read if not isinstance(each, str)])
-        rows = (row for some in batches_of(arrays, self.batch_size) for row in self.compute(np.stack(some))[name])
+        rows = (row for some in batches_of(arrays, self.batch_size) for row in self._rows(np.stack(some)))
         found: list[NDArray[np.float32] | str] = []
         for each, picture_name in zip(read, names, strict=True):
             row = each if isinstance(each, str) else np.asarray(next(rows), np.float32)
             found.append(row if isinstance(row, str) or np.isfinite(row).all() else no_number(picture_name))
         return found
+
+    def _rows(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The outputs [N, K] for images [N, H, W, 3] of one size, or their average with those of mirrored copies."""
+        asked = np.concatenate([images, self.prepare.copies(images)]) if self.tta else images
+        outputs = np.asarray(self.compute(asked)[self.about.outputs[0]], np.float32)
+        return self.task.average_arrays(outputs.reshape(2, len(images), -1), self.space) if self.tta else outputs
 
     def _uncertain(self, rows: Sequence[NDArray[np.float32]]) -> list[dict[str, float | bool]]:
         import torch  # what a task says of uncertainty is torch's
@@ -134,11 +146,14 @@ class Exported:
         return [{UNCERTAINTY: value} for value in values]
 
 
-def load_exported(
-    folder: Path, plugins: Plugins, batch_size: int, workers: int | Literal["auto"], trust_code: bool
-) -> Exported:
+def load_exported(folder: Path, plugins: Plugins, use: UseConfig, trust_code: bool) -> Exported:
     """Load the model in a folder of `ft export`. Raises FtError where its exporter or task is not installed, or what
-    the exporter needs, and where the task is code that is not to be trusted."""
+    the exporter needs, where the task is code that is not to be trusted, and for views that no folder holds."""
+    if use.tta not in (None, FLIP):
+        raise FtError(
+            f"--tta {use.tta} replays the run's augmentation, which {folder}, an exported model, does not hold; use "
+            "--tta flip, or ask the run"
+        )
     about = read_record(folder / NAME, ExportFile)
     if not trust_code:
         refuse_unpackaged([about.model.task.use, about.format], f"{folder / NAME}")
@@ -149,8 +164,8 @@ def load_exported(
         raise FtError(f"{folder} lacks {record.file}; export it again, or copy the whole folder")
     compute: Any = implementation(component, "load")(folder)
     task = choose_task(about.model.task, plugins)
-    threads = (os.cpu_count() or 1) if workers == "auto" else workers
-    return Exported(folder, about, task, compute, batch_size, threads)
+    threads = (os.cpu_count() or 1) if use.workers == "auto" else use.workers
+    return Exported(folder, about, task, compute, use.batch_size, threads, use.tta)
 
 
 def _read(

@@ -199,7 +199,8 @@ class Task:
     `readout(outputs, space, settings) -> Tensor` makes of outputs [N, K] what answers tell in numbers, called
     `readout_name`: an exported model gives it beside the outputs, which it calls `outputs_name`. torch.export traces
     it. `answers(outputs, space, settings) -> Sequence[Answer]` is `predict` of a numpy array [N, K] in float32, without
-    torch, for models that another program computes. `pipeline_tag` is what the Hugging Face Hub calls the task.
+    torch, for models that another program computes, and `average_arrays(outputs, space, settings)` is `average` of such
+    an array [V, N, K]. `pipeline_tag` is what the Hugging Face Hub calls the task.
 
     `extend(labels, known, settings) -> LabelSpace`, where given, is the space of a run that starts from another one,
     whose space is `known`: with all of its names, and what its numbers say of targets, and with what labels of new
@@ -235,6 +236,7 @@ class Task:
     readout_name: str = ""
     outputs_name: str = "outputs"
     answers: Lazy | None = None
+    average_arrays: Lazy | None = None
     pipeline_tag: str = ""
     noun: Noun = ("class", "classes")
     stratum: str = ""

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ft.exporting.prepare import Prepare
 from ft.serving.served import Served
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ def served_export(exported: Exported) -> Served:
         exported.task.name,
         exported.space,
         exported.like(),
-        Prepare(exported.preprocessing, exported.about.images),
+        exported.prepare,
         answer,
         lacking="this is an exported model, which gives answers alone; ft serve RUN, of the run, draws maps",
     )

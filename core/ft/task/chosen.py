@@ -180,6 +180,19 @@ class ChosenTask(Chosen[Task]):
         )
         return made
 
+    def average_arrays(self, outputs: NDArray[Any], space: LabelSpace) -> NDArray[Any]:
+        """The same of arrays in float32; without torch where the task can do without."""
+        if self.record.average is None:
+            mean: NDArray[Any] = outputs.mean(0)
+            return mean
+        if self.record.average_arrays is None:
+            import torch
+
+            averaged: NDArray[Any] = self.average(torch.from_numpy(outputs), space).numpy()
+            return averaged
+        made: NDArray[Any] = self._call("average_arrays", outputs, space, self.settings)
+        return made
+
     def uncertainty(self, outputs: Tensor, space: LabelSpace) -> Tensor:
         """How uncertain the answer to each image is [N], of outputs [N, K]. Raises FtError where the task does not
         say."""

@@ -10,8 +10,8 @@ from ft.testing.tried import tries
 
 
 def what_is_exported_is_what_is_answered(trial: Trial) -> None:
-    """`answers`, where there are any, are those of `predict`, of numpy's arrays; `readout` has a name, and gives a
-    finite row for each image, whose number torch.export leaves open."""
+    """`answers`, where there are any, are those of `predict`, of numpy's arrays, and so is `average_arrays` what
+    `average` is; `readout` has a name, and gives a finite row for each image, whose number torch.export leaves open."""
     import torch
 
     for tried in tries(trial):
@@ -25,6 +25,11 @@ def what_is_exported_is_what_is_answered(trial: Trial) -> None:
             )
             for one, other in pairs:
                 expect(alike(one.said(3), other.said(3)), f"{trial.label} answers {one} and, by predict, {other}")
+        if record.average_arrays is not None:
+            views = torch.stack([tried.outputs, tried.outputs.neg(), 3 * tried.outputs])
+            ours, theirs = tried.task.average(views, space), tried.task.average_arrays(views.numpy(), space)
+            same = torch.allclose(ours, torch.from_numpy(theirs), atol=1e-5)
+            expect(same, f"{trial.label} averages arrays to {theirs!r:.80}, and tensors to {ours!r:.80}")
         if record.readout is not None:
             expect(record.readout_name, f"{trial.label} has a readout without a readout_name")
             sizes = {"outputs": {0: torch.export.Dim.DYNAMIC}}

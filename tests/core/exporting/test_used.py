@@ -8,12 +8,20 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Literal
 
+import numpy as np
 import pytest
+import torch
 from click.testing import Result
+from PIL import Image
 
 import ft
-from ft import FtError
+from ft import FtError, Preprocessing
+from ft.data.pictures import Picture
+from ft.data.transforms import eval_transform, normalise
+from ft.exporting.prepare import Prepare
+from ft.inference.self_contained import Seeing
 
 pytestmark = [pytest.mark.trains, pytest.mark.slow]
 Ft = Callable[..., Result]
@@ -91,11 +99,80 @@ def test_it_ranks_and_copies_as_a_run_does(ft: Ft, run: Path, onnx: Path, tmp_pa
     assert copied[0]
 
 
+@pytest.mark.parametrize("size", ["any", "network"])
+@pytest.mark.parametrize(("fit", "resize"), [("crop", 16), ("crop", 19), ("squash", 16), ("pad", 16)])
+def test_mirrored_copies_are_those_that_a_run_sees_pixel_by_pixel(
+    size: Literal["any", "network"], fit: Literal["crop", "squash", "pad"], resize: int
+) -> None:
+    about = Preprocessing(16, resize, fit=fit)
+    prepare = Prepare(about, size, mirrored=True)
+    pixels = np.random.default_rng(0).integers(0, 256, (31, 44, 3), dtype=np.uint8)
+    asked = prepare.of_image(Image.fromarray(pixels))[None]
+    seeing = Seeing(about, any_size=size == "any")
+    square = eval_transform(about)(torch.from_numpy(pixels).permute(2, 0, 1))
+    for given, view in ((asked, square), (prepare.copies(asked), square.flip(-1))):
+        assert torch.equal(seeing(torch.from_numpy(given)), normalise(view[None], about))
+
+
+@pytest.mark.parametrize("more", [(), ("--rank", "uncertain")])
+def test_mirrored_copies_are_averaged_as_by_the_run_and_without_torch(
+    more: tuple[str, ...], ft: Ft, run: Path, onnx: Path
+) -> None:
+    asked = (*images(run), "--tta", "flip", "--all", "--json", *more)
+    if more:
+        told = ft("predict", str(onnx), *asked).stdout
+    else:
+        command = [sys.executable, "-c", WITHOUT_TORCH, "predict", str(onnx), *asked]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        told = done.stdout
+    flipped, plain = (
+        json.loads(ft("predict", str(run), *how, "--json", "--all", "--trust-code", *more).stdout)
+        for how in (asked[:-2], images(run))
+    )
+    for ours, theirs in zip(flipped, json.loads(told), strict=True):
+        assert (ours["path"], ours["classes"]) == (theirs["path"], theirs["classes"])
+        assert ours["probabilities"] == pytest.approx(theirs["probabilities"], abs=1e-5)
+    assert [each["probabilities"] for each in plain] != [each["probabilities"] for each in flipped]
+
+
+def test_it_is_measured_over_mirrored_copies_as_the_run_is(ft: Ft, run: Path, onnx: Path) -> None:
+    asked = (str(run.parent / "photos"), "--split", "val", "--tta", "flip", "--json", "--trust-code")
+    ours, theirs = (json.loads(ft("evaluate", str(folder), *asked).stdout) for folder in (run, onnx))
+    assert ours.pop("loss") == pytest.approx(theirs.pop("loss"), abs=1e-5)
+    assert ours == theirs
+    assert ours["tta"] == "flip"
+
+
+def test_an_exported_folder_writes_files_that_are_gone_on_with(
+    ft: Ft, run: Path, onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    asked = ("predict", str(onnx), *images(run), "--batch-size", "4", "--workers", "0", "--out")
+    ft(*asked, "whole.csv")
+    read = Prepare.__call__
+
+    def stopping(self: Prepare, picture: Picture) -> Any:
+        if picture.name == images(run)[9]:
+            raise KeyboardInterrupt
+        return read(self, picture)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Prepare, "__call__", stopping)
+        assert ft(*asked, "answers.csv", fails=True).exit_code
+    assert "8 of 14 images have their answers already" in ft(*asked, "answers.csv", "--resume").stderr
+    assert Path("answers.csv").read_bytes() == Path("whole.csv").read_bytes()
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
         (("--unknown",), "--unknown compares features, which an exported model does not give"),
         (("--device", "cuda"), "--device cuda: .* holds an exported model, which its own program computes on the CPU"),
+        (
+            ("--tta", "views:4"),
+            "--tta views:4 replays the run's augmentation, which .*, an exported model, does not hold",
+        ),
         (("--precision", "bf16"), "--precision bf16: .* holds an exported model"),
     ],
 )
