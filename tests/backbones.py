@@ -106,9 +106,9 @@ def with_aux() -> Backbone:
     )
 
 
-def positional() -> Backbone:
+def positional(stride: int = 1) -> Backbone:
     """A network that classifies every position and pools afterwards, as SqueezeNet does."""
-    features = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU())
+    features = nn.Sequential(nn.Conv2d(3, 8, 3, stride, padding=1), nn.ReLU())
     classifier = nn.Sequential(nn.Dropout(0.5), nn.Conv2d(8, 10, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1))
     module = nn.Sequential()
     module.add_module("features", features)

@@ -48,13 +48,15 @@ def build(model_name: str, settings: TimmSettings) -> Backbone:
     side = sized.get("img_size", default.preprocessing.crop_size)
     scale = side / default.preprocessing.crop_size
     resize = round(default.preprocessing.resize_size * scale)
+    is_convolution = hasattr(head, "in_channels")  # of what is pooled before it
     return Backbone(
         module=module,
         head_paths=(path,),
         stages=tuple(_stages(module, path)),
         feature_dim=_inputs(head, model_name),
         preprocessing=replace(default.preprocessing, crop_size=side, resize_size=resize),
-        head_form="map" if hasattr(head, "in_channels") else "vector",
+        head_form="map" if is_convolution else "vector",
+        pooled_after=() if is_convolution else None,
         pool_path=_pool_path(module, path),
         min_image_size=_min_image_size(model_name, config),
         fixed_image_size=side if config.fixed_input_size else None,

@@ -50,6 +50,7 @@ def build(model_name: str, settings: TorchvisionSettings) -> Backbone:
         preprocessing=published if side is None else _scaled(published, side),
         head_form="map" if _is_convolution(head) else "vector",
         pool_path=family.pool,
+        pooled_after=family.pooled_after,
         aux_dims=tuple(_inputs(module.get_submodule(path)) for path in aux),
         aux_loss_weight=family.aux_loss_weight if aux else 0.0,
         min_image_size=max(family.min_image_size, family.aux_min_image_size if aux else 1),

@@ -33,6 +33,7 @@ class Family:
     head: str
     stages: str
     pool: str = ""
+    pooled_after: tuple[str, ...] | None = None
     min_image_size: int = 1
     aux: tuple[str, ...] = ()
     aux_loss_weight: float = 0.0
@@ -49,6 +50,10 @@ def _densenet_name(name: str) -> str:
 
 def _vit_name(name: str) -> str:
     return name.replace(".mlp.linear_1.", ".mlp.0.").replace(".mlp.linear_2.", ".mlp.3.")
+
+
+AFTER = ("classifier.2", "classifier.3")
+"""What follows SqueezeNet's classifier of positions: a ReLU of the logits, and their average."""
 
 
 FAMILIES = (
@@ -125,8 +130,8 @@ FAMILIES = (
         pool="avgpool",
     ),
     Family(models="shufflenet_v2_.*", head="fc", stages="conv1 stage2 stage3 stage4 conv5"),
-    Family(models="squeezenet1_0", head="classifier.1", stages="features.*", min_image_size=21),
-    Family(models="squeezenet1_1", head="classifier.1", stages="features.*", min_image_size=17),
+    Family(models="squeezenet1_0", head="classifier.1", pooled_after=AFTER, stages="features.*", min_image_size=21),
+    Family(models="squeezenet1_1", head="classifier.1", pooled_after=AFTER, stages="features.*", min_image_size=17),
     Family(
         models="swin_.*",
         head="head",

@@ -61,8 +61,8 @@ class HeadBuilder:
     """Builds the layers that map features to outputs: `build(feature_dim, num_classes, settings) -> nn.Module`.
 
     The module takes [N, feature_dim] and returns [N, num_classes], which is as many outputs as the task needs: one for
-    each class, label or target. `build_map`, where given, builds its counterpart
-    for backbones that classify every position and pool afterwards: [N, feature_dim, H, W] to [N, num_classes, H, W].
+    each class, label or target. `build_map`, where given, builds its counterpart for backbones that classify every
+    position and do not say what pools afterwards: [N, feature_dim, H, W] to [N, num_classes, H, W].
     `build_pool(feature_dim, settings)`, where given, builds what pools the backbone's last feature map for this head:
     [N, feature_dim, H, W] to [N, feature_dim, 1, 1]. It replaces the module at the backbone's `pool_path`.
 

@@ -100,9 +100,12 @@ class Backbone:
     auxiliary classifiers, with feature sizes `aux_dims` and losses weighted by `aux_loss_weight`. In train mode a
     network with auxiliary classifiers returns a tuple: logits first. `stages` go from input to output and cover every
     parameter outside the head. `head_form` says what the classifier takes: "vector" is [N, feature_dim], "map" is
-    [N, feature_dim, H, W] (its output is pooled after it). `pool_path` is the module, without parameters, that pools
-    the last feature map [N, feature_dim, H, W] to [N, feature_dim, 1, 1] and that a head may replace, or "" where there
-    is no such module; parameters inside it are the head's. `unused_weights` are prefixes of tensor names that weight
+    [N, feature_dim, H, W] (its output is pooled after it). `pooled_after` are the modules, without parameters, that
+    stand between such a classifier and the network's output, which they pool, or () where that is done before it: a
+    new head then pools first and takes a vector, and they become the identity. Where it is None, nobody says, and a new
+    head classifies every position, which no optimizer solves for. `pool_path` is the module, without parameters, that
+    pools the last feature map [N, feature_dim, H, W] to [N, feature_dim, 1, 1] and that a head may replace, or "" where
+    there is none; parameters inside it are the head's. `unused_weights` are prefixes of tensor names that weight
     files hold and this module deliberately lacks. `name` is what messages call it; ft fills in the model's name.
     `rename_weights` turns a tensor name of an older weight file into the module's own name for it (DenseNet's files say
     `norm.1` where the module says `norm1`).
@@ -122,6 +125,7 @@ class Backbone:
     unused_weights: tuple[str, ...] = ()
     rename_weights: Callable[[str], str] | None = None
     name: str = ""
+    pooled_after: tuple[str, ...] | None = None
 
     def __str__(self) -> str:
         return self.name or type(self.module).__name__

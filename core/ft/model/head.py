@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -43,7 +44,8 @@ class Model:
 def build_model(backbone: Backbone, head: ComponentConfig, outputs: int, plugins: Plugins, seed: int) -> Model:
     """Replace, in place, what lies at each of `backbone.head_paths` by a new head with so many `outputs`.
 
-    A head that pools replaces what lies at `backbone.pool_path`, too. `head` names a head builder, or is "keep". The
+    A head that pools replaces what lies at `backbone.pool_path`, too. In place of a classifier of positions comes one
+    that pools first, where the backbone says what pools after it. `head` names a head builder, or is "keep". The
     same seed gives the same head, whatever was drawn before, and torch's generator is left as it was. Raises FtError
     when a head does not turn features into `outputs` values.
     """
@@ -57,14 +59,29 @@ def build_model(backbone: Backbone, head: ComponentConfig, outputs: int, plugins
         return Model(module, backbone.head_paths, kept, new_head=False)
     component, settings = _find_builder(head, plugins)
     build = _builder(component, settings, outputs, device)
+    idle = backbone.pooled_after if backbone.head_form == "map" else None
     with seeded(seed), within_memory(_label(component)):
-        heads = {path: build(dim, form) for path, dim, form in _slots(backbone)}
+        heads = {path: build(dim, "vector" if idle is not None else form) for path, dim, form in _slots(backbone)}
+        pool: nn.Module | None = None
         if component.record.build_pool is not None:
-            heads[backbone.pool_path] = _pool(component, settings, backbone, device)
+            pool = _pool(component, settings, backbone, device)
+        if idle is not None:
+            main = backbone.head_paths[0]
+            heads[main] = _pooled_first(pool or nn.AdaptiveAvgPool2d(1), heads[main])
+        elif pool is not None:
+            heads[backbone.pool_path] = pool
     lines = [f"{path}: {describe(new)} replaces {describe(module.get_submodule(path))}" for path, new in heads.items()]
+    for path in idle or ():
+        lines.append(f"{path}: {describe(module.get_submodule(path))} goes, since the head pools")
+        module.set_submodule(path, nn.Identity())
     for path, new in heads.items():
         module.set_submodule(path, new)
     return Model(module, tuple(heads), tuple(lines), new_head=True, head_builder=_label(component))
+
+
+def _pooled_first(pool: nn.Module, head: nn.Module) -> nn.Module:
+    """[N, D, H, W] to what `head` makes of the pooled [N, D]."""
+    return nn.Sequential(OrderedDict(pool=pool, flatten=nn.Flatten(), head=head))
 
 
 def describe(module: nn.Module) -> str:
@@ -122,7 +139,7 @@ def _builder(
 def _pool(component: Component, settings: Any, backbone: Backbone, device: torch.device) -> nn.Module:
     """The head's own pooling of the last feature map, which is known to fit."""
     label = _label(component)
-    if not backbone.pool_path:
+    if not backbone.pool_path and (backbone.head_form == "vector" or backbone.pooled_after is None):
         raise FtError(
             f"{label} pools the last feature map itself, and {backbone} has no pooling layer that it could replace; "
             "use --head linear"

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import copy
 
+import torch
 from torch import fx, nn
 
 from ft.prefix.graph import has_hooks
+from ft.prefix.layout import from_storage
 
 
 def linear_head(suffix: fx.GraphModule) -> nn.Linear | None:
@@ -38,16 +40,42 @@ def before_head(suffix: fx.GraphModule) -> fx.GraphModule:
 
 
 def _last_linear(suffix: fx.GraphModule, graph: fx.Graph) -> fx.Node | None:
-    """The call in a graph of `suffix` of the linear layer whose outputs are returned as they are."""
-    node = graph.output_node().args[0]
+    """The call in a graph of `suffix` of the linear layer whose outputs are returned as they are, or flattened where
+    they are vectors already."""
+    node, flattened = _behind(suffix, graph.output_node().args[0]), False
+    while isinstance(node, fx.Node) and _flattens(suffix, node):
+        node, flattened = _behind(suffix, node.args[0]), True
+    if not isinstance(node, fx.Node) or node.op != "call_module":
+        return None
+    layer = suffix.get_submodule(str(node.target))
+    if type(layer) is not nn.Linear or has_hooks(layer):
+        return None
+    entering = _behind(suffix, node.args[0])
+    return node if not flattened or (isinstance(entering, fx.Node) and _is_vectors(suffix, entering)) else None
+
+
+def _behind(suffix: fx.GraphModule, node: object) -> object:
+    """The node whose value reaches `node` unchanged."""
     while isinstance(node, fx.Node) and node.op == "call_module":
-        layer = suffix.get_submodule(str(node.target))
-        if type(layer) is nn.Linear and not has_hooks(layer):
-            return node
-        if not _hands_on(layer):
-            return None
+        if not _hands_on(suffix.get_submodule(str(node.target))):
+            break
         node = node.args[0]
-    return None
+    return node
+
+
+def _is_vectors(suffix: fx.GraphModule, node: fx.Node) -> bool:
+    """Whether it is [N, D] for certain: flattened, or kept as that."""
+    return _flattens(suffix, node) or (node.target is from_storage and bool(node.args[1] == (0, 1)))
+
+
+def _flattens(suffix: fx.GraphModule, node: fx.Node) -> bool:
+    """Whether it makes a vector of each row, of which it then changes nothing."""
+    if node.op == "call_module":
+        layer = suffix.get_submodule(str(node.target))
+        return type(layer) is nn.Flatten and (layer.start_dim, layer.end_dim) == (1, -1) and not has_hooks(layer)
+    is_flatten = node.target is torch.flatten if node.op == "call_function" else node.target == "flatten"
+    rest = {**dict(zip(("start_dim", "end_dim"), node.args[1:], strict=False)), **node.kwargs}
+    return is_flatten and rest in ({"start_dim": 1}, {"start_dim": 1, "end_dim": -1})
 
 
 def _hands_on(layer: nn.Module) -> bool:

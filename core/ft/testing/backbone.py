@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from ft.extension.installed import Component, implementation
 from ft.extension.records import Backbone, ModelFacts
 from ft.testing.common import loaded_by_importing
+from ft.testing.networks import put_heads
 from ft.testing.trial import Check, NotApplicable, Trial, expect
 from ft.testing.worker import seeded_digest
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
 
 CLASSES = 3
 MOST_RECOMMENDED = 8
@@ -102,6 +102,9 @@ def the_head_is_where_it_says(trial: Trial) -> None:
     """What enters the classifier has `feature_dim` features, as a vector or a map, as `head_form` says."""
     for model, backbone in _backbones(trial):
         expect(len(backbone.aux_dims) == len(backbone.head_paths) - 1, f"{model}: an aux_dim for each auxiliary head")
+        idle = {path for path, part in backbone.module.named_modules() if not list(part.parameters())}
+        for path in backbone.pooled_after or ():
+            expect(path in idle, f"{model}: '{path}' of pooled_after is no module without parameters")
         seen: list[tuple[int, ...]] = []
         head = backbone.module.get_submodule(backbone.head_paths[0])
         hook = head.register_forward_pre_hook(lambda _, args, s=seen: s.append(tuple(args[0].shape)))
@@ -136,7 +139,7 @@ def it_trains_with_a_new_head(trial: Trial) -> None:
     import torch
 
     for model, backbone in _backbones(trial):
-        _put_heads(backbone)
+        put_heads(backbone, CLASSES)
         logits = _forward(backbone, training=True)
         main = logits[0] if isinstance(logits, tuple) else logits
         expect(
@@ -184,7 +187,7 @@ def a_frozen_prefix_can_be_cut(trial: Trial) -> None:
     from ft.prefix.records import NoCut
 
     for model, backbone in _backbones(trial):
-        _put_heads(backbone)
+        put_heads(backbone, CLASSES)
         module = backbone.module.eval()
         frozen = {name for name, _ in module.named_parameters() if not backbone.in_head(name)}
         images = _images(backbone, next(module.parameters()).device)
@@ -248,16 +251,6 @@ def _images(backbone: Backbone, device: Any) -> torch.Tensor:
 def _forward(backbone: Backbone, training: bool) -> Any:
     module = backbone.module.train(training)
     return module(_images(backbone, next(module.parameters()).device))
-
-
-def _put_heads(backbone: Backbone) -> None:
-    from torch import nn
-
-    dim = backbone.feature_dim
-    main: nn.Module = nn.Conv2d(dim, CLASSES, 1) if backbone.head_form == "map" else nn.Linear(dim, CLASSES)
-    heads = (main, *(nn.Linear(dim, CLASSES) for dim in backbone.aux_dims))
-    for path, head in zip(backbone.head_paths, heads, strict=True):
-        backbone.module.set_submodule(path, head)
 
 
 def _visited(backbone: Backbone) -> list[int]:

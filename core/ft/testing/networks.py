@@ -1,4 +1,4 @@
-"""Two networks of a few thousand parameters, built as the large ones are, to try strategies on."""
+"""Two networks of a few thousand parameters, built as the large ones are, to try strategies on; and new heads."""
 
 from __future__ import annotations
 
@@ -22,6 +22,22 @@ def tiny_backbones() -> dict[str, Backbone]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return {"residual": _residual(), "plain": _plain()}
+
+
+def put_heads(backbone: Backbone, classes: int) -> None:
+    """Replace the classifiers of a backbone by linear ones for so many classes, as a run does."""
+    from torch import nn
+
+    dim = backbone.feature_dim
+    main: nn.Module = nn.Linear(dim, classes)
+    if backbone.head_form == "map":
+        pooled = backbone.pooled_after is not None
+        main = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), main) if pooled else nn.Conv2d(dim, classes, 1)
+        for path in backbone.pooled_after or ():
+            backbone.module.set_submodule(path, nn.Identity())
+    heads = (main, *(nn.Linear(dim, classes) for dim in backbone.aux_dims))
+    for path, head in zip(backbone.head_paths, heads, strict=True):
+        backbone.module.set_submodule(path, head)
 
 
 def tiny_batches() -> list[tuple[torch.Tensor, torch.Tensor]]:

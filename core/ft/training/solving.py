@@ -117,6 +117,12 @@ def check_linear(prefix: FrozenPrefix, plan: Plan) -> None:
         )
     suffix = split_module(prefix).suffix_eval
     if suffix is not None and linear_head(suffix) is None:
+        trains = [each for each in suffix.modules() if any(p.requires_grad for p in each.parameters(recurse=False))]
+        if all(isinstance(each, nn.Conv2d) for each in trains):
+            raise FtError(
+                f"{asked} of vectors, and this backbone classifies every position and pools afterwards: "
+                f"{', '.join(plan.head)}; use --optimizer adamw (its provider could say pooled_after)"
+            )
         raise FtError(
             f"{asked}, and more is left to train, or something else: "
             f"{', '.join(plan.head)}; use --freeze all --head linear, or --optimizer adamw"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -58,6 +59,41 @@ def test_a_classifier_of_positions_stays_a_convolution() -> None:
     assert isinstance(model.module.get_submodule("classifier.1"), nn.Conv2d)
     assert model.module(torch.zeros(3, 3, 5, 5)).shape == (3, 2)
     assert model.description == ("classifier.1: Conv2d(8 → 2) replaces Conv2d(8 → 10)",)
+
+
+def pooling_after() -> Backbone:
+    return replace(positional(), pooled_after=("classifier.2", "classifier.3"))
+
+
+def test_where_the_backbone_says_what_pools_after_its_classifier_a_new_one_pools_first() -> None:
+    model = build(pooling_after())
+    assert model.description == (
+        "classifier.1: AdaptiveAvgPool2d, Flatten, Linear(8 → 2) replaces Conv2d(8 → 10)",
+        "classifier.2: ReLU goes, since the head pools",
+        "classifier.3: AdaptiveAvgPool2d goes, since the head pools",
+    )
+    module, images = model.module.eval(), torch.rand(3, 3, 5, 5)
+    pooled = module.get_submodule("features")(images).mean((2, 3))
+    linear = module.get_submodule("classifier.1.head")
+    nn.init.constant_(linear.get_parameter("bias"), -5.0)
+    torch.testing.assert_close(module(images), linear(pooled))
+    assert module(images).min() < 0, "no ReLU cuts the logits"
+    assert model.head_paths == ("classifier.1",)
+
+
+def test_there_a_head_may_bring_its_own_pooling_and_needs_no_form_for_positions() -> None:
+    model = build(pooling_after(), "gem")
+    assert model.description[0].startswith("classifier.1: GeneralisedMean, Flatten, Linear(8 → 2) replaces")
+    assert model.module(torch.rand(3, 3, 5, 5)).shape == (3, 2)
+    assert build(pooling_after(), "cosine").module(torch.rand(3, 3, 5, 5)).shape == (3, 2)
+    with pytest.raises(FtError, match=r"'gem' .* has no build_map, which a backbone that classifies every position"):
+        build(positional(), "gem")
+
+
+def test_a_classifier_that_is_kept_keeps_what_pools_after_it() -> None:
+    backbone, images = pooling_after(), torch.rand(3, 3, 5, 5)
+    expected = backbone.module.eval()(images)
+    assert torch.equal(build(backbone, "keep", classes=10).module.eval()(images), expected)
 
 
 @pytest.mark.parametrize("use", ["linear", "mlp"])

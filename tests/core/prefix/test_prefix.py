@@ -344,5 +344,9 @@ def test_a_linear_head_is_recognised(prepare: Any) -> None:
     assert linear_head(halves.suffix_eval) is mobilenet.module.classifier[1]
     resnet = prepare("resnet", "first half")
     assert linear_head(halves_of(resnet).suffix) is None
+    flattened = nn.Sequential(nn.Flatten(), nn.Linear(12, 3), nn.Identity(), nn.Flatten())
+    assert linear_head(fx.symbolic_trace(flattened)) is flattened[1], "vectors stay as they are"
+    rows = fx.symbolic_trace(nn.Sequential(nn.Linear(12, 3), nn.Flatten()))
+    assert linear_head(rows) is None, "the layer may see rows of an image, which are put together after it"
     resnet.module.requires_grad_(False).fc.requires_grad_(True)
     assert linear_head(halves_of(resnet).suffix) is resnet.module.fc  # what lies before it does not train

@@ -290,6 +290,16 @@ def provider(change: Callable[[Backbone], dict[str, Any]], **fields: Any) -> Bac
         ),
         (lambda b: {"feature_dim": 9}, "the_head_is_where_it_says", "(2, 8) enters the head; head_form vector, 9"),
         (lambda b: {"head_form": "map"}, "the_head_is_where_it_says", "(2, 8) enters the head; head_form map, 8"),
+        (
+            lambda b: {"pooled_after": ("layer2",)},
+            "the_head_is_where_it_says",
+            "'layer2' of pooled_after is no module without parameters",
+        ),
+        (
+            lambda b: {"pooled_after": ("pool",)},
+            "the_head_is_where_it_says",
+            "'pool' of pooled_after is no module without parameters",
+        ),
     ],
 )
 def test_a_backbone_that_is_wrong(trial: Callable[..., Trial], change: Any, check: str, message: str) -> None:

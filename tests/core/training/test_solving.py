@@ -231,8 +231,8 @@ def test_a_fit_that_has_not_converged_is_said(
         ({"training__mixup": 0.2, "cache__promise": "auto"}, "there are none: mixup blends images anew in every step"),
         ({"head": {"use": "mlp", "hidden": [4]}}, "lbfgs fits a linear head, and more is left to train"),
         (
-            {"backbone": "torchvision:squeezenet1_1", "images__size": 64},
-            r"or something else: classifier\.1: Conv2d.*--optimizer adamw",
+            {"backbone": f"{TINY}:positional"},
+            r"this backbone classifies every position and pools afterwards: classifier\.1: Conv2d.*--optimizer adamw",
         ),
     ],
     ids=str,

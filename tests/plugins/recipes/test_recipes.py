@@ -23,6 +23,9 @@ from ft.finetune import finetune, plan_phases
 from ft.machine.display import Display
 from ft.plan.records import Plan
 from ft.tracking.events import PhaseStarted
+from ft_torchvision.build import TorchvisionSettings
+from ft_torchvision.catalogue import models
+from ft_torchvision.families import family_of
 
 FROZEN = {
     "quick": [5],
@@ -37,6 +40,9 @@ FROZEN = {
     "lora": [0],
 }
 """How many of five stages are frozen in each phase."""
+ONE_OF_EACH = list({family_of(name).models: name for name in models(TorchvisionSettings())}.values())
+SIDES = {"inception_v3": 299, "maxvit_t": 224, "vit_l_32": 224}
+"""Sides of images of networks that take none of 64 px."""
 
 
 def tiny(recipe: str, plugins: Plugins, folder: Path | None = None, model: str = "deep", **keys: Any) -> Config:
@@ -75,6 +81,22 @@ def test_a_recipe_freezes_what_it_says_and_trains(recipe: str, plugins: Plugins,
     assert all(plan.from_recipe.startswith(f"{recipe} of ftkit ") for plan in plans)
     assert len(report.each_phase or (None,)) == len(plans)
     assert report.epochs == plans[-1].epochs
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("network", ONE_OF_EACH)
+def test_a_head_can_be_solved_for_on_a_network_of_each_family(network: str, plugins: Plugins) -> None:
+    backbone = f"torchvision:{network}"
+    (plan,) = planned(plugins, "quick", backbone=backbone, images__size=SIDES.get(network, 64))
+    assert plan.optimizer.solves
+    assert any("Linear(" in text for text in plan.head)
+
+
+@pytest.mark.parametrize("recipe", ["quick", "linear-probe", "best", "lp-ft", "surgical"])
+def test_a_head_can_be_solved_for_where_each_position_was_classified(recipe: str, plugins: Plugins) -> None:
+    first, *_ = planned(plugins, recipe, backbone="torchvision:squeezenet1_1", images__size=32)
+    assert first.optimizer.solves
+    assert "Linear(512 → 4) replaces Conv2d(512 → 1000)" in first.head[0]
 
 
 def test_a_run_is_repeated_by_its_config_where_the_recipe_is_gone(plugins: Plugins, tmp_path: Path) -> None:

@@ -119,6 +119,7 @@ def test_stages_follow_the_group_matcher(
 ) -> None:
     backbone = empty(model)
     assert (backbone.head_paths, backbone.feature_dim, backbone.pool_path) == ((head,), features, pool)
+    assert backbone.pooled_after == (() if backbone.head_form == "map" else None)
     assert stages is None or [stage.name for stage in backbone.stages] == stages
     held = [name for stage in backbone.stages for name in backbone.parameters_under(*stage.paths)]
     assert sorted(held) == sorted(backbone.parameter_names())

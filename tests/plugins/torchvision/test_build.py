@@ -43,6 +43,7 @@ def test_the_head_is_the_classifier(on_meta: Build, model_name: str) -> None:
         assert isinstance(head, nn.Linear)
         assert (head.in_features, head.out_features) == (backbone.feature_dim, 1000)
     assert (backbone.head_form == "map") == model_name.startswith("squeezenet")
+    assert (backbone.pooled_after is not None) == model_name.startswith("squeezenet")
 
 
 @pytest.mark.parametrize("model_name", ALL)
