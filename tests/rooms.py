@@ -27,6 +27,7 @@ ROOMS = (
     "training",
     "insight",
     "inference",
+    "several",
     "opening",
     "precision",
     "deciding",

@@ -22,6 +22,8 @@ COMMANDS = {
     "predict": ("ft.cli.predict:predict", "Classify images with a finished run."),
     "evaluate": ("ft.cli.evaluate:evaluate", "Measure a finished run on labelled images."),
     "export": ("ft.cli.export:export", "Write a finished run's model in a form that other programs read."),
+    "average": ("ft.cli.together:average", "Average the weights of finished runs of one network."),
+    "ensemble": ("ft.cli.together:ensemble", "Let finished runs answer together: the average of their answers."),
     "explain": ("ft.cli.explain:explain", "Draw where in images the answers of a finished run come from."),
     "serve": ("ft.cli.serve:serve", "Answer about images over HTTP with a finished run, and on a page."),
     "data": ("ft.cli.data:data", "Look at images before a run does."),

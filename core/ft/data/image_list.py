@@ -43,6 +43,14 @@ def write_image_list(path: Path, data: ImageData) -> None:
     publish_text(path, "".join(map(_line, [(*COLUMNS, *_columns(data)), *_rows(data)])))
 
 
+def write_listed(path: Path, images: Sequence[ListedImage]) -> None:
+    """Publish such a table of images that are listed already."""
+    label = images[0].label
+    columns = () if isinstance(label, str) else tuple(label)
+    rows = [_row(each.path, each.label, each.split, each.digest) for each in images]
+    publish_text(path, "".join(map(_line, [(*COLUMNS, *columns), *rows])))
+
+
 def listed_images(path: Path) -> list[ListedImage]:
     """Return all images of the table at `path`, in its order. Raises FtError where there is none that can be read."""
     columns, rows = _table(path)

@@ -46,6 +46,7 @@ def explainer(trained: Trained, of: str | Sequence[int] | None = None, known: La
     Raises FtError for a name that is none of the label space, where the task needs one, and where no layer of the
     network has places.
     """
+    trained.alone("an explanation")
     choose = _choose(trained, of)
     layer = known or layer_of(trained)
 

@@ -43,6 +43,7 @@ FEWEST = 20
 def familiar_images(trained: Trained, folder: Path, display: Display) -> Familiar:
     """What the model of the run in `folder` is familiar with: as it was kept there, or computed from the run's images,
     and then kept. Raises FtError where it is neither kept nor can be computed, the images being elsewhere."""
+    trained.alone("unlike, and --unknown")
     path = folder / FILE
     if path.exists() and (kept := _kept(path, _model_in(folder))):
         return kept

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -28,8 +29,16 @@ from ft.model.catalogue import find_model
 from ft.model.head import build_model
 from ft.model.layer_notes import Layers, layers_of
 from ft.run.folder import Run
-from ft.run.records import ModelFile
+from ft.run.records import ENSEMBLE, EnsembleFile, ModelFile, read_record
 from ft.task.chosen import ChosenTask, choose_task
+
+
+@dataclass(frozen=True, eq=False)
+class Together:
+    """Models whose answers are averaged, and the label space by which that is done."""
+
+    members: tuple[Trained, ...]
+    space: LabelSpace
 
 
 @dataclass(frozen=True)
@@ -55,6 +64,15 @@ class Trained:
     """The sections of its backbone, from input to output."""
     averaged: Averaged | None = None
     """In what views it is asked about each image, if not in the one that evaluation sees."""
+    together: Together | None = None
+    """Those whose answers are averaged, where there are several."""
+
+    def alone(self, what: str) -> Trained:
+        """Itself, being one network. Raises FtError, saying `what` is of one, for an ensemble."""
+        if self.together is not None:
+            folder = self.image_list.parent
+            raise FtError(f"{what}: that is of one network, and {folder} holds several; ask {folder / 'member-1'}")
+        return self
 
     @property
     def head(self) -> nn.Module:
@@ -87,6 +105,8 @@ def load_trained(run: Run, plugins: Plugins, machine: dict[str, Any], batch_size
     needs is not installed, when files are missing or do not fit, when the model names code by file or module and
     `trust_code` is not given, and when the run has no such views as are asked for.
     """
+    if (run.path / ENSEMBLE).is_file():
+        return _all_of(run, [load_trained(each, plugins, machine, batch_size, trust_code) for each in members_of(run)])
     use = validate(UseConfig, {**machine, "batch_size": batch_size}, "")
     about = run.model_file()
     plugins = plugins.preferring(about.prefer)
@@ -113,6 +133,28 @@ def load_trained(run: Run, plugins: Plugins, machine: dict[str, Any], batch_size
         layers=layers_of(provider, model),
         stages=backbone.stages,
         averaged=averaged,
+    )
+
+
+def members_of(run: Run) -> list[Run]:
+    """The runs that an ensemble holds."""
+    return [Run(run.path / name) for name in read_record(run.path / ENSEMBLE, EnsembleFile).members]
+
+
+def _all_of(run: Run, members: Sequence[Trained]) -> Trained:
+    """The models of an ensemble as one. Raises FtError where they do not answer the same question."""
+    first, file = members[0], read_record(run.path / ENSEMBLE, EnsembleFile)
+    if {(each.task.name, each.space.names, each.space.outputs) for each in members} != {
+        (first.task.name, first.space.names, first.space.outputs)
+    }:
+        raise FtError(f"{run.path / ENSEMBLE} is not what ft writes: its runs are of other classes; make it anew")
+    pooled = LabelSpace(first.space.names, first.space.outputs, file.pooled)
+    return replace(
+        first,
+        backbone=" and ".join(each.backbone for each in members),
+        space=LabelSpace(first.space.names, first.space.outputs, file.numbers),
+        image_list=run.path / "images.csv",
+        together=Together(tuple(members), pooled),
     )
 
 

@@ -47,7 +47,13 @@ class LoadedModel:
         self._trained, self.path = trained, path
         self._in_one_view = replace(trained, averaged=None)
         self._familiar: Familiar | None = None
-        self.module = Normalised(trained.module, trained.preprocessing, trained.machine.channels_last)
+        self._module = Normalised(trained.module, trained.preprocessing, trained.machine.channels_last)
+
+    @property
+    def module(self) -> Normalised:
+        """The network with its normalisation. Raises FtError for an ensemble, which has several."""
+        self._trained.alone("module")
+        return self._module
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -184,6 +190,7 @@ class LoadedModel:
 
         All are in memory at a time. Raises FtError for what is no image and for one that cannot be read.
         """
+        self._trained.alone("prepare")
         transform, side = eval_transform(self.preprocessing), self.preprocessing.crop_size
         many: Iterable[Any] = [images] if is_one(images) else cast(Iterable[Any], images)
         prepared = [

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, nullcontext
-from dataclasses import dataclass
+from contextlib import ExitStack, closing, contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
@@ -17,7 +17,7 @@ from ft.data.load import Item
 from ft.data.loaders import explained_deaths
 from ft.data.pictures import Picture
 from ft.extension.tasks import Answer
-from ft.inference.load import Trained
+from ft.inference.load import Together, Trained
 from ft.inference.prediction import UNCERTAINTY, UNKNOWN, UNLIKE, Prediction, no_number
 from ft.inference.views import averaged_batches
 from ft.insight.familiar import Familiar, unlikeness
@@ -123,6 +123,8 @@ def seen_or_why(
     trained: Trained, pictures: Sequence[Picture], display: Display, features: bool = False
 ) -> Iterator[list[Seen | str]]:
     """Yield the same of what the network makes of each image; `features` are read where they are asked for."""
+    if features:
+        trained.alone("what the head reads of an image")
     items = [Item(picture, number) for number, picture in enumerate(pictures)]
     unread: dict[int, str] = {}
     with (
@@ -176,7 +178,9 @@ def outputs_of(
         explained_deaths("With --workers 0 there are none"),
         explained_shortage("Try a smaller --batch-size"),
         closing(
-            _in_views(trained, items, looking, unread)
+            _of_several(trained.together, items, looking, digests, unread)
+            if trained.together is not None
+            else _in_views(trained, items, looking, unread)
             if trained.averaged is not None
             else predict_batches(trained.module, items, looking, digests, unread)
             if images is None
@@ -184,6 +188,32 @@ def outputs_of(
         ) as batches,
     ):
         yield batches
+
+
+def _of_several(
+    together: Together,
+    items: Sequence[Item],
+    looking: Looking,
+    digests: Mapping[str, str] | None,
+    unread: Unread | None,
+) -> Generator[tuple[Tensor, Tensor], None, None]:
+    """The average of what several models answer, each of which looks at the images in its own way."""
+    first, *others = together.members
+    told = [unread, *([None if unread is None else _told_already] * len(others))]
+    with ExitStack() as opened:
+        every = [
+            opened.enter_context(
+                outputs_of(each, items, replace(looking, preprocessing=each.preprocessing), digests, unread=whom)
+            )
+            for each, whom in zip(together.members, told, strict=True)
+        ]
+        for batches in zip(*every, strict=True):
+            outputs = torch.stack([outputs for outputs, _ in batches])
+            yield first.task.average(outputs, together.space), batches[0][1]
+
+
+def _told_already(number: int, reason: str) -> None:
+    """An image that cannot be read is told of by the first of several models."""
 
 
 def _in_views(

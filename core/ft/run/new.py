@@ -29,14 +29,18 @@ def start_run(config: Config, versions: Mapping[str, Any], again: Run | None = N
 
 def new_folder(config: Config) -> Path:
     """Make the folder that a config names, or one that is free. Raises FtError when it is taken."""
-    path = config.run_dir or _free_path(shown(config.backbone.use))
+    return make_folder(config.run_dir or _free_path(shown(config.backbone.use)), "--run-dir")
+
+
+def make_folder(path: Path, flag: str) -> Path:
+    """Make a folder for a model, as a `flag` names it. Raises FtError when it is taken, or tensors cannot lie there."""
     if (told := as_text(str(path.absolute()))) != str(path.absolute()):
-        raise FtError(f"{told} is no UTF-8, and tensors cannot be read from there; choose another --run-dir")
+        raise FtError(f"{told} is no UTF-8, and tensors cannot be read from there; choose another {flag}")
     if path.exists() and not path.is_dir():
-        raise FtError(f"{path} is a file; choose another --run-dir")
+        raise FtError(f"{path} is a file; choose another {flag}")
     if path.exists() and any(path.iterdir()):
         go_on = f"continue it with: {go_on_with(path)}, or " if (path / "config.yaml").exists() else ""
-        raise FtError(f"{path} is not empty; {go_on}choose another --run-dir")
+        raise FtError(f"{path} is not empty; {go_on}choose another {flag}")
     with explained(path):
         path.mkdir(parents=True, exist_ok=True)
     return path

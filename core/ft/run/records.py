@@ -34,6 +34,10 @@ PHASES = "phases.json"
 """What the folder of a run in phases has beside what that of any run has."""
 EXPORT = "export.json"
 """What the folder of an exported model has."""
+AVERAGE = "average.json"
+"""What the folder of an average of runs has beside what that of any run has."""
+ENSEMBLE = "ensemble.json"
+"""What the folder of an ensemble of runs has."""
 _LARGEST_RESIZE = 4
 """Times the crop; ImageNet's usual 256 for 224 is 1.14."""
 
@@ -90,6 +94,16 @@ class ModelFile(RunFile, extra="forbid"):
     def references(self) -> tuple[str, ...]:
         """The components without which the model cannot be used."""
         return self.backbone.use, self.head.use, self.task.use
+
+
+class EnsembleFile(RunFile, extra="allow"):
+    """ensemble.json: the folders inside it that hold runs, with which numbers their outputs are averaged, and those
+    with which the average is read."""
+
+    format: Literal[1] = 1
+    members: Annotated[tuple[Annotated[str, Field(pattern="^member-[0-9]+$")], ...], Field(min_length=2)]
+    pooled: dict[str, tuple[float, ...]] = {}
+    numbers: dict[str, tuple[float, ...]] = {}
 
 
 class PlanFile(RunFile, extra="allow"):
@@ -202,6 +216,11 @@ def read_record(path: Path, record: type[R]) -> R:
             raise FtError(
                 f"{path.parent} holds an exported model, which ft predict and ft evaluate take; for anything else name "
                 "the run that it was exported from"
+            ) from None
+        if (path.parent / ENSEMBLE).is_file():
+            raise FtError(
+                f"{path.parent} holds an ensemble, which ft predict, ft evaluate and ft.load take; for anything else "
+                f"name one of its runs, as {path.parent / 'member-1'}"
             ) from None
         raise FtError(f"{path.parent} holds no {path.name}, so it is no finished run; see ft run --resume") from None
     except (OSError, UnicodeDecodeError) as error:

@@ -16,7 +16,9 @@ from ft.plan.records import Plan
 from ft.run.checkpoints import Checkpoint, moving_tensors
 from ft.run.folder import Run
 from ft.run.position import Position, epochs_averaged, phase_from
+from ft.run.records import AVERAGE
 from ft.text.counting import number_of
+from ft.text.names import typed
 
 MAY_CHANGE = (
     *("frozen", "frozen_modules", "frozen_numel", "trainable_numel"),
@@ -30,6 +32,9 @@ def to_go_on(run: Run | None) -> Run | None:
 
     A kill between the writing of best.pt and of last.pt leaves the later state in best.pt alone; last.pt becomes that.
     """
+    if run is not None and (run.path / AVERAGE).exists():
+        start = typed("ft", "run", "--from", run.path, "--data", "PATH")
+        raise FtError(f"{run.path} is an average of runs, which was not trained; train on from it with: {start}")
     if run is None or not run.has_checkpoint("last"):
         return None
     last = run.read_checkpoint("last")

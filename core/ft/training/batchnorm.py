@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -23,16 +26,23 @@ def recount_statistics(module: nn.Module, plan: Plan, feed: Feed, job: Job, epoc
     layers = [each for each in module.modules() if isinstance(each, _BatchNorm) and _follows_images(each)]
     if not layers:
         return
-    momenta = [layer.momentum for layer in layers]
-    for layer in layers:
-        layer.reset_running_stats()
-        layer.momentum = None
-    try:
+    with counted_anew(layers):
         for number, (inputs, _) in enumerate(feed.batches(epoch, skip=0)):
             seed = step_seed(job.config.seed, plan.total_steps + number)
             with drawing_from(seed, job.machine.device), torch.no_grad(), job.machine.autocast():
                 feed.forward(inputs)
             job.stop.check()
+
+
+@contextmanager
+def counted_anew(layers: Sequence[_BatchNorm]) -> Iterator[None]:
+    """A block whose batches, each counting alike, the running statistics of these layers are measured from."""
+    momenta = [layer.momentum for layer in layers]
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = None
+    try:
+        yield
     finally:
         for layer, momentum in zip(layers, momenta, strict=True):
             layer.momentum = momentum

@@ -24,8 +24,8 @@ from ft.run.position import AveragedEpochs, EpochRecord, Position, best_epoch, e
 from ft.task.evaluation import figures_of
 from ft.training.batchnorm import recount_statistics
 from ft.training.feeds import Feed
+from ft.training.soup import Made, Mean, Tensors, greedy_soup
 
-Tensors = Mapping[str, Tensor]
 CALLED = {"swa": "SWA", "soup": "soup"}
 
 
@@ -69,11 +69,11 @@ def average_epochs(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run
         put_tensors(module, own)
     found, phase_best = merit(made.val, monitor), best_epoch(position.in_phase, monitor)
     rival = phase_best.merit(monitor) if plan.place.of > 1 else position.best_merit(monitor)
-    better, best_of_all = len(made.epochs) > 1 and found > rival, found > position.best_merit(monitor)
+    better, best_of_all = len(made.of) > 1 and found > rival, found > position.best_merit(monitor)
     finite = {name: value for name, value in made.val.items() if math.isfinite(value)}
     kind = "swa" if training.swa else "soup"
     last = run.read_checkpoint("last")
-    position.averages.append(AveragedEpochs(kind, list(made.epochs), position.epoch, finite, better))
+    position.averages.append(AveragedEpochs(kind, list(made.of), position.epoch, finite, better))
     if better:
         run.save_checkpoint("best" if best_of_all else "phase", replace(last, position=position, average=made.tensors))
     run.save_checkpoint("last", replace(last, position=position))
@@ -95,75 +95,31 @@ class _Trial:
     def weights(self, epoch: int) -> Tensors:
         return self.run.read_checkpoint(_name(epoch)).tensors
 
-    def measured(self, epochs: Sequence[int], tensors: Tensors) -> _Made:
+    def measured(self, epochs: Sequence[int], tensors: Tensors) -> Made[int]:
         """Put averaged tensors into the network, have it measure its BatchNorm statistics anew, and validate it."""
         put_tensors(self.module, tensors)
         recount_statistics(self.module, self.plan, self.feed, self.job, self.position.epoch)
         self.module.eval()
         val = figures_of(self.feed.validation(), self.job.data.task, self.job.data.space)
         found = {name: tensor.detach().cpu().clone() for name, tensor in _moving(self.module, self.plan).items()}
-        return _Made(tuple(epochs), found, val)
+        return Made(tuple(epochs), found, val)
 
 
-@dataclass(frozen=True, eq=False)
-class _Made:
-    """An average over epochs, and its figures on the validation images."""
-
-    epochs: tuple[int, ...]
-    tensors: Tensors
-    val: Mapping[str, float]
-
-
-def _last(trial: _Trial) -> _Made:
+def _last(trial: _Trial) -> Made[int]:
     """The average of the last epochs, each counting alike (Izmailov et al. 2018, algorithm 1)."""
     epochs = sorted(_kept(trial.position, trial.plan, trial.job.config.training, trial.job.figure))
-    mean = _Mean()
+    mean = Mean()
     for epoch in epochs:
         mean.add(trial.weights(epoch))
     return trial.measured(epochs, mean.tensors())
 
 
-def _greedy(trial: _Trial) -> _Made:
-    """The average of the best epoch and of each further one, from the better to the worse, with which the average is no
-    worse on the validation images than without (Wortsman et al. 2022, algorithm 1)."""
+def _greedy(trial: _Trial) -> Made[int]:
+    """A greedy soup of the best epochs (Wortsman et al. 2022, algorithm 1)."""
     monitor, training = trial.job.figure, trial.job.config.training
     kept = _kept(trial.position, trial.plan, training, monitor)
-    first, *others = _ranked([each for each in trial.position.in_phase if each.epoch in kept], monitor)
-    mean = _Mean()
-    mean.add(weights := trial.weights(first.epoch))
-    best = _Made((first.epoch,), weights, first.val)
-    for each in others:
-        with_it = mean.copy()
-        with_it.add(trial.weights(each.epoch))
-        tried = trial.measured((*best.epochs, each.epoch), with_it.tensors())
-        if merit(tried.val, monitor) >= merit(best.val, monitor):
-            mean, best = with_it, tried
-    return best
-
-
-class _Mean:
-    """The mean of tensors by name, summed in float64; of whole numbers, the last."""
-
-    def __init__(self) -> None:
-        self._sums: dict[str, Tensor] = {}
-        self._like: Tensors = {}
-        self._count = 0
-
-    def add(self, tensors: Tensors) -> None:
-        for name, tensor in tensors.items():
-            self._sums[name] = self._sums[name] + tensor.double() if self._count else tensor.double()
-        self._like, self._count = tensors, self._count + 1
-
-    def copy(self) -> _Mean:
-        made = _Mean()
-        made._sums, made._like, made._count = dict(self._sums), self._like, self._count
-        return made
-
-    def tensors(self) -> dict[str, Tensor]:
-        return {
-            name: (self._sums[name] / self._count).to(like.dtype) if like.is_floating_point() else like
-            for name, like in self._like.items()
-        }
+    ranked = _ranked([each for each in trial.position.in_phase if each.epoch in kept], monitor)
+    return greedy_soup([(each.epoch, each.val) for each in ranked], trial.weights, trial.measured, monitor)
 
 
 def _kept(position: Position, plan: Plan, training: TrainingConfig, monitor: Figure) -> set[int]:
