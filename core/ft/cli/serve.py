@@ -157,6 +157,7 @@ def _served(wanted: Wanted) -> Served:
 
 
 def _app(served: Served, wanted: Wanted) -> ASGIApp:
+    import logging
     import warnings
 
     from PIL import Image
@@ -165,5 +166,6 @@ def _app(served: Served, wanted: Wanted) -> ASGIApp:
     from ft.serving.service import Service
 
     warnings.simplefilter("error", Image.DecompressionBombWarning)  # which is refused, as every image that is too large
+    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # who sends a broken form is told so
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return make_app(Service(served, wanted.limits, wanted.batching, max(1, cores // wanted.processes)))

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Annotated, Any
+from typing import Any, TypeVar
 
-from fastapi import FastAPI, Query, Request, Response
-from fastapi.exceptions import RequestValidationError
+from fastapi import FastAPI, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
+from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 
 from ft._version import __version__
 from ft.errors import did_you_mean
 from ft.inference.form import Form
 from ft.serving.counting import Counted
-from ft.serving.description import IMAGES_BODY, Asked, AskedWhere, Explained, Health, records_of, responses
+from ft.serving.description import (
+    IMAGES_BODY,
+    Asked,
+    AskedWhere,
+    Explained,
+    Health,
+    parameters_of,
+    records_of,
+    responses,
+)
 from ft.serving.maps import shown_map
 from ft.serving.page import draw_page, policy
 from ft.serving.refusals import Refused
@@ -23,6 +32,7 @@ from ft.serving.service import Service, Told
 from ft.serving.uploads import Upload, uploads_of
 from ft.text.terminal import as_json
 
+B = TypeVar("B", bound=BaseModel)
 PATHS = ("/", "/predict", "/explain", "/health", "/metrics", "/openapi.json")
 _REFUSALS = (400, 408, 413, 415, 422, 500, 503, 504)
 
@@ -60,9 +70,10 @@ def _add_answers(app: FastAPI, service: Service) -> None:
         responses=responses(
             {200: {"description": "The records of ft predict --json", "content": _json(records_of(served))}}, *_REFUSALS
         ),
-        openapi_extra=IMAGES_BODY,
+        openapi_extra={"parameters": parameters_of(Asked, served), **IMAGES_BODY},
     )
-    async def predict(request: Request, asked: Annotated[Asked, Query()]) -> Response:
+    async def predict(request: Request) -> Response:
+        asked = _read(Asked, request)
         form = Form(asked.top, served.like, every=asked.all)
         if asked.all and served.like.every() is None:
             raise Refused(
@@ -77,11 +88,11 @@ def _add_answers(app: FastAPI, service: Service) -> None:
         summary="Ask about one image, and where in it the answer comes from",
         response_model=None,
         responses=responses({200: {"model": Explained, "description": "The answer and its map"}}, *_REFUSALS),
-        openapi_extra=IMAGES_BODY,
+        openapi_extra={"parameters": parameters_of(AskedWhere, served), **IMAGES_BODY},
     )
-    async def explain(request: Request, asked: Annotated[AskedWhere, Query()]) -> Response:
-        names = served.space.names
-        if asked.of is not None and asked.of not in names:
+    async def explain(request: Request) -> Response:
+        asked, names = _read(AskedWhere, request), served.space.names
+        if asked.of and asked.of not in names:
             raise Refused("parameters", f"there is no '{asked.of}' to explain.{did_you_mean(asked.of, names)}")
         with service.room(1):
             found = await service.in_time(uploads_of(request, service.limits), lambda ups: _explained(ups, asked.of))
@@ -91,7 +102,7 @@ def _add_answers(app: FastAPI, service: Service) -> None:
         with service.room(len(uploads) - 1):
             return await service.answers(uploads)
 
-    async def _explained(uploads: Sequence[Upload], of: str | None) -> dict[str, Any]:
+    async def _explained(uploads: Sequence[Upload], of: str) -> dict[str, Any]:
         if len(uploads) > 1:
             raise Refused("images", "one image is explained at a time")
         form = Form(len(served.space.names), served.like)
@@ -151,6 +162,18 @@ def _add_state(app: FastAPI, service: Service) -> None:
         return Response(service.metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
+def _read(model: type[B], request: Request) -> B:
+    """What is said in the address of a request. Raises Refused for what is nothing to it, and what is said twice."""
+    said = request.query_params.multi_items()
+    if len(dict(said)) < len(said):
+        raise Refused("parameters", "a parameter is given more than once")
+    try:
+        return model.model_validate(dict(said))
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+        raise Refused("parameters", wrong) from error
+
+
 def _checked(found: Sequence[Told], form: Form, service: Service, skip: bool) -> list[dict[str, Any]]:
     """The records of images. Raises Refused for the first without an answer, unless such are to be skipped."""
     records = [form.said(each.prediction) for each in found]
@@ -174,11 +197,6 @@ def _handle_errors(app: FastAPI, service: Service) -> None:
         assert isinstance(error, Refused)
         return problem(error)
 
-    async def wrong_parameters(_: Request, error: Exception) -> Response:
-        assert isinstance(error, RequestValidationError)
-        said = "; ".join(f"{each['loc'][-1]}: {each['msg']}" for each in error.errors())
-        return problem(Refused("parameters", said))
-
     async def no_such_path(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         service.metrics.errors.labels("path").inc()
@@ -189,7 +207,6 @@ def _handle_errors(app: FastAPI, service: Service) -> None:
         return problem(Refused("bug", "this is a bug of the service, whose stderr says more"))
 
     app.add_exception_handler(Refused, refuse)
-    app.add_exception_handler(RequestValidationError, wrong_parameters)
     app.add_exception_handler(HTTPException, no_such_path)
     app.add_exception_handler(Exception, bug)
 

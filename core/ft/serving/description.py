@@ -49,7 +49,7 @@ class AskedWhere(BaseModel):
     """What is to be explained of an image."""
 
     model_config = ConfigDict(extra="forbid")
-    of: str | None = Field(None, description="the class, label or target; without it, the answer")
+    of: str = Field("", description="the class, label or target; without it, the answer")
 
 
 class Problem(BaseModel):
@@ -93,6 +93,20 @@ class Explained(BaseModel):
     probabilities: dict[str, float] | None = Field(description="of every name; null for tasks that have none")
     map: HeatMap | None
     lacking: str = Field(description="why there is no map")
+
+
+def parameters_of(asked: type[BaseModel], served: Served) -> list[dict[str, Any]]:
+    """What may be said in the address: of a model whose answers have no probabilities not that all are wanted, and as
+    the name of an output no other than those there are."""
+    found = dict(asked.model_json_schema()["properties"])
+    if served.like.every() is None:
+        found.pop("all", None)
+    if "of" in found:
+        found["of"] |= {"enum": ["", *served.space.names]}
+    return [
+        {"name": name, "in": "query", "required": False, "description": schema.pop("description"), "schema": schema}
+        for name, schema in found.items()
+    ]
 
 
 def records_of(served: Served) -> dict[str, Any]:
