@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ft.cli.common import left_out
+from ft.cli.ending import flush_output
 from ft.cli.using import tta_option
 from ft.config.schema import PREDICT_BATCH, PREDICT_PRECISION
 from ft.errors import FtError
@@ -103,6 +104,7 @@ def serve(run: Path, host: str, port: int, workers: int, **given: Any) -> None:
             display.warn(f"--host {host}: every machine that reaches this one may ask, and no password is asked for")
         said = f", {number_of(workers, 'process', 'processes')}" if workers > 1 else ""
         display.tell(f"{address_of(listens)}  serves {served.name} ({served.task} by {served.computed_by}{said})")
+        flush_output()  # whoever started this may wait for the address
         seconds = wanted.limits.seconds
         if workers == 1:
             run_here(_app(served, wanted), listens, seconds)

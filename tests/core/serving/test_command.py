@@ -76,7 +76,9 @@ def test_several_processes_share_a_port_and_count_together(run_of: Callable[[str
     assert client.counted("ft_images_total") == 100
     assert client.counted("ft_images_waiting") == 0
     process.send_signal(signal.SIGTERM)
-    assert process.wait(60) == 0, process.communicate()
+    out, err = process.communicate()
+    assert (process.returncode, err.splitlines()[-1]) == (0, "stopped; what had come was answered")
+    assert "2 processes" in out
 
 
 def test_what_cannot_be_served_is_one_line(ft: Ft, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
