@@ -49,7 +49,9 @@ def brightness(wait: Callable[[], object] = lambda: None) -> Served:
         ]
 
     space = LabelSpace(("brightness",))
-    return Served("bright", "test", "regression", space, Brightness(0.0), prepare, answer, lacking="it has no layers")
+    names = ("target", "targets")
+    like = Brightness(0.0)
+    return Served("bright", "test", "regression", names, space, like, prepare, answer, lacking="it has no layers")
 
 
 def image(value: int = 100, size: tuple[int, int] = (30, 20), kind: str = "PNG") -> bytes:

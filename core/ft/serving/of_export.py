@@ -30,6 +30,7 @@ def served_export(exported: Exported) -> Served:
         str(exported.folder),
         exported.about.format,
         exported.task.name,
+        exported.task.record.noun,
         exported.space,
         exported.like(),
         exported.prepare,

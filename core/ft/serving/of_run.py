@@ -25,8 +25,18 @@ def served_run(trained: Trained, name: str) -> Served:
     alone = replace(trained, workers=0)
     explain, lacking = _explaining(replace(alone, averaged=None, batch_size=1))
     prepare, answer = _in_one_view(alone) if trained.averaged is None else _in_views(alone)
+    task = trained.task
     return Served(
-        name, trained.backbone, trained.task.name, trained.space, like(trained), prepare, answer, explain, lacking
+        name=name,
+        computed_by=trained.backbone,
+        task=task.name,
+        noun=task.record.noun,
+        space=trained.space,
+        like=like(trained),
+        prepare=prepare,
+        answer=answer,
+        explain=explain,
+        lacking=lacking,
     )
 
 

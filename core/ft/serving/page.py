@@ -5,6 +5,7 @@ from __future__ import annotations
 from ft.pages.templating import environment, script_hash, template
 from ft.serving.limits import Limits
 from ft.serving.served import Served
+from ft.text.counting import number_of
 
 _OWN = "ft.serving"
 
@@ -13,10 +14,11 @@ def draw_page(served: Served, limits: Limits) -> str:
     """The whole page as HTML. It holds its style and its script, and asks nobody but its service for anything."""
     from markupsafe import Markup
 
+    names = number_of(len(served.space.names), *served.noun)
     return (
         environment(_OWN)
         .get_template("page.html.j2")
-        .render(served=served, limits=limits, style=Markup(_style()), script=Markup(_script()))
+        .render(served=served, names=names, limits=limits, style=Markup(_style()), script=Markup(_script()))
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from ft.data.pictures import Picture
 from ft.data.transforms import eval_transform, normalise
 from ft.exporting.prepare import Prepare
 from ft.inference.self_contained import Seeing
+from serving import Client
 
 pytestmark = [pytest.mark.trains, pytest.mark.slow]
 Ft = Callable[..., Result]
@@ -53,6 +55,26 @@ def test_an_exported_folder_answers_without_torch_as_the_run_does(ft: Ft, run: P
     for ours, theirs in zip(expected, json.loads(done.stdout), strict=True):
         assert (ours["path"], ours["classes"]) == (theirs["path"], theirs["classes"])
         assert ours["probabilities"] == pytest.approx(theirs["probabilities"], abs=1e-5)
+
+
+def test_it_is_served_without_torch_as_the_run_answers(ft: Ft, run: Path, onnx: Path) -> None:
+    command = [sys.executable, "-u", "-c", WITHOUT_TORCH, "serve", str(onnx), "--port", "0", "--tta", "flip"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        client = Client(process.stdout.readline().split()[0])
+        asked = client.post("/predict?all=true", *[Path(path).read_bytes() for path in images(run)])
+        told = client.post("/explain", Path(images(run)[0]).read_bytes())
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (0, "stopped; what had come was answered\n")
+    assert asked.status_code == 200, asked.text
+    flags = ("--all", "--json", "--tta", "flip", "--trust-code")
+    expected = json.loads(ft("predict", str(run), *images(run), *flags).stdout)
+    for ours, theirs in zip(expected, asked.json(), strict=True):
+        assert ours["classes"] == theirs["classes"]
+        assert ours["probabilities"] == pytest.approx(theirs["probabilities"], abs=1e-5)
+    assert told.json()["map"] is None
+    assert "this is an exported model, which gives answers alone" in told.json()["lacking"]
 
 
 @pytest.mark.parametrize("workers", ["0", "3"])
