@@ -37,6 +37,7 @@ bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/linear_head.py
 	$(BIN)/python benchmarks/head_sweep.py
 	$(BIN)/python benchmarks/feature_pass.py
+	$(BIN)/python benchmarks/prediction.py
 	$(BIN)/python benchmarks/label_noise.py
 	$(FROZEN_PREFIX) --peer-epochs 3 --out build/bench/head-lite0.json
 	$(FROZEN_PREFIX) --peer-epochs 3 --model torchvision:resnet18 --out build/bench/head-resnet18.json
