@@ -135,7 +135,8 @@ def _labelled(found: Found, splits: Mapping[str, Split], task: ChosenTask, origi
         labels = [sample.label for sample in parts["train"].values()]
         space = task.space(labels) if origin is None else origin.extended(task, labels)
     except FtError as error:
-        raise FtError(f"'{source}' does not fit --task {task.name}: {error}") from None
+        whom = f"--task {task.name}" if origin is None else f"--from {origin.folder}"
+        raise FtError(f"'{source}' does not fit {whom}: {error}") from None
     items = {split: make_items(part, task, space, f" ({split})") for split, part in parts.items()}
     if not parts["val"]:
         remarks = task.remarks({split: targets_of(part) for split, part in items.items()}, space)

@@ -55,7 +55,7 @@ class Origin:
         new = [name for name in space.names if name not in self.space.names]
         if new and self.head == "keep":
             raise FtError(
-                f"{self.folder} knows {number_of(len(self.space.names), one, many)}, and not {some_names(new)}: add "
+                f"its head knows {number_of(len(self.space.names), one, many)}, and not {some_names(new)}: add "
                 "--head grow, which keeps what it knows and adds these, or name a head, which is then a new one: "
                 "--head linear"
             )

@@ -73,6 +73,7 @@ def explainer(trained: Trained, of: str | Sequence[int] | None = None, known: La
 
 def layer_of(trained: Trained) -> Layer:
     """The layer by which a model's outputs are explained. Raises FtError where none has places."""
+    trained.alone("an explanation")
     side = trained.preprocessing.crop_size
     noise = torch.randn(IMAGES, 3, side, side, generator=torch.Generator().manual_seed(0))
     with noted_layers(trained.layers), explained_shortage("Try --device cpu"):

@@ -106,6 +106,7 @@ def answers_or_why(trained: Trained, pictures: Sequence[Picture], display: Displ
 def answers_to(trained: Trained, pixels: Tensor, names: Sequence[str], display: Display) -> list[Answer | str]:
     """The answers to one batch of images that are prepared already, uint8 [N, 3, S, S] of these `names`, in one view;
     or why there is none. Raises FtError for what is wrong with more than one image."""
+    trained.alone("images that are prepared already")
     with noted_layers(trained.layers), explained_shortage("Try a smaller --batch-size"):
         outputs = outputs_for(trained.module, pixels, trained.looking(display))
     finite = outputs.isfinite().all(1)

@@ -24,7 +24,8 @@ def served_run(trained: Trained, name: str) -> Served:
     """The model of the run in the folder `name`. Images are decoded here and not by loader processes."""
     alone = replace(trained, workers=0)
     explain, lacking = _explaining(replace(alone, averaged=None, batch_size=1))
-    prepare, answer = _in_one_view(alone) if trained.averaged is None else _in_views(alone)
+    in_one_view = trained.averaged is None and trained.together is None
+    prepare, answer = _in_one_view(alone) if in_one_view else _in_views(alone)
     task = trained.task
     return Served(
         name=name,
@@ -53,7 +54,8 @@ def _in_one_view(trained: Trained) -> tuple[Callable[[Picture], Any], Callable[.
 
 
 def _in_views(trained: Trained) -> tuple[Callable[[Picture], Any], Callable[..., Sequence[Answer | str]]]:
-    """The same of a model that is asked in several views of each image, which are made where it is asked."""
+    """The same of a model that is asked in several views of each image, or of several models, which look at it where
+    they are asked."""
     display = PythonDisplay()
 
     def answer(pictures: Sequence[Picture], names: Sequence[str]) -> Sequence[Answer | str]:

@@ -6,6 +6,7 @@ import csv
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,13 @@ import ft
 from conftest import TINY
 from ft.cli import cli
 from ft.config.loading import load_config
+from ft.data.pictures import Picture
 from ft.extension.installed import load_plugins
 from ft.finetune import finetune
+from ft.inference.load import load_trained
 from ft.machine.display import Display
+from ft.run.folder import Run
+from ft.serving.of_run import served_run
 
 USUAL: dict[str, Any] = {
     "weights": "none",
@@ -188,6 +193,17 @@ def test_an_ensemble_says_which_image_cannot_be_read_and_answers_to_the_others(t
         first, none, last = model.predict([good, runs / "broken.png", good], bad_images="skip")
     assert none is None
     assert first == last
+
+
+def test_an_ensemble_is_served_with_the_same_answers(type_: Type, runs: Path) -> None:
+    type_("ensemble", "a", "f", "--out", "served")
+    trained = load_trained(
+        Run(runs / "served"), load_plugins(), {"workers": 0, "precision": "fp32"}, 32, trust_code=True
+    )
+    served, picture = served_run(trained, "served"), Picture.at(runs / "photos" / "dog" / "3.png")
+    (answer,) = served.answer([served.prepare(picture)], [picture.name])
+    assert answer == replace(ft.load(runs / "served", trust_code=True, workers=0).predict(picture.path), image="")
+    assert served.explain is None
 
 
 def test_what_is_of_one_network_is_refused_of_an_ensemble(type_: Type, runs: Path) -> None:
