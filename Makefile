@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+LITERT := $(VENV)-litert
 FROZEN_PREFIX := $(BIN)/python benchmarks/frozen_prefix.py
 EXAMPLES := $(wildcard examples/*/pyproject.toml)
 
@@ -54,6 +55,7 @@ trackers: $(VENV)/.trackers
 exporters: $(VENV)/.exporters
 	$(BIN)/python -m pytest tests/plugins/export tests/core/exporting tests/core/testing/test_built_ins_conform.py \
 		-k "export or exporting or Onnx or TorchExport or Safetensors or OpenVino"
+	$(LITERT)/bin/python -m pytest -p no:anyio tests/core/testing/test_built_ins_conform.py -k LiteRt
 
 # docs/ as a site, site/index.html; a broken link is an error.
 docs: $(VENV)/.ready
@@ -84,7 +86,7 @@ browser:
 	else echo "no Chromium here: tests that look at pages are skipped; apt-get install chromium chromium-driver"; fi
 
 clean:
-	rm -rf $(VENV) build dist site .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(LITERT) build dist site .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # Again whenever a pyproject.toml changes, because entry points are read when a distribution is installed.
 $(VENV)/.ready: pyproject.toml $(EXAMPLES)
@@ -107,6 +109,13 @@ $(VENV)/.trackers: $(VENV)/.ready
 	touch $@
 
 # OpenVINO: about 0.2 GB more, which nothing else needs.
-$(VENV)/.exporters: $(VENV)/.ready
+$(VENV)/.exporters: $(VENV)/.ready $(LITERT)/.ready
 	$(BIN)/python -m pip install --quiet --editable '.[openvino]'
+	touch $@
+
+# LiteRT's converter, which wants an older typing_extensions than the browser's driver does: an environment of its own.
+$(LITERT)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(LITERT)
+	$(LITERT)/bin/python -m pip install --quiet hatchling editables
+	$(LITERT)/bin/python -m pip install --quiet --no-build-isolation --no-compile --editable '.[litert]' 'pytest>=8.2' 'hypothesis>=6.100'
 	touch $@

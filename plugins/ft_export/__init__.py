@@ -43,6 +43,17 @@ def model(images):
     return compiled(images)[0]
 """
 
+LITERT = """import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+
+interpreter = Interpreter(model_content=(folder / "model.tflite").read_bytes())
+runner = interpreter.get_signature_runner()
+
+
+def model(images):
+    return np.concatenate([runner(images=image[None])["$output"] for image in images])
+"""
+
 
 @hookimpl
 def ft_model_exporters() -> Iterator[Exporter]:
@@ -84,4 +95,12 @@ def ft_model_exporters() -> Iterator[Exporter]:
         file="model.xml",
         use=OPENVINO,
         precisions=("fp16",),
+    )
+    yield Exporter(
+        "litert",
+        "LiteRT (TensorFlow Lite), for one image at a time, of the network's size (needs ftkit[litert])",
+        export="ft_export.litert:export",
+        load="ft_export.litert:load",
+        file="model.tflite",
+        use=LITERT,
     )

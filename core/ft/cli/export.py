@@ -22,7 +22,7 @@ from ft.machine.memory import garbage_waits
     "format_",
     metavar="FORMAT",
     shell_complete=complete_format,
-    help="onnx, torch-export, safetensors, openvino, or another exporter",
+    help="onnx, torch-export, safetensors, openvino, litert, or another exporter",
 )
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="default: RUN/export-FORMAT"

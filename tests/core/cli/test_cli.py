@@ -273,7 +273,7 @@ def test_plugins_are_listed_with_their_distribution(ft: Ft) -> None:
         *(("tracker", name) for name in ("csv", "tensorboard", "mlflow", "wandb", "trackio")),
         *(("recipe", name) for name in ("quick", "linear-probe", "best", "lp-ft", "gradual", "discriminative")),
         *(("recipe", name) for name in ("surgical", "full", "bitfit", "lora")),
-        *(("exporter", name) for name in ("onnx", "openvino", "torch-export", "safetensors")),
+        *(("exporter", name) for name in ("litert", "onnx", "openvino", "torch-export", "safetensors")),
     }
     assert all(row["state"] == "ok" for row in listed)
     assert "torchvision" in ft("plugins").output

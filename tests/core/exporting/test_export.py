@@ -232,7 +232,7 @@ def test_what_cannot_be_is_told(ft: Callable[..., Result], run: Path, onnx: Path
     def said(*words: str) -> str:
         return str(ft("export", str(run), *words, fails=True).exception)
 
-    assert "which format? Write --format NAME, as in --format onnx; there are: onnx, openvino," in said()
+    assert "which format? Write --format NAME, as in --format onnx; there are: litert, onnx, openvino," in said()
     assert "no exporter named 'onx'. Did you mean 'onnx'?" in said("--format", "onx", "--trust-code")
     assert "--format torch-export writes fp32, fp16, not int8" in said(
         *("--format", "torch-export", "--precision", "int8", "--trust-code")

@@ -140,6 +140,14 @@ class TestOpenVino(ExporterConformance):
     component = "exporter:openvino"
 
 
+@pytest.mark.skipif(
+    find_spec("litert_torch") is None, reason="litert-torch is not installed; make exporters installs it"
+)
+@pytest.mark.filterwarnings("default")  # of the library's own
+class TestLiteRt(ExporterConformance):
+    component = "exporter:litert"
+
+
 class TestMetricsCsv(TrackerConformance):
     component = "tracker:csv"
     settings = ({}, {"file": "a.csv", "separator": ";"})
