@@ -208,7 +208,7 @@ def main() -> int:
     print(f"{platform.processor() or platform.machine()}, {cores} cores, load {busy:.1f} before it began", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         run = made(Path(folder), options.model, options.size)
-        found = compared(run, options)
+        found = compared(run, options) if options.rounds else []
         soaked = soak(run, options.soak) if options.soak else {}
     if options.out:
         options.out.parent.mkdir(parents=True, exist_ok=True)

@@ -154,7 +154,10 @@ def _served(wanted: Wanted) -> Served:
         return served_export(found)
     with garbage_waits():
         from ft.serving.of_run import served_run
+    import torch
 
+    if wanted.processes > 1:
+        torch.set_num_threads(_share_of_cores(wanted))
     return served_run(found, str(wanted.run))
 
 
@@ -169,5 +172,9 @@ def _app(served: Served, wanted: Wanted) -> ASGIApp:
 
     warnings.simplefilter("error", Image.DecompressionBombWarning)  # which is refused, as every image that is too large
     logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # who sends a broken form is told so
+    return make_app(Service(served, wanted.limits, wanted.batching, _share_of_cores(wanted)))
+
+
+def _share_of_cores(wanted: Wanted) -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return make_app(Service(served, wanted.limits, wanted.batching, max(1, cores // wanted.processes)))
+    return max(1, cores // wanted.processes)

@@ -30,7 +30,7 @@ from ft.serving.page import draw_page, policy
 from ft.serving.refusals import Refused
 from ft.serving.service import Service, Told
 from ft.serving.uploads import Upload, uploads_of
-from ft.text.terminal import as_json
+from ft.text.terminal import as_json, visible
 
 B = TypeVar("B", bound=BaseModel)
 PATHS = ("/", "/predict", "/explain", "/health", "/metrics", "/openapi.json")
@@ -46,12 +46,13 @@ def make_app(service: Service) -> FastAPI:
             yield
 
     app = FastAPI(
-        title=f"ft serve {service.served.name}",
+        title=f"ft serve {visible(service.served.name)}",
         description=f"{service.served.task} by {service.served.computed_by}",
         version=__version__,
         lifespan=open_service,
         docs_url=None,  # these two pages are made of scripts from another machine
         redoc_url=None,
+        openapi_url=None,  # it is ours, since a name may be bytes that are no text
     )
     app.add_middleware(Counted, metrics=service.metrics, paths=PATHS)
     _handle_errors(app, service)
@@ -131,6 +132,10 @@ def _add_state(app: FastAPI, service: Service) -> None:
     @app.get("/", summary="A page on which to drop an image", response_class=Response, responses=_page("text/html"))
     async def page() -> Response:
         return Response(text, media_type="text/html", headers={"Content-Security-Policy": policy()})
+
+    @app.get("/openapi.json", include_in_schema=False)
+    async def description() -> Response:
+        return _said(app.openapi())
 
     @app.get(
         "/health",

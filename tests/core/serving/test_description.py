@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 import schemathesis
@@ -13,6 +15,7 @@ from schemathesis.checks import load_all_checks
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from faults.repetitions import times
+from ft.extension.tasks import LabelSpace
 from serving import Client, brightness, serving
 
 
@@ -50,6 +53,17 @@ def test_every_answer_is_one_that_the_description_names(client: Client, label: s
         assert came[422]
     elif label != "GET /":
         assert came[200]
+
+
+def test_a_name_may_be_bytes_that_are_no_text_or_markup() -> None:
+    name = os.fsdecode(b"caf\xe9</title><b>")
+    served = replace(brightness(), name=name, space=LabelSpace((name,)))
+    with serving(served) as client:
+        said = client.get("/openapi.json").json()
+        assert said["info"]["title"] == "ft serve caf\\udce9</title><b>"
+        assert said["paths"]["/explain"]["post"]["parameters"][0]["schema"]["enum"] == ["", name]
+        assert "<title>ft serve caf\\udce9&lt;/title&gt;&lt;b&gt;</title>" in client.get("/").text
+        assert client.get("/health").json()["model"] == name
 
 
 def test_the_description_names_what_this_model_can_be_asked(client: Client) -> None:
