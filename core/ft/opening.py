@@ -9,8 +9,10 @@ from typing import Literal
 from ft.cache.ahead import kept_ahead
 from ft.cache.decision import open_store
 from ft.cache.store import FeatureStore
+from ft.config.component import ComponentConfig
 from ft.config.images import AUTO
 from ft.config.phases import configs_of, whose_phases
+from ft.config.recipes import without_recipe
 from ft.config.schema import Config
 from ft.config.training import BLENDS, OF_STEPS, TrainingConfig, idle_with
 from ft.data.copies import warn_of_copies
@@ -25,7 +27,7 @@ from ft.extension.installed import Plugins
 from ft.machine.devices import Machine, choose_machine
 from ft.machine.display import Display
 from ft.machine.ownership import strange_cache
-from ft.machine.randomness import seeded
+from ft.machine.randomness import seed_all, seeded
 from ft.model.backbone import BuiltBackbone, build_backbone
 from ft.model.carried_head import carry_head, what_becomes_of_the_head
 from ft.model.freezing import choose_frozen, needs_data
@@ -46,6 +48,9 @@ from ft.weights.choice import absent, unverified
 Values = Literal["pretrained", "random", "empty"]
 """What tensors of a network hold: fetched weights, numbers drawn from the seed, or nothing but their shapes."""
 
+MANY_IMAGES = 1000
+"""From so many training images on, more than the head trains where nobody says how. With 140 images of solar cells
+that made EfficientNet-Lite0 worse by 3 to 9 points, with 1,706 better by about 2 (docs/results.md)."""
 _MEND_OR_ANEW = (
     "A run goes on with the very images that it began with: put these back, or begin a new run with --bad-images skip"
 )
@@ -116,14 +121,21 @@ def open_run(config: Config, plugins: Plugins, display: Display, values: Values,
         every = [_resolved(phase, plugins) for phase in configs_of(config)]
         config, optimizer = every[0]
         data = load_data(config, plugins, origin)
-    phases = [phase for phase, _ in every]
+    config, whole = _with_epochs(config, data), _with_epochs(whole, data)
+    phases = [_with_epochs(phase, data) for phase, _ in every]
+    tensors = values
     if stopped is not None:
-        values = "random"
+        tensors = "random"
     elif values == "empty" and any(_looks_at_images(phase, plugins) for phase in phases):
-        values = "pretrained"
+        tensors = "pretrained"
     elif values == "empty" and (_is_timed(whole) or any(is_open(phase, machine) for phase in phases)):
-        values = "random"
-    built = build_backbone(config, plugins, display, values, origin)
+        tensors = "random"
+    built = build_backbone(config, plugins, display, tensors, origin)
+    if whole.recipe is not None and whole.recipe.usual and (why := _unfit(config, data, built, plugins)):
+        seed_all(config.seed)  # as where the recipe had never been there
+        head_alone = without_recipe(whole).model_copy(update={"freeze": (ComponentConfig(use="all"),)})
+        opened = open_run(head_alone, plugins, display, values, stopped)
+        return replace(opened, data=replace(opened.data, notes=(*opened.data.notes, why)))
     _check_freezes(phases[1:], built, plugins)
     ahead = _kept_ahead(store, data, built, phases, plugins) if trains else None
     with display.progress("reading images", len(data.items), unit="images") as bar:
@@ -152,7 +164,7 @@ def open_run(config: Config, plugins: Plugins, display: Display, values: Values,
     if stopped is not None:
         check_same_images(stopped.path / "images.csv", data)
         stopped.restore(model.module)
-    has_weights = values == "pretrained"
+    has_weights = tensors == "pretrained"
     place = Place(of=len(phases))
     return Opened(config, whole, data, built, model, machine, store, has_weights, optimizer, place)
 
@@ -172,6 +184,26 @@ def _training(config: Config, optimizer: ChosenOptimizer, task: ChosenTask) -> T
         raise FtError(f"task '{task.name}' blends no images, so --{flag} does not apply; leave it out")
     training = config.training.of(optimizer.record)
     return training.monitoring(task.figure(training.monitor).name)
+
+
+def _unfit(config: Config, data: ImageData, built: BuiltBackbone, plugins: Plugins) -> str:
+    """Why the head alone trains where nobody says how, and not what the recipe for that says; "" where it does."""
+    if len(data.train) < MANY_IMAGES:
+        return (
+            f"the head alone trains, where nobody says how: more is worth it from about {MANY_IMAGES:,} training "
+            "images; to try it: --recipe best"
+        )
+    try:
+        with seeded(config.seed):
+            choose_frozen(config.freeze, config.train, built.backbone, plugins)
+    except FtError as error:
+        return f"the head alone trains, where nobody says how, since {error}"
+    return ""
+
+
+def _with_epochs(config: Config, data: ImageData) -> Config:
+    """The config with as many epochs as these images want, where nobody says how many."""
+    return config.model_copy(update={"training": config.training.of_images(len(data.train))})
 
 
 def _looks_at_images(config: Config, plugins: Plugins) -> bool:

@@ -7,6 +7,7 @@ from ft import Recipe, hookimpl
 
 @hookimpl
 def ft_training_recipes() -> Iterator[Recipe]:
+    yield Recipe("default", "The last fifth of the stages: where nobody says how to train", "ft_recipes:default.yaml")
     yield Recipe("quick", "A linear head, solved for on kept features: about a minute", "ft_recipes:quick.yaml")
     yield Recipe("linear-probe", "A linear head, solved for with each of 13 penalties", "ft_recipes:linear-probe.yaml")
     yield Recipe("best", "A solved head, then the last fifth of the stages on kept views", "ft_recipes:best.yaml")

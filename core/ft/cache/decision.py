@@ -80,7 +80,7 @@ def open_store(config: Config) -> FeatureStore:
 
 def price_of(config: Config) -> Price:
     """What computing and keeping cost in this run; every (image, view) is seen epochs / views times."""
-    epochs = config.training.epochs / (config.images.replayed or 1)
+    epochs = config.training.passes / (config.images.replayed or 1)
     seen = PASSES_OF_A_SOLVER if config.training.fits_heads else epochs
     return Price(epochs=seen)
 
@@ -183,7 +183,7 @@ def seen_once(config: Config) -> str:
             f"augmentation '{augment.use}' makes a new view of every image in every epoch; "
             "--views 4 replays four, --augment none makes none"
         )
-    if not config.training.fits_heads and config.training.epochs <= (views or 1):
+    if not config.training.fits_heads and config.training.passes <= (views or 1):
         return "every view of an image is seen once only"
     return ""
 

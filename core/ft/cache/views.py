@@ -35,13 +35,13 @@ def choose_views(
     def replaying(views: int) -> Config:
         return config.model_copy(update={"images": images.model_copy(update={"chosen_views": views})})
 
-    too_few = training.epochs < 2 * fewest and not training.fits_heads  # to see each view twice
+    too_few = training.passes < 2 * fewest and not training.fits_heads  # to see each view twice
     if too_few or not (images.varies and frozen) or config.cache.promise == "off":
         return replaying(0)
     found = find_cut(module, frozen, replaying(fewest), machine, image_size)
     if not isinstance(found, FrozenPrefix):
         return replaying(0)
-    train, val, epochs = len(data.train), len(data.val), training.epochs
+    train, val, epochs = len(data.train), len(data.val), training.passes
     if training.solves:  # which sees all views at once, and none that is new
         return replaying(fewest)
     least = fewest if training.fits_heads else 0  # heads are fitted to nothing else than what is kept

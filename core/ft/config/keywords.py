@@ -55,7 +55,7 @@ class Keywords(TypedDict, total=False):
     prefer: Mapping[str, str]
     weight_source: str | Sequence[str]
     tracker: Component | Sequence[Component]
-    epochs: int
+    epochs: int | None
     batch_size: int
     optimizer: Component
     lr: float | None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, get_args, get_origin
 
@@ -41,6 +41,15 @@ def leaves(model: type[BaseModel], tree: Mapping[str, Any]) -> Iterator[tuple[tu
             yield from (((key, name), each) for name, each in value.items())
         else:
             yield (key,), value
+
+
+def drop(tree: dict[str, Any], path: Sequence[str]) -> None:
+    """Leave a key out, and the section that it was the last one of."""
+    first, *rest = path
+    if rest and first in tree:
+        drop(tree[first], rest)
+    if not rest or not tree.get(first, True):
+        tree.pop(first, None)
 
 
 def _whole(model: type[BaseModel], each: Typed) -> Typed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from ft.config.merging import Typed
+from ft.config.merging import Typed, drop
 from ft.config.phase import MEASURED, PLACES, PhaseConfig
 from ft.config.schema import Config
 from ft.errors import FtError
@@ -43,7 +43,7 @@ def spelt_out(config: Config, phases: Iterable[tuple[Config, Collection[str]]]) 
     """A config as plain data, in which every phase says all that it may say, but what is idle in it: to be edited."""
     tree = config.model_dump(mode="json", exclude_defaults=True)
     for path in (*PLACES.values(), *MEASURED.values(), "training.derived", *_NOT_TO_BE_EDITED):
-        _drop(tree, path.split("."))
+        drop(tree, path.split("."))
     listed = [{name: said for name, said in said_by(phase).items() if name not in idle} for phase, idle in phases]
     return {**tree, "phases": listed}
 
@@ -130,12 +130,3 @@ def _at(tree: Mapping[str, Any], path: str) -> Any:
     first, _, rest = path.partition(".")
     below = tree[first]
     return below if not rest else _at(below if isinstance(below, Mapping) else dict(below), rest)
-
-
-def _drop(tree: dict[str, Any], path: Sequence[str]) -> None:
-    """Leave a key out, and the section that it was the last one of."""
-    first, *rest = path
-    if rest and first in tree:
-        _drop(tree[first], rest)
-    if not rest or not tree.get(first, True):
-        tree.pop(first, None)

@@ -18,6 +18,8 @@ class RecipeConfig(ComponentConfig):
     sha256: str = Field("", description="in a run's config: the digest of the recipe's file as it was")
     says: tuple[str, ...] = Field((), description="in a run's config: what the recipe said and nothing went over")
 
+    usual: bool = Field(False, description="in a run's config: nobody asked for it, as nobody said how to train")
+
     def __str__(self) -> str:
         """Whose it was, and what it said, as in "lp-ft of ftkit 0.1.0: phases"."""
         whose = f" of {self.distribution} {self.version}" if self.distribution else ""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ft.config.merging import Typed, leaves, merge
+from ft.config.merging import Typed, drop, leaves, merge
 from ft.config.recipe import RecipeConfig
 from ft.config.schema import Config
 from ft.errors import FtError
@@ -20,9 +20,9 @@ from ft.extension.settings import validate
 from ft.text.documents import parse_yaml
 from ft.text.reading import read_text
 
-USUAL = ""
-"""The recipe of a run for which nobody says how to train; "" is none."""
-HOW = ("recipe", "freeze", "train", "groups", "phases", "training.optimizer")
+USUAL = "default"
+"""The recipe of a run for which nobody says how to train, where there is one of that name."""
+HOW = ("recipe", "freeze", "train", "groups", "phases", "lora", "training.optimizer")
 """Who says one of these says how to train."""
 _NEVER = ("recipe", "run_dir")
 """Keys that a recipe may not say: a recipe is no run."""
@@ -96,10 +96,13 @@ def lay_under(content: Mapping[str, Any], typed: Sequence[Typed], plugins: Plugi
     """Lay the recipe that is typed, or that `content` names, under both, where it was not done before.
 
     Of what `content` or a typed value says, nothing is lost. Who says `freeze` and no `train` takes nothing back, as in
-    a phase. Raises FtError for a recipe of which nothing would be heard, and where there are no `plugins`: a run that
-    has begun has no other recipe.
+    a phase. Where nobody says how to train pretrained weights, the recipe is the `usual` one. Raises FtError for a
+    recipe of which nothing would be heard, and where there are no `plugins`: a run that has begun has no other recipe.
     """
-    use, rest = _named(content, typed, usual if plugins is not None else "")
+    use, rest = _named(content, typed)
+    asked = bool(use)
+    if not asked and plugins is not None and _wants_usual(content, typed) and plugins.has("recipe", usual):
+        use = usual
     if not use:
         return Laid(merge(Config, {**content, **_heard_still(content, typed)}, typed), tuple(typed))
     if plugins is None:
@@ -113,15 +116,37 @@ def lay_under(content: Mapping[str, Any], typed: Sequence[Typed], plugins: Plugi
     if "freeze" in (paths := {each.path[0] for each in over}) and "train" not in paths:
         tree.pop("train", None)
         says = [key for key in says if key != "train"]
+    if not says and not asked:
+        return lay_under(content, typed, plugins, usual="")
     if not says:
         others = ", ".join(".".join(path) for path, _ in leaves(Config, recipe.tree))
         raise FtError(f"nothing of the recipe '{use}' would be heard: {others} is said over it. Leave one of them out")
     whose = {"distribution": recipe.distribution, "version": recipe.version, "sha256": recipe.sha256}
     tree["recipe"] = {"use": use, **{key: value for key, value in whose.items() if value}, "says": says}
+    if not asked:
+        tree["recipe"]["usual"] = True
     return Laid(tree, over if "phases" in says else tuple(rest))
 
 
-def _named(content: Mapping[str, Any], typed: Sequence[Typed], usual: str) -> tuple[str, list[Typed]]:
+def without_recipe(config: Config) -> Config:
+    """The config as it were without its recipe: what that said is as where nobody says anything."""
+    assert config.recipe is not None
+    tree = config.model_dump(mode="json")
+    for key in ("recipe", *config.recipe.says):
+        drop(tree, key.split("."))
+    return validate(Config, tree, "")
+
+
+def _wants_usual(content: Mapping[str, Any], typed: Sequence[Typed]) -> bool:
+    """Whether nobody says how to train, and the weights are to be pretrained ones."""
+    said = [path for path, _ in leaves(Config, content)] + [each.path for each in typed]
+    if {".".join(path[:2]) for path in said} & set(HOW) or {path[0] for path in said} & set(HOW):
+        return False
+    weights = merge(Config, content, typed).get("weights")
+    return (weights.get("use") if isinstance(weights, Mapping) else weights) != "none"
+
+
+def _named(content: Mapping[str, Any], typed: Sequence[Typed]) -> tuple[str, list[Typed]]:
     """The recipe that is to be laid under, "" for none, and what else was typed."""
     rest = [each for each in typed if each.path[0] != "recipe"]
     asked = [each for each in typed if each.path[0] == "recipe"]
@@ -131,8 +156,7 @@ def _named(content: Mapping[str, Any], typed: Sequence[Typed], usual: str) -> tu
     if isinstance(named, Mapping) and named.get("sha256") and not asked:
         return "", rest  # it was done, and its text may be another by now
     if named is None:
-        how = {".".join(path[:2]) for path, _ in leaves(Config, content)} | {".".join(each.path[:2]) for each in rest}
-        return "" if any(key in how or key.partition(".")[0] in how for key in HOW) else usual, rest
+        return "", rest
     return _use(named), rest
 
 

@@ -27,12 +27,17 @@ def idle_with(optimizer: Optimizer) -> tuple[str, ...]:
     return OF_ONE_HEAD if optimizer.candidates is not None else ()
 
 
+USUAL_EPOCHS, FEWEST_STEPS, MOST_EPOCHS = 10, 100, 50
+"""So many epochs where nobody says a number; of few images as many as take so many steps, but no more than the last."""
+
 BLENDS = ("mixup", "cutmix", "manifold_mixup")
 """Keys of what blends pairs of images."""
 
 
 class TrainingConfig(Section):
-    epochs: int = Field(10, ge=1)
+    epochs: int | None = Field(
+        None, ge=1, description="passes over the training images; default: 10, or as many as take 100 steps, up to 50"
+    )
     batch_size: int = Field(32, ge=1)
     optimizer: ComponentConfig = Field(
         ComponentConfig(use="adamw"), examples=["sgd"], description="an optimizer, with its settings"
@@ -129,6 +134,22 @@ class TrainingConfig(Section):
         """Whether the optimizer fits linear heads to kept features and trains nothing else, be it at once or many of
         them side by side; known once it is found."""
         return self._fits_heads
+
+    def of_images(self, count: int) -> TrainingConfig:
+        """The same with the number of epochs that nobody gives: ten passes over a few images are too few steps."""
+        if self.epochs is not None:
+            return self
+        steps = max(1, -(-count // self.batch_size))
+        epochs = max(USUAL_EPOCHS, min(MOST_EPOCHS, -(-FEWEST_STEPS // steps)))
+        found = self.model_copy(update={"epochs": epochs})
+        found._solves, found._fits_heads = self._solves, self._fits_heads
+        return found
+
+    @property
+    def passes(self) -> int:
+        """The number of epochs; known once there are images."""
+        assert self.epochs is not None, "opening a run resolves the number of epochs"
+        return self.epochs
 
     def of(self, optimizer: Optimizer) -> TrainingConfig:
         """The same with all that follows from the optimizer filled in: the rates and the decay that nobody gives.

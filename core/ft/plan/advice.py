@@ -31,6 +31,8 @@ def advice(decisions: Decisions, trainable: Sequence[str]) -> Iterator[str]:
         yield "--precision fp16 is for GPUs without bf16; on a processor it is seldom faster than fp32"
     training, name = config.training, optimizer.component.name
     usual = TrainingConfig().of(optimizer.record)
+    few = training.model_copy(update={"epochs": None}).of_images(len(decisions.data.train))
+    usual = usual.model_copy(update={"epochs": few.epochs})
     given = {key for key, value in usual if getattr(training, key) != value}
     idle = {*OLDER, *idle_with(optimizer.record)} - type(optimizer.settings).model_fields.keys()
     if without := sorted((given & idle).difference(decisions.shared)):
@@ -48,8 +50,8 @@ def advice(decisions: Decisions, trainable: Sequence[str]) -> Iterator[str]:
             yield "--lr-decay has no effect: only the head trains; its rate is --lr, or --head-lr"
         if "lr" in given and training.lr != training.head_lr and "lr" not in decisions.shared:
             yield f"--lr has no effect: only the head trains, and --head-lr is {training.head_lr:g}"
-    if "warmup_epochs" in given and training.warmup_epochs > training.epochs / 2:
-        yield f"the warm-up of {training.warmup_epochs:g} epochs ends after {training.epochs / 2:g}, half of the run"
+    if "warmup_epochs" in given and training.warmup_epochs > training.passes / 2:
+        yield f"the warm-up of {training.warmup_epochs:g} epochs ends after {training.passes / 2:g}, half of the run"
 
 
 def _dropout(model: Model) -> str:

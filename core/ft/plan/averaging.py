@@ -36,8 +36,8 @@ def check_averaging(training: TrainingConfig, optimizer: str, timed: bool) -> No
             f"--soup, or no --{cutting}"
         )
     for name, number in (("swa", training.swa), ("soup", training.soup)):
-        if number is not None and number > training.epochs and not timed:
-            said = number_of(training.epochs, "epoch")
+        if number is not None and number > training.passes and not timed:
+            said = number_of(training.passes, "epoch")
             raise FtError(f"--{name} {number} averages {number} epochs, and there are {said}; add --epochs {number}")
 
 

@@ -271,7 +271,10 @@ def test_plugins_are_listed_with_their_distribution(ft: Ft) -> None:
         *(("optimizer", name) for name in ("adamw", "sgd", "nadam", "radam", "adafactor", "muon", "lbfgs", "sweep")),
         *(("augmentation", name) for name in ("none", "flip", "standard", "strong", "geometric", "trivial", "rand")),
         *(("tracker", name) for name in ("csv", "tensorboard", "mlflow", "wandb", "trackio")),
-        *(("recipe", name) for name in ("quick", "linear-probe", "best", "lp-ft", "gradual", "discriminative")),
+        *(
+            ("recipe", name)
+            for name in ("default", "quick", "linear-probe", "best", "lp-ft", "gradual", "discriminative")
+        ),
         *(("recipe", name) for name in ("surgical", "full", "bitfit", "lora")),
         *(("exporter", name) for name in ("litert", "onnx", "openvino", "torch-export", "safetensors")),
     }

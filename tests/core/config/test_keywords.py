@@ -59,7 +59,7 @@ def test_flags_names_and_nested_keys_say_the_same() -> None:
     dotted: dict[str, Any] = {"training.epochs": 5, "images.size": 64, "cache.promise": "off", "split.val": 0.3}
     assert flat == nested == made(**dotted, weight_source=("official",), run_dir="a")
     typed = ["training.epochs=5", "images.size=64", "cache.promise=off", "split.val=0.3", "weights.sources=[official]"]
-    assert flat == load_config(None, [*typed, "run_dir=a"], LIKE_A_CONFIG)
+    assert flat == load_config(None, [*typed, "run_dir=a"], LIKE_A_CONFIG, PLUGINS)
 
 
 @pytest.mark.parametrize("given", [{"tracker": "csv"}, {"trackers": ["csv"]}, {"tracker": [{"use": "csv"}]}])

@@ -13,7 +13,7 @@ from hypothesis import given, strategies as st
 from ft.config.loading import load_config
 from ft.config.merging import Typed
 from ft.config.phases import configs_of
-from ft.config.recipes import lay_under
+from ft.config.recipes import USUAL, lay_under, without_recipe
 from ft.config.schema import Config
 from ft.errors import FtError
 from ft.extension.discovery import GROUP
@@ -75,7 +75,7 @@ def test_the_config_says_whose_recipe_it_was_and_is_read_again_without_it(plugin
 
 
 def test_a_config_without_a_recipe_mentions_none(plugins: Plugins) -> None:
-    assert "recipe" not in made(plugins).model_dump(mode="json")
+    assert "recipe" not in made(plugins, freeze="all").model_dump(mode="json")
     refuse_unpackaged(made(plugins, recipe="lp-ft").references(), "config.yaml")
 
 
@@ -198,15 +198,29 @@ def test_of_two_packages_with_one_name_the_config_may_prefer_one(plugins: Plugin
         ({}, {"training.optimizer.momentum": 0.5}, False),
         ({"phases": [{"epochs": 2}]}, {}, False),
         ({"groups": [{"match": "depth:1", "lr": 0.1}]}, {}, False),
+        ({"lora": {"rank": 4}}, {}, False),
+        ({"weights": "none"}, {}, False),
+        ({"weights": {"use": "none"}}, {"weights": "default"}, True),
+        ({}, {"weights.use": "none"}, False),
     ],
 )
-def test_a_usual_recipe_would_apply_where_nobody_says_how_to_train(
+def test_the_usual_recipe_applies_where_nobody_says_how_to_train_pretrained_weights(
     plugins: Plugins, content: dict[str, Any], keys: dict[str, Any], applies: bool
 ) -> None:
     typed = [Typed(tuple(key.split(".")), value, key) for key, value in keys.items()]
-    assert ("recipe" in lay_under(content, typed, plugins, usual="lp-ft").tree) is applies
-    assert "recipe" not in lay_under(content, typed, plugins).tree
-    assert "recipe" not in lay_under(content, typed, None, usual="lp-ft").tree, "what has begun has no other"
+    laid = lay_under(content, typed, plugins).tree
+    assert ("recipe" in laid) is applies
+    assert not applies or (laid["recipe"]["use"], laid["recipe"]["usual"]) == (USUAL, True)
+    assert "recipe" not in lay_under(content, typed, None).tree, "what has begun has no other"
+    assert "recipe" not in lay_under(content, typed, plugins, usual="nobody-has-it").tree
+
+
+def test_without_its_recipe_a_config_is_as_if_there_had_been_none(plugins: Plugins) -> None:
+    content = {**BACKBONE, "images": {"size": 64}, "training": {"batch_size": 8}}
+    config, none = load_config(content, (), {}, plugins), load_config(content, (), {}, None)
+    assert config.recipe is not None
+    assert config != none
+    assert without_recipe(config) == none
 
 
 KEYS = st.fixed_dictionaries(

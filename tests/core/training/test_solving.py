@@ -316,7 +316,7 @@ def test_what_lies_between_the_cut_and_the_head_runs_before_the_head_is_fitted(
 
 
 def test_settings_that_lbfgs_does_not_use_are_said_to_have_no_effect(tiny_config: MakeConfig, plugins: Plugins) -> None:
-    keys = {**KEYS, "training__epochs": 10}  # as many as by default
+    keys = {**KEYS, "training__epochs": None}  # as many as follow from the images
     config = tiny_config(training__lr=0.5, training__patience=2, **keys)
     warnings = prepare(config, plugins, Display()).plan.warnings
     assert "without effect with lbfgs: training.head_lr, training.lr, training.patience" in warnings

@@ -13,6 +13,7 @@ from click.testing import Result
 from safetensors.torch import load_file
 
 from conftest import TINY
+from ft import __version__
 from ft.config.loading import load_config
 from ft.config.phase import PLACES
 from ft.config.schema import Config
@@ -28,6 +29,7 @@ from ft_torchvision.catalogue import models
 from ft_torchvision.families import family_of
 
 FROZEN = {
+    "default": [4],
     "quick": [5],
     "linear-probe": [5],
     "best": [5, 4],
@@ -134,6 +136,45 @@ def test_what_flags_say_of_steps_and_of_views_is_not_about_a_head_that_is_solved
     for phase in tiny(recipe, plugins).phases:
         if "optimizer" in phase.model_fields_set and phase.optimizer.use == "lbfgs":
             assert {*PLACES} - {*OF_STEPS, "train"} <= phase.model_fields_set
+
+
+ONE_STAGE = """
+from pathlib import Path
+from torch import nn
+from ft import Backbone, BackboneProvider, Stage, WeightEntry
+
+def build(name, settings):
+    module = nn.Sequential(nn.Conv2d(3, 3, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2))
+    return Backbone(module, head_paths=("3",), stages=(Stage("only", ("0",)),), feature_dim=3, name="one")
+
+def entries(name):
+    return [WeightEntry("V1", "one.pth")]
+
+One = BackboneProvider("one", "One stage", models=lambda settings: ["one"], build=build, weights=entries)
+"""
+
+
+def test_where_nobody_says_how_the_last_fifth_of_many_images_trains_and_else_the_head(
+    plugins: Plugins, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def plan(**keys: Any) -> Plan:
+        keys = {"data": {"use": "demo", "images_per_class": 4, "size": 32}, "images.size": 32, **keys}
+        return plan_phases(load_config(None, (), keys, plugins), plugins, Display())[1][0]
+
+    def trains(plan: Plan) -> list[str]:
+        return [stage.name for stage in plan.stages if stage.frozen_numel < stage.numel]
+
+    few = plan(backbone="torchvision:resnet18")
+    assert (trains(few), few.from_recipe) == (["head"], "")
+    assert any(note.startswith("the head alone trains, where nobody says how: more is worth it") for note in few.notes)
+    monkeypatch.setattr("ft.opening.MANY_IMAGES", 8)
+    many = plan(backbone="torchvision:resnet18")
+    assert (trains(many), many.from_recipe) == (["layer4", "head"], f"default of ftkit {__version__}: freeze")
+    (tmp_path / "one.py").write_text(ONE_STAGE)
+    one = plan(backbone=f"{tmp_path}/one.py:One:one")
+    assert (trains(one), one.from_recipe) == (["head"], "")
+    assert any("the head alone trains, where nobody says how, since 'depth:80%' is not 1" in note for note in one.notes)
+    assert plan(backbone=f"{TINY}:small", weights="none").frozen == (), "nothing is pretrained that could be kept"
 
 
 def test_of_too_few_stages_is_said_what_to_type(plugins: Plugins) -> None:
