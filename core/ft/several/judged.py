@@ -63,9 +63,12 @@ def print_together(found: Together, called: str, task: ChosenTask, display: Disp
     then, now = (each["val"][found.figure.name] for each in (found.alone[best], found.made))
     than = f"{title} {found.figure.written(now)}, {best} alone {found.figure.written(then)}"
     better = "better than" if found.is_better else "no better than"
-    counted = " and ".join(
-        number_of(count, "validation image" if split == "val" else "test image")
-        for split, count in found.images.items()
-    )
     display.tell(f"{called} is {better} the best run alone on the validation images: {than}")
-    display.tell(f"measured on {counted} that trained none of the runs; by validation images it was chosen")
+    display.tell(f"measured on {_counted(found)}")
+
+
+def _counted(found: Together) -> str:
+    """On which images it was measured, and what was chosen by them."""
+    said = f"{number_of(found.images['val'], 'validation image')} that trained none of the runs, which chose by such"
+    tested = number_of(found.images.get("test", 0), "test image")
+    return f"{said}; and on {tested} by which nothing was chosen" if "test" in found.images else said

@@ -73,7 +73,7 @@ def check_alike(members: Sequence[Member], keys: Sequence[str]) -> None:
         for key in keys:
             then, now = getattr(first.about, key), getattr(other.about, key)
             if then != now:
-                raise FtError(f"{other} has another {key} than {first}: {_told(now)}, not {_told(then)}")
+                raise FtError(f"the runs differ in {key}: {first} has {_told(then)}; {other} has {_told(now)}")
 
 
 def shared_space(members: Sequence[Member], task: ChosenTask) -> LabelSpace:

@@ -133,7 +133,7 @@ def test_an_average_is_used_as_a_run_is(type_: Type, runs: Path) -> None:
 @pytest.mark.parametrize(
     ("command", "names", "message"),
     [
-        ("average", ("a", "f"), "f has another backbone than a: .*deep, not .*small"),
+        ("average", ("a", "f"), "the runs differ in backbone: a has .*small; f has .*deep"),
         ("average", ("a",), "it takes two runs or more"),
         ("average", ("a", "b", "a"), "a is named twice"),
         ("average", ("a", "photos"), "holds no model.json, so it is no finished run"),
@@ -220,3 +220,6 @@ def test_what_is_of_one_network_is_refused_of_an_ensemble(type_: Type, runs: Pat
             ask()
     with pytest.raises(ft.FtError, match=r"holds an ensemble, which ft predict, ft evaluate and ft\.load take"):
         ft.export(runs / "two", "onnx", trust_code=True)
+    (runs / "two" / "ensemble.json").write_text('{"members": ["member-1", "../a"]}')
+    with pytest.raises(ft.FtError, match=r"ensemble\.json is not what ft writes"):
+        ft.load(runs / "two", trust_code=True)
