@@ -119,6 +119,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (folder / place / label).mkdir(parents=True)
             for number in range(1, 6):
                 Image.new("RGB", (40, 30 + number), colour).save(folder / place / label / f"{number}.jpg")
+    shutil.make_archive(str(folder / "photos"), "tar", folder, "photos")
     (folder / "pets").mkdir()
     for name in ("cat_001", "cat_002", "dog_001", "dog_002"):
         Image.new("RGB", (40, 30), "grey").save(folder / "pets" / f"{name}.jpg")
