@@ -165,6 +165,15 @@ class Config(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _trained_on_before(self) -> Config:
+        if self.from_run is not None and self.split.folds is not None:
+            raise ValueError(
+                f"with folds, each image validates once, and those that trained {self.from_run.run} may not: leave out "
+                "--folds, or --from"
+            )
+        return self
+
     @model_serializer(mode="wrap")
     def _as_said(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         plain: dict[str, Any] = handler(self)

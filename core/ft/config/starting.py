@@ -109,11 +109,6 @@ def _check(config: Config, run: Config, head: str, folder: Path, said: set[str])
         )
     if config.weights != Config.model_fields["weights"].default:
         raise FtError(f"--from {folder} starts from the weights of that run; leave out --weights, or --from")
-    if config.split.folds is not None:
-        raise FtError(
-            f"with folds, each image validates once, and those that {folder} trained on may not: leave out --folds, or "
-            "--from"
-        )
     if head != "new" and config.head != run.head:
         raise FtError(
             f"the head goes on as it was in {folder}: {run.head}; leave out its settings, or name a new head: --head "

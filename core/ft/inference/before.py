@@ -58,7 +58,8 @@ def _as_it_was(run: Run, sha256: str, plugins: Plugins, job: Job) -> Trained:
     """The model of a run that is still what it was. Raises FtError where it is not."""
     asked = job.config.machine
     machine = {"device": asked.device, "precision": PREDICT_PRECISION, "workers": asked.workers}
-    trained = load_trained(run, plugins, machine, PREDICT_BATCH, trust_code=True)  # the same code as this run's
+    same_code = set(run.model_file().references) <= set(job.config.references())  # as this run's, which runs already
+    trained = load_trained(run, plugins, machine, PREDICT_BATCH, trust_code=same_code)
     if sha256_of(run.path / "model.safetensors") != sha256:
         raise FtError(f"{run.path} changed since")
     return trained

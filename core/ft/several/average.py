@@ -141,7 +141,8 @@ class _Kitchen:
         put_tensors(self.trained.module, tensors)
         self._recount(members)
         own = {name: tensor.detach().cpu().clone() for name, tensor in self.trained.module.state_dict().items()}
-        val = evaluate([self._answered("val")], self.trained.task, self.space).figures
+        answered, task = self._answered("val"), self.trained.task
+        val = evaluate([answered], task, task.calibrate(*answered, self.space)).figures
         return Made(tuple(members), own, val)
 
     def answers(self, tensors: Tensors) -> dict[str, Answered]:
