@@ -3,7 +3,7 @@
 Run with:  python benchmarks/serving.py [--model torchvision:resnet18] [--size 128] [--requests 1000] [--soak 10000]
 
 Both services decode by ft's own code, in batches of the same size, and are asked by the same process, one after the
-other, round by round; the ceiling is the module with threads that decode for it, without any service, in the same
+other, round by round; beside them stands the module with threads that decode for it, without any service, in the same
 rounds. So what counts are the ratios; all else is of this machine and what else it does. Exits with 1 where an answer
 of the soak has another status than its request is to have, or memory grows by a tenth after the first 2,000 requests.
 """
