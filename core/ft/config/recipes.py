@@ -22,8 +22,8 @@ from ft.text.reading import read_text
 
 USUAL = "default"
 """The recipe of a run for which nobody says how to train, where there is one of that name."""
-HOW = ("recipe", "freeze", "train", "groups", "phases", "lora", "training.optimizer")
-"""Who says one of these says how to train."""
+HOW = ("recipe", "freeze", "train", "groups", "phases", "lora")
+"""Who says one of these says what trains."""
 _NEVER = ("recipe", "run_dir")
 """Keys that a recipe may not say: a recipe is no run."""
 
@@ -140,7 +140,7 @@ def without_recipe(config: Config) -> Config:
 def _wants_usual(content: Mapping[str, Any], typed: Sequence[Typed]) -> bool:
     """Whether nobody says how to train, and the weights are to be pretrained ones."""
     said = [path for path, _ in leaves(Config, content)] + [each.path for each in typed]
-    if {".".join(path[:2]) for path in said} & set(HOW) or {path[0] for path in said} & set(HOW):
+    if {path[0] for path in said} & set(HOW):
         return False
     weights = merge(Config, content, typed).get("weights")
     return (weights.get("use") if isinstance(weights, Mapping) else weights) != "none"
