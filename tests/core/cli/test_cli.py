@@ -62,7 +62,7 @@ def test_every_command_that_tells_something_tells_it_in_json(ft: Ft) -> None:
     from ft.cli import cli
 
     silent = {words for words, command in commands(cli) if not any(p.name == "as_json" for p in command.params)}
-    acting = [("run",), ("report",), ("plugins", "new"), ("recipes", "copy"), ("cache", "prune")]
+    acting = [("run",), ("report",), ("serve",), ("plugins", "new"), ("recipes", "copy"), ("cache", "prune")]
     assert silent == {*acting, *(("weights", name) for name in ("fetch", "bundle", "prune"))}
     assert len(json.loads(ft("models", "--json").output)) > 80
     assert json.loads(ft("plugins", "why", "freeze:regex", "--json").output)[0].startswith("freezing strategy regex:")

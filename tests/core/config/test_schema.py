@@ -142,7 +142,7 @@ def test_a_missing_backbone_is_told_with_the_way_out() -> None:
         ("training.epochs", "0"),
         ("split.val", "1"),
         ("seed", "-1"),
-        ("machine.precision", "fp16"),
+        ("machine.precision", "fp8"),
         ("machine.workers", "-1"),
         ("images.size", "4"),
         ("cache.disk_gb", ".inf"),
