@@ -149,7 +149,9 @@ def run_ft(key: tuple[str, int, int], args: argparse.Namespace, given: dict[str,
 
 def ft_flags(args: argparse.Namespace, given: dict[str, Any], lr: float, seed: int) -> list[str]:
     before_last = BEFORE_LAST_STAGE.get(args.model, "until:layer3")
-    freeze = {"head": ["--freeze", "all"], "last-stage": ["--freeze", before_last], "all": ["--freeze", "none"]}[args.train]
+    freeze = {"head": ["--freeze", "all"], "last-stage": ["--freeze", before_last], "all": ["--freeze", "none"]}[
+        args.train
+    ]
     flags = ["--backbone", args.model, "--weights", f"local:{given['weights']}", "--data", f"csv:{given['table']}"]
     flags += ["--augment", "none", "--epochs", str(args.epochs), "--lr", str(lr), "--seed", str(seed)]
     return [*flags, *freeze]
