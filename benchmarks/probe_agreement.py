@@ -8,7 +8,8 @@ that depth, of all these images, each asked of heads that did not see it. Its fi
 depth on the other two thirds for --epochs, and is judged after the last one on the third that is set aside: nothing is
 chosen by it. Both are means over the seeds, each with its own images, split and order.
 
-The correlation is given over all pairs, and over the backbones at each depth; the range is that of the seeds.
+The correlation is given over all pairs, and over the backbones at each depth, and for each seed beside it; NaN where
+all figures of one side are equal.
 """
 
 from __future__ import annotations
