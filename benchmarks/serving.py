@@ -2,10 +2,11 @@
 
 Run with:  python benchmarks/serving.py [--model torchvision:resnet18] [--size 128] [--requests 1000] [--soak 10000]
 
-Both services decode by ft's own code, in batches of the same size, and are asked by the same process, one after the
-other, round by round; beside them stands the module with threads that decode for it, without any service, in the same
-rounds. So what counts are the ratios; all else is of this machine and what else it does. Exits with 1 where an answer
-of the soak has another status than its request is to have, or memory grows by a tenth after the first 2,000 requests.
+Both services decode by ft's own code, in batches of the same size, and are asked by the same process in turn, round
+by round, while both are up; beside them stands the module with threads that decode for it, without any service, in
+the same rounds. So what counts are the ratios; all else is of this machine and what else it does. Exits with 1 where
+an answer of the soak has another status than its request is to have, or memory grows by a tenth after the first 2,000
+requests.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -224,27 +225,37 @@ def commands(run: str, port: int) -> dict[str, list[str]]:
     }
 
 
+def one_round(run: str, ports: dict[str, int], options: argparse.Namespace) -> dict[str, Any]:
+    one: dict[str, Any] = {"ceiling": ceiling(run, options.requests)}
+    for name, port in ports.items():
+        one[name] = {
+            "many": load(port, options.requests, options.at_once),
+            "one": load(port, max(30, options.requests // 10), 1),
+        }
+    return one
+
+
+def told(number: int, one: dict[str, Any]) -> None:
+    print(f"round {number + 1}: {one['ceiling']:.0f} images a second by the module alone", flush=True)
+    for name in ("ft serve", "LitServe"):
+        many, alone = one[name]["many"], one[name]["one"]
+        print(
+            f"  {name}: {many['a_second']:.0f} a second, {many['a_second'] / one['ceiling']:.0%} of that; "
+            f"p50 {1000 * many['p50']:.0f} ms, p99 {1000 * many['p99']:.0f} ms; one at a time p50 "
+            f"{1000 * alone['p50']:.1f} ms, p99 {1000 * alone['p99']:.1f} ms; {many['came']}",
+            flush=True,
+        )
+
+
 def compared(run: str, options: argparse.Namespace) -> list[dict[str, Any]]:
     rounds = []
-    for number in range(options.rounds):
-        one: dict[str, Any] = {"ceiling": ceiling(run, options.requests)}
-        for name in ("ft serve", "LitServe"):
-            port = free_port()
-            with service(commands(run, port)[name], port):
-                one[name] = {
-                    "many": load(port, options.requests, options.at_once),
-                    "one": load(port, max(50, options.requests // 10), 1),
-                }
-        rounds.append(one)
-        print(f"round {number + 1}: {one['ceiling']:.0f} images a second by the module alone", flush=True)
-        for name in ("ft serve", "LitServe"):
-            many, alone = one[name]["many"], one[name]["one"]
-            print(
-                f"  {name}: {many['a_second']:.0f} a second, {many['a_second'] / one['ceiling']:.0%} of that; "
-                f"p50 {1000 * many['p50']:.0f} ms, p99 {1000 * many['p99']:.0f} ms; one at a time p50 "
-                f"{1000 * alone['p50']:.1f} ms, p99 {1000 * alone['p99']:.1f} ms; {many['came']}",
-                flush=True,
-            )
+    ports = {name: free_port() for name in ("ft serve", "LitServe")}
+    with ExitStack() as stack:
+        for name, port in ports.items():
+            stack.enter_context(service(commands(run, port)[name], port))
+        for number in range(options.rounds):
+            rounds.append(one_round(run, ports, options))
+            told(number, rounds[-1])
     ratios = [one["ft serve"]["many"]["a_second"] / one["LitServe"]["many"]["a_second"] for one in rounds]
     shares = [one["ft serve"]["many"]["a_second"] / one["ceiling"] for one in rounds]
     print(
