@@ -175,7 +175,7 @@ def test_other_signals_that_ask_to_stop_save_too(number: signal.Signals, tmp_pat
 
 def test_a_second_signal_ends_the_run_at_once(tmp_path: Path) -> None:
     make_images(tmp_path / "images")
-    process = start(run_args(), tmp_path, HELD.replace("0.3", "600") + FT, PHASE="epoch 1/10")
+    process = start(run_args("--epochs", "10"), tmp_path, HELD.replace("0.3", "600") + FT, PHASE="epoch 1/10")
     wait_for((tmp_path / "held").exists, process)
     process.send_signal(signal.SIGTERM)
     time.sleep(0.1)

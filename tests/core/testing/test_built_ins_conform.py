@@ -308,6 +308,10 @@ class TestSweep(OptimizerConformance):
     settings = ({}, {"rule": "sgd"}, {"rates": [0.1], "decays": [0.0], "seeds": 3})
 
 
+class TestDefault(RecipeConformance):
+    component = "recipe:default"
+
+
 class TestQuick(RecipeConformance):
     component = "recipe:quick"
 

@@ -70,6 +70,8 @@ def test_new_plugins_of_every_kind_pass_their_own_tests_from_their_wheels(writte
         "does not say how",
         "trains one head at a time",
         "says nothing of exported models",
+        "has no class_rows",
+        "adds no names",
     )
     assert not [line for line in skipped if not any(reason in line for reason in optional)]
 
