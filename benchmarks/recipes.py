@@ -40,6 +40,7 @@ CELLS = ("--recipe", "best", "--augment", "geometric", "--image-size", "300")
 ROWS: dict[str, tuple[str, ...]] = {
     **{name: ("--recipe", name) for name in RECIPES},
     "nothing said": (),
+    "head alone": ("--freeze", "all"),
     "best for cells": CELLS,
     "best for cells, flip": (*CELLS, "--augment", "flip"),
     "best for cells, no views": (*CELLS, "--augment", "none"),
