@@ -19,8 +19,8 @@ from timm.optim import create_optimizer_v2
 from timm.scheduler import create_scheduler_v2
 from timm.utils import ModelEmaV3
 
-STEPS = 3
-"""Steps that are measured."""
+STEPS = 10
+"""Steps that are measured, after a few at which loaders and threads begin."""
 SEEN = {
     "input_size": 224,
     "batch_size": 32,
@@ -75,13 +75,14 @@ def epoch_seconds(net: torch.nn.Module, loader: torch.utils.data.DataLoader, los
     """About how long an epoch takes; the network is left as it was."""
     kept = {name: tensor.clone() for name, tensor in net.state_dict().items()}
     net.train()
-    batches = iter(loader)
-    images, labels = next(batches)
-    started = time.perf_counter()
-    for _ in range(STEPS):
+    started = 0.0
+    for number, (images, labels) in enumerate(loader):
+        if number == 3:
+            started = time.perf_counter()
+        if number == 3 + STEPS:
+            break
         loss_of(net(images), labels).backward()
         net.zero_grad()
-        images, labels = next(batches)
     step = (time.perf_counter() - started) / STEPS
     net.load_state_dict(kept)
     return step * len(loader)
