@@ -169,7 +169,10 @@ def test_where_nobody_says_how_the_last_fifth_of_many_images_trains_and_else_the
     assert any(note.startswith("the head alone trains, where nobody says how: more is worth it") for note in few.notes)
     monkeypatch.setattr("ft.opening.MANY_IMAGES", 8)
     many = plan(backbone="torchvision:resnet18")
-    assert (trains(many), many.from_recipe) == (["layer4", "head"], f"default of ftkit {__version__}: freeze, training.lr")
+    assert (trains(many), many.from_recipe) == (
+        ["layer4", "head"],
+        f"default of ftkit {__version__}: freeze, training.lr",
+    )
     (tmp_path / "one.py").write_text(ONE_STAGE)
     one = plan(backbone=f"{tmp_path}/one.py:One:one")
     assert (trains(one), one.from_recipe) == (["head"], "")
