@@ -50,7 +50,8 @@ Values = Literal["pretrained", "random", "empty"]
 
 MANY_IMAGES = 1000
 """From so many training images on, more than the head trains where nobody says how. With 160 images of solar cells
-that made EfficientNet-Lite0 worse by 4 to 12 points (docs/few-images.md), with 1,706 better by 1 to 3 (docs/results.md)."""
+that made EfficientNet-Lite0 worse by 4 to 12 points (docs/few-images.md), with 1,706 better by 1 to 3
+(docs/results.md)."""
 _MEND_OR_ANEW = (
     "A run goes on with the very images that it began with: put these back, or begin a new run with --bad-images skip"
 )
