@@ -122,7 +122,7 @@ class Spent:
 def make_run(folder: Path) -> Path:
     """A run that ended at once."""
     keys = ["--backbone", "torchvision:resnet18", "--weights", "none", "--data", "demo", "--freeze", "all"]
-    timed(["-m", "ft", "run", *keys, "--epochs", "1", "--run-dir", "run"], None, folder)
+    timed(["-m", "ft", "run", *keys, "--epochs", "1", "--run-dir", str(folder / "run")], None, folder)
     return folder / "run"
 
 
