@@ -46,6 +46,11 @@ from ft.machine.memory import garbage_waits
     help="of which size the file takes images; default: any, where the format can carry the resize",
 )
 @click.option(
+    "--tta",
+    metavar="VIEWS",
+    help="compare it, and let check.py do so, over several views of each image, too: flip, or views:8",
+)
+@click.option(
     "--push",
     "place",
     metavar="hf:USER/NAME",
@@ -83,7 +88,7 @@ def export(
         names = ", ".join(sorted(each.name for each in plugins.components("exporter")))
         raise FtError(f"which format? Write --format NAME, as in --format onnx; there are: {names}")
     max_drop = 1.0 if given["max_drop"] is None else given["max_drop"]
-    wanted = Wanted(format_, given["precision"], given["images"], max_drop, _settings(sets))
+    wanted = Wanted(format_, given["precision"], given["images"], max_drop, given["tta"], _settings(sets))
     folder = export_run(Run(meant(run, display)), wanted, out, plugins, display, given["trust_code"])
     about = read_record(folder / NAME, ExportFile)
     if as_json:

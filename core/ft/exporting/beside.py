@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -12,11 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ft.data.resizing import mean_colour
+from ft.data.turned import View
 from ft.exporting.records import Size
 from ft.extension.exporters import Exporter
 from ft.extension.records import Preprocessing
 from ft.extension.tasks import LabelSpace
 from ft.machine.files import publish, publish_text
+from ft.text.counting import number_of
 from ft.text.names import as_text
 
 GOLDEN = 8
@@ -38,15 +41,34 @@ $use
 worst = 0.0
 for number, expected in enumerate(golden["outputs"]):
     worst = max(worst, float(np.abs(model(golden[f"image_{number}"][None])[0] - expected).max()))
-tolerance = float(golden["tolerance"])
-print(f"{len(golden['outputs'])} images: the largest difference is {worst:.3g}; {tolerance:.3g} is borne")
+${views}tolerance = float(golden["tolerance"])
+asked = "$asked"
+print(f"{asked}: the largest difference is {worst:.3g}; {tolerance:.3g} is borne")
 sys.exit(worst > tolerance)
 '''
+_VIEWS = """for number, expected in enumerate(golden["view_outputs"]):
+    worst = max(worst, float(np.abs(model(golden[f"views_{number}"]) - expected).max()))
+"""
 
 
-def preprocessing_text(preprocessing: Preprocessing, size: Size, outputs: Sequence[str]) -> str:
-    """What preprocessing.json says: every number by which an image becomes what the network sees, who does what, and
-    what comes out."""
+@dataclass(frozen=True, eq=False)
+class Golden:
+    """Images that are kept beside a file, each [H, W, 3], and ft's outputs [N, K] for them; the views of some images,
+    each [V, H, W, 3], and ft's outputs [M, V, K] for these, where views are compared; and how far apart outputs may
+    be."""
+
+    images: Sequence[NDArray[np.uint8]]
+    outputs: NDArray[np.float32]
+    tolerance: float
+    views: Sequence[NDArray[np.uint8]] = ()
+    view_outputs: NDArray[np.float32] | None = None
+
+
+def preprocessing_text(
+    preprocessing: Preprocessing, size: Size, outputs: Sequence[str], views: Sequence[View] = ()
+) -> str:
+    """What preprocessing.json says: every number by which an image becomes what the network sees, who does what, what
+    comes out, and in which `views` else the square may be asked about."""
     side = preprocessing.crop_size
     steps: list[dict[str, Any]] = []
     resize = {"interpolation": preprocessing.interpolation, "antialias": True}
@@ -83,6 +105,8 @@ def preprocessing_text(preprocessing: Preprocessing, size: Size, outputs: Sequen
             "black": preprocessing.value_range[0],
             "white": preprocessing.value_range[1],
         }
+    if views:
+        about["views"] = [asdict(each) for each in views]
     return json.dumps(about, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -91,20 +115,24 @@ def labels_text(space: LabelSpace) -> str:
     return "".join(f"{' '.join(as_text(name).splitlines())}\n" for name in space.names)
 
 
-def write_golden(
-    folder: Path, images: Sequence[NDArray[np.uint8]], outputs: NDArray[np.float32], tolerance: float
-) -> None:
-    """Publish golden.npz: image_0 and so on, each [H, W, 3], their `outputs` [N, K], and how far apart those may be."""
-    arrays: dict[str, Any] = {f"image_{number}": image for number, image in enumerate(images)}
+def write_golden(folder: Path, golden: Golden) -> None:
+    """Publish golden.npz: image_0 and so on, their `outputs`, and the `tolerance`; views_0 and so on, and their
+    `view_outputs`, where there are any."""
+    arrays: dict[str, Any] = {f"image_{number}": image for number, image in enumerate(golden.images)}
+    arrays |= {f"views_{number}": views for number, views in enumerate(golden.views)}
+    if golden.view_outputs is not None:
+        arrays["view_outputs"] = golden.view_outputs
     with publish(folder / "golden.npz") as file:
-        np.savez_compressed(file, outputs=outputs, tolerance=np.float32(tolerance), **arrays)
+        np.savez_compressed(file, outputs=golden.outputs, tolerance=np.float32(golden.tolerance), **arrays)
 
 
-def write_check(folder: Path, record: Exporter, outputs: Sequence[str]) -> None:
+def write_check(folder: Path, record: Exporter, outputs: Sequence[str], golden: Golden) -> None:
     """Publish check.py, which needs numpy and the program that the file is for."""
     imports, use = use_of(record, outputs)
     imports = "\n".join(sorted([*imports.splitlines(), "import numpy as np"], key=lambda line: line.split()[1]))
-    publish_text(folder / "check.py", Template(_CHECK).substitute(imports=imports, use=use))
+    in_views = f", {len(golden.views)} of them in {len(golden.views[0])} views, too" if golden.views else ""
+    asked, views = f"{number_of(len(golden.images), 'image')}{in_views}", _VIEWS if golden.views else ""
+    publish_text(folder / "check.py", Template(_CHECK).substitute(imports=imports, use=use, views=views, asked=asked))
 
 
 def use_of(record: Exporter, outputs: Sequence[str]) -> tuple[str, str]:

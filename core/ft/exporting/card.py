@@ -82,6 +82,11 @@ def _figures(finished: Finished, about: ExportFile) -> Iterator[str]:
         f"{parity.equal_answers} answers are ft's own, and outputs differ by at most {parity.largest_difference:.2g} "
         f"of {parity.largest_output:.3g}. {_speeds(figure, about)}"
     )
+    if (over := about.over_views) is not None:
+        yield (
+            f"\nAsked about several views of an image (`ft predict --tta {over.tta}`): {over.parity.equal_answers} of "
+            f"{over.parity.images} answers are ft's own, and the {figure.title} is {figure.written(over.figure)}."
+        )
     for warning in judged.get("warnings") or ():
         yield f"\n{warning}"
 

@@ -20,12 +20,13 @@ KEY = "format"
 @dataclass(frozen=True)
 class Wanted:
     """What `ft export` is asked for. `images` None is of any size where that can be; `max_drop` are points, in percent,
-    by which a file in less than fp32 may be worse."""
+    by which a file in less than fp32 may be worse; `tta` are views of each image over which it is compared, too."""
 
     format: str
     precision: Precision = "fp32"
     images: Size | None = None
     max_drop: float = 1.0
+    tta: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 

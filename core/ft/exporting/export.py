@@ -5,36 +5,35 @@ from __future__ import annotations
 
 import platform
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from ft._version import __version__
 from ft.config.schema import PREDICT_BATCH
-from ft.data.pictures import Picture
-from ft.data.pixels import image_to_tensor
-from ft.data.transforms import eval_transform, network_input
+from ft.data.turned import View, views_asked
 from ft.errors import FtError, NotGoodEnough
-from ft.exporting.beside import GOLDEN, LONGEST, labels_text, preprocessing_text, write_check, write_golden
+from ft.exporting import by_ft
+from ft.exporting.beside import GOLDEN, LONGEST, Golden, labels_text, preprocessing_text, write_check, write_golden
 from ft.exporting.card import card_of, without_places
 from ft.exporting.chosen import Wanted, choose_exporter, choose_size
 from ft.exporting.images import MOST, Looked, outputs_by, pictures_of, small_enough
+from ft.exporting.over_views import golden_views, outputs_over_views, views_of
 from ft.exporting.parity import check_batch, compare, first_difference, refusal
 from ft.exporting.portable import Making, output_names
 from ft.exporting.prepare import Compute, Prepare
-from ft.exporting.records import NAME, ExportFile, Parity, Precision, Speed
+from ft.exporting.records import NAME, ExportFile, OverViews, Parity, Precision, Speed
 from ft.exporting.speed import BATCH, seconds_for
+from ft.exporting.used import Exported
 from ft.extension.exporters import Exporter
 from ft.extension.installed import Chosen, Plugins
 from ft.inference.load import Trained, load_trained
-from ft.inference.predict import outputs_or_why
 from ft.machine.display import Display
 from ft.machine.files import explained, left_behind, publish_text, temporary_beside
 from ft.machine.turns import running_a_network
@@ -52,7 +51,8 @@ Outputs = NDArray[np.float32]
 @dataclass(frozen=True, eq=False)
 class Work:
     """What an export works with: the run as its folder tells it, its model, the exporter, what is made portable, and
-    the validation images with ft's outputs for them."""
+    the validation images with ft's outputs for them; the views that the run's augmentation has, and ft's outputs over
+    those that are compared, too."""
 
     finished: Finished
     trained: Trained
@@ -61,6 +61,8 @@ class Work:
     prepare: Prepare
     looked: Looked
     ours: Outputs
+    views: tuple[View, ...]
+    over_views: Outputs | None
     display: Display
 
     def write(self, folder: Path, precision: Precision) -> Compute:
@@ -90,16 +92,19 @@ def export(run: Run, wanted: Wanted, out: Path | None, plugins: Plugins, display
     what the user can mend; there is no folder then.
     """
     exporter = choose_exporter(wanted, plugins)
-    trained = load_trained(
-        run, plugins, {"device": "cpu", "precision": "fp32", "workers": "auto"}, PREDICT_BATCH, trust_code
-    )
+    machine = {"device": "cpu", "precision": "fp32", "workers": "auto", "tta": wanted.tta}
+    in_views = load_trained(run, plugins, machine, PREDICT_BATCH, trust_code)
+    trained = replace(in_views, averaged=None)
     size, why = choose_size(wanted, exporter.record, trained.preprocessing)
     if why:
         display.say(f"the file takes images of {trained.preprocessing.crop_size} px: {why}")
     finished = read_finished(run, plugins, trust_code)
+    views = views_of(finished, plugins, display)
+    if wanted.tta is not None:
+        views_asked(wanted.tta, views, str(run.path))
     found, prepare = Found(finished, plugins), Prepare(trained.preprocessing, size)
     texts = {
-        "preprocessing.json": preprocessing_text(trained.preprocessing, size, output_names(trained)),
+        "preprocessing.json": preprocessing_text(trained.preprocessing, size, output_names(trained), views),
         "labels.txt": labels_text(trained.space),
     }
 
@@ -110,7 +115,9 @@ def export(run: Run, wanted: Wanted, out: Path | None, plugins: Plugins, display
     about = without_places(run.model_file()).model_dump_json(indent=2)
     making = Making(trained, size, texts, about, calibration)
     looked = pictures_of(finished, found, "val", MOST, display)
-    work = Work(finished, trained, exporter, making, prepare, looked, _ours(trained, looked.pictures, display), display)
+    ours = by_ft.of_pictures(trained, looked.pictures, display)
+    over_views = by_ft.of_pictures(in_views, looked.pictures, display) if wanted.tta else None
+    work = Work(finished, trained, exporter, making, prepare, looked, ours, views, over_views, display)
     place = out or run.path / f"export-{exporter.component.name}{_unless_usual(wanted.precision)}"
     with _whole(place) as folder:
         _export(work, wanted, folder)
@@ -119,9 +126,10 @@ def export(run: Run, wanted: Wanted, out: Path | None, plugins: Plugins, display
 
 def _export(work: Work, wanted: Wanted, folder: Path) -> None:
     images = [small_enough(work.prepare, picture, LONGEST) for picture in work.looked.pictures[:GOLDEN]]
-    golden = np.stack([_ours_of(work.trained, image, work.making.size == "any") for image in images])
+    golden = _golden(work, images)
     name, precision = work.exporter.component.name, wanted.precision
-    speeds = [_speed("ft", None, _by_ft(work), images[0], work.figure(work.ours))]
+    alone = by_ft.from_the_resize_on(work.trained, work.making.size == "any")
+    speeds = [_speed("ft", None, alone, images[0], work.figure(work.ours))]
     compute = work.write(folder, "fp32")
     outputs = work.outputs(compute)
     parity = compare(work.ours, outputs, work.trained)
@@ -143,49 +151,47 @@ def _export(work: Work, wanted: Wanted, folder: Path) -> None:
         speeds.append(_speed(f"{name} {precision}", file, compute, images[0], after))
         theirs = np.concatenate([np.asarray(compute(each[None])[work.making.outputs[0]]) for each in images])
         tolerance = 2 * max(parity.largest_difference, float(np.abs(golden - theirs).max()), parity.tolerance)
-    about = _about(work, wanted, parity, tuple(speeds))
+    about, beside = _about(work, wanted, parity, tuple(speeds)), Golden(images, golden, tolerance)
+    if wanted.tta is not None:
+        asked = Exported(folder, about, work.trained.task, compute, BATCH, 0, wanted.tta)
+        about = about.model_copy(update={"over_views": _compared_over_views(work, asked)})
+        beside = _with_views(beside, work, asked)
     for file_name, text in work.making.texts.items():
         publish_text(folder / file_name, text)
-    write_golden(folder, images, golden, tolerance)
-    write_check(folder, work.exporter.record, work.making.outputs)
+    write_golden(folder, beside)
+    write_check(folder, work.exporter.record, work.making.outputs, beside)
     _write_splits(folder, work.finished)
     publish_text(folder / NAME, about.model_dump_json(indent=2) + "\n")
     publish_text(folder / "README.md", card_of(work.finished, about, work.exporter.record))
 
 
-def _ours(trained: Trained, pictures: tuple[Picture, ...], display: Display) -> Outputs:
-    """What ft gives for pictures, as `ft predict` does. Raises FtError for one without an answer."""
-    rows: list[Tensor] = []
-    for row in (row for some in outputs_or_why(trained, pictures, display) for row in some):
-        if isinstance(row, str):
-            raise FtError(row)
-        rows.append(row)
-    return torch.stack(rows).numpy()
+def _compared_over_views(work: Work, asked: Exported) -> OverViews:
+    """How an exported model that is asked in several views compares with ft. Raises NotGoodEnough where it is not equal
+    in fp32."""
+    assert work.over_views is not None
+    assert asked.tta is not None
+    outputs = outputs_over_views(asked, work.looked.pictures, work.display)
+    parity = compare(work.over_views, outputs, work.trained)
+    if asked.about.precision == "fp32" and not parity.largest_difference <= parity.tolerance:
+        where = f"That is over the views of --tta {asked.tta}; asked once about each image, it is equal."
+        raise refusal(parity, where, work.exporter.component.name)
+    return OverViews(tta=asked.tta, parity=parity, figure=work.figure(outputs))
 
 
-def _ours_of(trained: Trained, image: NDArray[np.uint8], any_size: bool) -> Outputs:
-    """The same for one array; of the network's size it is what the network sees."""
-    from PIL import Image
+def _with_views(golden: Golden, work: Work, asked: Exported) -> Golden:
+    """The same with views of some images, and what ft gives for each of them; in less than fp32, with as much tolerance
+    as these take."""
+    views = golden_views(asked, work.looked.pictures[:GOLDEN], 2 * GOLDEN)
+    ours = np.stack([_golden(work, [*each]) for each in views])
+    tolerance = golden.tolerance
+    if asked.about.precision != "fp32":
+        theirs = np.stack([np.asarray(asked.compute(each)[work.making.outputs[0]]) for each in views])
+        tolerance = max(tolerance, 2 * float(np.abs(ours - theirs).max()))
+    return replace(golden, tolerance=tolerance, views=views, view_outputs=ours)
 
-    pixels = image_to_tensor(Image.fromarray(image))
-    seen = eval_transform(trained.preprocessing)(pixels) if any_size else pixels
-    with torch.no_grad(), running_a_network():
-        outputs: Tensor = trained.module(network_input(seen[None], trained.preprocessing, trained.machine))
-    return outputs[0].float().numpy()
 
-
-def _by_ft(work: Work) -> Compute:
-    """What ft takes for arrays, from their resize on."""
-    trained = work.trained
-    see = eval_transform(trained.preprocessing) if work.making.size == "any" else None
-
-    def compute(images: NDArray[np.uint8]) -> None:
-        pixels = torch.from_numpy(images).permute(0, 3, 1, 2)
-        seen = pixels if see is None else torch.stack([see(each) for each in pixels])
-        with torch.no_grad(), running_a_network():
-            trained.module(network_input(seen, trained.preprocessing, trained.machine))
-
-    return compute
+def _golden(work: Work, images: Sequence[NDArray[np.uint8]]) -> Outputs:
+    return by_ft.of_arrays(work.trained, images, work.making.size == "any")
 
 
 def _speed(what: str, file: Path | None, compute: Compute, image: NDArray[np.uint8], figure: float) -> Speed:
@@ -216,6 +222,7 @@ def _about(work: Work, wanted: Wanted, parity: Parity, speeds: tuple[Speed, ...]
         precision=wanted.precision,
         images=work.making.size,
         outputs=work.making.outputs,
+        views=work.views,
         model=without_places(work.finished.run.model_file()),
         parity=parity,
         figure=work.trained.task.figures[0].name,

@@ -31,6 +31,7 @@ class Asked(TypedDict, total=False):
     precision: Precision
     max_drop: float
     images: Size
+    tta: str
     settings: Mapping[str, Any]
     trust_code: bool
     verbose: bool
@@ -63,9 +64,9 @@ def export(run: str | os.PathLike[str], format: str, /, **asked: Unpack[Asked]) 
     """Write the model of a finished run in a form that other programs read, as "onnx", and prove that it answers as ft
     does, as `ft export` does.
 
-    Keywords are `out`, a new folder, `precision`, `max_drop`, `images`, `settings`, `trust_code` and, to print what is
-    done meanwhile, `verbose`. Raises FtError for what the user can mend, and where the file is not equal, or too much
-    worse: its `exit_code` is then 3.
+    Keywords are `out`, a new folder, `precision`, `max_drop`, `images`, `tta`, `settings`, `trust_code` and, to print
+    what is done meanwhile, `verbose`. Raises FtError for what the user can mend, and where the file is not equal, or
+    too much worse: its `exit_code` is then 3.
     """
     if asked.get("precision", "fp32") == "fp32" and "max_drop" in asked:
         raise FtError("max_drop is for fp16 and int8; a file in fp32 has to be equal. Leave it out")
@@ -73,7 +74,7 @@ def export(run: str | os.PathLike[str], format: str, /, **asked: Unpack[Asked]) 
     folder = folder_meant(Path(run))
     for warning in (*troubles(plugins), *strange_run(folder)):
         display.warn(warning)
-    keys = ("precision", "max_drop", "images", "settings")
+    keys = ("precision", "max_drop", "images", "tta", "settings")
     wanted = Wanted(format, **{key: asked[key] for key in keys if key in asked})  # type: ignore[literal-required]
     out = Path(asked["out"]) if "out" in asked else None
     made = export_run(Run(folder), wanted, out, plugins, display, asked.get("trust_code", False))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from PIL import Image
 from ft.data.decoding import decode_image
 from ft.data.pictures import Picture
 from ft.data.resizing import least_side, square
+from ft.data.turned import View
 from ft.exporting.records import Size
 from ft.extension.records import Preprocessing
 
@@ -26,9 +27,9 @@ class Prepare:
 
     preprocessing: Preprocessing
     size: Size
-    mirrored: bool = False
-    """Whether the image is asked about with its mirrored copy: then it is what the network sees, framed so that a file
-    that resizes and cuts leaves that as it is, and the copy is that of what the network sees."""
+    views: Sequence[View] = ()
+    """In which views the image is asked about, if not as it is: then it is what the network sees, framed so that a file
+    that resizes and cuts leaves that as it is, and the views are those of what the network sees."""
 
     def __call__(self, picture: Picture) -> NDArray[np.uint8]:
         least = least_side(self.preprocessing)
@@ -36,18 +37,18 @@ class Prepare:
 
     def of_image(self, image: Image.Image) -> NDArray[np.uint8]:
         """The same of an RGB image."""
-        if not self.mirrored:
+        if not self.views:
             return np.array(image) if self.size == "any" else square(self.preprocessing, image)
         seen, side = square(self.preprocessing, image), self._framed
         framed = np.zeros((side, side, 3), np.uint8)
         framed[self._seen] = seen
         return framed
 
-    def copies(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The mirrored copies of images [N, H, W, 3] that are `mirrored`."""
+    def seen_in(self, view: View, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """A view of images [N, H, W, 3] that were made for `views`."""
         made = images.copy()
         rows, columns = self._seen
-        made[:, rows, columns] = images[:, rows, columns][:, :, ::-1]
+        made[:, rows, columns] = view.of_arrays(images[:, rows, columns])
         return made
 
     @property

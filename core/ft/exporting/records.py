@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from ft.data.turned import View
 from ft.run.records import EXPORT, ModelFile, RunFile
 
 NAME = EXPORT
@@ -26,6 +27,15 @@ class Parity(RunFile):
     tolerance: float
 
 
+class OverViews(RunFile):
+    """How the file and ft compare where both are asked about several views of each image, as `tta` says, and their
+    outputs are averaged; and the figure by which the model is judged, of the file's."""
+
+    tta: str
+    parity: Parity
+    figure: float
+
+
 class Speed(RunFile):
     """What a model takes: bytes of its file, and seconds for one image and for a batch, medians; and the figure by
     which it is judged, on the images of `Parity`."""
@@ -39,7 +49,8 @@ class Speed(RunFile):
 
 class ExportFile(RunFile, extra="forbid"):
     """export.json. `model` is what the run's model.json holds, `outputs` are the names of the file's, the network's own
-    first, `use` the lines of Python that define `model(images)`."""
+    first, `use` the lines of Python that define `model(images)`; `views` are all that the run's augmentation makes of
+    what the network sees, that itself first, where these are turned and mirrored squares, else none."""
 
     format_version: Literal[1] = 1
     format: str
@@ -47,7 +58,9 @@ class ExportFile(RunFile, extra="forbid"):
     images: Size
     outputs: Annotated[tuple[str, ...], Field(min_length=1)]
     model: ModelFile
+    views: tuple[View, ...] = ()
     parity: Parity
+    over_views: OverViews | None = None
     figure: str
     batch: int
     speeds: tuple[Speed, ...]

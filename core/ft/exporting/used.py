@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ft.config.split import SplitConfig
-from ft.config.use import FLIP, UseConfig
+from ft.config.use import UseConfig
 from ft.data.image_failures import failure_of
 from ft.data.pictures import Picture
+from ft.data.turned import TOGETHER, View, views_asked
 from ft.errors import FtError
 from ft.exporting.prepare import Compute, Prepare, batches_of
 from ft.exporting.records import NAME, ExportFile
@@ -45,8 +46,8 @@ def is_exported(folder: Path) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class Exported:
-    """The model in a folder of `ft export`, ready to use, in batches that so many `workers`, threads, decode. With the
-    `tta` "flip" it answers to each image and its mirrored copy, averaged."""
+    """The model in a folder of `ft export`, ready to use, in batches that so many `workers`, threads, decode. With
+    `tta` it answers to several views of each image, averaged."""
 
     folder: Path
     about: ExportFile
@@ -119,7 +120,12 @@ class Exported:
     @property
     def prepare(self) -> Prepare:
         """What makes of a picture the array that is asked about."""
-        return Prepare(self.preprocessing, self.about.images, mirrored=self.tta is not None)
+        return Prepare(self.preprocessing, self.about.images, self.views)
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """The views of each image that it is asked about; none where that is the image as it is."""
+        return views_asked(self.tta, self.about.views, str(self.folder)) if self.tta else ()
 
     def computed(
         self, read: Sequence[NDArray[np.uint8] | str], names: Sequence[str]
@@ -134,10 +140,18 @@ class Exported:
         return found
 
     def _rows(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """The outputs [N, K] for images [N, H, W, 3] of one size, or their average with those of mirrored copies."""
-        asked = np.concatenate([images, self.prepare.copies(images)]) if self.tta else images
-        outputs = np.asarray(self.compute(asked)[self.about.outputs[0]], np.float32)
-        return self.task.average_arrays(outputs.reshape(2, len(images), -1), self.space) if self.tta else outputs
+        """The outputs [N, K] for images [N, H, W, 3] of one size, averaged where they are asked about in views."""
+        views, seen_in = self.views, self.prepare.seen_in
+        if not views:
+            return self._outputs(images)
+        every = [
+            self._outputs(np.concatenate([seen_in(view, images) for view in views[begin : begin + TOGETHER]]))
+            for begin in range(0, len(views), TOGETHER)
+        ]
+        return self.task.average_arrays(np.concatenate(every).reshape(len(views), len(images), -1), self.space)
+
+    def _outputs(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return np.asarray(self.compute(images)[self.about.outputs[0]], np.float32)
 
     def _uncertain(self, rows: Sequence[NDArray[np.float32]]) -> list[dict[str, float | bool]]:
         import torch  # what a task says of uncertainty is torch's
@@ -149,12 +163,9 @@ class Exported:
 def load_exported(folder: Path, plugins: Plugins, use: UseConfig, trust_code: bool) -> Exported:
     """Load the model in a folder of `ft export`. Raises FtError where its exporter or task is not installed, or what
     the exporter needs, where the task is code that is not to be trusted, and for views that no folder holds."""
-    if use.tta not in (None, FLIP):
-        raise FtError(
-            f"--tta {use.tta} replays the run's augmentation, which {folder}, an exported model, does not hold; use "
-            "--tta flip, or ask the run"
-        )
     about = read_record(folder / NAME, ExportFile)
+    if use.tta:
+        views_asked(use.tta, about.views, str(folder))
     if not trust_code:
         refuse_unpackaged([about.model.task.use, about.format], f"{folder / NAME}")
     plugins = plugins.preferring(about.model.prefer)

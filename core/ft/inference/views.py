@@ -19,6 +19,7 @@ from ft.data.batches import Unread
 from ft.data.dataset import ImageDataset
 from ft.data.load import Item
 from ft.data.transforms import eval_transform, network_input, train_transform
+from ft.data.turned import TOGETHER, views_asked
 from ft.data.views import Views
 from ft.errors import FtError
 from ft.extension.installed import Plugins
@@ -26,10 +27,8 @@ from ft.extension.records import Preprocessing
 from ft.job import Looking
 from ft.machine.turns import running_a_network
 from ft.run.folder import Run
+from ft.run.records import EXPORT, ViewsFile, read_record
 from ft.training.predicting import loader_of
-
-TOGETHER = 2
-"""Views of each image of a batch that the network is given at once: an image and its mirrored copy are one batch."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +48,7 @@ def averaged_over(asked: str, run: Run, preprocessing: Preprocessing, plugins: P
     if asked == FLIP:
         return Averaged(asked)
     if not (run.path / "config.yaml").is_file():
-        raise FtError(
-            f"--tta {asked} replays the augmentation of the run, and {run.path} holds no config.yaml that names it; "
-            "--tta flip needs none"
-        )
+        return Averaged(asked, _told(asked, run, preprocessing))
     number, config = views_in(asked), run.config(trust_code)
     last = configs_of(config)[-1]
     augment = last.images.augment
@@ -72,6 +68,13 @@ def averaged_over(asked: str, run: Run, preprocessing: Preprocessing, plugins: P
         )
     varied = None if positions else train_transform(preprocessing, chosen)
     return Averaged(asked, Views(square, number, config.seed, positions, varied))
+
+
+def _told(asked: str, run: Run, preprocessing: Preprocessing) -> Views:
+    """The views that the folder of an export says the augmentation of its run to have. Raises FtError where it says
+    fewer than are asked for."""
+    said = read_record(run.path / EXPORT, ViewsFile).views if (run.path / EXPORT).is_file() else ()
+    return Views(eval_transform(preprocessing), views_in(asked), 0, views_asked(asked, said, str(run.path)))
 
 
 def averaged_batches(

@@ -18,6 +18,7 @@ from ft.config.images import LARGEST_IMAGE
 from ft.config.run_folders import check_there
 from ft.config.schema import ComponentConfig
 from ft.config.split import SplitConfig
+from ft.data.turned import View
 from ft.errors import FtError
 from ft.extension.records import Preprocessing
 from ft.extension.settings import first_fault
@@ -94,6 +95,12 @@ class ModelFile(RunFile, extra="forbid"):
     def references(self) -> tuple[str, ...]:
         """The components without which the model cannot be used."""
         return self.backbone.use, self.head.use, self.task.use
+
+
+class ViewsFile(RunFile):
+    """export.json, as far as views of images are told by it."""
+
+    views: tuple[View, ...] = ()
 
 
 class EnsembleFile(RunFile, extra="allow"):

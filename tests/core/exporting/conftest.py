@@ -42,6 +42,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
                 weights="none",
                 data=str(photos(folder / "photos")),
                 image_size=16,
+                augment="geometric",
                 precision="fp32",
                 device="cpu",
                 workers=0,

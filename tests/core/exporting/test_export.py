@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +21,19 @@ from PIL import Image
 import ft
 import warm_python
 from ft import Exporter, FtError, Portable
+from ft.config.component import ComponentConfig
+from ft.data.turned import EIGHT, FLIPPED, View
 from ft.exporting.chosen import Wanted
 from ft.exporting.export import export
+from ft.exporting.over_views import views_of
 from ft.extension.installed import Component, Plugin, Plugins, load_plugins
 from ft.extension.kinds import KINDS
 from ft.machine.display import Display
 from ft.machine.files import temporary_beside
+from ft.reporting.finished import read_finished
 from ft.run.folder import Run
 
 pytestmark = [pytest.mark.trains, pytest.mark.slow]
-MINE = Wanted("mine")
 MINE = Wanted("mine")
 Spoil = Callable[[Portable, dict[str, Any]], None]
 
@@ -218,6 +222,55 @@ def test_less_precision_that_answers_worse_is_refused(run: Path, tmp_path: Path)
     speeds = json.loads((folder / "export.json").read_text())["speeds"]
     assert [each["what"] for each in speeds] == ["ft", "mine fp32", "mine int8"]
     assert {each["figure"] for each in speeds} == set(right.values())
+
+
+def test_answers_over_views_are_compared_and_told_and_checked_by_check_py(
+    ft: Callable[..., Result], run: Path, tmp_path: Path
+) -> None:
+    told = ft("export", str(run), "--format", "onnx", "--tta", "views:8", "--out", "out", "--trust-code").stdout
+    assert "over views  --tta views:8: 8 of 8 answers equal" in told
+    about = json.loads((tmp_path / "out" / "export.json").read_text())["over_views"]
+    measured = ("evaluate", str(run), str(run.parent / "photos"), "--split", "val", "--tta", "views:8", "--json")
+    assert about["figure"] == json.loads(ft(*measured, "--trust-code").stdout)["accuracy"]
+    assert "(`ft predict --tta views:8`): 8 of 8 answers are ft's own" in (tmp_path / "out" / "README.md").read_text()
+    checked = [sys.executable, tmp_path / "out" / "check.py"]
+    assert subprocess.run(checked, capture_output=True, text=True).stdout.startswith("8 images, 2 of them in 8 views, ")
+    golden = dict(np.load(tmp_path / "out" / "golden.npz"))
+    golden["view_outputs"][1, 7] += 0.5
+    np.savez(tmp_path / "out" / "golden.npz", **golden)
+    assert subprocess.run(checked, capture_output=True).returncode == 1
+
+
+def test_what_differs_over_views_alone_is_refused(run: Path, tmp_path: Path) -> None:
+    def mirrored_otherwise(model: Portable, outputs: dict[str, Any]) -> None:
+        if len(outputs["logits"]) == 16:  # so many come together where eight are asked about in two views each
+            outputs["logits"][8:] += torch.tensor([1.0, 0, 0, 0])
+
+    with pytest.raises(FtError, match="That is over the views of --tta flip; asked once about each image, it is equal"):
+        written(run, tmp_path, mirrored_otherwise, replace(MINE, tta="flip"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_turned_and_mirrored_squares_are_told_as_views(run: Path) -> None:
+    plugins = load_plugins()
+    finished = read_finished(Run(run), plugins, trust_code=True)
+
+    def views(augment: dict[str, Any]) -> tuple[View, ...]:
+        images = finished.config.images.model_copy(update={"augment": ComponentConfig.model_validate(augment)})
+        config = finished.config.model_copy(update={"images": images})
+        return views_of(replace(finished, config=config), plugins, Display())
+
+    assert views({"use": "geometric"}) == EIGHT
+    assert views({"use": "geometric", "rotate": False}) == (*FLIPPED, View(2), View(2, mirrored=True))
+    assert views({"use": "flip"}) == FLIPPED
+    assert views({"use": "standard"}) == ()
+    assert views({"use": "none"}) == ()
+
+
+def test_weights_that_ft_loads_say_their_views_too(ft: Callable[..., Result], run: Path, tmp_path: Path) -> None:
+    ft("export", str(run), "--format", "safetensors", "--out", "weights", "--tta", "views:8", "--trust-code")
+    asked = (str(validated(run)[0]), "--tta", "views:8", "--json", "--trust-code")
+    assert ft("predict", "weights", *asked).stdout == ft("predict", str(run), *asked).stdout
 
 
 def test_images_of_the_networks_size_where_that_is_asked_for(run: Path, tmp_path: Path) -> None:

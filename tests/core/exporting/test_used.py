@@ -21,8 +21,10 @@ import ft
 from ft import FtError, Preprocessing
 from ft.data.pictures import Picture
 from ft.data.transforms import eval_transform, normalise
+from ft.data.turned import EIGHT
 from ft.exporting.prepare import Prepare
 from ft.inference.self_contained import Seeing
+from ft_augment.quarters import positions
 from serving import Client
 
 pytestmark = [pytest.mark.trains, pytest.mark.slow]
@@ -123,24 +125,27 @@ def test_it_ranks_and_copies_as_a_run_does(ft: Ft, run: Path, onnx: Path, tmp_pa
 
 @pytest.mark.parametrize("size", ["any", "network"])
 @pytest.mark.parametrize(("fit", "resize"), [("crop", 16), ("crop", 19), ("squash", 16), ("pad", 16)])
-def test_mirrored_copies_are_those_that_a_run_sees_pixel_by_pixel(
+def test_views_are_those_that_a_run_sees_pixel_by_pixel(
     size: Literal["any", "network"], fit: Literal["crop", "squash", "pad"], resize: int
 ) -> None:
     about = Preprocessing(16, resize, fit=fit)
-    prepare = Prepare(about, size, mirrored=True)
+    prepare = Prepare(about, size, EIGHT)
     pixels = np.random.default_rng(0).integers(0, 256, (31, 44, 3), dtype=np.uint8)
     asked = prepare.of_image(Image.fromarray(pixels))[None]
     seeing = Seeing(about, any_size=size == "any")
     square = eval_transform(about)(torch.from_numpy(pixels).permute(2, 0, 1))
-    for given, view in ((asked, square), (prepare.copies(asked), square.flip(-1))):
-        assert torch.equal(seeing(torch.from_numpy(given)), normalise(view[None], about))
+    for view, expected in zip(
+        EIGHT, (position(square) for position in positions(rotate=True, mirror=True)), strict=True
+    ):
+        given = torch.from_numpy(prepare.seen_in(view, asked))
+        assert torch.equal(seeing(given), normalise(expected[None], about))
 
 
-@pytest.mark.parametrize("more", [(), ("--rank", "uncertain")])
-def test_mirrored_copies_are_averaged_as_by_the_run_and_without_torch(
-    more: tuple[str, ...], ft: Ft, run: Path, onnx: Path
+@pytest.mark.parametrize(("views", "more"), [("views:7", ()), ("flip", ("--rank", "uncertain"))])
+def test_views_are_averaged_as_by_the_run_and_without_torch(
+    views: str, more: tuple[str, ...], ft: Ft, run: Path, onnx: Path
 ) -> None:
-    asked = (*images(run), "--tta", "flip", "--all", "--json", *more)
+    asked = (*images(run), "--tta", views, "--all", "--json", *more)
     if more:
         told = ft("predict", str(onnx), *asked).stdout
     else:
@@ -192,8 +197,8 @@ def test_an_exported_folder_writes_files_that_are_gone_on_with(
         (("--unknown",), "--unknown compares features, which an exported model does not give"),
         (("--device", "cuda"), "--device cuda: .* holds an exported model, which its own program computes on the CPU"),
         (
-            ("--tta", "views:4"),
-            "--tta views:4 replays the run's augmentation, which .*, an exported model, does not hold",
+            ("--tta", "views:9"),
+            "--tta views:9: the augmentation of .*onnx has 8 views; use --tta views:8",
         ),
         (("--precision", "bf16"), "--precision bf16: .* holds an exported model"),
     ],
