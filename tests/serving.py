@@ -67,6 +67,12 @@ class Client:
     def __init__(self, address: str) -> None:
         self.address = address
 
+    @property
+    def place(self) -> tuple[str, int]:
+        """Where a socket reaches it."""
+        host, port = self.address.removeprefix("http://").split(":")
+        return host, int(port)
+
     def get(self, path: str) -> requests.Response:
         return requests.get(self.address + path, timeout=60)
 

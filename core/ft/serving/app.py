@@ -81,7 +81,9 @@ def _add_answers(app: FastAPI, service: Service) -> None:
                 "parameters", f"all tells the probability of every name; the answers of task '{served.task}' have none"
             )
         with service.room(1):
-            found: list[Told] = await service.in_time(uploads_of(request, service.limits), lambda ups: _asked(ups))
+            found: list[Told] = await service.in_time(
+                uploads_of(request, service.limits), lambda ups: _asked(ups), lambda: _left(request)
+            )
         return _said(_checked(found, form, service, skip=asked.bad_images == "skip"))
 
     @app.post(
@@ -96,7 +98,9 @@ def _add_answers(app: FastAPI, service: Service) -> None:
         if asked.of and asked.of not in names:
             raise Refused("parameters", f"there is no '{asked.of}' to explain.{did_you_mean(asked.of, names)}")
         with service.room(1):
-            found = await service.in_time(uploads_of(request, service.limits), lambda ups: _explained(ups, asked.of))
+            found = await service.in_time(
+                uploads_of(request, service.limits), lambda ups: _explained(ups, asked.of), lambda: _left(request)
+            )
         return _said(found)
 
     async def _asked(uploads: Sequence[Upload]) -> list[Told]:
@@ -177,6 +181,12 @@ def _read(model: type[B], request: Request) -> B:
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
         raise Refused("parameters", wrong) from error
+
+
+async def _left(request: Request) -> None:
+    """Wait until the client of a request that was read has left."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def _checked(found: Sequence[Told], form: Form, service: Service, skip: bool) -> list[dict[str, Any]]:

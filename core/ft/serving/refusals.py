@@ -9,6 +9,7 @@ Reason = Literal[
     "no-image",
     "multipart",
     "disconnected",
+    "left",
     "path",
     "slow",
     "file-bytes",
@@ -29,6 +30,7 @@ STATUS: Mapping[Reason, int] = {
     "no-image": 400,
     "multipart": 400,
     "disconnected": 400,
+    "left": 499,
     "path": 404,
     "slow": 408,
     "file-bytes": 413,
@@ -44,7 +46,8 @@ STATUS: Mapping[Reason, int] = {
     "full": 503,
     "time": 504,
 }
-"""The status of HTTP that stands for each reason."""
+"""The status of HTTP that stands for each reason; 499 is what nginx counts where the client has left, and nobody gets
+it."""
 
 SAID: Mapping[int, str] = {
     400: "The request holds no image, or is no multipart that can be read.",

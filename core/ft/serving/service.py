@@ -89,14 +89,20 @@ class Service:
             self._inside -= images
             self.metrics.waiting.dec(images)
 
-    async def in_time(self, read: Coroutine[Any, Any, T], answer: Callable[[T], Coroutine[Any, Any, Any]]) -> Any:
-        """What `answer` makes of what is `read`. Raises Refused where both together take longer than a request may."""
+    async def in_time(
+        self,
+        read: Coroutine[Any, Any, T],
+        answer: Callable[[T], Coroutine[Any, Any, Any]],
+        left: Callable[[], Coroutine[Any, Any, None]],
+    ) -> Any:
+        """What `answer` makes of what is `read`. Raises Refused where both together take longer than a request may, and
+        where the client has `left` before there is an answer: what it waited for is then not computed any more."""
         arrived = False
         try:
             async with asyncio.timeout(self.limits.seconds):
                 given = await read
                 arrived = True
-                return await answer(given)
+                return await _unless(left(), answer(given))
         except TimeoutError as error:
             seconds = f"{self.limits.seconds:g} seconds"
             if arrived:
@@ -149,3 +155,17 @@ class Service:
 
     async def _in(self, threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(threads, work)
+
+
+async def _unless(left: Coroutine[Any, Any, None], answer: Coroutine[Any, Any, Any]) -> Any:
+    """What an answer comes to. Raises Refused, and ends it, where the client has left before."""
+    answering, leaving = asyncio.ensure_future(answer), asyncio.ensure_future(left)
+    try:
+        await asyncio.wait((answering, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if not answering.done():
+            raise Refused("left", "the client left before there was an answer")
+        return answering.result()
+    finally:
+        answering.cancel()
+        leaving.cancel()
+        await asyncio.gather(answering, leaving, return_exceptions=True)

@@ -175,13 +175,56 @@ def test_too_many_that_wait_are_told_to_come_again_and_too_long_is_told_too() ->
         assert client.counted("ft_batch_images_sum") == 2  # one was begun, and the other nobody waited for
 
 
+@pytest.mark.parametrize("path", ["/predict", "/explain"])
+def test_an_image_whose_client_has_left_is_not_computed_and_takes_no_room(
+    path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    go_on = threading.Event()
+    with (
+        serving(brightness(go_on.wait), Limits(images=1, waiting=2), Batching(1, 0)) as client,
+        asking(go_on) as threads,
+    ):
+        computed = threads.submit(client.body, "/predict", GOOD)
+        while client.counted("ft_images_waiting") < 1:
+            pass
+        with socket.create_connection(client.place) as gone:
+            gone.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(GOOD)}\r\n\r\n".encode() + GOOD)
+            while client.get("/health").json()["waiting"] < 2:
+                pass
+        while client.get("/health").json()["waiting"] == 2:
+            pass
+        stays = threads.submit(client.body, "/predict", image(50))
+        while client.get("/health").json()["waiting"] < 2:  # in the room of the one that left
+            pass
+        go_on.set()
+        assert [computed.result().json()[0]["value"], stays.result().json()[0]["value"]] == [100, 50]
+        assert client.counted("ft_batch_images_sum") == client.counted("ft_images_total") == 2
+        assert client.counted('ft_errors_total{reason="left"}') == 1
+        assert client.counted(f'ft_requests_total{{path="{path}",status="499"}}') == 1
+        assert client.counted("ft_images_waiting") == 0
+    assert not caplog.records
+
+
+def test_a_client_that_leaves_while_its_image_is_computed_is_counted_and_harms_nobody() -> None:
+    go_on = threading.Event()
+    with serving(brightness(go_on.wait), batching=Batching(1, 0)) as client, asking(go_on) as threads:
+        with socket.create_connection(client.place) as gone:
+            gone.sendall(f"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(GOOD)}\r\n\r\n".encode() + GOOD)
+            while client.get("/health").json()["waiting"] < 1:
+                pass
+        while client.counted('ft_errors_total{reason="left"}') < 1:
+            pass
+        stays = threads.submit(client.body, "/predict", image(50))
+        go_on.set()
+        assert stays.result().json()[0]["value"] == 50
+
+
 def test_a_request_that_does_not_arrive_is_given_up_and_one_that_ends_is_no_bug(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with serving(brightness(), Limits(seconds=0.3)) as client:
-        host, port = client.address.removeprefix("http://").split(":")
         head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nbegun"
-        with socket.create_connection((host, int(port))) as slow, socket.create_connection((host, int(port))) as gone:
+        with socket.create_connection(client.place) as slow, socket.create_connection(client.place) as gone:
             gone.sendall(head)
             gone.close()
             slow.sendall(head)
