@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Collection
 from contextlib import nullcontext
 from typing import Literal
@@ -75,7 +76,7 @@ def plan_stricter(module: nn.Module, plan: Plan, why: str, job: Job) -> tuple[Ca
 
 def open_store(config: Config) -> FeatureStore:
     """The folder of what is kept, as large as it may become in a run."""
-    return FeatureStore(int(config.cache.disk_gb * GB))
+    return FeatureStore(int(config.cache.disk_gb * GB), shard_bytes=int(config.cache.shard_mb * 10**6))
 
 
 def price_of(config: Config) -> Price:
@@ -204,8 +205,11 @@ def _too_much(each: int, images: int, config: Config, what: str) -> str:
         return f"its {what} would take {need:.1f} GB; --set cache.disk_gb={need:.1f} allows that"
     store = open_store(config)
     # Of training and validation one has half of the images or more; what is there already may be all that is needed.
-    alike = (entry for entry in store.entries() if 2 * entry.rows >= images)
-    kept = any(sum(shape.row_bytes for shape in entry.shapes if shape != NAME) == each for entry in alike)
+    rows = Counter[str]()
+    for entry in store.entries():
+        if sum(shape.row_bytes for shape in entry.shapes if shape != NAME) == each:
+            rows[entry.made_alike] += entry.rows
+    kept = any(2 * count >= images for count in rows.values())
     obstacle = "" if kept else store.obstacle(size)
     return f"nothing can be kept: {obstacle}" if obstacle else ""
 

@@ -79,8 +79,8 @@ class _Had:
 def get_features(proved: Proved, promise: Promise, store: FeatureStore, job: Job) -> Features:
     """Return the features of all training and validation images, computing those that the store does not have.
 
-    Raises NotProved when they are not what the proof computed, and StopAsked when a signal asks to stop meanwhile;
-    nothing half done is then left behind.
+    Raises NotProved when they are not what the proof computed, and StopAsked when a signal asks to stop meanwhile; what
+    was computed until then is kept.
     """
     config, machine = job.config, job.machine
     passes = [_pass_over(part, proved, promise, job) for part in image_parts(job)]

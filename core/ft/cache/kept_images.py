@@ -53,8 +53,8 @@ class KeptImages:
 def keep_images(store: FeatureStore, part: Part, source: Source, rows: Sequence[int], job: Job, title: str) -> Source:
     """Keep the rows of a part that are not kept, of those asked for.
 
-    Raises NotKept where that is not possible, and StopAsked when a signal asks to stop meanwhile; nothing half done is
-    then left behind.
+    Raises NotKept where that is not possible, and StopAsked when a signal asks to stop meanwhile; what was decoded
+    until then is kept.
     """
     missing = [row for row in rows if not source.is_kept(row)]
     if not missing:

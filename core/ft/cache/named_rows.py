@@ -9,18 +9,19 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-import statistics
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, chain, islice, pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from ft.cache.rows import Joined, Rows, Shape
+from ft.cache.shards import Pieces, rows_in_shard, size_in_shards
 from ft.cache.store import Entry, FeatureStore
+from ft.cache.wanted_names import WantedNames
+from ft.cache.writer import NotKept
 from ft.prefix.records import Tensors
 
 NAME = Shape((32,), "uint8")
@@ -51,11 +52,14 @@ class Found:
             return only
         return Joined(self.parts, self.part, self.row)
 
-    def plus(self, rows: Rows, places: Mapping[int, int], seconds: float) -> Found:
-        """The same once certain rows are there, too: each number's is the one at its place among `rows`."""
-        part, row, numbers = self.part.clone(), self.row.clone(), torch.tensor(list(places), dtype=torch.int64)
-        part[numbers], row[numbers] = len(self.parts), torch.tensor(list(places.values()), dtype=torch.int64)
-        return Found((*self.parts, rows), part, row, self.seconds + seconds)
+    def plus(self, shards: Sequence[tuple[Rows, torch.Tensor, torch.Tensor, float]]) -> Found:
+        """The same once certain rows are there, too: of each shard the numbers, their places among its rows, and
+        seconds."""
+        part, row, seconds = self.part.clone(), self.row.clone(), self.seconds
+        for count, (_, numbers, places, took) in enumerate(shards, len(self.parts)):
+            part[numbers], row[numbers] = count, places
+            seconds += took
+        return Found((*self.parts, *(rows for rows, *_ in shards)), part, row, seconds)
 
 
 def nothing_found(count: int) -> Found:
@@ -66,6 +70,19 @@ def nothing_found(count: int) -> Found:
 def places_of(numbers: Sequence[int]) -> dict[int, int]:
     """The places of rows that lie in this order."""
     return {number: place for place, number in enumerate(numbers)}
+
+
+@dataclass(frozen=True, eq=False)
+class _Shard:
+    """A shard that was written: its key, its rows, and how long they took."""
+
+    key: str
+    rows: Rows
+    seconds: float
+
+
+class _NothingNew(Exception):
+    """What was to be written is there already, or is nothing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,13 +102,12 @@ class Shelf:
 
         They are mapped from their files. `damaged` is told of an entry that is not what was written, or has gone.
         """
-        found = nothing_found(len(names))
-        missing = dict.fromkeys(range(len(names)) if wanted is None else wanted)
+        asked, shards = WantedNames(names, wanted), list[tuple[Rows, torch.Tensor, torch.Tensor, float]]()
         for entry in sorted(self._entries(self.about), key=lambda entry: -entry.rows):
-            if not missing:
+            if not asked.missing:
                 break
             glanced = self.store.glance(entry)
-            if glanced is None or not _places(glanced, names, missing):
+            if glanced is None or not asked.are_among(glanced):
                 continue
             if self.store.find(entry.key) is None:  # others could have changed it; else it counts as used
                 continue
@@ -100,11 +116,9 @@ class Shelf:
                 if damaged is not None:
                     damaged(entry.path)
                 continue
-            places = _places(rows, names, missing)
-            found = found.plus(_unnamed(rows), places, entry.about["seconds"] * len(places) / entry.rows)
-            for number in places:
-                del missing[number]
-        return found
+            numbers, places = asked.take(rows)
+            shards.append((_unnamed(rows), numbers, places, entry.about["seconds"] * len(numbers) / entry.rows))
+        return nothing_found(len(names)).plus(shards)
 
     def add(
         self,
@@ -114,39 +128,75 @@ class Shelf:
         batches: Iterator[Tensors],
         note: Mapping[str, Any] | None = None,
     ) -> Found:
-        """Write rows that are not `found`, which come in `batches`, as an entry: their numbers and `names` in that
-        order. Return what is there now: the new ones are mapped from the entry's file.
+        """Write rows that are not `found`, which come in `batches`, their numbers and `names` in that order. Return
+        what is there now: the new ones are mapped from their files.
 
-        Their seconds are what so many batches take once the first is done, without what writing them takes; those in
-        `note`, which is kept beside the entry, count, too. Raises NotKept where that is not possible, and what
-        `batches` raises; nothing is then kept.
+        They are written in shards, each an entry of its own that is whole as soon as it is written; so whoever computes
+        some of the rows, in whatever process, adds those, and whoever looks finds them all. Their seconds are what so
+        many batches take, without what happens once and what writing them takes; those in `note`, which is kept beside
+        each shard, count, too. Raises NotKept where rows cannot be written, and nothing of them is then kept; and what
+        `batches` raises, after what came until then was kept.
         """
-        done, took, named_so = 0, list[float](), list(names.values())
-        kept = {**self.about, "seconds": 0.0, **(note or {})}
-        with self.store.write(self._key(named_so), [*shapes, NAME], len(names), kept) as writer:
-            started = time.perf_counter()
-            for tensors in batches:
-                took.append(time.perf_counter() - started)
-                end = done + len(tensors[0])
-                writer.put(done, (*tensors, named(named_so[done:end])))
-                done, started = end, time.perf_counter()
-            kept["seconds"] += _steady_seconds(took)
-        return found.plus(_unnamed(writer.written), places_of(list(names)), kept["seconds"])
+        numbers, named_so, shapes = list(names), list(names.values()), [*shapes, NAME]
+        self.store.make_room(size_in_shards(shapes, len(names), self.store.shard_bytes))
+        most = rows_in_shard(shapes, len(names), self.store.shard_bytes)
+        pieces, shards = Pieces(batches), list[_Shard]()
+        try:
+            for start in range(0, len(names), most):
+                some = named_so[start : start + most]
+                shard = self._write(some, shapes, pieces, len(some) / len(names), note or {})
+                if shard is not None:
+                    shards.append(shard)
+                if pieces.ended is not None:
+                    break
+            pieces.end()
+        except NotKept:
+            for shard in shards:
+                self.store.remove(self.store.path(shard.key))
+            raise
+        starts = [0, *accumulate(len(shard.rows) for shard in shards)]
+        return found.plus(
+            [
+                (shard.rows, torch.tensor(numbers[start:end]), torch.arange(end - start), shard.seconds)
+                for shard, (start, end) in zip(shards, pairwise(starts), strict=True)
+            ]
+        )
+
+    def _write(
+        self, names: Sequence[bytes], shapes: Sequence[Shape], pieces: Pieces, share: float, note: Mapping[str, Any]
+    ) -> _Shard | None:
+        """Write one shard; None where there was nothing left for it, or less than is there already."""
+        key, kept = self._key(names), {**self.about, "seconds": 0.0, **note}
+        try:
+            with self.store.write(key, shapes, len(names), kept) as writer:
+                done = pieces.fill(writer, (named(names),))
+                if done < len(names):
+                    if done == 0 or self.store.find(key) is not None:
+                        raise _NothingNew
+                    writer.cut(done)
+                kept["seconds"] = kept["seconds"] * share * done / len(names) + pieces.seconds()
+        except _NothingNew:
+            return None
+        return _Shard(key, _unnamed(writer.written), kept["seconds"])
 
     def add_as_they_come(self, shapes: Sequence[Shape], most: int, rows: Iterator[tuple[bytes, Tensors]]) -> int:
-        """Write rows one by one, with names that are known only then, as an entry. Return how many there were, of
-        `most`.
+        """Write rows one by one, with names that are known only then, in shards. Return how many there were, of `most`.
 
-        Of several with one name the first is kept. Raises NotKept where that is not possible, and what `rows` raises.
+        Of several with one name the first is kept. Raises NotKept where that is not possible, and what `rows` raises;
+        shards that are whole stay.
         """
         names: dict[bytes, None] = {}
-        key = secrets.token_hex(16)  # other processes write entries of their own
-        with self.store.write(key, [*shapes, NAME], most, {**self.about, "seconds": 0.0}) as writer:
-            for name, tensors in rows:
-                if name not in names:
-                    writer.put(len(names), (*(tensor[None] for tensor in tensors), named([name])))
+        shapes = [*shapes, NAME]
+        in_shard = rows_in_shard(shapes, most, self.store.shard_bytes)
+        self.store.make_room(size_in_shards(shapes, most, self.store.shard_bytes))
+        new = ((name, tensors) for name, tensors in rows if name not in names)
+        while (first := next(new, None)) is not None:
+            key, before = secrets.token_hex(16), len(names)  # other processes write entries of their own
+            with self.store.write(key, shapes, in_shard, {**self.about, "seconds": 0.0}) as writer:
+                for name, tensors in chain([first], islice(new, in_shard - 1)):
+                    writer.put(len(names) - before, (*(tensor[None] for tensor in tensors), named([name])))
                     names[name] = None
-            writer.cut(len(names))
+                writer.cut(len(names) - before)
         return len(names)
 
     def clear(self) -> None:
@@ -162,8 +212,8 @@ class Shelf:
         """The other values of `key` for which rows of some of these names are there, otherwise made in the same way."""
         others = [entry for entry in self.like(key) if entry.about.get(key, self.about[key]) != self.about[key]]
         glanced = [(entry.about[key], self.store.glance(entry)) for entry in others]
-        every = range(len(names))
-        return sorted({value for value, rows in glanced if rows is not None and _places(rows, names, every)})
+        asked = WantedNames(names)
+        return sorted({value for value, rows in glanced if rows is not None and asked.are_among(rows)})
 
     def _entries(self, about: Mapping[str, Any]) -> list[Entry]:
         named_rows = (entry for entry in self.store.entries() if entry.shapes[-1:] == (NAME,))
@@ -178,21 +228,9 @@ class Shelf:
         return hashlib.sha256(text + b"".join(names)).hexdigest()[:32]
 
 
-def _steady_seconds(took: Sequence[float]) -> float:
-    """What batches that took so long take without what happens once: processes that start, memory that is found."""
-    return len(took) * statistics.median(took[1:] or took) if took else 0.0
-
-
 def named(names: Sequence[bytes]) -> torch.Tensor:
     """Names as a tensor [rows, 32]."""
     return torch.frombuffer(bytearray(b"".join(names)), dtype=torch.uint8).view(-1, 32)
-
-
-def _places(rows: Rows, names: Sequence[bytes], missing: Iterable[int]) -> dict[int, int]:
-    """Which row of an entry is the one of each missing number, as far as it has them."""
-    written = np.ascontiguousarray(rows.tensors[-1].numpy()).view("V32").ravel().tolist()
-    numbers = {name: number for number, name in enumerate(written)}
-    return {number: numbers[names[number]] for number in missing if names[number] in numbers}
 
 
 def _unnamed(rows: Rows) -> Rows:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import mmap
 import struct
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import BinaryIO
 
@@ -15,6 +16,11 @@ import numpy as np
 import torch
 
 from ft.prefix.records import DTYPES, Tensors
+
+_HELD = 4 * 2**20
+"""Bytes that are read of several files before they are let go."""
+_COPIED_AT_ONCE = 2**14
+"""Rows of several files, in their order, which takes memory twice."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +32,7 @@ class Shape:
 
     @property
     def row_bytes(self) -> int:
-        return int(np.prod(self.shape, dtype=np.int64)) * DTYPES[self.dtype][1].itemsize
+        return math.prod(self.shape) * DTYPES[self.dtype][1].itemsize
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,28 +71,52 @@ class Joined:
     parts: tuple[Rows, ...]
     part: torch.Tensor
     row: torch.Tensor
+    _held: set[int] = field(default_factory=set, init=False)
+    _read: list[int] = field(default_factory=lambda: [0], init=False)
 
     def __len__(self) -> int:
         return len(self.row)
 
     def take(self, rows: torch.Tensor | Sequence[int]) -> Tensors:
-        """Copy the rows of these numbers."""
+        """Copy the rows of these numbers, a file after the other."""
         numbers = torch.as_tensor(rows)
-        part, row = self.part[numbers], self.row[numbers]
-        used: list[int] = torch.unique(part).tolist()
+        part, order = torch.sort(self.part[numbers])
+        row = self.row[numbers[order]]
+        used, counts = torch.unique_consecutive(part, return_counts=True)
         if len(used) == 1:
-            (only,) = used
-            return self.parts[only].take(row)
+            return self.parts[int(used)].take(self.row[numbers])
         taken: Tensors = tuple(tensor.new_empty(len(row), *tensor.shape[1:]) for tensor in self.parts[0].tensors)
-        for number in used:
-            places = part == number
-            for whole, some in zip(taken, self.parts[number].take(row[places]), strict=True):
-                whole[places] = some
-        return taken
+        start = 0
+        for number, count in zip(used.tolist(), counts.tolist(), strict=True):
+            some = row[start : start + count]
+            for whole, tensor in zip(taken, self.parts[number].tensors, strict=True):
+                torch.index_select(tensor, 0, some, out=whole[start : start + count])
+            start += count
+        self._let_go(used.tolist(), sum(map(_size, taken)))
+        return tuple(tensor[torch.argsort(order)] for tensor in taken)
+
+    def _let_go(self, used: Sequence[int], size: int) -> None:
+        """Hold nothing of the files any more, once so much was read that it is worth asking the system for each."""
+        self._held.update(used)
+        self._read[0] += size
+        if self._read[0] >= _HELD:
+            for number in self._held:
+                self.parts[number].let_go()
+            self._held.clear()
+            self._read[0] = 0
 
     def in_memory(self) -> Rows:
         """A copy that is not mapped."""
-        return Rows(self.take(torch.arange(len(self))))
+        copied: Tensors = tuple(tensor.new_empty(len(self), *tensor.shape[1:]) for tensor in self.parts[0].tensors)
+        for start in range(0, len(self), _COPIED_AT_ONCE):
+            end = min(len(self), start + _COPIED_AT_ONCE)
+            for whole, some in zip(copied, self.take(range(start, end)), strict=True):
+                whole[start:end] = some
+        return Rows(copied)
+
+
+def _size(tensor: torch.Tensor) -> int:
+    return tensor.numel() * tensor.element_size()
 
 
 MOST_ROWS = 10**12

@@ -1,5 +1,7 @@
 """Features on disk: one safetensors file for each key, and a note beside it that says the file is whole.
 
+What a pass computes lies in several of them, its shards.
+
 A key stands for everything that decides the values, so whoever finds an entry may use it. Entries appear whole or not
 at all: the data file is published first, its note last, and only what has a note counts. Several processes may write
 the same key; the last one's identical file wins. When room is needed, decoded images go first, since they are large and
@@ -9,6 +11,7 @@ quickly made, and of them, and of the rest, what was used longest ago.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import time
@@ -26,6 +29,8 @@ from ft.machine.ownership import others_can_change
 from ft.text.documents import read_json
 from ft.text.reading import open_plain
 
+SHARD_BYTES = 256 * 10**6
+"""About how large a file of features becomes."""
 DECODED = "decoded images"
 """What an entry of decoded images says of itself in place of a promise."""
 
@@ -48,17 +53,23 @@ class Entry:
         """Whether its rows are decoded images."""
         return self.about.get("promise") == DECODED
 
+    @property
+    def made_alike(self) -> str:
+        """What it has in common with other shards of one pass, and with rows that are added to them."""
+        return json.dumps({key: value for key, value in self.about.items() if key != "seconds"}, sort_keys=True)
+
 
 class FeatureStore:
-    """The folder of features; `limit` bounds its size in bytes.
+    """The folder of features; `limit` bounds its size in bytes, and `shard_bytes` that of each file of a pass.
 
     What was written, or read whole, is not read again for its digest by the same object, which is a run's: it stays
     mapped until it is removed.
     """
 
-    def __init__(self, limit: int, folder: Path | None = None) -> None:
-        self.folder, self.limit = folder or cache_folder() / "features", limit
+    def __init__(self, limit: int, folder: Path | None = None, shard_bytes: int = SHARD_BYTES) -> None:
+        self.folder, self.limit, self.shard_bytes = folder or cache_folder() / "features", limit, shard_bytes
         self._mapped: dict[str, tuple[str, Rows]] = {}
+        self._notes: dict[Path, tuple[tuple[int, ...], Entry]] = {}
 
     def path(self, key: str) -> Path:
         """Where the tensors of `key` are, or would be."""
@@ -66,7 +77,7 @@ class FeatureStore:
 
     def find(self, key: str) -> Entry | None:
         """Return the entry of `key`, which thereby counts as used just now; None when there is no whole one."""
-        entry = _entry(self.folder / f"{key}.json")
+        entry = self._entry(self.folder / f"{key}.json")
         if entry is not None and any(
             map(others_can_change, (self.folder, entry.path, entry.path.with_suffix(".json")))
         ):
@@ -82,7 +93,7 @@ class FeatureStore:
 
     def entries(self) -> list[Entry]:
         """All whole entries, the one used longest ago first."""
-        found = [_entry(note) for note in self._files(".json")]
+        found = [self._entry(note) for note in self._files(".json")]
         return sorted((entry for entry in found if entry is not None), key=lambda entry: entry.used)
 
     def obstacle(self, size: int) -> str:
@@ -105,6 +116,14 @@ class FeatureStore:
         there = sum(entry.size for entry in self.entries() if not entry.of_images)
         return there + size <= self.limit and not self.obstacle(size)
 
+    def make_room(self, size: int) -> None:
+        """Remove what was used longest ago until there is room for `size` bytes. Raises NotKept where there is none."""
+        if size > self.limit:
+            raise NotKept(f"{megabytes(size)} are more than cache.disk_gb allows, {megabytes(self.limit)}")
+        if obstacle := self.obstacle(size):
+            raise NotKept(obstacle)
+        self.prune(self.limit - size, room=size)
+
     @contextmanager
     def write(self, key: str, shapes: Sequence[Shape], rows: int, about: Mapping[str, Any]) -> Iterator[Writer]:
         """Write an entry; it exists once the block has ended without an exception. `about` may grow in the block.
@@ -113,11 +132,7 @@ class FeatureStore:
         """
         path = self.path(key)
         size = whole_size(shapes, rows)
-        if size > self.limit:
-            raise NotKept(f"{megabytes(size)} are more than cache.disk_gb allows, {megabytes(self.limit)}")
-        if obstacle := self.obstacle(size):
-            raise NotKept(obstacle)
-        self.prune(self.limit - size, room=size)
+        self.make_room(size)
         late = os.name == "nt"  # where a file that is mapped gets no other name
         try:
             with publish(path, size=size, check=None if late else lambda written: writer.finish(written)) as file:
@@ -216,6 +231,20 @@ class FeatureStore:
                 removed.append(entry)
                 total -= entry.size
         return removed
+
+    def _entry(self, note: Path) -> Entry | None:
+        """The entry of a note, which is read again only where it, or its file, is another one by now."""
+        try:
+            found = os.stat(note), os.stat(note.with_suffix(".safetensors"))
+        except OSError:
+            return None
+        state = tuple(number for each in found for number in (each.st_ino, each.st_size, each.st_mtime_ns))
+        before, entry = self._notes.get(note, ((), None))
+        if entry is None or state != before:
+            entry = _entry(note)
+            if entry is not None:
+                self._notes[note] = state, entry
+        return entry
 
     def _files(self, ending: str) -> list[Path]:
         """The files with this ending; none where there is no folder, or its disk does not answer."""

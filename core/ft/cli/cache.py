@@ -25,7 +25,7 @@ def cache() -> None:
 @cache.command("list")
 @click.option("--json", "as_json", is_flag=True, help="print JSON")
 def list_entries(as_json: bool) -> None:
-    """List entries, the one used longest ago first."""
+    """List entries, those that were made alike in one line, the ones used longest ago first."""
     from ft.machine.layout import Columns, print_table, size
 
     store = _store()
@@ -33,21 +33,28 @@ def list_entries(as_json: bool) -> None:
     if as_json:
         tell_json([_row(entry) for entry in entries])
         return
+    alike: dict[str, list[Entry]] = {}
+    for entry in entries:
+        alike.setdefault(entry.made_alike, []).append(entry)
     rows = [
         (
-            entry.key[:12],
-            entry.about.get("backbone", "?"),
-            entry.about.get("promise", "?"),
-            entry.rows,
-            size(entry.size),
-            time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.used)),
+            some[0].key[:12],
+            some[0].about.get("backbone", "?"),
+            some[0].about.get("promise", "?"),
+            sum(entry.rows for entry in some),
+            len(some),
+            size(sum(entry.size for entry in some)),
+            time.strftime("%Y-%m-%d %H:%M", time.localtime(some[-1].used)),
         )
-        for entry in entries
+        for some in sorted(alike.values(), key=lambda some: some[-1].used)
     ]
     if rows:
-        headers = ("entry", "backbone", "promise", "rows", "size", "last used")
-        print_table(headers, rows, Columns(right=("rows", "size"), squeeze="backbone", spare=("rows",)))
-    tell(f"{number_of(len(rows), 'entry', 'entries')}, {size(sum(entry.size for entry in entries))} in {store.folder}")
+        headers = ("first entry", "backbone", "promise", "rows", "entries", "size", "last used")
+        print_table(
+            headers, rows, Columns(right=("rows", "entries", "size"), squeeze="backbone", spare=("rows", "entries"))
+        )
+    total = size(sum(entry.size for entry in entries))
+    tell(f"{number_of(len(entries), 'entry', 'entries')}, {total} in {store.folder}")
 
 
 @cache.command()

@@ -80,6 +80,12 @@ class CacheConfig(Section):
         le=1e6,
         description="size of the folder of features; decoded images go first, then what was used longest ago",
     )
+    shard_mb: float = Field(
+        256.0,
+        gt=0,
+        le=1e6,
+        description="size of each file of features, at most; a pass that is killed loses the one that it was writing",
+    )
 
 
 _MOST_WORKERS = 512

@@ -22,7 +22,8 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FeatureStore:
     monkeypatch.setenv("FT_CACHE", str(tmp_path))
     store = FeatureStore(10**9)
     for number, key in enumerate("abc"):
-        with store.write(key * 32, [Shape((100,), "float32")], 5, {"promise": "exact", "backbone": "tiny"}) as writer:
+        about = {"promise": "exact", "backbone": "tiny", "prefix": key, "seconds": float(number)}
+        with store.write(key * 32, [Shape((100,), "float32")], 5, about) as writer:
             writer.put(0, (torch.full((5, 100), float(number)),))
         os.utime(store.folder / f"{key * 32}.json", (1000 + number, 1000 + number))
     return store
@@ -42,6 +43,16 @@ def test_list_shows_entries_the_one_used_longest_ago_first(ft: Ft, store: Featur
         ("b", 5, "exact"),
         ("c", 5, "exact"),
     ]
+
+
+def test_list_has_one_line_for_entries_that_were_made_alike(ft: Ft, store: FeatureStore) -> None:
+    for key in ("d", "e"):
+        about = {"promise": "close", "backbone": "small", "seconds": float(ord(key))}
+        with store.write(key * 32, [Shape((100,), "float32")], 7, about) as writer:
+            writer.put(0, (torch.zeros(7, 100),))
+    (line,) = [line for line in ft("cache", "list").output.splitlines() if "small" in line]
+    assert line.split()[:5] == ["d" * 12, "small", "close", "14", "2"]
+    assert len(json.loads(ft("cache", "list", "--json").output)) == 5
 
 
 def test_verify_finds_what_is_not_what_was_written_and_prune_removes_only_that(ft: Ft, store: FeatureStore) -> None:
