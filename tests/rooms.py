@@ -49,6 +49,7 @@ ROOMS = (
     "cross_validation",
     "handed",
     "front",
+    "together",
     "scaffold",
     "testing",
     "cli",

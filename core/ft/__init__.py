@@ -1,7 +1,7 @@
 """ft fine-tunes pretrained vision backbones. This page is what people and plugins import.
 
-`plan`, `finetune`, `cross_validate`, `load` and `export` are for those who use ft, everything else for those who extend
-it. Importing ft loads no torch; calling one of the five does.
+`plan`, `find_lr`, `finetune`, `cross_validate`, `load`, `export`, `average` and `ensemble` are for those who use ft,
+everything else for those who extend it. Importing ft loads no torch; calling one of these does.
 """
 
 from __future__ import annotations
@@ -93,12 +93,14 @@ if TYPE_CHECKING:
         load as load,
         plan as plan,
     )
+    from ft.together import average as average, ensemble as ensemble
 
 # What takes long to import is imported when somebody asks for it: torch, and pydantic, without which plugins can be
 # looked at.
 _LATER = {
     **dict.fromkeys(("plan", "find_lr", "finetune", "cross_validate", "load"), "ft.front"),
     "export": "ft.exporting.front",
+    **dict.fromkeys(("average", "ensemble"), "ft.together"),
     "Settings": "ft.extension.settings",
 }
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 
 from ft.errors import FtError
+from ft.text.counting import number_of
 from ft.text.terminal import as_json, plainer, visible
 
 if TYPE_CHECKING:
@@ -66,7 +67,8 @@ def table(images: Iterable[object], names: Iterable[str], form: Form, display: D
 
 @contextmanager
 def json_list(form: Form, display: Display) -> Iterator[Show]:
-    """Print a list in JSON, of which each answer is an element; it is closed when all are there."""
+    """Print a list in JSON, of which each answer is an element; it is closed when all are there, and also where
+    something ends it before, so that what was printed can be read."""
     written = 0
     encoding = display.out.encoding
 
@@ -76,7 +78,14 @@ def json_list(form: Form, display: Display) -> Iterator[Show]:
         display.tell_ready(("," if written else "[") + "\n" + ",\n".join(elements), end="")
         written += len(some)
 
-    yield show
+    try:
+        yield show
+    except BaseException as error:
+        if written:
+            error.add_note(f"the list that was printed ends after {number_of(written, 'image')}")
+            with suppress(OSError):  # nobody may be there to read it
+                display.tell_ready("\n]")
+        raise
     display.tell_ready("\n]")
 
 

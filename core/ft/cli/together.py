@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import click
 
@@ -14,9 +13,8 @@ from ft.cli.using import meant, using_a_run
 from ft.machine.memory import garbage_waits
 
 if TYPE_CHECKING:
-    from ft.extension.installed import Plugins
-    from ft.inference.load import Trained
-    from ft.run.folder import Run
+    from ft.machine.display import Display
+    from ft.together import PutTogether, Using
 
 
 @click.command()
@@ -32,26 +30,13 @@ def average(runs: tuple[Path, ...], out: Path, uniform: bool, as_json: bool, **m
       ft average runs/first runs/second --out runs/both
     """
     with garbage_waits():
-        from ft.reporting.write import show
+        from ft.together import averaged
     from ft.machine.display import Display
-    from ft.run.folder import Run
-    from ft.run.records import to_predict
-    from ft.several.average import average_runs
-    from ft.several.judged import print_together
-    from ft.several.members import read_members
 
     display, plugins = Display(), load_and_report()
-    members = read_members([meant(run, display) for run in runs])
+    there = [meant(run, display) for run in runs]
     how: Literal["uniform", "greedy"] = "uniform" if uniform else "greedy"
-    task, found = average_runs(members, how, out, _loading(plugins, machine), display)
-    show(Run(out), None, plugins, display)
-    if as_json:
-        tell_json(found.plain())
-        return
-    print_together(found, "the average", task, display)
-    if len(found.taken) == 1:
-        display.tell(f"no other run helps {found.best}, whose weights these are, alone")
-    display.tell(f"use it: {to_predict(out)}")
+    _told(averaged(there, out, how, _using(machine), (plugins, display)), as_json, display)
 
 
 @click.command()
@@ -67,26 +52,21 @@ def ensemble(runs: tuple[Path, ...], out: Path, as_json: bool, **machine: Any) -
       ft ensemble runs/first runs/second --out runs/all
     """
     with garbage_waits():
-        from ft.several.ensemble import ensemble_runs
+        from ft.together import pooled
     from ft.machine.display import Display
-    from ft.several.judged import print_together
-    from ft.several.members import read_members
-    from ft.text.names import typed
 
     display, plugins = Display(), load_and_report()
-    members = read_members([meant(run, display) for run in runs])
-    task, found = ensemble_runs(members, out, _loading(plugins, machine), display)
+    there = [meant(run, display) for run in runs]
+    _told(pooled(there, out, _using(machine), (plugins, display)), as_json, display)
+
+
+def _using(machine: dict[str, Any]) -> Using:
+    keys = ("device", "precision", "workers", "batch_size", "trust_code")
+    return cast("Using", {name: machine[name] for name in keys})
+
+
+def _told(made: PutTogether, as_json: bool, display: Display) -> None:
     if as_json:
-        tell_json(found.plain())
-        return
-    print_together(found, "the ensemble", task, display)
-    code = ["--trust-code"] if machine["trust_code"] else []
-    display.tell(f"use it: {typed('ft', 'predict', out, 'IMAGES', *code)}")
-
-
-def _loading(plugins: Plugins, machine: dict[str, Any]) -> Callable[[Run], Trained]:
-    """What loads the model of a run onto the machine that the flags of `using_a_run` ask for."""
-    from ft.inference.load import load_trained
-
-    keys = {name: machine[name] for name in ("device", "precision", "workers")}
-    return lambda run: load_trained(run, plugins, keys, machine["batch_size"], machine["trust_code"])
+        tell_json(made.found.plain())
+    else:
+        made.show(display)

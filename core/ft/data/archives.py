@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 from ft.data.image_files import BEGINNING, format_in, named_as_image, readable_formats
 from ft.data.known_files import state_of
@@ -111,12 +111,28 @@ def _members(archive: tarfile.TarFile) -> Iterator[tuple[int, tarfile.TarInfo]]:
         number += 1
 
 
+class _Header(tarfile.TarInfo):
+    """What stands before each member, and a block of zeros behind the last: tarfile takes whatever else stands there,
+    and nothing at all, for the end, too, so that an archive that was cut or damaged would seem a shorter whole one."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        if not buf:
+            raise tarfile.ReadError("it was cut: the blocks of zeros are missing that end an archive")
+        try:
+            return super().frombuf(buf, encoding, errors)
+        except tarfile.HeaderError:
+            if any(buf):
+                raise tarfile.ReadError("what stands between two members is damaged") from None
+            raise
+
+
 @contextmanager
 def _opened(file: BinaryIO) -> Iterator[tuple[tarfile.TarFile, bool]]:
     """An archive, and whether it is compressed, as its first bytes say, whatever it is called."""
     packed = file.read(6).startswith(_PACKED)
     file.seek(0)
-    with tarfile.open(fileobj=file, mode="r:*" if packed else "r:") as archive:
+    with tarfile.open(fileobj=file, mode="r:*" if packed else "r:", tarinfo=_Header) as archive:
         yield archive, packed
 
 

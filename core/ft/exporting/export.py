@@ -6,7 +6,6 @@ from __future__ import annotations
 import platform
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from ft._version import __version__
 from ft.config.schema import PREDICT_BATCH
 from ft.data.turned import View, views_asked
-from ft.errors import FtError, NotGoodEnough
+from ft.errors import NotGoodEnough
 from ft.exporting import by_ft
 from ft.exporting.beside import GOLDEN, LONGEST, Golden, labels_text, preprocessing_text, write_check, write_golden
 from ft.exporting.card import card_of, without_places
@@ -35,7 +34,7 @@ from ft.extension.exporters import Exporter
 from ft.extension.installed import Chosen, Plugins
 from ft.inference.load import Trained, load_trained
 from ft.machine.display import Display
-from ft.machine.files import explained, left_behind, publish_text, temporary_beside
+from ft.machine.files import publish_text, whole_folder
 from ft.machine.turns import running_a_network
 from ft.reporting.finished import Finished, read_finished, targets_in
 from ft.reporting.found import Found
@@ -119,7 +118,7 @@ def export(run: Run, wanted: Wanted, out: Path | None, plugins: Plugins, display
     over_views = by_ft.of_pictures(in_views, looked.pictures, display) if wanted.tta else None
     work = Work(finished, trained, exporter, making, prepare, looked, ours, views, over_views, display)
     place = out or run.path / f"export-{exporter.component.name}{_unless_usual(wanted.precision)}"
-    with _whole(place) as folder:
+    with whole_folder(place) as folder:
         _export(work, wanted, folder)
     return place
 
@@ -236,26 +235,6 @@ def _write_splits(folder: Path, finished: Finished) -> None:
     """Publish images.csv with the digests and splits of the run's images alone, by which `ft evaluate` knows them."""
     lines = [f",,{image.split},{image.digest}\n" for image in finished.images]
     publish_text(folder / "images.csv", "".join(["path,label,split,sha256\n", *lines]))
-
-
-@contextmanager
-def _whole(place: Path) -> Iterator[Path]:
-    """A folder that gets its name when the block ends without an exception. Raises FtError where there is one."""
-    if place.exists() and (not place.is_dir() or any(place.iterdir())):
-        raise FtError(f"{place} is there already; choose another --out, or remove it")
-    for each in left_behind(place.parent, place.name):
-        shutil.rmtree(each, ignore_errors=True)
-    made = temporary_beside(place)
-    with explained(place):
-        made.mkdir(parents=True)
-    try:
-        yield made
-        with explained(place):
-            if place.exists():
-                place.rmdir()
-            made.rename(place)
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
 
 
 def _unless_usual(precision: Precision) -> str:

@@ -75,6 +75,34 @@ def publish(path: Path, *, size: int | None = None, check: Callable[[Path], None
         raise
 
 
+@contextlib.contextmanager
+def whole_folder(place: Path) -> Iterator[Path]:
+    """Yield a new folder that gets the name `place` when the block ends without an exception; on any, nothing of it
+    stays. What killed writers of it left behind is swept.
+
+    Raises FtError where something is there already that is no empty folder, and for the folder in which one is.
+    """
+    place = Path(os.path.abspath(place))
+    if place.exists() and (not place.is_dir() or any(place.iterdir())):
+        raise FtError(f"{place} is there already; choose another --out, or remove it")
+    if place == Path.cwd():
+        raise FtError("--out is the folder in which you are, which cannot be put in place whole; name a new one")
+    for each in left_behind(place.parent, place.name):
+        shutil.rmtree(each, ignore_errors=True)
+    made = temporary_beside(place)
+    try:
+        with explained(place):
+            made.mkdir(parents=True)
+        yield made
+        with explained(place):
+            if place.exists():
+                place.rmdir()
+            os.replace(made, place)
+            _sync_folder(place.parent)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
 def put_in_place(written: Path, path: Path, check: Callable[[Path], None] | None = None) -> None:
     """Give a whole, synced file its final name once `check` accepts it. Raises FtError, or what `check` raises."""
     if check is not None:

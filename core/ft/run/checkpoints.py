@@ -23,6 +23,7 @@ from ft.extension.settings import first_fault
 from ft.machine.files import publish, publish_bytes
 from ft.model.state_dict import put_tensors
 from ft.run.position import Position, check_position, plain_position, read_position
+from ft.text.names import as_text
 from ft.text.reading import check_plain, open_plain
 
 FORMAT = 6
@@ -214,6 +215,8 @@ def save_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
 
 def load_tensors(path: Path) -> dict[str, torch.Tensor]:
     """Read a safetensors file. Raises FtError when it cannot be read."""
+    if (said := as_text(str(path))) != str(path):  # safetensors opens no such path
+        raise FtError(f"{said} is no UTF-8, and tensors cannot be read from there; give the folder another name")
     try:
         check_plain(path)
         return load_file(path)

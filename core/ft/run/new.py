@@ -34,6 +34,14 @@ def new_folder(config: Config) -> Path:
 
 def make_folder(path: Path, flag: str) -> Path:
     """Make a folder for a model, as a `flag` names it. Raises FtError when it is taken, or tensors cannot lie there."""
+    check_free(path, flag)
+    with explained(path):
+        path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def check_free(path: Path, flag: str) -> None:
+    """Raise FtError for a folder that is taken, and for one in which tensors cannot lie."""
     if (told := as_text(str(path.absolute()))) != str(path.absolute()):
         raise FtError(f"{told} is no UTF-8, and tensors cannot be read from there; choose another {flag}")
     if path.exists() and not path.is_dir():
@@ -41,9 +49,6 @@ def make_folder(path: Path, flag: str) -> Path:
     if path.exists() and any(path.iterdir()):
         go_on = f"continue it with: {go_on_with(path)}, or " if (path / "config.yaml").exists() else ""
         raise FtError(f"{path} is not empty; {go_on}choose another {flag}")
-    with explained(path):
-        path.mkdir(parents=True, exist_ok=True)
-    return path
 
 
 def _free_path(backbone: str) -> Path:

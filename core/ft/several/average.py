@@ -22,11 +22,11 @@ from ft.extension.tasks import LabelSpace
 from ft.inference.load import Trained
 from ft.insight.sureness import how_sure, warned_of
 from ft.machine.display import Display
-from ft.machine.files import sha256_of
+from ft.machine.files import sha256_of, whole_folder
 from ft.model.state_dict import put_tensors
 from ft.run.checkpoints import load_tensors, save_tensors
 from ft.run.folder import Run
-from ft.run.new import make_folder
+from ft.run.new import check_free
 from ft.run.outputs import write_outputs
 from ft.run.position import merit
 from ft.run.records import AVERAGE
@@ -62,34 +62,35 @@ def average_runs(
     members: Sequence[Member], how: How, out: Path, load: Callable[[Run], Trained], display: Display
 ) -> tuple[ChosenTask, Together]:
     """Average the weights of runs, measure what came of it on images that trained none of them, and write it to the
-    folder `out`, as that of a run.
+    folder `out`, as that of a run: whole, or nothing.
 
     Statistics of BatchNorm that differ between the runs are measured anew over the training images. Raises FtError
     where the runs are not of one network, where no image is left to measure on, and for images that are not there any
     more.
     """
+    check_free(out, "--out")
     check_alike(members, NETWORK)
     trained = load(members[0].run)
     task, images = trained.task, images_in(members, parts_of(members))
     kitchen = _Kitchen(members, trained, shared_space(members, task), images, display)
-    folder = make_folder(out, "--out")
-    for told in (told_of_images(members, images), told_of_beginnings(members)):
-        if told:
-            display.warn(told)
-    alone = {str(each): kitchen.alone(each) for each in members}
-    monitor = task.figure(members[0].run.config(trust_code=True).training.monitor)  # nothing is imported here
-    ranked = sorted(members, key=lambda each: merit(alone[str(each)]["val"], monitor), reverse=True)
-    if how == "uniform":
-        made = kitchen.measured(members, kitchen.mean(members))
-    else:
-        pairs = [(each, alone[str(each)]["val"]) for each in ranked]
-        made = greedy_soup(pairs, kitchen.weights, kitchen.measured, monitor)
-    answers = kitchen.answers(made.tensors)
-    kitchen = replace(kitchen, space=task.calibrate(*answers["val"], kitchen.space))
-    measured = {split: dict(evaluate([each], task, kitchen.space).figures) for split, each in answers.items()}
-    counts = {split: len(outputs) for split, (outputs, _) in answers.items()}
-    found = Together(monitor, alone, measured, tuple(str(each) for each in made.of), counts)
-    _write(folder, ranked[0], made, kitchen, answers, found)
+    with whole_folder(out) as folder:
+        for told in (told_of_images(members, images), told_of_beginnings(members)):
+            if told:
+                display.warn(told)
+        alone = {str(each): kitchen.alone(each) for each in members}
+        monitor = task.figure(members[0].run.config(trust_code=True).training.monitor)  # nothing is imported here
+        ranked = sorted(members, key=lambda each: merit(alone[str(each)]["val"], monitor), reverse=True)
+        if how == "uniform":
+            made = kitchen.measured(members, kitchen.mean(members))
+        else:
+            pairs = [(each, alone[str(each)]["val"]) for each in ranked]
+            made = greedy_soup(pairs, kitchen.weights, kitchen.measured, monitor)
+        answers = kitchen.answers(made.tensors)
+        kitchen = replace(kitchen, space=task.calibrate(*answers["val"], kitchen.space))
+        measured = {split: dict(evaluate([each], task, kitchen.space).figures) for split, each in answers.items()}
+        counts = {split: len(outputs) for split, (outputs, _) in answers.items()}
+        found = Together(monitor, alone, measured, tuple(str(each) for each in made.of), counts)
+        _write(folder, ranked[0], made, kitchen, answers, found)
     return task, found
 
 

@@ -17,6 +17,7 @@ from PIL import Image
 import warm_python
 from ft.cli import cli
 from ft.cli.answer_files import File, answer_file
+from ft.cli.answers import json_list
 from ft.config.schema import Config
 from ft.data.pictures import Picture
 from ft.errors import FtError
@@ -75,6 +76,22 @@ def test_json_is_a_list_of_every_image(ready: Ft) -> None:
     for each in found:
         assert bool(each["error"]) == each["path"].endswith("bad.png") == (not each["classes"])
         assert len(each["classes"]) == len(each["probabilities"])
+
+
+def test_a_list_that_something_ends_is_closed(capsys: pytest.CaptureFixture[str]) -> None:
+    form, display = Form(1, NumbersAnswer(("y",), (0.0,))), Display()
+    answer = Prediction(Picture.at(Path("a.png")), NumbersAnswer(("y",), (1.0,)))
+
+    def stopped_behind(*batches: int) -> None:
+        with json_list(form, display) as show:
+            for batch in batches:
+                show([answer] * batch)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        stopped_behind(1, 2)
+    assert [each["path"] for each in json.loads(capsys.readouterr().out)] == ["a.png"] * 3
+    assert stopped.value.__notes__ == ["the list that was printed ends after 3 images"]
 
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl"])

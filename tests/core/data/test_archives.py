@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import pickle
 import random
 import tarfile
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -142,6 +144,23 @@ def test_an_archive_that_changes_is_not_read_any_more(kind: str, tmp_path: Path)
     pack(tmp_path / kind, {"b.png": png(2), "a.png": png(1)}, KINDS[kind])
     with pytest.raises(ValueError, match="has changed since its images were listed"):
         pictures[0].read()
+
+
+@pytest.mark.parametrize("pack_", [bytes, gzip.compress])
+def test_an_archive_that_was_cut_between_members_or_damaged_there_is_no_shorter_one(
+    pack_: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
+    whole = pack(tmp_path / "a.tar", {f"{n}.png": png(n) for n in range(3)}).read_bytes()
+    member = 1024  # a header, and the image in another block
+    for content, said in (
+        (whole[: 2 * member], "it was cut: the blocks of zeros are missing"),
+        (whole[:member] + b"?" * 512 + whole[member + 512 :], "what stands between two members is damaged"),
+    ):
+        (tmp_path / "bad.tar").write_bytes(pack_(content))
+        with pytest.raises(FtError, match=rf"cannot read the archive .*bad\.tar: {said}"):
+            pictures_in(tmp_path / "bad.tar")
+    (tmp_path / "one.tar").write_bytes(pack_(whole[: 3 * member + 512]))
+    assert len(pictures_in(tmp_path / "one.tar")) == 3  # one block of zeros is an end
 
 
 def test_an_archive_is_known_by_its_name_and_compression_by_its_content(tmp_path: Path) -> None:

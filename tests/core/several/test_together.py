@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +27,7 @@ from ft.extension.installed import load_plugins
 from ft.finetune import finetune
 from ft.inference.load import load_trained
 from ft.machine.display import Display
+from ft.machine.files import temporary_beside
 from ft.run.folder import Run
 from ft.serving.of_run import served_run
 
@@ -147,6 +150,52 @@ def test_what_does_not_go_together_is_said_in_a_line(
     assert re.search(message, said)
     assert "\n" not in said
     assert not (runs / "never").exists()
+
+
+@pytest.mark.parametrize("make", [ft.average, ft.ensemble])
+def test_what_is_stopped_leaves_nothing(make: Any, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(runs)
+
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = set(runs.iterdir())
+    with monkeypatch.context() as patched:
+        for module in ("average", "ensemble"):
+            patched.setattr(f"ft.several.{module}.write_together", stop)
+        with pytest.raises(KeyboardInterrupt):
+            make("a", "b", out="stopped", trust_code=True, workers=0)
+    assert set(runs.iterdir()) == before
+    killed = temporary_beside(runs / "stopped", pid=0)
+    killed.mkdir()
+    made = make("a", "b", out="stopped", trust_code=True, workers=0)
+    assert set(runs.iterdir()) - before == {made.path}
+    shutil.rmtree(made.path)
+
+
+def test_python_puts_runs_together_and_shows_what_the_commands_print(type_: Type, runs: Path) -> None:
+    averaged = ft.average("a", runs / "d", out="python", uniform=True, trust_code=True, workers=0)
+    found = type_("average", "a", str(runs / "d"), "--out", "typed", "--uniform", "--json")
+    assert (averaged.val, averaged.test) == (found["together"]["val"], {})
+    assert averaged.taken == tuple(averaged.alone) == ("a", str(runs / "d"))
+    assert str(averaged).splitlines()[-1] == "use it: ft predict python IMAGES --trust-code"
+    assert re.fullmatch(rf"<average in {runs}/python, accuracy [\d.]+%>", repr(averaged))
+    together = ft.ensemble("a", averaged, out="python-too", trust_code=True, workers=0)
+    assert "the ensemble is " in str(together)
+    image = runs / "photos" / "cat" / "1.png"
+    assert together.load(workers=0).predict(image) == ft.load(together, trust_code=True, workers=0).predict(image)
+    with pytest.raises(ft.FtError, match=r"runs are named one after the other, .* not as \['a', 'b'\]"):
+        ft.average(["a", "b"], out="never")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="unexpected keyword argument 'outt'"):
+        ft.ensemble("a", "b", out="never", outt="never")  # type: ignore[call-arg]
+
+
+def test_a_folder_whose_name_is_no_text_is_told_so_that_it_can_be_read(type_: Type, runs: Path) -> None:
+    named = os.fsdecode(b"not \xff text")
+    shutil.copytree(runs / "a", runs / named)
+    said = type_("average", named, "b", "--out", "never", fine=False)
+    shutil.rmtree(runs / named)
+    assert said.startswith("not \\xff text/model.safetensors is no UTF-8, and tensors cannot be read from there; ")
 
 
 def test_a_folder_that_holds_something_is_left_alone(type_: Type, runs: Path) -> None:
