@@ -50,6 +50,7 @@ ROOMS = (
     "handed",
     "front",
     "together",
+    "tuning",
     "scaffold",
     "testing",
     "cli",

@@ -49,6 +49,8 @@ from ft.extension.kinds import KINDS
 from ft.extension.references import parse_reference
 from ft.testing.checks import CHECKS
 from ft.testing.common import COMMON
+from ft.tuning.records import SweepConfig
+from ft.tuning.space import space_of
 from rooms import CORE, ROOMS
 
 ROOT = Path(__file__).parents[1]
@@ -182,6 +184,10 @@ def type_(workspace: Path, monkeypatch: pytest.MonkeyPatch, cache_folder: Path) 
             args = [each.replace("resnet18", "shufflenet_v2_x0_5") for each in args]
             args += ["--set", "weights=none", "--set", "images.size=32", "--set", "machine.workers=0"]
             args += ["--set", "training.batch_size=2", "--set", "cache.promise=off"]
+        if args[0] == "sweep":  # its trials are runs; all that comes before them is looked at
+            args += ["--help"] if "--join" in args else []
+            monkeypatch.setattr("ft.tuning.sweep.work", lambda *_: None)
+            monkeypatch.setattr("ft.tuning.sweep.run_workers", lambda *_: None)
         if args[0] == "plan" and "--help" not in args:
             args += ["--set", "machine.resolved=fp32"]  # nothing is measured
         result = CliRunner().invoke(cli, args, catch_exceptions=False)
@@ -429,7 +435,9 @@ def test_every_config_in_the_documentation_is_one(page: Path, tmp_path: Path) ->
     for number, block in enumerate(blocks(page)):
         if block.language == "yaml":
             file, tree = tmp_path / f"{number}.yaml", yaml.safe_load(block.text)
-            file.write_text(block.text)
+            swept = SweepConfig.model_validate(tree.pop("sweep", {"over": {"lr": "1..2"}}))
+            assert space_of(swept.over)
+            file.write_text(yaml.dump(tree) if "\nsweep:" in block.text else block.text)
             if "backbone" in tree:
                 assert load_config(file).seed == tree.get("seed", 0)
             else:

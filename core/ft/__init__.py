@@ -1,7 +1,7 @@
 """ft fine-tunes pretrained vision backbones. This page is what people and plugins import.
 
-`plan`, `find_lr`, `finetune`, `cross_validate`, `load`, `export`, `average` and `ensemble` are for those who use ft,
-everything else for those who extend it. Importing ft loads no torch; calling one of these does.
+`plan`, `find_lr`, `finetune`, `cross_validate`, `sweep`, `load`, `export`, `average` and `ensemble` are for those who
+use ft, everything else for those who extend it. Importing ft loads no torch; calling one of these does.
 """
 
 from __future__ import annotations
@@ -94,6 +94,7 @@ if TYPE_CHECKING:
         plan as plan,
     )
     from ft.together import average as average, ensemble as ensemble
+    from ft.tuning.front import sweep as sweep
 
 # What takes long to import is imported when somebody asks for it: torch, and pydantic, without which plugins can be
 # looked at.
@@ -101,6 +102,7 @@ _LATER = {
     **dict.fromkeys(("plan", "find_lr", "finetune", "cross_validate", "load"), "ft.front"),
     "export": "ft.exporting.front",
     **dict.fromkeys(("average", "ensemble"), "ft.together"),
+    "sweep": "ft.tuning.front",
     "Settings": "ft.extension.settings",
 }
 

@@ -82,7 +82,7 @@ def plan(source: Source | None = None, /, *, verbose: bool = False, **settings: 
     while another thread trains: both would draw from the same random numbers.
     """
     display = PythonDisplay(verbose)
-    plugins = _installed(display)
+    plugins = installed(display)
     config = config_of(source, settings, plugins)
     plugins = plugins.preferring(config.prefer)
     with one_run_at_a_time():
@@ -99,7 +99,7 @@ def find_lr(source: Source | None = None, /, *, verbose: bool = False, **setting
     found, and while another thread trains.
     """
     display = PythonDisplay(verbose)
-    plugins = _installed(display)
+    plugins = installed(display)
     config = config_of(source, settings, plugins)
     found = find_rates(config, plugins.preferring(config.prefer), display)
     return Rates(**{field.name: getattr(found, field.name) for field in fields(FoundRates)})
@@ -124,8 +124,8 @@ def finetune(
     so at once. Raises FtError for what the user can mend.
     """
     display = PythonDisplay(verbose)
-    plugins = _installed(display)
-    old = None if resume is None else Run(_folder_of(resume).absolute())
+    plugins = installed(display)
+    old = None if resume is None else Run(folder_of(resume).absolute())
     if old is None:
         config = config_of(source, settings, plugins)
         if asks_for_all_folds(config):
@@ -133,9 +133,9 @@ def finetune(
     else:
         if Folds.are_in(old.path):
             raise FtError(f"{old.path} holds a run for each fold; go on with ft.cross_validate(resume=...)")
-        _warn_of_strangers(old.path, display)
+        warn_of_strangers(old.path, display)
         config = old.config(trust_code, changes_of(source, settings, plugins))
-    with _in_folder(old.started_in() if old else None, display), _stopped_as_python_is("finetune"):
+    with in_folder(old.started_in() if old else None, display), stopped_as_python_is("finetune"):
         done, report = straight_path(config, plugins.preferring(config.prefer), display, old)
         path = done.path.absolute()
     for doubt in doubts(report, from_here(path)):
@@ -158,8 +158,8 @@ def cross_validate(
     The arguments are those of `finetune`; beside `resume` there may be no others of the config. Raises as it does.
     """
     display = PythonDisplay(verbose)
-    plugins = _installed(display)
-    old = None if resume is None else Folds(_folder_of(resume).absolute())
+    plugins = installed(display)
+    old = None if resume is None else Folds(folder_of(resume).absolute())
     if old is None:
         config = config_of(source, settings, plugins)
         if not asks_for_all_folds(config):
@@ -167,9 +167,9 @@ def cross_validate(
     else:
         if source is not None or settings:
             raise FtError("resume= runs the folds that are left as they were begun; leave out the config and its keys")
-        _warn_of_strangers(old.path, display)
+        warn_of_strangers(old.path, display)
         config = old.config(trust_code)
-    with _in_folder(old.started_in() if old else None, display), _stopped_as_python_is("cross_validate"):
+    with in_folder(old.started_in() if old else None, display), stopped_as_python_is("cross_validate"):
         done, result = cross_validation(config, plugins.preferring(config.prefer), display, old)
         path = done.path.absolute()
     return FinishedFolds(path, tuple(path / each.run for each in result.finished), result)
@@ -194,34 +194,36 @@ def load(
     """
     if unknown := sorted(set(machine) - OnMachine.__annotations__.keys()):
         raise TypeError(f"load() got an unexpected keyword argument '{unknown[0]}'")
-    display, folder = PythonDisplay(), folder_meant(_folder_of(run))
-    _warn_of_strangers(folder, display)
+    display, folder = PythonDisplay(), folder_meant(folder_of(run))
+    warn_of_strangers(folder, display)
     how = {"precision": PREDICT_PRECISION, **machine, "tta": tta}
-    trained = load_trained(Run(folder), _installed(display), how, batch_size, trust_code)
+    trained = load_trained(Run(folder), installed(display), how, batch_size, trust_code)
     return LoadedModel(trained, folder.absolute())
 
 
-def _folder_of(run: Where) -> Path:
+def folder_of(run: Where) -> Path:
     """The folder of a run, as it is given. Raises FtError for what is no path."""
     if isinstance(run, str | os.PathLike) and isinstance(path := os.fspath(run), str) and path:
         return Path(path)
     raise FtError(f'which run? Write the path of its folder, as in "runs/mine", not {run!r}')
 
 
-def _installed(display: Display) -> Plugins:
+def installed(display: Display) -> Plugins:
+    """The plugins that are installed; each broken or slow one is a warning."""
     plugins = load_plugins()
     for trouble in troubles(plugins):
         display.warn(trouble)
     return plugins
 
 
-def _warn_of_strangers(folder: Path, display: Display) -> None:
+def warn_of_strangers(folder: Path, display: Display) -> None:
+    """Warn where somebody else may have written what is in a folder."""
     for warning in strange_run(folder):
         display.warn(warning)
 
 
 @contextlib.contextmanager
-def _in_folder(started: Path | None, display: Display) -> Iterator[None]:
+def in_folder(started: Path | None, display: Display) -> Iterator[None]:
     """A block in the folder where a run was started that goes on, from which the paths in its config lead.
 
     Raises FtError for another folder than the current one in a thread: there is one for the whole process.
@@ -239,7 +241,7 @@ def _in_folder(started: Path | None, display: Display) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _stopped_as_python_is(called: str) -> Iterator[None]:
+def stopped_as_python_is(called: str) -> Iterator[None]:
     """A block that a signal stops as it stops other Python code: Ctrl-C by KeyboardInterrupt, others as their handler,
     which by now is in its place again, has it."""
     try:

@@ -19,6 +19,7 @@ COMMANDS = {
     "run": ("ft.cli.run:run", "Fine-tune a backbone on your images."),
     "plan": ("ft.cli.run:plan", "Show exactly what `ft run` would do."),
     "lr-find": ("ft.cli.lr_find:lr_find", "Find a learning rate: let it rise, see where the loss falls."),
+    "sweep": ("ft.cli.sweep:sweep", "Run many trials over some settings, and see which are good."),
     "predict": ("ft.cli.predict:predict", "Classify images with a finished run."),
     "evaluate": ("ft.cli.evaluate:evaluate", "Measure a finished run on labelled images."),
     "export": ("ft.cli.export:export", "Write a finished run's model in a form that other programs read."),

@@ -40,7 +40,7 @@ def config_options(command: F) -> F:
 
 def config_from(file: Path | None, sets: tuple[str, ...], given: dict[str, Any], plugins: Plugins) -> Config:
     """The config that a command's arguments amount to. Raises FtError."""
-    chosen = _chosen(given)
+    chosen = chosen_flags(given)
     named = not chosen.keys().isdisjoint(STARTS) or "backbone" in said_by(chosen.get("recipe"), plugins)
     if file is None and not sets and not named:
         raise FtError("which backbone? Write --backbone PROVIDER:MODEL, as in torchvision:resnet18 (see ft models)")
@@ -49,7 +49,7 @@ def config_from(file: Path | None, sets: tuple[str, ...], given: dict[str, Any],
 
 def changes_from(file: Path | None, sets: tuple[str, ...], given: dict[str, Any], plugins: Plugins) -> dict[str, Any]:
     """What a command's arguments change in the config of a run that goes on. Raises FtError for what may not."""
-    chosen = _chosen(given)
+    chosen = chosen_flags(given)
     typed = [flag.partition("/")[0] for flag, key, _, _ in FLAGS if key in chosen]
     others = [flag for flag in typed if flag not in ON_RESUME] + ["--set"] * bool(sets) + ["--config"] * bool(file)
     if others:
@@ -82,7 +82,7 @@ def words_of(
             yield from ("--set", each)
 
 
-def _chosen(given: dict[str, Any]) -> dict[str, Any]:
+def chosen_flags(given: dict[str, Any]) -> dict[str, Any]:
     """The keys whose flags were typed."""
     values = {key: given[variable(flag)] for flag, key, _, _ in FLAGS}
     return {key: list(v) if isinstance(v, tuple) else v for key, v in values.items() if v not in (None, ())}

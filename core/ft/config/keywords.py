@@ -101,7 +101,7 @@ def config_of(source: Source | None, given: Mapping[str, Any], plugins: Plugins)
     if source is None and keys.keys().isdisjoint(STARTS) and not said_by(keys.get("recipe"), plugins).get("backbone"):
         raise FtError('which backbone? Write backbone="PROVIDER:MODEL", as in "torchvision:resnet18" (see ft models)')
     if not isinstance(source, str | os.PathLike):
-        return load_config(_tree(source or {}), (), keys, plugins)
+        return load_config(tree_of(source or {}), (), keys, plugins)
     path = Path(source)
     if not path.exists() and ":" in str(source):
         raise FtError(f"there is no config {path}; if that is what is to be trained, write backbone={str(source)!r}")
@@ -174,7 +174,7 @@ def _leaves(model: type[BaseModel], key: str, value: Any) -> Iterator[tuple[str,
         yield from ((f"{key}.{name}", each) for name, each in value.items())
 
 
-def _tree(source: Any) -> dict[str, Any]:
+def tree_of(source: Any) -> dict[str, Any]:
     """A mapping as a file would say it: flags' names in it are put where they belong."""
     if not isinstance(source, Mapping):
         raise FtError(

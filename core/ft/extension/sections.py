@@ -145,7 +145,46 @@ class Layers:
     note: str = ""
 
 
-Part = Note | Pictures | Chart | Matrix | Table | Choice | Slider | Facts | Code | Layers
+@dataclass(frozen=True)
+class Shares:
+    """Names, each with a share of a whole, 0 to 1, as bars below each other."""
+
+    title: str
+    rows: tuple[tuple[str, float], ...]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Upright:
+    """An upright axis of several that stand side by side: what it shows, and its ticks, each with its place from 0 at
+    the bottom to 1, and its text."""
+
+    title: str
+    ticks: tuple[tuple[float, str], ...]
+
+
+@dataclass(frozen=True)
+class Strand:
+    """A line through upright axes: where it meets each, 0 to 1, and None where it does not; what is said of it, and how
+    good it is, 0 to 1, which is its colour. Those that are `best` stand out."""
+
+    said: str
+    places: tuple[float | None, ...]
+    good: float
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class Parallel:
+    """Parallel coordinates: things that have several properties each, as lines through an axis for each property."""
+
+    title: str
+    axes: tuple[Upright, ...]
+    strands: tuple[Strand, ...]
+    note: str = ""
+
+
+Part = Note | Pictures | Chart | Matrix | Table | Choice | Slider | Facts | Code | Layers | Shares | Parallel
 """What a section is made of."""
 
 

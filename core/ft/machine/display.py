@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from rich.console import Console
 from rich.progress import Progress, TaskID
 from rich.text import Text
 
-from ft.machine.progress import Bar, Draw, bars, counted
+from ft.machine.progress import WIDE, Bar, Draw, bars, counted
 from ft.machine.signals import stopped_while
 from ft.text.terminal import told, visible
 
@@ -97,6 +97,16 @@ class Display:
                 yield self._bars
             finally:
                 self._bars = None
+
+
+class LoggedDisplay(Display):
+    """Writes its lines into a file; how far long work is, another display shows."""
+
+    def __init__(self, file: TextIO, shown: Display) -> None:
+        console = Console(file=file, width=WIDE)
+        super().__init__(console, console)
+        self.progress = shown.progress  # type: ignore[method-assign]
+        self.download = shown.download  # type: ignore[method-assign]
 
 
 def _megabytes(done: float, total: float | None) -> str:

@@ -31,10 +31,11 @@ class Bar:
     def __init__(self, progress: Progress | None = None, task: TaskID | None = None) -> None:
         self._progress, self._task = progress, task
 
-    def advance(self, done: int, text: str = "", pace: str = "") -> None:
-        """Say that `done` of the total are done. `pace` is for people who watch, and is said nowhere else."""
+    def advance(self, done: int, text: str = "", pace: str = "", left: float | None = None) -> None:
+        """Say that `done` of the total are done. `pace` is for people who watch, and is said nowhere else. `left` are
+        the seconds that are left, where who works knows better than can be told from when what was done."""
         if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, completed=done, text=text, pace=pace)
+            self._progress.update(self._task, completed=done, text=text, pace=pace, left=left)
 
 
 class Clock(ProgressColumn):
@@ -43,7 +44,10 @@ class Clock(ProgressColumn):
     max_refresh = 0.5
 
     def render(self, task: Task) -> Text:
-        return Text(clock(task.time_remaining if task.completed < (task.total or 0) else None, task.elapsed or 0))
+        left = task.fields.get("left")
+        if left is None:
+            left = task.time_remaining if task.completed < (task.total or 0) else None
+        return Text(clock(left, task.elapsed or 0))
 
 
 class Much(ProgressColumn):

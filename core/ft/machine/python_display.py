@@ -106,5 +106,5 @@ def _lines_to_the_caller() -> int:
     return level
 
 
-FRONT = ("ft.front", "ft.inference.loaded", "ft.exporting.front")
+FRONT = ("ft.front", "ft.inference.loaded", "ft.exporting.front", "ft.tuning.front")
 """The modules that Python code calls."""

@@ -14,6 +14,7 @@ from typing import Any
 from ft.extension.sections import Chart, Part, Section, Slider
 from ft.machine.layout import count
 from ft.pages.charts import Mark, draw_chart
+from ft.pages.parallel import draw_parallel
 from ft.pages.pictures import data_uri
 from ft.pages.records import Album, Page
 from ft.pages.tables import lay_out, square
@@ -68,6 +69,7 @@ def _helpers(album: Album) -> dict[str, Any]:
         "about_maps": album.about_maps,
         "count": count,
         "drawn": draw_chart,
+        "strung": draw_parallel,
         "grouped": _grouped,
         "has_map": lambda place, of: (place, of) in album.maps,
         "has_photo": lambda place: place in album.photos,

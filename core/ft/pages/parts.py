@@ -15,9 +15,11 @@ from ft.extension.sections import (
     Line,
     Matrix,
     Note,
+    Parallel,
     Part,
     Pictures,
     Section,
+    Shares,
     Shot,
     Slider,
 )
@@ -97,7 +99,7 @@ def _faults(part: Part, images: int, outputs: int) -> Iterator[str]:
                 yield f"{part!r:.80}, which is none of {', '.join(kind.__name__ for kind in KINDS)}"
 
 
-KINDS = (Note, Pictures, Chart, Matrix, Table, Choice, Slider, Facts, Code, Layers)
+KINDS = (Note, Pictures, Chart, Matrix, Table, Choice, Slider, Facts, Code, Layers, Shares, Parallel)
 
 
 def _shots_faults(shots: Sequence[Shot], images: int, outputs: int) -> Iterator[str]:

@@ -12,6 +12,13 @@ Listener = Callable[[Event], None]
 """Is called with each event, one after the other and in the thread that trains, which waits for it."""
 
 
+class EndedByListener(BaseException):
+    """A listener raises it to end a run once it is told that an epoch is done: the state after that is saved.
+
+    Not an Exception, as StopAsked is not one: nothing has failed that somebody could make good.
+    """
+
+
 @contextmanager
 def telling(listeners: Sequence[Listener]) -> Iterator[Listener]:
     """A block that is given whom to tell: all of `listeners`, in their order.
@@ -30,5 +37,6 @@ def telling(listeners: Sequence[Listener]) -> Iterator[Listener]:
         yield tell
     except BaseException as error:
         if last is not None and not isinstance(last, RunEnded):
-            tell(RunFailed(str(error) or type(error).__name__, isinstance(error, StopAsked | KeyboardInterrupt)))
+            stopped = isinstance(error, StopAsked | KeyboardInterrupt | EndedByListener)
+            tell(RunFailed(str(error) or type(error).__name__, stopped))
         raise
