@@ -493,7 +493,8 @@ def _first_column(block: Block) -> list[str]:
 
 
 def options(command: click.Command) -> Iterator[str]:
-    yield from (param.opts[0] for param in command.params if isinstance(param, click.Option))
+    seen = (param for param in command.params if isinstance(param, click.Option) and not param.hidden)
+    yield from (param.opts[0] for param in seen)
     if isinstance(command, click.Group):
         for name in command.list_commands(click.Context(command)):
             yield from options(command.get_command(click.Context(command), name) or click.Command(name))

@@ -56,7 +56,7 @@ from ft.run.checkpoints import (
     save_tensors,
 )
 from ft.run.position import Phase, Position
-from ft.run.records import PHASES, ModelFile, PlanFile, RunFile, VersionsFile, read_record
+from ft.run.records import PHASES, SWEEP, ModelFile, PlanFile, RunFile, VersionsFile, choose_trial, read_record
 from ft.text.documents import as_yaml
 from ft.text.names import typed
 from ft.text.redaction import without_secrets
@@ -110,7 +110,8 @@ class Run:
         """
         check_there(self.path)
         if not (self.path / "config.yaml").is_file():
-            raise FtError(f"{self.path} is no run: it holds no config.yaml")
+            swept = f"; {choose_trial(self.path)}" if (self.path / SWEEP).is_file() else ""
+            raise FtError(f"{self.path} is no run: it holds no config.yaml{swept}")
         config = load_config(self.path / "config.yaml")
         if not trust_code:
             refuse_unpackaged(config.references(), str(self.path / "config.yaml"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ def start_run(config: Config, versions: Mapping[str, Any], again: Run | None = N
 
 def new_folder(config: Config) -> Path:
     """Make the folder that a config names, or one that is free. Raises FtError when it is taken."""
-    return make_folder(config.run_dir or _free_path(shown(config.backbone.use)), "--run-dir")
+    return make_folder(config.run_dir or next(free_paths(config.backbone.use)), "--run-dir")
 
 
 def make_folder(path: Path, flag: str) -> Path:
@@ -51,7 +51,8 @@ def check_free(path: Path, flag: str) -> None:
         raise FtError(f"{path} is not empty; {go_on}choose another {flag}")
 
 
-def _free_path(backbone: str) -> Path:
-    stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{re.sub(r'[^A-Za-z0-9._-]+', '-', backbone).strip('-')}"
+def free_paths(backbone: str, ending: str = "") -> Iterator[Path]:
+    """Yield paths in `runs` that say when something began, and with which backbone, where nothing is yet."""
+    stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{re.sub(r'[^A-Za-z0-9._-]+', '-', shown(backbone)).strip('-')}{ending}"
     paths = (Path("runs") / (stem if i == 0 else f"{stem}-{i}") for i in range(1000))
-    return next(path for path in paths if not path.exists())
+    yield from (path for path in paths if not path.exists())

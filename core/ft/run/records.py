@@ -39,6 +39,8 @@ AVERAGE = "average.json"
 """What the folder of an average of runs has beside what that of any run has."""
 ENSEMBLE = "ensemble.json"
 """What the folder of an ensemble of runs has."""
+SWEEP = "sweep.json"
+"""What the folder of a sweep has."""
 _LARGEST_RESIZE = 4
 """Times the crop; ImageNet's usual 256 for 224 is 1.14."""
 
@@ -211,6 +213,12 @@ def to_predict(folder: Path) -> str:
     return typed(*words)
 
 
+def choose_trial(folder: Path) -> str:
+    """What to type in place of the folder of a sweep."""
+    goes_on = typed("ft", "sweep", "--join", folder)
+    return f"choose one, as {folder / 'trial-0000'}; the sweep goes on with {goes_on}"
+
+
 def read_record(path: Path, record: type[R]) -> R:
     """Read one of a run's JSON files. Raises FtError, in one line, where it is missing or not what ft writes."""
     try:
@@ -219,6 +227,8 @@ def read_record(path: Path, record: type[R]) -> R:
         check_there(path.parent)
         if (path.parent / FOLDS).is_file():
             raise FtError(f"{path.parent} holds a run for each fold; choose one, as {path.parent / 'fold-1'}") from None
+        if (path.parent / SWEEP).is_file():
+            raise FtError(f"{path.parent} holds a run for each trial of a sweep; {choose_trial(path.parent)}") from None
         if (path.parent / EXPORT).is_file():
             raise FtError(
                 f"{path.parent} holds an exported model, which ft predict and ft evaluate take; for anything else name "

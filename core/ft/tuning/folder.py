@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,15 +15,15 @@ from ft.errors import FtError
 from ft.extension.installed import Plugins
 from ft.extension.tasks import Figure
 from ft.extension.unpackaged import refuse_unpackaged
-from ft.machine.files import publish_json
+from ft.machine.files import explained, publish_json
 from ft.run.folder import Run
-from ft.run.new import make_folder, new_folder
-from ft.run.records import read_record
+from ft.run.new import free_paths, make_folder
+from ft.run.records import SWEEP, read_record
 from ft.task.chosen import choose_task
 from ft.text.names import typed
 from ft.text.redaction import shown, without_secrets
 from ft.tuning.asked import code_named
-from ft.tuning.records import RESULTS, SWEEP, Asked, SweepFile, Swept, Trial
+from ft.tuning.records import RESULTS, Asked, SweepFile, Swept, Trial
 from ft.tuning.space import Over, space_of
 
 LOGS = "logs"
@@ -118,11 +119,12 @@ TRIAL = "trial.json"
 
 
 def _free(example: Config) -> Path:
-    """A folder as runs without --run-dir get one, whose name says that it is a sweep."""
-    path = new_folder(example)
-    free = path.with_name(f"{path.name}-sweep")
-    path.rename(free)
-    return free
+    """A folder as runs without --run-dir get one, whose name says that it is a sweep; made by nobody else."""
+    for path in free_paths(example.backbone.use, "-sweep"):
+        with explained(path), contextlib.suppress(FileExistsError):
+            path.mkdir(parents=True)
+            return path
+    raise AssertionError("a thousand sweeps began in one second")
 
 
 def _with_trials(path: Path, file: SweepFile, trials: int | None) -> SweepFile:

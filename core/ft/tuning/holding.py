@@ -12,6 +12,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 
+from ft.errors import FtError
+
 BEAT = 10.0
 """Seconds between two signs of life."""
 GONE = 90.0
@@ -98,7 +100,8 @@ def beating(beat: Callable[[int], None], every: float | None = None) -> Iterator
         number = 0
         while not ended.wait(BEAT if every is None else every):
             number += 1
-            beat(number)
+            with suppress(FtError):  # a storage that does not answer now may do so next time
+                beat(number)
 
     thread = threading.Thread(target=go_on, name="trial", daemon=True)
     thread.start()

@@ -25,7 +25,7 @@ from ft.run.records import RunFile
 from ft.text.durations import parse_duration
 from ft.text.names import typed
 
-SWEEP, STUDY, PAGE, RESULTS = "sweep.json", "study", "sweep.html", "results.json"
+STUDY, PAGE, RESULTS = "study", "sweep.html", "results.json"
 TRIALS = 20
 """Trials where nobody says how many."""
 State = Literal["done", "pruned", "failed", "running", "waiting"]

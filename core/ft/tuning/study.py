@@ -6,11 +6,12 @@ takes it, with its values, its folder and its checkpoint. So each is counted onc
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import optuna
 from filelock import FileLock
@@ -39,6 +40,25 @@ _STATES: Mapping[TrialState, State] = {
 }
 
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class StorageFailed(FtError):
+    """The storage that workers share cannot be reached, or not be written to."""
+
+
+def _reached(method: Callable[Concatenate[Study, P], R]) -> Callable[Concatenate[Study, P], R]:
+    """A method that raises StorageFailed where the storage does not answer."""
+
+    @wraps(method)
+    def reaching(study: Study, /, *args: P.args, **named: P.kwargs) -> R:
+        with _explained(study.address):
+            return method(study, *args, **named)
+
+    return reaching
+
+
 @dataclass(frozen=True)
 class Taken:
     """A trial that this process works on: what was chosen for each key, by name; how many workers took it before, and
@@ -56,6 +76,7 @@ class Study:
     def __init__(self, folder: Path, file: SweepFile, space: tuple[Over, ...], storage: str | None) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._folder, self._file, self._space = folder, file, space
+        self.address = storage
         self._grid = grid_of(space) if file.asked.sampler["use"] == GRID else ()
         self._watch = Watch()
         self._storage = _open_storage(folder, storage)
@@ -71,6 +92,7 @@ class Study:
         self._id = self._storage.get_study_id_from_name(file.study)
         self._check_same(storage)
 
+    @_reached
     def take(self, fresh: bool = True) -> Taken | None:
         """A trial to work on, which is this process's from then on: one that nobody works on any more, or while there
         are fewer than are wanted, a `fresh` one. None where there is nothing to take, now or ever."""
@@ -87,6 +109,7 @@ class Study:
                 return None
             return self._held(number)
 
+    @_reached
     def beat(self, number: int, beats: int, spent: float) -> bool:
         """Say that this process still works on a trial, and for how long. Return whether it is still its own."""
         trial = self._frozen(number)
@@ -95,16 +118,19 @@ class Study:
         self._note(number, beat=beats, spent=spent)
         return True
 
+    @_reached
     def let_go(self, number: int, spent: float) -> None:
         """Say that nobody works on a trial any more, which was stopped and may go on."""
         self._note(number, held=None, spent=spent, taken=0)
 
+    @_reached
     def is_hopeless(self, number: int, epoch: int, figure: float) -> bool:
         """Put on record what a trial came to after an epoch, and tell whether the pruner ends it."""
         trial = optuna.trial.Trial(self._study, self._trial_id(number))
         trial.report(figure, epoch)
         return trial.should_prune()
 
+    @_reached
     def end(self, trial: Trial) -> bool:
         """Put on record what became of a trial. Return whether it was this process's to say."""
         with self._alone():
@@ -117,10 +143,12 @@ class Study:
             self._study.tell(trial.number, values, state)
             return True
 
+    @_reached
     def trials(self) -> tuple[Trial, ...]:
         """All trials by number."""
         return tuple(self._record(each) for each in self._known())
 
+    @_reached
     def importance(self) -> dict[str, float] | None:
         """What share of the differences between trials each key accounts for, the largest first; None where too few
         trials tell, or all came to the same."""
@@ -227,7 +255,7 @@ class _KernelLock(JournalFileOpenLock):
 
 def open_database(address: str) -> BaseStorage:
     """The storage at an address. Raises FtError where there is none, or a library is missing."""
-    with _explained(address):
+    with _explained(address, ImportError, ValueError):
         return get_storage(address)
 
 
@@ -238,14 +266,14 @@ def _open_storage(folder: Path, address: str | None) -> BaseStorage:
 
 
 @contextmanager
-def _explained(address: str | None) -> Iterator[None]:
-    """Turn what Optuna, or the library of a database, raises about an address into an FtError."""
+def _explained(address: str | None, *besides: type[Exception]) -> Iterator[None]:
+    """Turn what Optuna, or the library of a database, raises about an address into a StorageFailed."""
     try:
         yield
     except Exception as error:
-        ours = isinstance(error, ImportError | ValueError | StorageInternalError)
+        ours = isinstance(error, (StorageInternalError, *besides))
         if not ours and type(error).__module__.partition(".")[0] != "sqlalchemy":
             raise
         said = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
         example = "sqlite:///FILE, or as postgresql://HOST/DATABASE with the library of that database"
-        raise FtError(f"--storage {shown(address or '')}: {shown(said)}. Write an address as {example}") from None
+        raise StorageFailed(f"--storage {shown(address or '')}: {shown(said)}. Write an address as {example}") from None

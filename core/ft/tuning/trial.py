@@ -14,8 +14,8 @@ from ft.errors import FtError
 from ft.extension.installed import Plugins
 from ft.finetune import finetune
 from ft.machine.display import Display, LoggedDisplay
+from ft.machine.files import CannotWrite
 from ft.machine.memory import shortage
-from ft.machine.signals import StopAsked
 from ft.run.folder import Run
 from ft.run.report import doubts
 from ft.text.names import typed
@@ -25,7 +25,7 @@ from ft.tuning.asked import trial_config
 from ft.tuning.folder import Sweep
 from ft.tuning.holding import beating
 from ft.tuning.records import Trial
-from ft.tuning.study import MOST_TAKEN, Study, Taken
+from ft.tuning.study import MOST_TAKEN, StorageFailed, Study, Taken
 
 
 class Lost(EndedByListener):
@@ -56,7 +56,8 @@ def run_trial(taken: Taken, sweep: Sweep, study: Study, plugins: Plugins, shown:
     """Run a trial that was taken, or go on with it, and put on record what became of it; None where another worker has
     it by now. What it prints is in its log; how far it is, is `shown`.
 
-    Raises StopAsked, the trial let go and its state saved, when a signal asked to stop.
+    Raises StopAsked, the trial let go and its state saved, when a signal asked to stop, and FtError where a file cannot
+    be written or the storage does not answer.
     """
     clock, lost = _Clock(taken.spent, time.monotonic()), list[bool]()
 
@@ -69,7 +70,9 @@ def run_trial(taken: Taken, sweep: Sweep, study: Study, plugins: Plugins, shown:
             ended = _tried(taken, sweep, study, plugins, _Listening(shown, lost))
         except Lost:
             return None
-        except (StopAsked, KeyboardInterrupt):
+        except StorageFailed:
+            raise
+        except BaseException:  # it stopped, or something is wrong that is not the trial's
             study.let_go(taken.trial.number, clock.spent)
             raise
     ended = replace(ended, seconds=clock.spent)
@@ -96,6 +99,8 @@ def _tried(taken: Taken, sweep: Sweep, study: Study, plugins: Plugins, listening
             return _run(taken, sweep, study, plugins, (listening, LoggedDisplay(file, listening.shown)))
         except Pruned as pruned:
             return replace(trial, state="pruned", why=str(pruned), epochs=pruned.epoch, figure=pruned.figure)
+        except (CannotWrite, StorageFailed):
+            raise  # a full disk is no fault of this trial, and all others would meet it
         except FtError as error:
             return replace(trial, state="failed", why=str(error))
         except Exception as error:
