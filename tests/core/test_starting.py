@@ -12,7 +12,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from conftest import TINY
-from finished_runs import FinishedRun, assert_same_outcome
+from finished_runs import FinishedRun, assert_same_outcome, metrics_in
 from ft.config.loading import load_config
 from ft.config.schema import Config
 from ft.data.image_list import known_splits, listed_images
@@ -20,6 +20,9 @@ from ft.errors import FtError
 from ft.extension.installed import Plugins
 from ft.finetune import finetune, prepare
 from ft.machine.display import Display
+from ft.machine.signals import StopAsked
+from ft.run.folder import Run
+from signal_at_progress import SignalAtProgress
 
 Make = Callable[..., Config]
 CLASSES = {"cat": 10, "dog": 10}
@@ -54,7 +57,8 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
             "run_dir": tmp_path / name,
             **({} if "from_run" in keys else {"images.size": 16, "weights": "none"}),
         }
-        return load_config(flags={**usual, **{key.replace("__", "."): value for key, value in keys.items()}})
+        flags = {**usual, **{key.replace("__", "."): value for key, value in keys.items()}}
+        return load_config(flags={key: value for key, value in flags.items() if value is not None})
 
     return config
 
@@ -145,6 +149,32 @@ def test_a_run_goes_on_without_the_one_that_it_started_from(
     assert (report.epochs, report.before, report.classes) == (2, None, ("ant", "cat", "dog"))
     assert "is not known any more: there is no folder" in capsys.readouterr().err
     assert load_file(run.path / "model.safetensors")["fc.weight"].shape == (3, 8)
+
+
+def test_a_run_in_phases_starts_from_a_run_and_goes_on_without_it_wherever_it_was_stopped(
+    make: Make, plugins: Plugins, tmp_path: Path, first: FinishedRun
+) -> None:
+    still = {"freeze": "all", "epochs": 1, "lr": 1e-9, "head_lr": 1e-9, "optimizer": "adamw", "augment": "none"}
+    phases = [still, {**still, "freeze": ["until:layer1"], "lr": 0.001, "head_lr": 0.01, "epochs": 2}]
+    keys = {"from_run": first.run.path, "head": "grow", "phases": phases, "cache.promise": "off"}
+    keys |= {"freeze": None, "training.optimizer": None}  # each phase says its own
+    data = photos(tmp_path / "few", {"ant": 5})
+    begun = FinishedRun(make("begun", data, **{**keys, "phases": [still]}), plugins)
+    ours, theirs = begun.weights["fc.weight"], first.weights["fc.weight"]
+    assert torch.allclose(ours[1:], theirs, atol=1e-5), "cat and dog are rows 1 and 2 now"
+    assert ours[0].norm() > 0
+    whole = FinishedRun(make("whole", data, **keys), plugins)
+    assert whole.report.before is not None
+    assert not torch.equal(whole.weights["layer2.0.weight"], first.weights["layer2.0.weight"])
+    assert torch.equal(whole.weights["stem.0.weight"], first.weights["stem.0.weight"])
+    with pytest.raises(StopAsked):
+        finetune(make("stopped", data, **keys), plugins, SignalAtProgress("epoch 2/3", 2))
+    first.run.path.rename(tmp_path / "elsewhere")
+    stopped = Run(tmp_path / "stopped")
+    finetune(stopped.config(True), plugins, Display(), stopped)
+    weights = load_file(stopped.path / "model.safetensors")
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in whole.weights.items())
+    assert metrics_in(stopped.path) == whole.metrics
 
 
 def test_labels_of_an_image_grow_and_targets_stay_in_their_units(make: Make, plugins: Plugins, tmp_path: Path) -> None:

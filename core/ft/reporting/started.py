@@ -25,6 +25,8 @@ def started_from(finished: Finished) -> Iterator[Section]:
     images = number_of(before["images"], "validation image")
     lead = f"Both models on the same {images} of what the run before knows: {some_names(before['names'])}."
     left = number_of(before["left_out"], "image")
-    notes = [Note(f"It is {before['run']}, which was not trained on these images; this run may take them for more.")]
+    more = len(finished.space.names) - len(before["names"])
+    grown = f" This one knows {number_of(more, *finished.task.record.noun)} more, and may answer with those, too."
+    notes = [Note(f"The run before is {before['run']}; neither trained on these images.{grown if more > 0 else ''}")]
     notes += [Note(f"Without {left} that trained it.")] if before["left_out"] else []
     yield Section("Before and now", (Table("before", columns, tuple(rows)), *notes), lead)
