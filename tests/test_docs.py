@@ -51,6 +51,7 @@ from ft.testing.checks import CHECKS
 from ft.testing.common import COMMON
 from ft.tuning.records import SweepConfig
 from ft.tuning.space import space_of
+from packed import write_parquet, write_tars
 from rooms import CORE, ROOMS
 
 ROOT = Path(__file__).parents[1]
@@ -122,6 +123,8 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for number in range(1, 6):
                 Image.new("RGB", (40, 30 + number), colour).save(folder / place / label / f"{number}.jpg")
     shutil.make_archive(str(folder / "photos"), "tar", folder, "photos")
+    write_tars(folder / "shards")
+    write_parquet(folder / "tables" / "pets.parquet", ["cat", "dog"] * 4)
     (folder / "pets").mkdir()
     for name in ("cat_001", "cat_002", "dog_001", "dog_002"):
         Image.new("RGB", (40, 30), "grey").save(folder / "pets" / f"{name}.jpg")

@@ -18,6 +18,7 @@ from ft.data.image_files import (
     readable_formats as readable_formats,
     what_reads as what_reads,
 )
+from ft.data.known_files import file_state as file_state
 from ft.errors import FtError as FtError, FtWarning as FtWarning, did_you_mean as did_you_mean, nearest as nearest
 from ft.extension.exporters import Exporter as Exporter, Portable as Portable
 from ft.extension.extensions import (

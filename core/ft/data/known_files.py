@@ -58,9 +58,10 @@ def state_of(name: str) -> str:
     return _state(found) if found is not None else ""
 
 
-def settled_state(name: str) -> str:
-    """The same; "" also where the file was changed so recently that another change might not show."""
-    found = _stat(name)
+def file_state(path: str | Path) -> str:
+    """By what a file is taken for unchanged; "" where it is not there, and where it was changed so recently that
+    another change might not show."""
+    found = _stat(os.fspath(path))
     if found is None or max(found.st_mtime_ns, found.st_ctime_ns) > time.time_ns() - SETTLED:
         return ""
     return _state(found)

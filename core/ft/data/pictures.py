@@ -37,18 +37,20 @@ _DTYPES = ("uint8", "bool", "uint16", "int32", "float32")
 _MAY_RETURN = "bytes, a path, a PIL image, or an array [height, width] or [height, width, 3] of uint8"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Picture:
     """One image, not read yet.
 
     `name` is its alone and stands for it in messages and lists: the path of its file, or the key that a data source
-    gave it. `path` is its file, or None where `open` returns it; `within` is the archive out of which it does.
+    gave it. `path` is its file, or None where `open` returns it; `within` is the archive out of which it does, and
+    `state` says whether it is still the same.
     """
 
     name: str
     path: Path | None = None
     open: Callable[[], object] | None = None
     within: Path | None = None
+    state: str = ""
 
     @classmethod
     def at(cls, path: Path) -> Picture:
@@ -79,7 +81,7 @@ class Picture:
 def picture_of(sample: Sample) -> Picture:
     """The image of a sample."""
     if sample.path is None:
-        return Picture(sample.key, open=sample.open)
+        return Picture(sample.key, open=sample.open, state=sample.state)
     return Picture.at(sample.path if isinstance(sample.path, Path) else Path(sample.path))
 
 
@@ -118,7 +120,8 @@ def objection_to(sample: Sample) -> str:
         if not isinstance(sample.path, str | os.PathLike):
             kind = with_article(type(sample.path).__name__)
             return f"{kind} as path; what is no file is given as ft.Sample(open=FUNCTION, key=NAME, label=LABEL)"
-        return "a key beside a path; it stands for an image that open returns" if sample.key else ""
+        said = "a key" if sample.key else "a state" if sample.state else ""
+        return f"{said} beside a path; it stands for an image that open returns" if said else ""
     if sample.path is not None:
         return "a path and open; give one of them"
     if not callable(sample.open):
@@ -126,6 +129,8 @@ def objection_to(sample: Sample) -> str:
         return f"{kind} as open; it is a function without arguments that returns the image"
     if not isinstance(sample.key, str) or not sample.key:
         return "open without a key: a name that is this image's alone and the same each time"
+    if not isinstance(sample.state, str):
+        return f"{with_article(type(sample.state).__name__)} as state; it is a text"
     return ""
 
 

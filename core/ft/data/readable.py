@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ft.data.decoding import FORMATS, NOTHING, Facts, decode_as_stored, to_rgb
 from ft.data.image_failures import failure_of
-from ft.data.known_files import Known, recall, remember, settled_state, state_of
+from ft.data.known_files import Known, file_state, recall, remember, state_of
 from ft.data.load import ImageData, Item, with_remarks
 from ft.data.pictures import Content, Picture, content_digest
 from ft.data.pixels import image_to_tensor
@@ -169,12 +169,12 @@ def _look_at(
     place = os.path.commonpath(folders) if folders else source  # what is no file has its source in common
     reader = _reader()
     known = recall(place, reader)
-    seen_before = {name: file for name, file in files.items() if known.states.get(file)}
-    states = _spread(state_of, list(seen_before.values()), _STATES)
+    seen_before = [one for one in pictures if known.states.get(files[one.name])]
+    states = _spread(_state_now, seen_before, _STATES)
     looked = {
-        name: _Looked(known.digests[file], facts=_facts(known, known.digests[file]))
-        for (name, file), state in zip(seen_before.items(), states, strict=True)
-        if state == known.states[file]
+        one.name: _Looked(known.digests[files[one.name]], facts=_facts(known, known.digests[files[one.name]]))
+        for one, state in zip(seen_before, states, strict=True)
+        if state == known.states[files[one.name]]
     }
     changed = [picture for picture in pictures if picture.name not in looked]
     readable = dict.fromkeys(known.digests.values(), NOTHING) if changed else {}
@@ -204,6 +204,10 @@ def _look_at(
     return {name: looked[name] for name in files}, passed
 
 
+def _state_now(picture: Picture) -> str:
+    return picture.state if picture.path is None else state_of(os.fspath(picture.path))
+
+
 def _absolute(here: str, path: str) -> str:
     return path if os.path.isabs(path) else os.path.join(here, path)
 
@@ -217,15 +221,14 @@ def _facts(known: Known, digest: str) -> Facts:
 
 def _look(picture: Picture, readable: Mapping[str, Facts], ahead: Ahead | None) -> _Looked:
     """Read a picture, and decode it unless its content is known to be `readable`, with the facts about it."""
-    file = "" if picture.path is None else str(picture.path)
-    state = settled_state(file)
+    state = picture.state if picture.path is None else file_state(os.fspath(picture.path))
     try:
         content = picture.read()
         digest = content_digest(content)
     except Exception as error:  # also what a data source raises that opens it
         fault = failure_of(error, picture.name)
         return _Looked(f"unreadable: {fault}", fault)
-    state = state if state == state_of(file) else ""
+    state = state if state == _state_now(picture) else ""
     if digest in readable:
         return _Looked(digest, None, state, readable[digest])
     wanted = ahead if ahead is not None and picture.name in ahead.names else None

@@ -151,7 +151,7 @@ class Backbone:
         return any(name == path or name.startswith(path + ".") for path in self.head_paths)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Sample:
     """One labelled image: the file at `path`, or what `open` returns. `split` is "train", "val", "test" or None, for
     "ft may choose".
@@ -164,6 +164,10 @@ class Sample:
     parted from in a split, as its patient: given where the source was asked for it.
 
     `label` is a text, which the task reads, as the name of a class; or the texts of several columns by their names.
+
+    `state` says by what an image that `open` returns is known to be unchanged: where it is what it was when its image
+    was read, the image is not read again at the next start. It is the state of the file that the image lies in
+    (`ft.file_state`), say; "" where nobody can tell.
     """
 
     path: Path | None = None
@@ -172,6 +176,7 @@ class Sample:
     open: Callable[[], Any] | None = None
     key: str = ""
     group: str | None = None
+    state: str = ""
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,8 @@ def answer(component: Component, argument: str | None, settings: Any) -> list[tu
     from ft.data.pictures import picture_of
     from ft.data.source_cache import load_samples
 
-    samples = load_samples(component, argument, settings)
+    found = load_samples(component, argument, settings)
+    samples = [each for each in found if not isinstance(each, Remark)]
     return [(picture_of(sample).name, sample.label, sample.split) for sample in samples]
 
 

@@ -26,6 +26,7 @@ from ft.testing import (
     WeightFile,
     WeightSourceConformance,
 )
+from packed import encoded, write_parquet, write_tars
 
 pytestmark = pytest.mark.slow
 
@@ -418,6 +419,36 @@ class TestCsv(DataConformance):
         lines = [f"{path},{path.parent.name}" for path in sorted(photos.glob("*/*.png"))]
         (tmp_path / "table.csv").write_text("\n".join(["path,label", *lines]) + "\n")
         return str(tmp_path / "table.csv")
+
+
+class TestWebDataset(DataConformance):
+    component = "data:webdataset"
+
+    @pytest.fixture
+    def argument(self, tmp_path: Path) -> str:
+        write_tars(tmp_path / "shards")
+        return str(tmp_path / "shards" / "part-{00..01}.tar")
+
+
+class TestParquet(DataConformance):
+    component = "data:parquet"
+
+    @pytest.fixture
+    def argument(self, tmp_path: Path) -> str:
+        return str(write_parquet(tmp_path / "a.parquet", ["cat", "dog"] * 3, structs=True))
+
+
+class TestHuggingFaceData(DataConformance):
+    component = "data:hf"
+
+    @pytest.fixture
+    def argument(self, tmp_path: Path) -> str:
+        datasets = pytest.importorskip("datasets")
+        features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["cat", "dog"])})
+        images = [{"bytes": encoded(number), "path": None} for number in range(4)]
+        made = datasets.Dataset.from_dict({"image": images, "label": [0, 1, 0, 1]}, features=features)
+        made.save_to_disk(tmp_path / "saved")
+        return str(tmp_path / "saved")
 
 
 class TestDemo(DataConformance):
