@@ -26,6 +26,7 @@ from ft.tuning.folder import Sweep
 from ft.tuning.holding import beating
 from ft.tuning.records import Trial
 from ft.tuning.study import MOST_TAKEN, StorageFailed, Study, Taken
+from ft.tuning.waiting import one_computes
 
 
 class Lost(EndedByListener):
@@ -114,10 +115,9 @@ def _run(taken: Taken, sweep: Sweep, study: Study, plugins: Plugins, to: tuple[_
     trial, run = taken.trial, Run(sweep.path / taken.trial.name)
     config = _config_of(taken, sweep, run, plugins)
     if not (run.path / "report.json").is_file():
-        listener = _listener(trial.number, sweep, study, run, listening)
-        _, report = finetune(
-            config, plugins.preferring(config.prefer), display, run if run.path.exists() else None, [listener]
-        )
+        listener, again = _listener(trial.number, sweep, study, run, listening), run if run.path.exists() else None
+        with one_computes(config, sweep.path, display) as first:
+            _, report = finetune(config, plugins.preferring(config.prefer), display, again, [first, listener])
         for doubt in doubts(report, run.path):
             display.warn(doubt)
     measured = run.read_json("report.json")

@@ -18,10 +18,14 @@ from ft.extension.sections import (
     Line,
     Matrix,
     Note,
+    Parallel,
     Pictures,
     Section,
+    Shares,
     Shot,
     Slider,
+    Strand,
+    Upright,
 )
 from ft.extension.tasks import Table
 from ft.pages.page import draw
@@ -73,6 +77,18 @@ def sections(name: str) -> tuple[Section, ...]:
                 Facts(((name, name),)),
                 Code(name, f"ft report '{name}'"),
                 Layers((Layer(name, 10, 1.0), Layer("head", 5, 0.0)), cut=1, note=name),
+            ),
+        ),
+        Section(
+            "Many runs",
+            (
+                Shares(name, ((name, 0.75), ("b", 0.25)), note=name),
+                Parallel(
+                    name,
+                    tuple(Upright(f"{name} {number}", ((0.0, name), (1.0, "1"))) for number in range(12)),
+                    (Strand(name, (0.5,) * 12, 1.0, best=True), Strand("b", (None, *(0.2,) * 11), 0.0)),
+                    note=name,
+                ),
             ),
         ),
     )
