@@ -45,6 +45,7 @@ ROOMS = (
     "lr_finding",
     "lr_shown",
     "beginning",
+    "following",
     "finetune",
     "cross_validation",
     "handed",

@@ -10,29 +10,30 @@ from ft.data.image_list import keep_image_list, write_earlier, write_image_list
 from ft.data.loaders import explained_deaths
 from ft.deciding import Prepared
 from ft.machine.display import Display
+from ft.machine.distributed import Processes
 from ft.machine.memory import explained_shortage
 from ft.machine.signals import StopRequest, stop_on_signals
 from ft.phases import note_phase
 from ft.run.checkpoints import moving_tensors
-from ft.run.folder import Run, repeatable
+from ft.run.folder import Run, go_on_from, repeatable
 from ft.run.position import Position, phase_from
 from ft.run.provenance import describe_model
 from ft.run.resuming import go_on, phase_begins
-from ft.text.names import typed
 from ft.tracking.events import PhaseStarted, RunStarted
 from ft.tracking.listener import Listener, telling
 
 
 @contextmanager
-def at_work(run: Run, listeners: Sequence[Listener]) -> Iterator[tuple[StopRequest, Listener]]:
+def at_work(run: Run, listeners: Sequence[Listener], processes: Processes) -> Iterator[tuple[StopRequest, Listener]]:
     """A block in which a run works, that is given what asks it to stop, and whom it tells what becomes of it.
 
     A signal asks it to stop; memory that runs out and a loader process that dies are said with what to do.
     """
     with (
-        stop_on_signals(run.path) as stop,
+        stop_on_signals(run.path, often=not processes.alone) as stop,
         telling(listeners) as tell,
-        explained_deaths(f"Continue with: {typed('ft', 'run', '--resume', run.path)}"),
+        processes.losses_explained(go_on_from(run)),
+        explained_deaths(go_on_from(run)),
         explained_shortage("Try a smaller --batch-size"),
     ):
         yield stop, tell

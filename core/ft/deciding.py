@@ -18,6 +18,7 @@ from ft.extension.installed import Plugins
 from ft.job import Job
 from ft.machine.devices import Machine
 from ft.machine.display import Display
+from ft.machine.distributed import ALONE, Processes
 from ft.machine.randomness import drawing_from
 from ft.machine.signals import StopRequest
 from ft.model.backbone import BuiltBackbone
@@ -62,13 +63,13 @@ class Prepared:
         """Whose the layers of the network are."""
         return layers_of(self.built.component, self.model)
 
-    def job(self, display: Display, stop: StopRequest, tell: Listener) -> Job:
-        """What the steps of the run share."""
+    def job(self, display: Display, stop: StopRequest, tell: Listener, processes: Processes = ALONE) -> Job:
+        """What the steps of the run share, each of the `processes` its part of them."""
         size, workers = self.config.training.batch_size, self.config.machine.workers
         looking = (self.built.preprocessing, size, workers, self.machine, display, stop)
         clock, number = self.opened.clock, self.plan.place.number
         ends_by = None if clock is None else clock.ends_by(number)
-        return Job(*looking, self.config, self.data, tell, self.optimizer, self.augmentation, ends_by)
+        return Job(*looking, self.config, self.data, tell, self.optimizer, self.augmentation, ends_by, processes)
 
     @property
     def whole(self) -> Config:

@@ -11,9 +11,11 @@ from ft.budget import within_budget
 from ft.config.schema import Config
 from ft.deciding import Prepared, decide
 from ft.extension.installed import Plugins
+from ft.following import begun_before, end, follow, lead
 from ft.gathering import gathered_by
 from ft.inference.measure import measure_saved
 from ft.machine.display import Display
+from ft.machine.joining import joined
 from ft.machine.memory import arrange_large_blocks, give_back_freed_memory
 from ft.machine.randomness import one_run_at_a_time, seed_all
 from ft.model.layer_notes import noted_layers
@@ -66,40 +68,49 @@ def finetune(
     """Fine-tune as `config` says, in a new run or on from where `resume` stopped, and report what came of it.
 
     What the run tells on the way is said on the display, to the config's trackers and to `listeners`. A run goes on
-    from its last state, also where it was finished, and also with another freeze. Raises FtError for what the user can
-    mend, also in a second thread that trains, and StopAsked when a signal asked to stop; the state is then saved.
+    from its last state, also where it was finished, and also with another freeze. Of several processes, as torchrun
+    starts them, the first does what stands here, and the others follow it. Raises FtError for what the user can mend,
+    also in a second thread that trains or another process, and StopAsked when a signal asked to stop; the state is then
+    saved.
     """
     arrange_large_blocks()
-    listeners = (console(display), *open_trackers(config, plugins, display), *listeners)
-    stopped = to_go_on(resume)
-    ready = prepare(config, plugins, display, "pretrained", stopped)
-    versions = versions_used(ready.whole, ready.built, plugins)
-    run = stopped or start_run(ready.whole, versions, resume)
-    with at_work(run, listeners) as (stop, tell):
-        begin(run, ready, versions, stopped is not None, display, tell)
-        for phase in each_phase(ready, run, plugins, versions, display, tell):
-            module, plan, job = phase.model.module, phase.plan, phase.job(display, stop, tell)
-            before = phase.frozen_digest()
-            with (
-                noted_layers(phase.layers),
-                closing(open_feed(module, plan, phase.prefix, phase.store, job)) as feed,
-                run.paged_out(module, feed.idle),
-            ):
-                give_back_freed_memory()
-                position = fit(module, plan, feed, job, run)
-                gathered = gathered_by(feed, phase)
-            job.machine.place(module)
-            after = phase.frozen_digest()
-            note_ended(run, position, job.figure, after)
+    with joined(config.machine.device, config.machine.wait) as processes:
+        if not processes.is_first:
+            return follow(processes, plugins)
+        listeners = (console(display), *open_trackers(config, plugins, display), *listeners)
+        config, resume = begun_before(processes, config, resume)
+        stopped = to_go_on(resume)
+        ready = prepare(config, plugins, display, "pretrained", stopped)
+        versions = versions_used(ready.whole, ready.built, plugins)
+        run = stopped or start_run(ready.whole, versions, resume)
+        processes.remember(str(run.path.absolute()))
+        with at_work(run, listeners, processes) as (stop, tell):
+            begin(run, ready, versions, stopped is not None, display, tell)
+            for phase in each_phase(ready, run, plugins, versions, display, tell):
+                lead(processes, run, phase)
+                module, plan, job = phase.model.module, phase.plan, phase.job(display, stop, tell, processes)
+                before = phase.frozen_digest()
+                with (
+                    noted_layers(phase.layers),
+                    closing(open_feed(module, plan, phase.prefix, phase.store, job)) as feed,
+                    run.paged_out(module, feed.idle),
+                ):
+                    give_back_freed_memory()
+                    position = fit(module, plan, feed, job, run)
+                    gathered = gathered_by(feed, phase)
+                job.machine.place(module)
+                after = phase.frozen_digest()
+                note_ended(run, position, job.figure, after)
 
-        best = run.save_best(module, plan)
-        module.to("meta")  # so that it takes no memory beside the one that is rebuilt from what was saved
-        otherwise = measured_otherwise(feed.cost.promise, plan.precision)
-        measured = measure_saved(run, plugins, phase.store, job, otherwise)
-        spent = time_spent(run, phase.opened.clock)
-        outcome = Outcome(position, best, before, after, feed.cost, measured, begun_phases(run), spent)
-        report = make_report(job.config, plan, outcome)
-        run.write_json("report.json", report.plain())
-        show(run, gathered, plugins, display)
-        tell(RunEnded(report, run.files_of_report()))
+            best = run.save_best(module, plan)
+            module.to("meta")  # so that it takes no memory beside the one that is rebuilt from what was saved
+            otherwise = measured_otherwise(feed.cost.promise, plan.precision)
+            measured = measure_saved(run, plugins, phase.store, job, otherwise)
+            spent = time_spent(run, phase.opened.clock)
+            outcome = Outcome(position, best, before, after, feed.cost, measured, begun_phases(run), spent)
+            report = make_report(job.config, plan, outcome)
+            run.write_json("report.json", report.plain())
+            show(run, gathered, plugins, display)
+            tell(RunEnded(report, run.files_of_report()))
+        end(processes, run, report)
     return run, report

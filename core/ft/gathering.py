@@ -154,7 +154,7 @@ def _of_feed(feed: FeatureFeed, ready: Prepared) -> Tensor:
     head = module.get_submodule(ready.model.head_paths[0])
     train, _ = feed.everything(head)
     with read_by(head) as others:
-        for _ in feed.validation():
+        for _ in feed.validation(every=True):
             pass
     pooled = train if train.ndim == 2 else train.flatten(2).mean(2)
     return torch.cat([pooled.cpu(), *others])

@@ -12,6 +12,7 @@ from ft.extension.records import Preprocessing
 from ft.extension.tasks import Figure
 from ft.machine.devices import Machine
 from ft.machine.display import Display
+from ft.machine.distributed import ALONE, Processes
 from ft.machine.signals import StopRequest
 from ft.plan.optimizer import ChosenOptimizer
 from ft.tracking.listener import Listener
@@ -41,6 +42,12 @@ class Job(Looking):
     optimizer: ChosenOptimizer
     augmentation: ChosenAugmentation
     ends_by: float | None = None
+    processes: Processes = ALONE
+
+    @property
+    def stepping(self) -> Processes:
+        """Those processes that share the steps and validations: the first alone, where heads are fitted at once."""
+        return ALONE if self.config.training.fits_heads else self.processes
 
     @property
     def figure(self) -> Figure:

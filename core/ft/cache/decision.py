@@ -18,6 +18,7 @@ from ft.data.load import ImageData
 from ft.errors import FtError
 from ft.job import Job
 from ft.machine.devices import Machine, has_fast_bf16
+from ft.machine.distributed import processes_asked_for, processes_here
 from ft.plan.records import CachePlan, Plan
 from ft.prefix.find import Conditions, FrozenPrefix, find_prefix
 from ft.prefix.records import Cut, NoCut, Price
@@ -28,6 +29,8 @@ STRICTER: dict[str, Literal["close", "exact"]] = {"fast": "close", "close": "exa
 PASSES_OF_A_SOLVER = 100
 """About how often L-BFGS sees every image; as often do images count where many heads train on what is kept, or not at
 all."""
+NETWORK = 1.2e9
+"""Bytes a second that all machines of a run together read from one that has the features: 10 gigabits."""
 WORTHWHILE = 1.05
 """Ceilings below this do not pay for keeping anything."""
 
@@ -80,10 +83,12 @@ def open_store(config: Config) -> FeatureStore:
 
 
 def price_of(config: Config) -> Price:
-    """What computing and keeping cost in this run; every (image, view) is seen epochs / views times."""
+    """What computing and keeping cost in this run; every (image, view) is seen epochs / views times. Several machines
+    read what is kept over a network."""
     epochs = config.training.passes / (config.images.replayed or 1)
     seen = PASSES_OF_A_SOLVER if config.training.fits_heads else epochs
-    return Price(epochs=seen)
+    machines = processes_asked_for().world / processes_here()
+    return Price(epochs=seen) if machines <= 1 else Price(bytes_per_s=NETWORK / machines, epochs=seen)
 
 
 def describe_cut(

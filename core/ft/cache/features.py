@@ -24,6 +24,7 @@ from ft.data.order import full_batch, spans
 from ft.data.transforms import network_input
 from ft.job import Job
 from ft.machine.devices import processor
+from ft.machine.distributed import processes_here
 from ft.prefix.digest import prefix_digest
 from ft.prefix.fold import Promise, as_kept, prepare_prefix
 from ft.prefix.probe import run_padded
@@ -98,7 +99,8 @@ def get_features(proved: Proved, promise: Promise, store: FeatureStore, job: Job
     }
     shelf = Shelf(store, about)
     pixels, decoded = (None, 0) if proved.any_size else _pixels(store, passes, job)
-    in_memory = proved.cut.bytes * sum(one.part.rows for one in passes) <= config.cache.memory_gb * 1e9
+    features = proved.cut.bytes * sum(one.part.rows for one in passes)
+    in_memory = features * processes_here() <= config.cache.memory_gb * 1e9
     got, doubtful = [], False
     for one in passes:
         trial = proved.trial if one.part.name == "training" else None
@@ -190,10 +192,32 @@ def _those_found(trial: Trial, found: Found) -> Trial:
 
 
 def _completed(shelf: Shelf, found: Found, doubtful: bool, one: _Pass, job: Job) -> _Had:
-    """Compute the features that are not found, and add them to the store: from images where others are `doubtful`."""
-    if not found.missing:
+    """Compute the features that are not found, and add them to the store: from images where others are `doubtful`. Of
+    several processes each computes some batches, and finds those of the others once all have."""
+    missing = sorted(set().union(*job.processes.gathered(found.missing)))
+    if not missing:
         return _Had(found.rows, found.seconds)
-    batches, names, title = _batches(one, found.missing), _names(one, job), f"{one.part.name} features"
+    batches = job.processes.share.of(_batches(one, missing))
+    job.processes.doing(f"computing {one.part.name} features")
+    with job.processes.all_or_none(NotKept):
+        had = _computed_and_kept(shelf, found, doubtful, one, batches, job) if batches else _Had(found.rows, 0.0)
+    if job.processes.alone:
+        return had
+    computed, decoded = job.processes.summed(had.computed, had.decoded)
+    found = _kept(shelf, one, job)
+    if found.missing:
+        raise NotKept(
+            f"{len(found.missing)} {one.part.name} features that other processes computed are not in "
+            f"{shelf.store.folder}; all machines need one folder of features, as FT_CACHE names it, and processors of "
+            "one kind"
+        )
+    return _Had(found.rows, found.seconds, int(computed), int(decoded))
+
+
+def _computed_and_kept(
+    shelf: Shelf, found: Found, doubtful: bool, one: _Pass, batches: Sequence[tuple[list[int], int]], job: Job
+) -> _Had:
+    names, title = _names(one, job), f"{one.part.name} features"
     rows = [row for batch, _ in batches for row in batch]
     note = {"cut": asdict(one.proved.cut), "backbone": shown(job.config.backbone.use), "seconds": 0.0}
     shallower = None if doubtful else find_shallower(shelf, names, rows, one.proved, one.promise, job)

@@ -19,9 +19,10 @@ from ft.cache.rows import Joined, Rows, Shape
 from ft.cache.store import FeatureStore
 from ft.cache.writer import NotKept
 from ft.data.batches import Batch
-from ft.data.order import Shuffle, epoch_batches
+from ft.data.order import own_batches, spans
 from ft.data.targets import targets_of
 from ft.job import Job
+from ft.machine.distributed import processes_here
 
 _WRITTEN_AT_ONCE = 32
 
@@ -74,9 +75,26 @@ def get_images(store: FeatureStore, part: Part, job: Job, in_memory: bool = True
     every = range(part.rows)
     source = find_source(store, part, job, every)
     decoded = sum(map(source.is_decoded, every))
+    if not job.processes.alone:
+        source, decoded = _kept_by_all(store, part, source, job)
     rows = keep_images(store, part, source, every, job, f"{part.name} images").kept.rows
-    in_memory = in_memory and 3 * job.preprocessing.crop_size**2 * part.rows <= job.config.cache.memory_gb * 1e9
+    size = 3 * job.preprocessing.crop_size**2 * part.rows * processes_here()
+    in_memory = in_memory and size <= job.config.cache.memory_gb * 1e9
     return rows.in_memory() if in_memory else rows, decoded
+
+
+def _kept_by_all(store: FeatureStore, part: Part, source: Source, job: Job) -> tuple[Source, int]:
+    """What a part's images are made of once each process has kept some of those that are missing, and how many had to
+    be decoded."""
+    processes, every = job.processes, range(part.rows)
+    missing = sorted(set().union(*processes.gathered([row for row in every if not source.is_kept(row)])))
+    batches = processes.share.of(batches_of(missing, part, _WRITTEN_AT_ONCE))
+    own = [row for batch in batches for row in batch]
+    processes.doing(f"keeping {part.name} images")
+    with processes.all_or_none(NotKept):
+        keep_images(store, part, source, own, job, f"{part.name} images")
+    (decoded,) = processes.summed(sum(map(source.is_decoded, own)))
+    return find_source(store, part, job, every), int(decoded)
 
 
 def some_training_images(store: FeatureStore, job: Job, count: int, beside: int) -> tuple[torch.Tensor, list[int], int]:
@@ -102,10 +120,17 @@ def some_training_images(store: FeatureStore, job: Job, count: int, beside: int)
     return images[[place[row] for row in rows]], rows, decoded
 
 
-def kept_batches(pixels: Joined | Rows, part: Part, job: Job, shuffle: Shuffle) -> KeptImages:
-    """Return what brings a part's decoded images in a run's batches."""
-    size, seed = job.config.training.batch_size, job.config.seed
-    targets = targets_of(part.items)
+def kept_training_batches(pixels: Joined | Rows, part: Part, job: Job) -> KeptImages:
+    """Return what brings the decoded training images of a run in its batches, those that this process computes."""
+    n, size, seed = len(part.items), job.config.training.batch_size, job.config.seed
+    shuffle, share = job.data.shuffle, job.stepping.share
     return KeptImages(
-        pixels, targets, part.views, lambda epoch: epoch_batches(len(targets), size, seed, epoch, shuffle)
+        pixels, targets_of(part.items), part.views, lambda epoch: own_batches(n, size, seed, epoch, shuffle, share)
     )
+
+
+def kept_validation_batches(pixels: Joined | Rows, part: Part, job: Job) -> KeptImages:
+    """Return the same of the validation images, of whose batches each process has some."""
+    every = spans(len(part.items), job.config.training.batch_size)
+    own = [list(range(*span)) for span in job.stepping.share.of(every)]
+    return KeptImages(pixels, targets_of(part.items), 1, lambda _: own)

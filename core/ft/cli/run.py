@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from ft.cli.common import load_and_report, no_plugin_option
 from ft.cli.ending import stopped_with_advice
 from ft.cli.options import changes_from, config_from, config_options
 from ft.cli.printing import tell_json
+from ft.cli.processes import FLAG, one_speaks, start_processes, without_flag
+from ft.machine.distributed import processes_asked_for
 from ft.machine.memory import garbage_waits
 from ft.text.names import typed
 from ft.text.redaction import without_secrets
@@ -28,14 +31,13 @@ from ft.text.redaction import without_secrets
     "--locked", type=click.Path(path_type=Path), metavar="RUN", help="repeat a run, with exactly the components it used"
 )
 @click.option("--trust-code", is_flag=True, help="import components that RUN names by file or module")
-def run(
-    file: Path | None,
-    sets: tuple[str, ...],
-    resume: Path | None,
-    locked: Path | None,
-    trust_code: bool,
-    **given: Any,
-) -> None:
+@click.option(
+    FLAG,
+    type=click.IntRange(1),
+    metavar="N",
+    help="train in N processes on this machine, each with a share of every batch; on several machines: torchrun -m ft",
+)
+def run(nproc: int | None, **given: Any) -> None:
     """Fine-tune a backbone on your images.
 
     \b
@@ -45,19 +47,35 @@ def run(
       ft run --resume runs/20260101-120000-torchvision-resnet18 --freeze none --epochs 20 --lr 1e-4
       ft run --locked runs/20260101-120000-torchvision-resnet18 --seed 1
       ft run --backbone torchvision:resnet18 --freeze all --data ./photos --folds 5
+      ft run --backbone torchvision:resnet18 --freeze all --data ./photos --nproc 2
     """
+    if nproc is not None and processes_asked_for().world == 1:
+        start_processes(nproc, without_flag(sys.argv[1:]))
+    with one_speaks() as speaks:
+        _run(speaks, **given)
+
+
+def _run(
+    speaks: bool,
+    file: Path | None,
+    sets: tuple[str, ...],
+    resume: Path | None,
+    locked: Path | None,
+    trust_code: bool,
+    **given: Any,
+) -> None:
     with garbage_waits():
         from ft.cross_validation import asks_for_all_folds
         from ft.finetune import finetune
     from ft.cli.folds import resume_folds, run_folds
-    from ft.machine.display import Display
+    from ft.machine.display import Display, silent
     from ft.machine.ownership import strange_run
     from ft.run.folder import Run
     from ft.run.folds import Folds
     from ft.run.locked import check_locked
     from ft.run.report_text import print_report
 
-    display = Display()
+    display = Display() if speaks else silent()
     plugins = load_and_report()
     old = Run(resume) if resume is not None else None
     for warning in strange_run(used) if (used := resume or locked) else ():

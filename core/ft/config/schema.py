@@ -112,6 +112,11 @@ class MachineConfig(Section):
     )
     channels_last: bool = True
     workers: Annotated[int | Literal["auto"], AfterValidator(_possible)] = Field("auto", description="loader processes")
+    wait: float | None = Field(
+        None,
+        gt=0,
+        description="seconds that one of several processes waits for another before the run ends; default: 300",
+    )
 
 
 class ReportConfig(Section):

@@ -23,6 +23,7 @@ from ft.data.batches import Batch, Batches, Unread
 from ft.data.dataset import ImageDataset
 from ft.data.order import Shuffle, epoch_batches
 from ft.errors import FtError
+from ft.machine.distributed import processes_here
 from ft.machine.signals import STOPPING, StopRequest, held_back
 
 # Workers end at once on this one. SIGTERM, which torch would send, they have to ignore.
@@ -164,11 +165,14 @@ def loader_processes(workers: Workers, batches: int) -> int:
         if workers.number not in ("auto", 0):
             raise FtError("a daemonic process can start no loader processes; use --workers 0 in it")
         return 0
-    return auto_workers(workers.device, batches, cores=_cores()) if workers.number == "auto" else workers.number
+    if workers.number != "auto":
+        return workers.number
+    return auto_workers(workers.device, batches, cores=_cores(), world=processes_here())
 
 
 def auto_workers(device: str, batches: int, cores: int, world: int = 1) -> int:
-    """How many loader processes to use: none where there is nothing to decode ahead, few where the CPU also trains."""
+    """How many loader processes to use: none where there is nothing to decode ahead, few where the CPU also trains; of
+    `world` processes on this machine each has as many."""
     share = max(1, cores // world)
     most = max(1, share // 4) if torch.device(device).type == "cpu" else min(8, share)
     return max(0, min(most, batches - 1))

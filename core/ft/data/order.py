@@ -8,44 +8,69 @@ from dataclasses import dataclass
 import numpy as np
 
 from ft.errors import FtError
+from ft.machine.distributed import Share
 
 Shuffle = bool | Sequence[float]
 """Whether images come in an order that is drawn; or how often each is drawn, relative to the others: then some come
 several times in an epoch, and some not at all."""
 
 
-@dataclass(frozen=True)
-class Share:
-    """What one process computes of every batch: process `rank` of `world`."""
-
-    rank: int
-    world: int
-
-
-ALONE = Share(0, 1)
-
-
-def epoch_batches(
-    n: int, batch_size: int, seed: int, epoch: int, shuffle: Shuffle, share: Share = ALONE
-) -> list[list[int]]:
-    """Return the indices of every batch of an epoch, as far as they are a process's `share`.
+def epoch_batches(n: int, batch_size: int, seed: int, epoch: int, shuffle: Shuffle) -> list[list[int]]:
+    """Return the indices of every batch of an epoch.
 
     The order is a function of (seed, epoch), and of how often each image is drawn where they are not drawn alike.
-    `batch_size` counts the images of one update over all processes; each takes its share of every batch, so an update
-    sees the same images however many there are, and all take the same number of steps (unless there are fewer images
-    than processes). A last batch that would leave a process with a single image, which BatchNorm cannot train on, is
-    merged into the one before. Raises FtError for a batch of fewer images than processes.
+    `batch_size` counts the images of one update, over however many processes. A last batch of a single image, which
+    BatchNorm cannot train on, is merged into the one before.
     """
-    world = share.world
-    if batch_size < world:
-        raise FtError(f"a batch of {batch_size} cannot be shared by {world} processes; use --batch-size {2 * world}")
     order = _order(n, seed, epoch, shuffle)
     batches = [order[start : start + batch_size] for start in range(0, n, batch_size)]
-    fewest = min(2 * world, batch_size)
-    if len(batches) > 1 and len(batches[-1]) < fewest:
+    if len(batches) > 1 and len(batches[-1]) < min(2, batch_size):
         tail = batches.pop()
         batches[-1] = batches[-1] + tail
-    return [own for batch in batches if (own := batch[share.rank :: world])]
+    return batches
+
+
+@dataclass(frozen=True)
+class Places:
+    """The places of a batch of `size` images that a process computes, its `own`; `each_computes_all` where every
+    process computes the whole batch, as the only one does."""
+
+    own: Sequence[int]
+    size: int
+    each_computes_all: bool
+
+
+def places_of(size: int, share: Share) -> Places:
+    """Which places of a batch of `size` images a process computes.
+
+    Images of opposite places stay together, since they may be blended with each other, and lie in opposite places of
+    its own. A batch that has too few for every process is computed by each of them, whole.
+
+    >>> places_of(8, Share(0, 2)).own, places_of(8, Share(1, 2)).own, places_of(3, Share(1, 4)).own
+    ((0, 2, 5, 7), (1, 3, 4, 6), (0, 1, 2))
+    """
+    halves = (size + 1) // 2
+    if share.world == 1 or halves < share.world:
+        return Places(tuple(range(size)), size, each_computes_all=True)
+    front = range(share.rank, halves, share.world)
+    back = (size - 1 - place for place in reversed(front) if place != size - 1 - place)
+    return Places((*front, *back), size, each_computes_all=False)
+
+
+def own_batches(n: int, batch_size: int, seed: int, epoch: int, shuffle: Shuffle, share: Share) -> list[list[int]]:
+    """Return the indices of every batch of an epoch, as far as a process computes them."""
+    batches = epoch_batches(n, batch_size, seed, epoch, shuffle)
+    if share.world == 1:
+        return batches
+    return [[batch[place] for place in places_of(len(batch), share).own] for batch in batches]
+
+
+def check_shared(batch_size: int, share: Share) -> None:
+    """Raise FtError for a batch of fewer images than two a process."""
+    if batch_size < 2 * share.world and share.world > 1:
+        raise FtError(
+            f"a batch of {batch_size} cannot be shared by {share.world} processes; use --batch-size {2 * share.world}"
+        )
 
 
 def full_batch(n: int, batch_size: int) -> int:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 from rich.text import Text
 
-from ft.machine.progress import WIDE, Bar, Draw, bars, counted
+from ft.machine.progress import WIDE, Bar, Draw, bars, counted, hidden
 from ft.machine.signals import stopped_while
 from ft.text.terminal import told, visible
 
@@ -107,6 +107,11 @@ class LoggedDisplay(Display):
         super().__init__(console, console)
         self.progress = shown.progress  # type: ignore[method-assign]
         self.download = shown.download  # type: ignore[method-assign]
+
+
+def silent() -> Display:
+    """A display that shows nothing: another process of the run speaks."""
+    return Display(Console(quiet=True), Console(quiet=True), hidden)
 
 
 def _megabytes(done: float, total: float | None) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 
 STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGXCPU") if hasattr(signal, name))
 """What asks to stop. Windows has the first two."""
@@ -35,15 +36,28 @@ class StopAsked(BaseException):
 class StopRequest:
     """Whether a signal has asked to stop. Whoever can stop cleanly calls `check`, or waits inside `interruptible`."""
 
-    def __init__(self, folder: Path | None = None, in_python: bool = False) -> None:
-        self.folder, self._in_python = folder, in_python
+    def __init__(self, folder: Path | None = None, in_python: bool = False, often: bool = False) -> None:
+        self.folder, self._in_python, self._often = folder, in_python, often
         self.signal_number: int | None = None
-        self._interrupts = False
+        self._interrupts = self._deferred = False
 
     def check(self) -> None:
-        """Raise StopAsked if a signal came."""
-        if self.signal_number is not None:
-            raise StopAsked(self.signal_number, self.folder)
+        """Raise StopAsked if a signal came, unless that is deferred."""
+        if self.signal_number is not None and not self._deferred:
+            self.stop()
+
+    def stop(self) -> NoReturn:
+        """Raise StopAsked, also where the signal came to another process of the run."""
+        raise StopAsked(self.signal_number or signal.SIGTERM, self.folder)
+
+    @contextmanager
+    def deferred(self) -> Iterator[None]:
+        """A block that no signal ends: several processes agree on where they stop."""
+        self._deferred = True
+        try:
+            yield
+        finally:
+            self._deferred = False
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
@@ -57,9 +71,9 @@ class StopRequest:
 
     def receive(self, signal_number: int, frame: FrameType | None = None) -> None:
         """The signal handler. A second signal that somebody sends ends the process at once, but Ctrl-C `in_python`
-        raises KeyboardInterrupt."""
+        raises KeyboardInterrupt, and where it comes `often`, as from torchrun besides the terminal, nothing happens."""
         if self.signal_number is not None:
-            if signal_number in _BY_THEMSELVES:
+            if signal_number in _BY_THEMSELVES or self._often:
                 return
             if signal_number == signal.SIGINT and self._in_python:
                 signal.default_int_handler(signal_number, frame)
@@ -81,12 +95,14 @@ def stopped_while(doing: str) -> Iterator[None]:
 
 
 @contextmanager
-def stop_on_signals(folder: Path) -> Iterator[StopRequest]:
+def stop_on_signals(folder: Path, often: bool = False) -> Iterator[StopRequest]:
     """Turn signals into a request to stop the run in `folder`; afterwards handlers are as they were.
 
-    A second one ends a command. Where Ctrl-C is KeyboardInterrupt, as in scripts and notebooks, the second is, too.
+    A second one ends a command, unless they come `often`. Where Ctrl-C is KeyboardInterrupt, as in scripts and
+    notebooks, the second is, too.
     """
-    request = StopRequest(folder, in_python=signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+    in_python = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    request = StopRequest(folder, in_python, often)
     with _handled(request.receive):
         yield request
 

@@ -67,15 +67,16 @@ class _AnyFile(RunFile, extra="allow"):
 
 
 class Run:
-    """One run's folder. Everything in it appears whole or not at all."""
+    """One run's folder. Everything in it appears whole or not at all. Where it is not this process that `writes`, its
+    states, figures and config are another one's to write, and only read here."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, writes: bool = True) -> None:
+        self.path, self.writes = path, writes
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Publish one of the folder's JSON files, without what may be secret in addresses."""
         text = json.dumps(without_secrets(content), indent=2, ensure_ascii=False, default=str)
-        publish_text(self.path / name, text + "\n")
+        self._publish(name, text + "\n")
 
     def read_json(self, name: str) -> dict[str, Any]:
         """Read one of the folder's JSON files as it is. Raises FtError when it is missing or broken."""
@@ -122,7 +123,7 @@ class Run:
 
     def write_config(self, config: Config) -> None:
         """Publish config.yaml, with which the run can be repeated elsewhere; no address in it holds a secret."""
-        publish_text(self.path / "config.yaml", as_yaml(repeatable(config)))
+        self._publish("config.yaml", as_yaml(repeatable(config)))
 
     def add_versions(self, versions: Mapping[str, Any]) -> None:
         """Add to versions.json the components that it lacks."""
@@ -147,7 +148,8 @@ class Run:
     def save_checkpoint(self, name: str, checkpoint: Checkpoint) -> Path:
         """Write a checkpoint whole or not at all, and return where."""
         path = self.path / f"{name}.pt"
-        save_checkpoint(path, checkpoint)
+        if self.writes:
+            save_checkpoint(path, checkpoint)
         return path
 
     def read_checkpoint(self, name: str) -> Checkpoint:
@@ -259,13 +261,22 @@ class Run:
             {"epoch": each.epoch, "phase": position.phase_of(each.epoch), **each.line()} if in_phases else each.line()
             for each in position.history
         ]
-        publish_text(self.path / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+        self._publish("metrics.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+
+    def _publish(self, name: str, text: str) -> None:
+        if self.writes:
+            publish_text(self.path / name, text)
 
 
 def repeatable(config: Config) -> dict[str, Any]:
     """A config as plain data, with which its run can be repeated elsewhere; no address in it holds a secret."""
     plain: dict[str, Any] = without_secrets(config.model_copy(update={"run_dir": None}).model_dump(mode="json"))
     return plain
+
+
+def go_on_from(run: Run) -> str:
+    """What to do where a run ended before its time."""
+    return f"Continue with: {go_on_with(run.path)}"
 
 
 def go_on_with(path: Path) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from ft.extension.tasks import Figure, LabelSpace, Meter, Table
+from ft.machine.distributed import ALONE, Processes
 from ft.task.chosen import LOSS, ChosenTask, Count
 
 Answered = tuple[torch.Tensor, torch.Tensor]
@@ -80,9 +81,18 @@ def evaluate(batches: Batches, task: ChosenTask, space: LabelSpace) -> Evaluatio
     return Evaluation(figures, tuple(meter.tables()), about)
 
 
-def figures_of(batches: Batches, task: ChosenTask, space: LabelSpace) -> Mapping[str, float]:
-    """Sum up batches in a few numbers, which are the same as in full."""
-    return _added(batches, task, space).figures()
+def figures_of(
+    batches: Batches, task: ChosenTask, space: LabelSpace, processes: Processes = ALONE
+) -> Mapping[str, float]:
+    """Sum up batches in a few numbers, which are the same as in full; those of all `processes`, in each of them."""
+    meter = _added(batches, task, space)
+    if processes.alone:
+        return meter.figures()
+    first, *others = processes.gathered(meter)
+    for each in others:
+        first.merge(each)
+    figures: Mapping[str, float] = first.figures()
+    return figures
 
 
 def _added(batches: Batches, task: ChosenTask, space: LabelSpace) -> Meter:

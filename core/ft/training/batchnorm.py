@@ -13,10 +13,11 @@ from ft.job import Job
 from ft.machine.randomness import drawing_from, step_seed
 from ft.model.freezing import set_train_mode
 from ft.plan.records import Plan
-from ft.training.feeds import Feed
+from ft.training.joint import Joint
+from ft.training.step import batches_of
 
 
-def recount_statistics(module: nn.Module, plan: Plan, feed: Feed, job: Job, epoch: int) -> None:
+def recount_statistics(module: nn.Module, plan: Plan, joint: Joint, job: Job, epoch: int) -> None:
     """Measure the running statistics of BatchNorm that moves over the training images as they come in an `epoch`: those
     of averaged weights are not the averages of theirs (Izmailov et al. 2018, section 3.2).
 
@@ -27,10 +28,10 @@ def recount_statistics(module: nn.Module, plan: Plan, feed: Feed, job: Job, epoc
     if not layers:
         return
     with counted_anew(layers):
-        for number, (inputs, _) in enumerate(feed.batches(epoch, skip=0)):
-            seed = step_seed(job.config.seed, plan.total_steps + number)
-            with drawing_from(seed, job.machine.device), torch.no_grad(), job.machine.autocast():
-                feed.forward(inputs)
+        for number, batch in enumerate(batches_of(joint.feed, job, epoch, 0, plan.steps_per_epoch)):
+            seed, drawing = step_seed(job.config.seed, plan.total_steps + number), joint.drawing(batch.places)
+            with drawing_from(seed, job.machine.device), drawing, torch.no_grad(), job.machine.autocast():
+                joint.feed.forward(batch.inputs)
             job.stop.check()
 
 

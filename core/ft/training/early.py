@@ -21,10 +21,11 @@ def last_epoch(plan: Plan, job: Job) -> int:
 def ends_early(position: Position, plan: Plan, job: Job, run: Run) -> bool:
     """Whether another epoch that takes as long as the last one would end after the phase's time; that is then said, and
     on record. It is no question where the budget was decided in an earlier process: a run that goes on does not depend
-    on how fast it is by then."""
-    if job.ends_by is None or position.epoch >= last_epoch(plan, job):
+    on how fast it is by then. Of several processes the first one's clock counts."""
+    if job.config.time_budget is None or position.epoch >= last_epoch(plan, job):
         return False
-    if time.monotonic() + position.in_phase[-1].seconds <= job.ends_by:
+    late = job.ends_by is not None and time.monotonic() + position.in_phase[-1].seconds > job.ends_by
+    if job.processes.summed(late and job.processes.is_first) == [0]:
         return False
     note_early_end(run, plan.place.number, position.epoch)
     left = number_of(plan.epochs - position.epoch, "epoch")

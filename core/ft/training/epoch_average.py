@@ -23,7 +23,7 @@ from ft.run.folder import Run
 from ft.run.position import AveragedEpochs, EpochRecord, Position, best_epoch, epochs_averaged, merit
 from ft.task.evaluation import figures_of
 from ft.training.batchnorm import recount_statistics
-from ft.training.feeds import Feed
+from ft.training.joint import Joint
 from ft.training.soup import Made, Mean, Tensors, greedy_soup
 
 CALLED = {"swa": "SWA", "soup": "soup"}
@@ -43,6 +43,8 @@ def keep_weights(run: Run, state: Checkpoint, plan: Plan, training: TrainingConf
 
 def forget_weights(run: Run, position: Position, plan: Plan, training: TrainingConfig, monitor: Figure) -> None:
     """Remove what was kept and will not be averaged; all of it, where the average is made."""
+    if not run.writes:
+        return
     done = _is_done(position) or not averages_epochs(training)
     wanted = set[int]() if done else _kept(position, plan, training, monitor)
     names = {f"{_name(epoch)}.pt" for epoch in wanted}
@@ -52,7 +54,7 @@ def forget_weights(run: Run, position: Position, plan: Plan, training: TrainingC
                 file.unlink()
 
 
-def average_epochs(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run, position: Position) -> None:
+def average_epochs(module: nn.Module, plan: Plan, joint: Joint, job: Job, run: Run, position: Position) -> None:
     """Average what was kept, and make it the best state of the run, or of the phase, where it is better on the
     validation images than any epoch; what came of it is put on record and said.
 
@@ -62,9 +64,10 @@ def average_epochs(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run
     training, monitor = job.config.training, job.figure
     if not averages_epochs(training) or not position.in_phase or _is_done(position):
         return
+    job.processes.summed(0)  # until what is averaged is written
     own = {name: tensor.clone() for name, tensor in _moving(module, plan).items()}
     try:
-        made = (_last if training.swa else _greedy)(_Trial(module, plan, feed, job, run, position))
+        made = (_last if training.swa else _greedy)(_Trial(module, plan, joint, job, run, position))
     finally:
         put_tensors(module, own)
     found, phase_best = merit(made.val, monitor), best_epoch(position.in_phase, monitor)
@@ -87,7 +90,7 @@ class _Trial:
 
     module: nn.Module
     plan: Plan
-    feed: Feed
+    joint: Joint
     job: Job
     run: Run
     position: Position
@@ -98,9 +101,9 @@ class _Trial:
     def measured(self, epochs: Sequence[int], tensors: Tensors) -> Made[int]:
         """Put averaged tensors into the network, have it measure its BatchNorm statistics anew, and validate it."""
         put_tensors(self.module, tensors)
-        recount_statistics(self.module, self.plan, self.feed, self.job, self.position.epoch)
+        recount_statistics(self.module, self.plan, self.joint, self.job, self.position.epoch)
         self.module.eval()
-        val = figures_of(self.feed.validation(), self.job.data.task, self.job.data.space)
+        val = figures_of(self.joint.feed.validation(), self.job.data.task, self.job.data.space, self.job.processes)
         found = {name: tensor.detach().cpu().clone() for name, tensor in _moving(self.module, self.plan).items()}
         return Made(tuple(epochs), found, val)
 

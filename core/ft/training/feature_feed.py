@@ -12,7 +12,7 @@ from torch import fx, nn
 from ft.cache.features import Features
 from ft.cache.proof import Proved
 from ft.data.dataset import ImageDataset
-from ft.data.order import epoch_batches, full_batch, spans
+from ft.data.order import epoch_batches, full_batch, places_of, spans
 from ft.data.targets import targets_of
 from ft.data.transforms import network_input, train_transform
 from ft.job import Job
@@ -33,7 +33,9 @@ class FeatureFeed:
         self._val_targets = targets_of(job.data.val)
         self._shuffle = job.data.shuffle
         images, size = job.config.images, job.config.training.batch_size
-        self._full, self._val_spans = full_batch(len(job.data.train), size), spans(len(job.data.val), size)
+        self._full, self._share = full_batch(len(job.data.train), size), job.stepping.share
+        self._val_spans = spans(len(job.data.val), size)
+        self.graphs = (proved.halves.suffix, proved.suffix_eval)
         self._images = ImageDataset(
             job.data.train,
             train_transform(job.preprocessing, job.augmentation),
@@ -43,12 +45,16 @@ class FeatureFeed:
         )
 
     def batches(self, epoch: int, skip: int) -> Iterator[tuple[Any, torch.Tensor]]:
-        n, size = len(self._targets), self._job.config.training.batch_size
+        n, asked = len(self._targets), self._job.config.training.batch_size
         first, pixels = epoch % self._views * n, self._features.pixels
-        batches = epoch_batches(n, size, self._job.config.seed, epoch, self._shuffle)[skip:]
+        batches = epoch_batches(n, asked, self._job.config.seed, epoch, self._shuffle)[skip:]
+        sizes = [len(batch) for batch in batches]
+        if self._share.world > 1:
+            batches = [[batch[place] for place in places_of(len(batch), self._share).own] for batch in batches]
         order = torch.tensor([index for batch in batches for index in batch])
-        for batch, rows in zip(batches, torch.split(order, [len(batch) for batch in batches]), strict=True):
-            if len(batch) == self._full or self._proved.any_size:
+        rows_of_batches = torch.split(order, [len(batch) for batch in batches])
+        for size, batch, rows in zip(sizes, batches, rows_of_batches, strict=True):
+            if size == self._full or self._proved.any_size:
                 yield self._features.train.take(rows + first if first else rows), self._targets.index_select(0, rows)
             elif pixels is not None:
                 yield self._compute(*pixels.take(first + rows)), self._targets[rows]
@@ -99,16 +105,17 @@ class FeatureFeed:
         # Not called: what torch.fx puts around a call explains errors in graphs, and takes time in every step.
         return self._proved.halves.suffix.forward(tuple(blend.of(self._ready(each)) for each in inputs))
 
-    def validation(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        for inputs, targets in self.validation_inputs():
+    def validation(self, every: bool = False) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        for inputs, targets in self.validation_inputs(every):
             with torch.no_grad(), self._machine.autocast():
                 outputs = self._proved.suffix_eval.forward(tuple(map(self._ready, inputs)))
             yield outputs.float().cpu(), targets
 
-    def validation_inputs(self) -> Iterator[tuple[Any, torch.Tensor]]:
-        """Yield (inputs, targets [N, ...] on the CPU) for the validation images in their order. Raises StopAsked when a
+    def validation_inputs(self, every: bool = False) -> Iterator[tuple[Any, torch.Tensor]]:
+        """Yield (inputs, targets [N, ...] on the CPU) for the validation images in their order: for this process's
+        share of their batches, or for `every` one. Raises StopAsked when a
         signal asks to stop meanwhile."""
-        for start, end in self._val_spans:
+        for start, end in self._val_spans if every else self._share.of(self._val_spans):
             yield self._features.val.take(torch.arange(start, end)), self._val_targets[start:end]
             self._job.stop.check()
 

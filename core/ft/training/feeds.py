@@ -6,7 +6,7 @@ Between training steps nothing runs in inference mode: a layer may keep what it 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any, Protocol
@@ -17,12 +17,13 @@ from torch import nn
 from ft.cache.decision import keep_images, plan_stricter
 from ft.cache.features import get_features
 from ft.cache.image_rows import image_parts
-from ft.cache.kept_images import KeptImages, get_images, kept_batches
+from ft.cache.kept_images import KeptImages, get_images, kept_training_batches, kept_validation_batches
 from ft.cache.proof import NotProved, prove
 from ft.cache.store import FeatureStore
 from ft.cache.writer import NotKept
 from ft.data.dataset import ImageDataset
-from ft.data.loaders import Loader
+from ft.data.loaders import Loader, Workers, loader_processes
+from ft.data.order import own_batches, spans
 from ft.data.transforms import network_input, train_transform
 from ft.errors import FtError
 from ft.job import Job
@@ -35,17 +36,25 @@ from ft.prefix.state import attributes_kept
 from ft.tracking.events import FeaturesReady, ImagesReady
 from ft.training.blending import ITSELF, Blend
 from ft.training.feature_feed import FeatureFeed
-from ft.training.predicting import loader_of, predict_batches, predict_loaded
+from ft.training.predicting import predict_batches, predict_loaded
+
+_REFUSALS = (NotProved, NotWhole, NotKept, RuntimeError, MemoryError)
+"""What the proof raises where nothing can be computed once."""
 
 
 class Feed(Protocol):
-    """Inputs of every step, and what turns them into outputs. The network's modes are the caller's to set."""
+    """Inputs of every step, and what turns them into outputs. The network's modes are the caller's to set. Of several
+    processes, each is fed its share of every batch, and of the batches of validation."""
 
     cost: CacheCost
     idle: frozenset[str]
     """Names of parameters that training and validation do not read."""
     torch_only: bool
     """Whether `forward`, and what goes backward from it, draws from no generators but torch's."""
+
+    @property
+    def graphs(self) -> Sequence[nn.Module]:
+        """What computes instead of the network, with its layers."""
 
     def batches(self, epoch: int, skip: int) -> Iterator[tuple[Any, torch.Tensor]]:
         """Yield (inputs, targets [N, ...] on the CPU) of an epoch's steps after the first `skip`."""
@@ -88,7 +97,18 @@ def open_feed(module: nn.Module, plan: Plan, prefix: FrozenPrefix | None, store:
     transform = train_transform(job.preprocessing, job.augmentation)
     dataset = ImageDataset(job.data.train, transform, job.config.seed, job.config.images.replayed, job.data.digests)
     cost = CacheCost("off", cache.reason)
-    return ImageFeed(module, cost, job, loader_of(dataset, job, job.data.shuffle))
+    return ImageFeed(module, cost, job, _own_loader(dataset, job))
+
+
+def _own_loader(dataset: ImageDataset, job: Job) -> Loader:
+    """The processes that decode the training images which this process computes."""
+    size, seed, shuffle = job.config.training.batch_size, job.config.seed, job.data.shuffle
+
+    def batches(epoch: int) -> list[list[int]]:
+        return own_batches(len(dataset), size, seed, epoch, shuffle, job.stepping.share)
+
+    workers = Workers(job.workers, job.machine.device)
+    return Loader(dataset, batches, loader_processes(workers, len(batches(0))), workers.device, job.stop)
 
 
 def _why_not(error: Exception, job: Job) -> str:
@@ -124,8 +144,11 @@ def _proved_feed(module: nn.Module, prefix: FrozenPrefix, plan: Plan, store: Fea
     cache, started = plan.cache, time.perf_counter()
     assert cache.promise != "off"
     with attributes_kept(module):  # what a layer keeps of inference mode is no good for training
-        with job.display.progress("proof"):
+        job.processes.doing("proving what is computed once")
+        with job.display.progress("proof"), job.processes.all_or_none(*_REFUSALS):
             proved, decoded = prove(module, prefix, plan, store, job)
+        if len(set(job.processes.gathered((str(proved.cut), proved.any_size)))) > 1:
+            raise NotProved("on processors that differ, other layers compute an image differently beside others")
         give_back_freed_memory()
         proof = time.perf_counter() - started
         for note in proved.notes:
@@ -154,8 +177,8 @@ def _kept_image_feed(module: nn.Module, cache: CachePlan, store: FeatureStore, j
     seconds = time.perf_counter() - started
     job.tell(ImagesReady(decoded, seconds, job.data.decoded))
     cost = CacheCost(cache.promise, cache.reason, decoded=job.data.decoded + decoded, seconds=seconds)
-    kept = kept_batches(val, validation, job, shuffle=False)
-    return ImageFeed(module, cost, job, kept_batches(train, training, job, job.data.shuffle), kept)
+    kept = kept_validation_batches(val, validation, job)
+    return ImageFeed(module, cost, job, kept_training_batches(train, training, job), kept)
 
 
 class ImageFeed:
@@ -173,6 +196,7 @@ class ImageFeed:
         validation_images: KeptImages | None = None,
     ) -> None:
         self.cost, self.idle, self.torch_only = cost, frozenset[str](), False
+        self.graphs: Sequence[nn.Module] = ()
         self._module, self._job, self._images, self._validation_images = module, job, images, validation_images
 
     def batches(self, epoch: int, skip: int) -> Iterator[tuple[Any, torch.Tensor]]:
@@ -185,7 +209,9 @@ class ImageFeed:
     def validation(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         job = self._job
         if self._validation_images is None:
-            return predict_batches(self._module, job.data.val, job, job.data.digests)
+            own = job.stepping.share.of(spans(len(job.data.val), job.config.training.batch_size))
+            items = [item for start, end in own for item in job.data.val[start:end]]
+            return predict_batches(self._module, items, job, job.data.digests)
         return predict_loaded(self._module, self._validation_images, job)
 
     def close(self) -> None:

@@ -17,7 +17,6 @@ from ft.errors import FtError
 from ft.extension.tasks import Figure
 from ft.job import Job
 from ft.machine.layout import rate
-from ft.machine.randomness import step_seed
 from ft.machine.signals import StopAsked
 from ft.model.freezing import set_train_mode
 from ft.plan.records import Plan
@@ -31,9 +30,10 @@ from ft.training.average import Average, ema_share
 from ft.training.early import ends_early, last_epoch
 from ft.training.epoch_average import average_epochs, averages_epochs, forget_weights, keep_weights
 from ft.training.feeds import Feed
+from ft.training.joint import joint_steps
 from ft.training.loss_scale import LossScale
 from ft.training.optim import forget_gradients, lr_factor, make_optimizer, optimizer_state, restore_optimizer, set_lr
-from ft.training.step import Batch, Learning, learn, moving_buffers
+from ft.training.step import Learning, batches_of, learn, moving_buffers
 
 
 def train(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Position:
@@ -46,14 +46,14 @@ def train(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
     """
     training, machine = job.config.training, job.machine
     optimizer = make_optimizer(module, plan, job.optimizer)
-    task, space, targets = job.data.task, job.data.space, targets_of(job.data.train).to(machine.device)
-    scale = LossScale(machine)
+    task, space, processes = job.data.task, job.data.space, job.processes
+    scale, loss_of = LossScale(machine), task.loss(space, targets_of(job.data.train).to(machine.device))
     position, average = _resume(run, job.config, plan, module, (optimizer, scale))
+    if not processes.is_first:
+        position.tally = 0.0  # what was counted is the first one's, and they are added up
     tally, begun = Tally(task.count(space)), position.begun(plan.steps_per_epoch)
     monitor = task.figure(training.monitor)
-    moving = moving_buffers(module, plan.frozen_modules)
-    loss_of = task.loss(space, targets)
-    learning = Learning(module, feed, loss_of, plan.aux_loss_weight, training, machine, moving, scale, plan.image_size)
+    set_train_mode(module, plan.frozen_modules)
     module.zero_grad(set_to_none=True)
 
     def state() -> Checkpoint:
@@ -71,66 +71,70 @@ def train(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
         level = (training.swa or 0) * plan.steps_per_epoch
         set_lr(optimizer, lr_factor(step - first, plan.warmup_steps, plan.total_steps - first, level))
 
-    try:
-        over = position.epoch >= last_epoch(plan, job)
-        while not over and not out_of_patience(position, training, monitor):
-            set_train_mode(module, plan.frozen_modules)
-            title, before = f"epoch {position.epoch + 1}/{plan.epochs}", position.epoch * plan.steps_per_epoch
-            so_far = [each.val[monitor.name] for each in position.history if monitor.name in each.val]
-            with job.display.progress(title, plan.total_steps, before + position.step, "steps", so_far) as bar:
+    with joint_steps(module, feed, job) as joint:
+        how = (plan.aux_loss_weight, training, machine, moving_buffers(module, plan.frozen_modules), scale)
+        learning = Learning(module, joint, loss_of, *how, plan.image_size)
+        try:
+            over = position.epoch >= last_epoch(plan, job)
+            while not over and not out_of_patience(position, training, monitor):
+                set_train_mode(module, plan.frozen_modules)
+                title, before = f"epoch {position.epoch + 1}/{plan.epochs}", position.epoch * plan.steps_per_epoch
+                so_far = [each.val[monitor.name] for each in position.history if monitor.name in each.val]
+                with job.display.progress(title, plan.total_steps, before + position.step, "steps", so_far) as bar:
+                    started = time.perf_counter()
+                    for batch in batches_of(feed, job, position.epoch, position.step, plan.steps_per_epoch):
+                        step = before + position.step
+                        processes.doing(f"epoch {position.epoch + 1}, step {position.step + 1}")
+                        set_rate(step)
+                        loss, answers, parts = learn(batch, position.parts, learning)
+                        if parts > position.parts:
+                            job.display.warn(_now_in_parts(batch.places.size, parts))
+                            position.parts = parts
+                        if not scale.is_on:
+                            _check_finite(loss, "loss", position, run)
+                        taken = _step(optimizer, module, scale, job, run)
+                        if taken and average is not None and training.ema is not None:
+                            average.add(ema_share(training.ema, step - begun))
+                        now = time.perf_counter()
+                        if math.isfinite(loss):  # else a step that was skipped, which says nothing of the weights
+                            position.tally = tally.add(joint.counted(answers, batch.places), position.tally)
+                            position.finish_step(loss, batch.places.size, now - started)
+                        else:
+                            position.finish_step(0.0, 0, now - started)
+                        started = now
+                        bar.advance(step + 1, f"loss {_mean_loss(position):.3f}", _pace(position))
+                        joint.check_stop()
+                (position.tally,) = processes.summed(tally.settle(position.tally))
+                _check_finite(_mean_loss(position), "loss", position, run)
+                if scale.skipped >= plan.steps_per_epoch:
+                    job.display.warn(_none_taken(position))
                 started = time.perf_counter()
-                for inputs, targets in feed.batches(position.epoch, skip=position.step):
-                    step = before + position.step
-                    set_rate(step)
-                    batch = Batch(inputs, targets.to(machine.device), step_seed(job.config.seed, step))
-                    loss, answers, parts = learn(batch, position.parts, learning)
-                    if parts > position.parts:
-                        job.display.warn(_now_in_parts(len(targets), parts))
-                        position.parts = parts
-                    if not scale.is_on:
-                        _check_finite(loss, "loss", position, run)
-                    taken = _step(optimizer, module, scale, job, run)
-                    if taken and average is not None and training.ema is not None:
-                        average.add(ema_share(training.ema, step - begun))
-                    now = time.perf_counter()
-                    if math.isfinite(loss):  # else a step that was skipped, which says nothing of the weights
-                        position.tally = tally.add(answers, position.tally)
-                        position.finish_step(loss, len(targets), now - started)
-                    else:
-                        position.finish_step(0.0, 0, now - started)
-                    started = now
-                    bar.advance(step + 1, f"loss {_mean_loss(position):.3f}", _pace(position))
-                    job.stop.check()
-            position.tally = tally.settle(position.tally)
-            _check_finite(_mean_loss(position), "loss", position, run)
-            if scale.skipped >= plan.steps_per_epoch:
-                job.display.warn(_none_taken(position))
-            started = time.perf_counter()
-            module.eval()
-            with average.in_place() if average else nullcontext():
-                val = figures_of(feed.validation(), task, space)
-            _check_finite(val["loss"], "validation loss", position, run)
-            set_rate((position.epoch + 1) * plan.steps_per_epoch - 1)  # a run that stopped here had no step left
-            seconds = time.perf_counter() - started
-            record = position.finish_epoch(optimizer.param_groups[0]["lr"], val, seconds, task.record.tally_name)
-            is_best = position.is_best(record, monitor)
-            if averages_epochs(training):
-                keep_weights(run, state(), plan, training, monitor)
-            if is_best:
-                save("best")
-            elif plan.place.begins and best_epoch(position.in_phase, monitor) is record:
-                save("phase")
+                processes.doing(f"validation after epoch {position.epoch + 1}")
+                module.eval()
+                with average.in_place() if average else nullcontext():
+                    val = figures_of(feed.validation(), task, space, processes)
+                _check_finite(val["loss"], "validation loss", position, run)
+                set_rate((position.epoch + 1) * plan.steps_per_epoch - 1)  # a run that stopped here had no step left
+                seconds = time.perf_counter() - started
+                record = position.finish_epoch(optimizer.param_groups[0]["lr"], val, seconds, task.record.tally_name)
+                is_best = position.is_best(record, monitor)
+                if averages_epochs(training):
+                    keep_weights(run, state(), plan, training, monitor)
+                if is_best:
+                    save("best")
+                elif plan.place.begins and best_epoch(position.in_phase, monitor) is record:
+                    save("phase")
+                save("last")
+                if averages_epochs(training):
+                    forget_weights(run, position, plan, training, monitor)
+                run.log(position)
+                job.tell(EpochDone(record, plan.epochs, record.epoch * plan.steps_per_epoch, is_best, task.figures))
+                over = position.epoch >= last_epoch(plan, job) or ends_early(position, plan, job, run)
+        except StopAsked:
+            (position.tally,) = processes.summed(tally.settle(position.tally))
             save("last")
-            if averages_epochs(training):
-                forget_weights(run, position, plan, training, monitor)
-            run.log(position)
-            job.tell(EpochDone(record, plan.epochs, record.epoch * plan.steps_per_epoch, is_best, task.figures))
-            over = position.epoch >= last_epoch(plan, job) or ends_early(position, plan, job, run)
-    except StopAsked:
-        position.tally = tally.settle(position.tally)
-        save("last")
-        raise
-    average_epochs(module, plan, feed, job, run, position)
+            raise
+        average_epochs(module, plan, joint, job, run, position)
     forget_weights(run, position, plan, training, monitor)
     return position
 

@@ -5,20 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from itertools import count
-from typing import Any
 
 import torch
 from torch import nn
 
 from ft.data.targets import targets_of
 from ft.job import Job
-from ft.machine.randomness import step_seed
 from ft.model.freezing import set_train_mode
 from ft.plan.records import Plan
 from ft.training.feeds import Feed
+from ft.training.joint import Joint
 from ft.training.loss_scale import LossScale
 from ft.training.optim import forget_gradients, make_optimizer, set_lr
-from ft.training.step import Batch, Learning, learn, moving_buffers
+from ft.training.step import Batch, Learning, batches_of, learn, moving_buffers
 
 SMALLEST, LARGEST = 1e-7, 10.0
 """Between which learning rates the largest one of all param groups rises (as fastai has it)."""
@@ -52,16 +51,17 @@ def train_at_rising_rates(module: nn.Module, plan: Plan, feed: Feed, job: Job) -
     loss_of = job.data.task.loss(job.data.space, targets)
     moving = moving_buffers(module, plan.frozen_modules)
     scale = LossScale(machine)
-    learning = Learning(module, feed, loss_of, plan.aux_loss_weight, training, machine, moving, scale, plan.image_size)
+    joint = Joint(module, feed, job, [])
+    how = (plan.aux_loss_weight, training, machine, moving, scale, plan.image_size)
+    learning = Learning(module, joint, loss_of, *how)
     module.zero_grad(set_to_none=True)
     set_train_mode(module, plan.frozen_modules)
     steps, peak = steps_of(plan.steps_per_epoch), max(group.lr for group in plan.groups)
     factors, losses, parts = list[float](), list[float](), 1
     with job.display.progress("rising rates", steps, unit="steps") as bar:
-        for step, (inputs, labels) in zip(range(steps), _batches(feed), strict=False):
+        for step, batch in zip(range(steps), _batches(feed, job, plan.steps_per_epoch), strict=False):
             factor = SMALLEST / peak * (LARGEST / SMALLEST) ** (step / (steps - 1))
             set_lr(optimizer, factor)
-            batch = Batch(inputs, labels.to(machine.device), step_seed(job.config.seed, step))
             loss, _, parts = learn(batch, parts, learning)
             if not math.isfinite(loss):
                 break
@@ -90,6 +90,6 @@ def gone_to_pieces(losses: list[float]) -> bool:
     return float(means[-1] - first) > 4 * reach
 
 
-def _batches(feed: Feed) -> Iterator[tuple[Any, torch.Tensor]]:
+def _batches(feed: Feed, job: Job, steps: int) -> Iterator[Batch]:
     for epoch in count():
-        yield from feed.batches(epoch, skip=0)
+        yield from batches_of(feed, job, epoch, 0, steps)

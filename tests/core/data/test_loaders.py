@@ -27,9 +27,10 @@ from ft.data.batches import Batch
 from ft.data.dataset import ImageDataset
 from ft.data.load import Item
 from ft.data.loaders import Loader, Workers, auto_workers, make_loader
-from ft.data.order import Share, epoch_batches
+from ft.data.order import check_shared, epoch_batches, own_batches, places_of
 from ft.data.pictures import Picture
 from ft.data.transforms import train_transform
+from ft.machine.distributed import Share
 from ft.machine.signals import StopAsked
 
 many = st.integers(1, 200)
@@ -37,27 +38,26 @@ worlds = st.integers(1, 5)
 
 
 @given(many, st.integers(1, 40), st.integers(0, 2**32 - 1), st.integers(0, 50), st.booleans(), worlds)
-def test_all_processes_together_see_every_image_once_in_equally_many_steps(
+def test_all_processes_together_take_the_steps_that_one_takes(
     n: int, batch_size: int, seed: int, epoch: int, shuffle: bool, world: int
 ) -> None:
-    batch_size = max(batch_size, world)
-    ranks = [epoch_batches(n, batch_size, seed, epoch, shuffle, Share(rank, world)) for rank in range(world)]
-    assert sorted(index for batches in ranks for batch in batches for index in batch) == list(range(n))
-    if n >= world:
-        assert len({len(batches) for batches in ranks}) == 1
     alone = epoch_batches(n, batch_size, seed, epoch, shuffle)
-    if n >= world and len(alone) == len(ranks[0]):  # they differ only in when a small last batch is merged
-        together = [sorted(i for batches in ranks for i in batches[step]) for step in range(len(alone))]
-        assert together == [sorted(batch) for batch in alone]
+    assert sorted(index for batch in alone for index in batch) == list(range(n))
+    ranks = [own_batches(n, batch_size, seed, epoch, shuffle, Share(rank, world)) for rank in range(world)]
+    for step, batch in enumerate(alone):
+        shares = [own[step] for own in ranks]
+        if places_of(len(batch), Share(0, world)).each_computes_all:
+            assert shares == [batch] * world
+        else:
+            assert sorted(index for share in shares for index in share) == sorted(batch)
 
 
-@given(st.integers(2, 200), st.integers(2, 40), worlds)
-def test_no_process_gets_a_batch_of_one(n: int, batch_size: int, world: int) -> None:
-    batch_size = max(batch_size, 2 * world)
-    if n < 2 * world:
-        return
+@given(st.integers(1, 100), worlds)
+def test_images_that_may_be_blended_stay_in_one_process_in_opposite_places(size: int, world: int) -> None:
     for rank in range(world):
-        assert min(len(batch) for batch in epoch_batches(n, batch_size, 0, 0, True, Share(rank, world))) > 1
+        own = places_of(size, Share(rank, world)).own
+        assert [size - 1 - place for place in own] == list(reversed(own))
+        assert len(own) >= min(2, size) or size % 2  # the middle one of an odd batch may be alone
 
 
 def test_batches_of_one_are_left_where_they_are_wanted() -> None:
@@ -77,8 +77,9 @@ PINNED = [3, 2, 1, 8, 6, 0, 7, 4, 5, 9]
 
 
 def test_a_batch_too_small_for_the_processes_is_an_error() -> None:
-    with pytest.raises(FtError, match="a batch of 2 cannot be shared by 4 processes; use --batch-size 8"):
-        epoch_batches(10, 2, 0, 0, shuffle=True, share=Share(0, 4))
+    check_shared(8, Share(0, 4))
+    with pytest.raises(FtError, match="a batch of 7 cannot be shared by 4 processes; use --batch-size 8"):
+        check_shared(7, Share(0, 4))
 
 
 @pytest.fixture

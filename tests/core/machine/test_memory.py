@@ -37,6 +37,7 @@ from ft_tasks.cross_entropy import CrossEntropy
 from ft_tasks.multilabel import UNKNOWN
 from ft_tasks.multilabel_loss import BinaryCrossEntropy
 from ft_tasks.regression_loss import DeviationLoss
+from steps import alone
 
 MOST = 3
 """Images that the network below has memory for."""
@@ -81,10 +82,9 @@ def gradients(parts: int, criterion: Any, fails_above: int = 99, auto: bool = Tr
     feed = cast(Any, SimpleNamespace(forward=forward, torch_only=True))
     training = TrainingConfig(batch_size=13, auto_batch=auto, **blends)
     machine = Machine("cpu", "fp32", channels_last=False)
-    learning = Learning(
-        module, feed, criterion, 0.0, training, machine, moving_buffers(module, ()), LossScale(machine), side=4
-    )
-    loss, answers, used = learn(Batch(inputs, labels, 1), parts, learning)
+    how = (0.0, training, machine, moving_buffers(module, ()), LossScale(machine))
+    learning = Learning(module, alone(module, feed, training), criterion, *how, side=4)
+    loss, answers, used = learn(Batch.of_one_process(inputs, labels, 1), parts, learning)
     hits = sum(
         int((outputs.argmax(1) == targets.reshape(len(targets), -1)[:, 0]).sum()) for outputs, targets in answers
     )
@@ -145,7 +145,10 @@ def test_what_never_fits_is_said() -> None:
 def test_no_part_has_a_single_image() -> None:
     for number in range(1, 40):
         for parts in range(1, 40):
-            split = [labels for _, labels in Batch(torch.zeros(number, 1), torch.arange(number), 0).split(parts)]
+            split = [
+                labels
+                for _, labels, _ in Batch.of_one_process(torch.zeros(number, 1), torch.arange(number), 0).split(parts)
+            ]
             assert sorted(torch.cat(split).tolist()) == list(range(number))
             assert min(map(len, split)) > 1 or number == 1
             assert len(split) == min(parts, max(1, number // 2))

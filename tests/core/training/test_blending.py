@@ -33,6 +33,7 @@ from ft.training.loss_scale import LossScale
 from ft.training.step import Batch, Learning, learn
 from ft_tasks.cross_entropy import CrossEntropy
 from signal_at_progress import SignalAtProgress
+from steps import alone
 
 MakeConfig = Callable[..., Config]
 FROZEN: dict[str, Any] = {
@@ -60,9 +61,17 @@ def learned(images: Tensor, labels: Tensor, **blends: float) -> tuple[float, Ble
     feed = cast(Any, SimpleNamespace(forward=forward, torch_only=True))
     machine, training = Machine("cpu", "fp32", False), TrainingConfig(**blends)
     learning = Learning(
-        module, feed, CrossEntropy(None, 0.0), 0.0, training, machine, [], LossScale(machine), images.shape[-1]
+        module,
+        alone(module, feed, training),
+        CrossEntropy(None, 0.0),
+        0.0,
+        training,
+        machine,
+        [],
+        LossScale(machine),
+        images.shape[-1],
     )
-    loss, _, _ = learn(Batch(images, labels, 8), 1, learning)
+    loss, _, _ = learn(Batch.of_one_process(images, labels, 8), 1, learning)
     return loss, seen[0], module
 
 

@@ -31,6 +31,7 @@ from ft.training.loss_scale import LossScale
 from ft.training.step import Batch, Learning, learn, moving_buffers
 from ft_tasks.cross_entropy import CrossEntropy
 from signal_at_progress import SignalAtProgress
+from steps import alone
 
 MakeConfig = Callable[..., Config]
 FP16 = Machine("cpu", "fp16", channels_last=False)
@@ -92,8 +93,18 @@ def test_a_step_without_a_finite_loss_leaves_the_statistics_of_batchnorm_as_they
     module(torch.ones(2, 3, 4, 4))
     before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
     moving, scale = moving_buffers(module, ()), LossScale(FP16)
-    learning = Learning(module, feed, CrossEntropy(None, 0.0), 0.0, TrainingConfig(), FP16, moving, scale, 4)
-    loss, _, _ = learn(Batch(torch.full((2, 3, 4, 4), 1e6), torch.tensor([0, 1]), 1), 1, learning)
+    learning = Learning(
+        module,
+        alone(module, feed, TrainingConfig()),
+        CrossEntropy(None, 0.0),
+        0.0,
+        TrainingConfig(),
+        FP16,
+        moving,
+        scale,
+        4,
+    )
+    loss, _, _ = learn(Batch.of_one_process(torch.full((2, 3, 4, 4), 1e6), torch.tensor([0, 1]), 1), 1, learning)
     assert math.isnan(loss)
     assert all(torch.equal(tensor, before[name]) for name, tensor in module.state_dict().items())
 
