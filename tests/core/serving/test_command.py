@@ -32,12 +32,12 @@ def started(run: Path, cwd: Path, *flags: str) -> tuple[warm_python.WarmProcess,
     """A process that serves, once it answers."""
     port = free_port()
     process = warm_python.start(MAIN, ("serve", str(run), "--port", str(port), "--trust-code", *flags), cwd)
-    client, end = Client(f"http://127.0.0.1:{port}"), time.monotonic() + 60
+    client, end = Client(f"http://127.0.0.1:{port}"), time.monotonic() + 240
     while True:
         try:
             assert client.get("/health").json()["status"] == "ok"
             return process, client
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.Timeout):  # somebody listens while several processes load
             if process.poll() is not None or time.monotonic() > end:
                 raise AssertionError(process.communicate()) from None
             time.sleep(0.05)
