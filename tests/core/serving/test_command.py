@@ -47,8 +47,8 @@ def started(run: Path, cwd: Path, *flags: str) -> tuple[warm_python.WarmProcess,
 def test_sigterm_answers_what_has_come_and_ends_with_0(run_of: Callable[[str], Path], tmp_path: Path) -> None:
     process, client = started(run_of("classification"), tmp_path)
     with ThreadPoolExecutor(8) as threads:
-        content = image(100, (3000, 3000), "JPEG")
-        asked = [threads.submit(client.post, "/predict", *[content] * 4) for _ in range(8)]
+        content = image(100, (2000, 2000), "JPEG")
+        asked = [threads.submit(client.post, "/predict", *[content] * 2) for _ in range(6)]
         while client.get("/health").json()["waiting"] == 0:
             pass
         process.send_signal(signal.SIGTERM)
