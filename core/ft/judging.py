@@ -22,6 +22,10 @@ from ft.training.solving import solvable
 
 FOLDS = 5
 """Heads that are fitted, each to all images but a fifth."""
+MOST_CLASSES = 1000
+"""Of more, what is counted for each pair of them would be more than all else that a run keeps."""
+MOST_ANSWERS = 10**8
+"""Numbers that heads answer with, one for each image and class, at most: 400 MB, and as long as that takes to fit."""
 
 
 def judge_labels(
@@ -46,11 +50,23 @@ def ask_out_of_sample(
     are probabilities. Raises FtError where labels are not those of one class an image, or nothing solves for heads."""
     data, targets = gathered.data, targets_of(gathered.items)
     solver = _solver(data, targets, plugins)
+    _check_size(len(targets), solver.outputs)
     folds = even_folds(data, gathered.items, targets.tolist(), FOLDS)
     if len(set(folds.tolist())) < 2:
         raise FtError("labels are judged by heads that saw other images, and all images are of one group")
     with display.progress("heads on folds", len(solver.penalties) * FOLDS, unit="fits") as bar:
         return folds, answer_out_of_sample(components, targets, folds, solver, bar.advance)
+
+
+def _check_size(images: int, classes: int) -> None:
+    """Raise FtError where judging would take far more time and memory than all the rest of a run."""
+    if classes > MOST_CLASSES:
+        raise FtError(f"labels are judged where there are {MOST_CLASSES:,} classes or fewer, and there are {classes:,}")
+    if images * classes > MOST_ANSWERS:
+        raise FtError(
+            f"labels are judged where there are {MOST_ANSWERS:,} answers or fewer, one for each image and class; "
+            f"{images:,} images of {classes:,} classes have more"
+        )
 
 
 def _suspected(

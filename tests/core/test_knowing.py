@@ -72,6 +72,19 @@ def test_a_wrong_label_and_a_copy_are_found_and_can_be_mended(photos: Path, ft: 
     assert again["computed"] <= 5  # what is kept is known by an image's content, but in a batch that is not full
 
 
+@pytest.mark.parametrize(
+    ("most", "said"), [("MOST_CLASSES", "1 classes or fewer"), ("MOST_ANSWERS", "1 answers or fewer")]
+)
+def test_labels_of_very_many_classes_or_images_are_not_judged_and_that_is_said(
+    most: str, said: str, photos: Path, ft: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"ft.judging.{most}", 1)
+    told = json.loads(ft("data", "check", str(photos), *BACKBONE, "--json").stdout)["known"]
+    assert told["labels"] == []
+    assert told["judged"] is None
+    assert said in told["unjudged"]
+
+
 def test_a_run_finds_the_features_of_the_check(photos: Path, ft: Callable[..., Result]) -> None:
     checked = ft("data", "check", str(photos), *BACKBONE, "--set", "seed=5")
     assert "1 label may be wrong" in checked.output

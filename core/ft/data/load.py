@@ -26,7 +26,7 @@ from ft.text.counting import number_of, some_names
 from ft.text.names import look_alikes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Item:
     """One image: its target, which is what the task makes of its label, and the label."""
 

@@ -62,7 +62,7 @@ class Ahead:
     keep: Callable[[Iterator[Passed], int], int]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Looked:
     """What a picture holds: its sha256, why it is no image, if it is none, the state by which its file is known again,
     what is unusual about it, and its pixels where somebody wants them."""
