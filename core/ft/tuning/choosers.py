@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import Any
 
 import optuna
@@ -22,6 +23,8 @@ SAMPLERS = {
     GRID: "",
 }
 """By their names in ft, what Optuna calls them; a grid is ft's own, as its order is known from the start."""
+NEEDS = {"qmc": "scipy", "gp": "scipy", "cmaes": "cmaes"}
+"""Which library a sampler takes that Optuna does without; some are asked for only once a sampler chooses."""
 PRUNERS = {
     "median": "MedianPruner",
     "percentile": "PercentilePruner",
@@ -60,19 +63,15 @@ def _made(kind: str, names: Mapping[str, str], module: Any, asked: Mapping[str, 
     if name not in names:
         raise FtError(f"--{kind} {name}: there is no such {kind}.{did_you_mean(name, names)} There is: "
                       f"{', '.join(names)}")  # fmt: skip
+    lacks = NEEDS.get(name) if kind == "sampler" else None
+    if lacks is not None and find_spec(lacks) is None:
+        raise FtError(f"--{kind} {name} takes {lacks}, which is not installed: pip install {lacks}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that something of Optuna is experimental
             return getattr(module, names[name])(**settings)
-    except ImportError as error:
-        lacks = getattr(error, "name", None) or _lacking(str(error))
-        raise FtError(f"--{kind} {name} takes {lacks}, which is not installed: pip install {lacks}") from None
     except (TypeError, ValueError) as error:
         raise FtError(f"--{kind} {name} does not take its settings as they are: {error}") from None
-
-
-def _lacking(said: str) -> str:
-    return next((name for name in ("cmaes", "scipy", "torch") if name in said), said)
 
 
 def seed_of(seed: int, number: int) -> int:
