@@ -11,6 +11,7 @@ import torch
 
 from backbones import (
     CheckedTapped,
+    HungrySecond,
     Tapped,
     activated,
     centred,
@@ -42,6 +43,7 @@ BUILDERS = {
     "with-pooling": with_pooling,
     **{f"offset-{how}": partial(offset, how) for how in ("constant", "bias", "channel", "saturated")},
     "two-ways": two_ways,
+    "hungry-second": lambda: replace(small(), module=HungrySecond(), name="hungry-second"),
     "centred": centred,
     "doubled": doubled,
     "checked": checked,

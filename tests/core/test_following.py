@@ -2,39 +2,124 @@
 
 from __future__ import annotations
 
+import csv
+import json
+import random
+import signal
 from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from conftest import TINY
-from processes import figures, run_all
+from faults.repetitions import FULL
+from ft import FtError
+from ft.following import begun_before
+from ft.machine.distributed import ALONE, Processes, Share
+from ft.run.folder import Run
+from processes import figures, run_all, start_all
 
 SMALL = [
     *("run", "--backbone", f"{TINY}:small", "--weights", "none", "--data", "demo", "--set", "data.images_per_class=9"),
     *("--set", "data.size=32", "--image-size", "16", "--precision", "fp32", "--workers", "0", "--epochs", "2"),
     *("--batch-size", "8", "--lr", "0.01", "--device", "cpu", "--set", "report.html=false"),
 ]
-"""29 training images, so that the last batch is one of five, and 7 to validate."""
+"""29 training images, so that the last batch is one of five, and 7 to validate; with dropout and BatchNorm."""
+SGD = [
+    "--optimizer",
+    "sgd",
+]  # AdamW would move a bias before BatchNorm, whose gradient is zero, by what rounding leaves
+WAYS = {
+    "frozen": ["--freeze", "all"],
+    "frozen, of all heads one": ["--freeze", "all", "--augment", "none", "--optimizer", "lbfgs"],
+    "partial": ["--freeze", "until:layer1", "--augment", "none", *SGD],
+    "views": ["--freeze", "until:layer1", "--augment", "standard", "--views", "2", *SGD],
+    "full": ["--freeze", "none", "--augment", "standard", *SGD, "--auto-batch"],
+    "mixed": ["--freeze", "none", "--augment", "none", "--mixup", "0.4", "--cutmix", "1", "--ema", "0.8", *SGD],
+    "averaged": ["--freeze", "none", "--augment", "none", "--soup", "2", *SGD],
+    "balanced": ["--freeze", "none", "--augment", "none", "--set", "task.sampler=balanced", *SGD],
+    "several labels": ["--freeze", "until:layer1", "--task", "multilabel", *SGD],
+    "numbers": ["--freeze", "none", "--task", "regression", *SGD],
+}
+USUAL = [("partial", 4), ("mixed", 2)]
+EVERY = [(way, world) for way in WAYS for world in (2, 4)]
 
 
-@pytest.mark.parametrize("world", [2, 4])
-@pytest.mark.parametrize(
-    "how",
-    [
-        ["--freeze", "all"],
-        ["--freeze", "until:layer1", "--augment", "none", "--optimizer", "sgd"],
-        ["--freeze", "none", "--augment", "standard", "--optimizer", "sgd", "--auto-batch"],
-        ["--freeze", "none", "--augment", "none", "--mixup", "0.4", "--optimizer", "sgd"],
-    ],
-    ids=["frozen", "partial", "full", "mixup"],
-)
-def test_several_processes_come_to_what_one_comes_to(how: list[str], world: int, tmp_path: Path) -> None:
-    run_all([*SMALL, *how, "--run-dir", "one"], 1, tmp_path)
-    run_all([*SMALL, *how, "--run-dir", "many"], world, tmp_path)
-    for one, many in zip(figures(tmp_path / "one"), figures(tmp_path / "many"), strict=True):
-        assert many == pytest.approx(one, rel=1e-4, abs=1e-5)
-    ours, theirs = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "many"))
-    for name, tensor in ours.items():
-        torch.testing.assert_close(theirs[name], tensor, rtol=1e-3, atol=1e-4)
+def close(one: Path, other: Path) -> None:
+    for ours, theirs in zip(figures(one), figures(other), strict=True):
+        assert theirs == pytest.approx(ours, rel=1e-4, abs=1e-5)
+    tensors, others = (load_file(folder / "model.safetensors") for folder in (one, other))
+    for name, tensor in tensors.items():
+        torch.testing.assert_close(others[name], tensor, rtol=1e-3, atol=1e-4)
+
+
+def labelled(folder: Path) -> list[str]:
+    """Write images with numbers and labels, of which some are unknown; return where they are."""
+    draw, rows = random.Random(0), [("path", "bright", "red", "value", "split")]
+    for number in range(36):
+        tint, value = number % 2, draw.random()
+        noise = bytes(round(min(255, max(0, draw.gauss(60 + 120 * tint + 50 * value, 20)))) for _ in range(24 * 24 * 3))
+        Image.frombytes("RGB", (24, 24), noise).save(folder / f"{number}.png")
+        red = "" if number % 5 == 0 else str(number // 2 % 2)
+        rows.append((f"{number}.png", str(tint), red, f"{value:.3f}", "val" if number % 4 == 0 else "train"))
+    with (folder / "images.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    return ["--data", f"csv:{folder / 'images.csv'}"]
+
+
+@pytest.mark.parametrize(("way", "world"), EVERY if FULL else USUAL)
+def test_several_processes_come_to_what_one_comes_to(way: str, world: int, tmp_path: Path) -> None:
+    how = [*SMALL, *WAYS[way]]
+    if "--task" in how:
+        columns = {"multilabel": "data.columns=[bright,red]", "regression": "data.label_column=value"}
+        data = [*labelled(tmp_path), "--set", columns[how[how.index("--task") + 1]]]
+        how = [each for each in how if each not in ("--data", "demo", "data.images_per_class=9", "data.size=32")]
+        how = [*[e for i, e in enumerate(how) if not (e == "--set" and how[i + 1].startswith("--"))], *data]
+    run_all([*how, "--run-dir", "one"], 1, tmp_path, FT_CACHE=str(tmp_path / "alone"))
+    first, *others = run_all([*how, "--run-dir", "many"], world, tmp_path, FT_CACHE=str(tmp_path / "together"))
+    close(tmp_path / "one", tmp_path / "many")
+    assert "run folder many" in first
+    assert others == [""] * (world - 1)
+    counted = [json.loads((tmp_path / name / "report.json").read_text())["cache"] for name in ("one", "many")]
+    assert counted[0]["computed"] == counted[1]["computed"]
+    assert counted[0]["decoded"] == counted[1]["decoded"]
+
+
+def test_a_signal_to_one_process_stops_all_after_the_same_step_and_another_number_goes_on(tmp_path: Path) -> None:
+    how = [*SMALL, *WAYS["partial"], "--epochs", "3"]
+    run_all([*how, "--run-dir", "whole"], 1, tmp_path)
+    program = (Path(__file__).parents[1] / "faults" / "lost_processes.py").read_text(encoding="utf-8")
+    asked = [str(int(signal.SIGTERM)), "1", "epoch 2, step 2", *how, "--run-dir", "many"]
+    started = start_all(asked, 2, tmp_path, program)
+    said = [process.communicate(timeout=60) for process in started]
+    assert [process.returncode for process in started] == [128 + signal.SIGTERM] * 2, said
+    assert "its state is saved" in said[0][1]
+    position = Run(tmp_path / "many").read_checkpoint("last").position
+    assert (position.epoch, position.step) == (1, 2)
+    run_all(["run", "--resume", "many", "--trust-code"], 3 if FULL else 1, tmp_path)
+    close(tmp_path / "whole", tmp_path / "many")
+
+
+def test_where_one_process_has_no_memory_all_compute_in_parts(tmp_path: Path) -> None:
+    how = [f"{TINY}:hungry-second" if each == f"{TINY}:small" else each for each in SMALL]
+    first, _ = run_all([*how, "--freeze", "none", "--auto-batch", "--run-dir", "many"], 2, tmp_path)
+    assert "each step's 8 images are computed in 2 parts from now on" in first
+    position = Run(tmp_path / "many").read_checkpoint("last").position
+    assert (position.epoch, position.parts) == (2, 2)
+
+
+class Two(Processes):
+    share = Share(0, 2)
+
+
+def test_what_processes_cannot_share_is_an_error(tiny_config: object, tmp_path: Path) -> None:
+    make = tiny_config
+    assert callable(make)
+    config = make(training__batch_size=3)
+    assert begun_before(ALONE, config, None) == (config, None)
+    with pytest.raises(FtError, match="a batch of 3 cannot be shared by 2 processes; use --batch-size 4"):
+        begun_before(Two(), config, None)
+    with pytest.raises(FtError, match="in one process: leave out --folds, or --nproc"):
+        begun_before(Two(), make(split__folds=3), None)
