@@ -32,11 +32,12 @@ def epoch_batches(n: int, batch_size: int, seed: int, epoch: int, shuffle: Shuff
 
 @dataclass(frozen=True)
 class Places:
-    """The places of a batch of `size` images that a process computes, its `own`; `each_computes_all` where every
-    process computes the whole batch, as the only one does."""
+    """The places of a batch of `size` images that a process computes, its `own`, and how many that process has which
+    has the `fewest`; `each_computes_all` where every process computes the whole batch, as the only one does."""
 
     own: Sequence[int]
     size: int
+    fewest: int
     each_computes_all: bool
 
 
@@ -51,10 +52,12 @@ def places_of(size: int, share: Share) -> Places:
     """
     halves = (size + 1) // 2
     if share.world == 1 or halves < share.world:
-        return Places(tuple(range(size)), size, each_computes_all=True)
+        return Places(tuple(range(size)), size, size, each_computes_all=True)
     front = range(share.rank, halves, share.world)
     back = (size - 1 - place for place in reversed(front) if place != size - 1 - place)
-    return Places((*front, *back), size, each_computes_all=False)
+    pairs, more = divmod(size // 2, share.world)
+    fewest = 2 * pairs + (size % 2 if more == share.world - 1 else 0)
+    return Places((*front, *back), size, fewest, each_computes_all=False)
 
 
 def own_batches(n: int, batch_size: int, seed: int, epoch: int, shuffle: Shuffle, share: Share) -> list[list[int]]:

@@ -32,7 +32,8 @@ class Joint:
 
     def __init__(self, module: nn.Module, feed: Feed, job: Job, layers: list[JointBatchNorm]) -> None:
         self.feed, self._processes, self._stop, self._layers = feed, job.processes, job.stop, layers
-        self._asked = False
+        self._asked = self._rehearses = False
+        self._rehearsed = 0
         self._trained = [each for each in module.parameters() if each.requires_grad]
         self._forward: Callable[[Any, Blend], Any] = feed.forward
         self._sends_meanwhile = not job.stepping.alone and not job.config.training.auto_batch
@@ -51,7 +52,7 @@ class Joint:
     def drawing(self, places: Places) -> AbstractContextManager[Any]:
         """A block in which the images at some places of a batch are computed."""
         for layer in self._layers:
-            layer.is_joint = not places.each_computes_all
+            layer.is_joint = not (places.each_computes_all or self._rehearses)
         return nullcontext() if places.each_computes_all else drawn_together(places.own, places.size)
 
     def share_of(self, part: float, whole: float, places: Places) -> float:
@@ -79,6 +80,20 @@ class Joint:
                 result, needed = fit_in_memory(attempt, agreed, max(agreed, most))
         self._add_gradients()
         return result, needed
+
+    @contextmanager
+    def rehearsing(self, places: Places) -> Iterator[bool]:
+        """A block that is told whether it has to find out in how many parts a batch fits into everybody's memory.
+
+        Where BatchNorm trains, processes send to each other in the middle of a step; so none may run out of memory
+        there, and a step of that size is rehearsed once, in which each looks at its own images.
+        """
+        is_new = len(places.own) > self._rehearsed and bool(self._layers) and not self._sends_meanwhile
+        self._rehearses, self._rehearsed = is_new, max(self._rehearsed, len(places.own))
+        try:
+            yield is_new
+        finally:
+            self._rehearses = False
 
     def summed(self, loss: float) -> float:
         """What the parts of a step's loss that processes computed come to."""

@@ -62,7 +62,7 @@ class Batch:
 
     @property
     def most_parts(self) -> int:
-        return max(1, len(self.targets) // 2)
+        return max(1, self.places.fewest // 2)  # the same in every process
 
 
 def batches_of(feed: Feed, job: Job, epoch: int, skip: int, steps: int) -> Iterator[Batch]:
@@ -139,7 +139,15 @@ def learn(batch: Batch, parts: int, learning: Learning) -> tuple[float, list[Ans
                 answers.append((answered.detach(), targets))
         return total, answers
 
-    (loss, answers), needed = joint.fit_in_memory(attempt, parts, max(parts, batch.most_parts))
+    most = max(parts, batch.most_parts)
+    with joint.rehearsing(batch.places) as rehearses:
+        if rehearses:
+            _, parts_now = joint.fit_in_memory(attempt, parts, most)
+            module.zero_grad(set_to_none=True)
+            restore()
+        else:
+            parts_now = parts
+    (loss, answers), needed = joint.fit_in_memory(attempt, parts_now, most)
     if needed > parts and not training.auto_batch:
         size = len(batch.targets) // needed
         raise FtError(

@@ -54,8 +54,9 @@ def test_all_processes_together_take_the_steps_that_one_takes(
 
 @given(st.integers(1, 100), worlds)
 def test_images_that_may_be_blended_stay_in_one_process_in_opposite_places(size: int, world: int) -> None:
-    for rank in range(world):
-        own = places_of(size, Share(rank, world)).own
+    every = [places_of(size, Share(rank, world)) for rank in range(world)]
+    assert {places.fewest for places in every} == {min(len(places.own) for places in every)}
+    for own in (places.own for places in every):
         assert [size - 1 - place for place in own] == list(reversed(own))
         assert len(own) >= min(2, size) or size % 2  # the middle one of an odd batch may be alone
 
