@@ -104,7 +104,7 @@ def test_a_database_keeps_trials_as_well(ft: Type, tmp_path: Path) -> None:
 
 
 def test_a_killed_workers_trial_is_gone_on_with_and_all_are_counted_once(ft: Type, tmp_path: Path) -> None:
-    sweep = (*FLAGS, "--over", "lr=0.01..0.1", "--trials", "2", "--run-dir", "s", "--epochs", "40", "--pruner", "none")
+    sweep = (*FLAGS, "--over", "lr=0.01..0.1", "--trials", "2", "--run-dir", "s", "--epochs", "24", "--pruner", "none")
     killed = warm_python.start(FT, ["sweep", *sweep], tmp_path)
     wait_for(lambda: (tmp_path / "s/sweep.json").exists(), killed)
     joined = warm_python.start(FT, ["sweep", "--join", "s", "--trust-code"], tmp_path)
@@ -114,13 +114,13 @@ def test_a_killed_workers_trial_is_gone_on_with_and_all_are_counted_once(ft: Typ
     _, err = joined.communicate(120)
     assert joined.returncode == 0, err
     assert states(tmp_path / "s") == [(0, "done"), (1, "done")]
-    assert [each["epochs"] for each in results(tmp_path / "s")["trials"]] == [40, 40]
+    assert [each["epochs"] for each in results(tmp_path / "s")["trials"]] == [24, 24]
     for log in (tmp_path / "s/logs").glob("trial-*.log"):
-        assert len(re.findall(r"^epoch  1/40", log.read_text(), re.MULTILINE)) == 1, "it went on from its checkpoint"
+        assert len(re.findall(r"^epoch  1/24", log.read_text(), re.MULTILINE)) == 1, "it went on from its checkpoint"
 
 
 def test_a_stopped_sweep_says_how_it_goes_on(ft: Type, tmp_path: Path) -> None:
-    args = ["sweep", *FLAGS, "--over", "lr=0.01..0.1", "--trials", "1", "--run-dir", "s", "--epochs", "60"]
+    args = ["sweep", *FLAGS, "--over", "lr=0.01..0.1", "--trials", "1", "--run-dir", "s", "--epochs", "24"]
     stopped = warm_python.start(FT, args, tmp_path)
     wait_for(lambda: (tmp_path / "s/trial-0000/last.pt").exists(), stopped)
     stopped.send_signal(signal.SIGINT)
