@@ -18,7 +18,6 @@ from ft.data.image_files import (
     readable_formats as readable_formats,
     what_reads as what_reads,
 )
-from ft.data.known_files import file_state as file_state
 from ft.errors import FtError as FtError, FtWarning as FtWarning, did_you_mean as did_you_mean, nearest as nearest
 from ft.extension.exporters import Exporter as Exporter, Portable as Portable
 from ft.extension.extensions import (
@@ -85,6 +84,7 @@ from ft.tracking.events import (
 )
 
 if TYPE_CHECKING:
+    from ft.data.known_files import file_state as file_state
     from ft.exporting.front import export as export
     from ft.extension.settings import Settings as Settings
     from ft.front import (
@@ -102,6 +102,7 @@ if TYPE_CHECKING:
 _LATER = {
     **dict.fromkeys(("plan", "find_lr", "finetune", "cross_validate", "load"), "ft.front"),
     "export": "ft.exporting.front",
+    "file_state": "ft.data.known_files",
     **dict.fromkeys(("average", "ensemble"), "ft.together"),
     "sweep": "ft.tuning.front",
     "Settings": "ft.extension.settings",

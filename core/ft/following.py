@@ -13,7 +13,7 @@ from ft.deciding import Prepared, decide
 from ft.errors import FtError
 from ft.extension.installed import Plugins
 from ft.machine.display import Display, silent
-from ft.machine.distributed import Processes
+from ft.machine.distributed import Processes, Share
 from ft.machine.randomness import seed_all
 from ft.machine.signals import stop_on_signals
 from ft.model.layer_notes import noted_layers
@@ -26,12 +26,17 @@ from ft.training.feeds import open_feed
 from ft.training.fit import fit
 
 
+def check_together(config: Config, share: Share) -> None:
+    """Raise FtError for what processes cannot share."""
+    check_shared(config.training.batch_size, share)
+    if config.split.folds and share.world > 1:
+        raise FtError("folds are trained one after the other, in one process: leave out --folds, or --nproc")
+
+
 def begun_before(processes: Processes, config: Config, resume: Run | None) -> tuple[Config, Run | None]:
     """What is asked for and the run to go on with or, where processes are started again in place of some that ended,
     those of the run that these had begun. Raises FtError for what processes cannot share."""
-    check_shared(config.training.batch_size, processes.share)
-    if config.split.folds and not processes.alone:
-        raise FtError("folds are trained one after the other, in one process: leave out --folds, or --nproc")
+    check_together(config, processes.share)
     folder = processes.remembered()
     if folder is None:
         return config, resume

@@ -15,6 +15,9 @@ from pathlib import Path
 import pytest
 
 from conftest import TINY
+from faults.repetitions import FULL
+
+pytestmark = pytest.mark.skipif(not FULL, reason="make faults runs it: it takes minutes")
 
 FLAGS = (
     *("--backbone", f"{TINY}:small", "--weights", "none", "--image-size", "16", "--workers", "0", "--epochs", "120"),

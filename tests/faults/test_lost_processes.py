@@ -52,6 +52,7 @@ def test_a_process_that_is_killed_ends_the_run_which_goes_on_in_one(place: str, 
         assert other == pytest.approx(one, rel=1e-4, abs=1e-5)
 
 
+@pytest.mark.skipif(not FULL, reason="make faults runs it: the others wait")
 def test_a_process_that_hangs_is_named_once_the_others_have_waited(tmp_path: Path) -> None:
     arguments = [str(int(signal.SIGSTOP)), "1", "epoch 2, step 2", *SMALL, *HOW, "--run-dir", "run"]
     started = start_all(arguments, 2, tmp_path, PROGRAM)

@@ -5,14 +5,27 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import NoReturn
+from typing import Any, NoReturn, TypeVar
+
+import click
 
 from ft.errors import FtError
 from ft.machine.distributed import ProcessLost, processes_asked_for
 
+F = TypeVar("F", bound=Callable[..., Any])
 FLAG = "--nproc"
+
+
+def processes_option(command: F) -> F:
+    """Give a command `--nproc N`."""
+    return click.option(
+        FLAG,
+        type=click.IntRange(1),
+        metavar="N",
+        help="train in N processes on this machine, each with a share of every batch; on more machines: torchrun -m ft",
+    )(command)
 
 
 def start_processes(count: int, arguments: Sequence[str]) -> NoReturn:

@@ -14,9 +14,10 @@ from ft.cli.common import load_and_report, no_plugin_option
 from ft.cli.ending import stopped_with_advice
 from ft.cli.options import changes_from, config_from, config_options
 from ft.cli.printing import tell_json
-from ft.cli.processes import FLAG, one_speaks, start_processes, without_flag
-from ft.machine.distributed import processes_asked_for
+from ft.cli.processes import one_speaks, processes_option, start_processes, without_flag
+from ft.machine.distributed import Share, processes_asked_for
 from ft.machine.memory import garbage_waits
+from ft.text.counting import number_of
 from ft.text.names import typed
 from ft.text.redaction import without_secrets
 
@@ -31,12 +32,7 @@ from ft.text.redaction import without_secrets
     "--locked", type=click.Path(path_type=Path), metavar="RUN", help="repeat a run, with exactly the components it used"
 )
 @click.option("--trust-code", is_flag=True, help="import components that RUN names by file or module")
-@click.option(
-    FLAG,
-    type=click.IntRange(1),
-    metavar="N",
-    help="train in N processes on this machine, each with a share of every batch; on several machines: torchrun -m ft",
-)
+@processes_option
 def run(nproc: int | None, **given: Any) -> None:
     """Fine-tune a backbone on your images.
 
@@ -113,7 +109,10 @@ def _run(
     metavar="FILE",
     help="write a config in which every phase says all that it may say, to be edited; ft run --config takes it",
 )
-def plan(file: Path | None, sets: tuple[str, ...], as_json: bool, plan_out: Path | None, **given: Any) -> None:
+@processes_option
+def plan(
+    file: Path | None, sets: tuple[str, ...], as_json: bool, plan_out: Path | None, nproc: int | None, **given: Any
+) -> None:
     """Show exactly what `ft run` would do with the same flags. Trains nothing, and fetches nothing.
 
     Only where what is frozen follows from images, as with --freeze fisher:1, does it fetch the weights.
@@ -122,6 +121,7 @@ def plan(file: Path | None, sets: tuple[str, ...], as_json: bool, plan_out: Path
         from ft.cross_validation import asks_for_all_folds, plan_folds
         from ft.finetune import plan_phases
     from ft.cli.folds import print_planned_folds
+    from ft.following import check_together
     from ft.machine.display import Display
     from ft.phases import write_phases
     from ft.plan.text import print_phases
@@ -132,6 +132,9 @@ def plan(file: Path | None, sets: tuple[str, ...], as_json: bool, plan_out: Path
     config = config_from(file, sets, given, plugins)
     plugins = plugins.preferring(config.prefer)
     check_trackers(config, plugins, display)
+    if nproc is not None:
+        check_together(config, Share(0, nproc))
+        display.say(f"ft run trains in {number_of(nproc, 'process', 'processes')}, each with a share of every batch")
     folds = plan_folds(config, plugins) if asks_for_all_folds(config) else ()
     ready, plans = plan_phases(config, plugins, display)
     if plan_out is not None:

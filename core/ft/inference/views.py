@@ -73,7 +73,12 @@ def averaged_over(asked: str, run: Run, preprocessing: Preprocessing, plugins: P
 def _told(asked: str, run: Run, preprocessing: Preprocessing) -> Views:
     """The views that the folder of an export says the augmentation of its run to have. Raises FtError where it says
     fewer than are asked for."""
-    said = read_record(run.path / EXPORT, ViewsFile).views if (run.path / EXPORT).is_file() else ()
+    if not (run.path / EXPORT).is_file():
+        raise FtError(
+            f"--tta {asked} replays the augmentation of the run, and {run.path} holds no config.yaml that names it; "
+            "--tta flip needs none"
+        )
+    said = read_record(run.path / EXPORT, ViewsFile).views
     return Views(eval_transform(preprocessing), views_in(asked), 0, views_asked(asked, said, str(run.path)))
 
 

@@ -266,7 +266,7 @@ def test_plugins_are_listed_with_their_distribution(ft: Ft) -> None:
         ),
         *(("head", name) for name in ("linear", "mlp", "cosine", "gem", "attention-pool")),
         *(("weights", name) for name in ("official", "mirror", "local", "pip", "hf", "fsspec", "s3", "gs")),
-        *(("data", name) for name in ("folder", "csv", "demo")),
+        *(("data", name) for name in ("folder", "csv", "demo", "webdataset", "parquet", "hf")),
         *(("task", name) for name in ("classification", "multilabel", "regression")),
         *(("optimizer", name) for name in ("adamw", "sgd", "nadam", "radam", "adafactor", "muon", "lbfgs", "sweep")),
         *(("augmentation", name) for name in ("none", "flip", "standard", "strong", "geometric", "trivial", "rand")),

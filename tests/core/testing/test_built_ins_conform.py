@@ -442,8 +442,10 @@ class TestHuggingFaceData(DataConformance):
     component = "data:hf"
 
     @pytest.fixture
-    def argument(self, tmp_path: Path) -> str:
+    def argument(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         datasets = pytest.importorskip("datasets")
+        for module in ("huggingface_hub.constants", "datasets.config"):  # read when they are imported
+            monkeypatch.setattr(f"{module}.HF_HUB_OFFLINE", True)
         features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["cat", "dog"])})
         images = [{"bytes": encoded(number), "path": None} for number in range(4)]
         made = datasets.Dataset.from_dict({"image": images, "label": [0, 1, 0, 1]}, features=features)

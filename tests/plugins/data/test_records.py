@@ -13,7 +13,14 @@ def ours() -> list[Component]:
 
 
 def test_the_sources_are_installed_and_their_records_point_at_what_exists() -> None:
-    assert [component.name for component in ours()] == ["csv", "demo", "folder"]
+    assert [component.name for component in ours()] == [
+        "csv",
+        "demo",
+        "folder",
+        "hf",
+        "parquet",
+        "webdataset",
+    ]
     for component in ours():
         assert callable(implementation(component, "load"))
         assert all(field.description for field in settings_class(component).model_fields.values())
