@@ -8,7 +8,9 @@ from ft import Exporter, hookimpl
 
 ONNX = """import onnxruntime
 
-session = onnxruntime.InferenceSession((folder / "model.onnx").read_bytes(), providers=["CPUExecutionProvider"])
+file = folder / "model.onnx"
+apart = (folder / "model.onnx.data").exists()  # the tensors of a model of 2 GB or more
+session = onnxruntime.InferenceSession(str(file) if apart else file.read_bytes(), providers=["CPUExecutionProvider"])
 
 
 def model(images):

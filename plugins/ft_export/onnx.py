@@ -15,6 +15,8 @@ from ft_export.need import need
 from ft_export.traced import first_line, open_sizes
 
 FILE = "model.onnx"
+TENSORS = "model.onnx.data"
+"""Where the tensors of a model lie that is too large for one file."""
 MOST_BYTES = 2**31 - 1
 """A protobuf message holds no more."""
 
@@ -24,16 +26,20 @@ class Settings(ft.Settings):
 
 
 def export(model: Portable, folder: Path, settings: Settings) -> None:
-    """Write model.onnx, with the metadata in its metadata_props.
+    """Write model.onnx, with the metadata in its metadata_props, and of a model of 2 GB or more the tensors beside it.
 
-    Raises FtError where a library is missing, for a network that torch cannot export, and for one of 2 GB or more.
+    Raises FtError where a library is missing, for a network that torch cannot export, and for one of 2 GB in int8.
     """
     need("onnx", "onnx", "onnxscript", "onnxruntime")
     import torch
 
     size = sum(each.numel() * each.element_size() for each in model.module.state_dict().values())
-    if size > MOST_BYTES:
-        raise FtError(f"an ONNX file holds 2 GB, and this model has {size / 1e9:.1f} GB; try --format torch-export")
+    apart = size > MOST_BYTES
+    if apart and model.precision == "int8":
+        raise FtError(
+            f"onnxruntime's quantizer takes a file of 2 GB at most, and this model has {size / 1e9:.1f} GB; leave out "
+            "--precision int8"
+        )
     try:
         with torch.no_grad():
             program: Any = torch.onnx.export(
@@ -51,7 +57,7 @@ def export(model: Portable, folder: Path, settings: Settings) -> None:
     program.model.metadata_props.update(model.metadata)
     for node in program.model.graph.all_nodes():
         node.metadata_props.clear()  # lines of code, with the folders of this machine, which make half of a small file
-    program.save(str(folder / FILE), external_data=False)
+    program.save(str(folder / FILE), external_data=apart)
     if model.precision == "int8":
         from ft_export.quantized import quantize
 
@@ -69,7 +75,10 @@ def load(folder: Path) -> Callable[[Any], Mapping[str, Any]]:
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # what it warns of is how it optimizes
-    content = (folder / FILE).read_bytes()  # a folder whose name is not UTF-8 has no name for onnxruntime
+    if (folder / TENSORS).exists():
+        content: str | bytes = str(folder / FILE)
+    else:
+        content = (folder / FILE).read_bytes()  # a folder whose name is not UTF-8 has no name for onnxruntime
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     names = [each.name for each in session.get_outputs()]
 

@@ -48,6 +48,23 @@ def test_int8_computes_products_in_int8_and_the_resize_as_before(tmp_path: Path)
         assert 0 < np.abs(compute(images)["logits"] - expected).max() < 0.1
 
 
+def test_the_tensors_of_a_model_that_is_too_large_for_one_file_lie_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = portable_model()
+    size = sum(each.numel() * each.element_size() for each in model.module.state_dict().values())
+    for most, files in ((size, ["model.onnx"]), (size - 1, ["model.onnx", "model.onnx.data"])):
+        monkeypatch.setattr(exporter, "MOST_BYTES", most)
+        (folder := tmp_path / str(most)).mkdir()
+        exporter.export(model, folder, exporter.Settings())
+        assert sorted(path.name for path in folder.iterdir()) == files
+        given = exporter.load(folder)(model.example.numpy())["logits"]
+        with torch.no_grad():
+            assert np.abs(given - model.module(model.example)[0].numpy()).max() < 1e-4
+    with pytest.raises(FtError, match=r"quantizer takes a file of 2 GB at most, and this model has .* leave out"):
+        exporter.export(replace(model, precision="int8"), tmp_path, exporter.Settings())
+
+
 class Branching(nn.Module):
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor]:
         return (images[:, 0, 0].float() * (2 if float(images.sum()) > 0 else 1),)
