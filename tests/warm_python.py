@@ -26,7 +26,6 @@ from typing import Any
 TESTS = Path(__file__).parent
 IMPORTED = (
     *("ft.cli.run", "ft.cli.predict", "ft.cli.data", "ft.finetune", "ft.inference.predict", "ft.model.state_dict"),
-    *("ft.cli.sweep", "ft.tuning.sweep"),
     *(
         "ft_torchvision",
         "ft_freeze",
