@@ -64,6 +64,7 @@ def _run(
         from ft.cross_validation import asks_for_all_folds
         from ft.finetune import finetune
     from ft.cli.folds import resume_folds, run_folds
+    from ft.following import check_together
     from ft.machine.display import Display, silent
     from ft.machine.ownership import strange_run
     from ft.run.folder import Run
@@ -88,6 +89,7 @@ def _run(
         display.say(f"working in {folder}, where the run was started")
         old = Run(old.path.absolute())
         os.chdir(folder)
+    check_together(config, processes_asked_for())
     plugins = plugins.preferring(config.prefer)
     if locked is not None:
         check_locked(config, plugins, Run(locked).versions_file(), str(locked))

@@ -28,7 +28,7 @@ class Share:
 
 
 class ProcessLost(FtError):
-    """Other processes of the run, those of these `ranks`, ended or do not answer."""
+    """Other processes of the run ended or do not answer; those of these `ranks` without a word."""
 
     def __init__(self, message: str, ranks: Sequence[int]) -> None:
         super().__init__(message)

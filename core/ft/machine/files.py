@@ -245,8 +245,13 @@ def _is_gone(path: Path, writer: re.Match[str]) -> bool:
 def _is_alive(pid: int, process: str) -> bool:
     if pid == os.getpid():
         return process == _PROCESS
-    if pid == 0 or os.name == "nt":  # on Windows os.kill would end the process that it asks about
-        return pid != 0
+    return pid != 0 and is_process(pid)
+
+
+def is_process(pid: int) -> bool:
+    """Whether a process of this machine has that number; where that cannot be asked, it may."""
+    if os.name == "nt":  # there, os.kill would end the process that it asks about
+        return True
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -114,10 +114,11 @@ class Several(Processes):
                 raise
             try:
                 found = self._who()
+                told = self._reasons()
             except RuntimeError:  # whoever keeps what processes know of each other is gone
-                found = {0: "process 0, or the machine that it runs on, is gone"}
+                found, told = {0: "process 0, or the machine that it runs on, is gone"}, {}
             why = "; ".join(found.values()) or f"the processes lost each other: {str(error).splitlines()[0]}"
-            raise ProcessLost(f"{why}. {what_next}".strip(), list(found)) from error
+            raise ProcessLost(f"{why}. {what_next}".strip(), [rank for rank in found if rank not in told]) from error
 
     def _who(self) -> dict[int, str]:
         before, deadline = self._signs(), time.monotonic() + _MISSED

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from ft.errors import FtError
+from ft.machine.files import is_process
 
 BEAT = 10.0
 """Seconds between two signs of life."""
@@ -52,19 +53,6 @@ def me() -> Holder:
 @cache
 def _holder(pid: int) -> Holder:
     return Holder(_host(), pid, secrets.token_hex(4))
-
-
-def is_process(pid: int) -> bool:
-    """Whether a process of this machine has that number; where that cannot be asked, it may."""
-    if os.name == "nt":  # there, os.kill would end it
-        return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return True
 
 
 @dataclass
