@@ -206,6 +206,13 @@ def test_nothing_reads_a_pickle_that_may_run_code() -> None:
                 assert safe, f"{path}:{node.lineno} may run code from a file"
 
 
+def test_tests_fork_in_one_place() -> None:
+    """Where torch's pool of threads is made anew: see tests/forked.py."""
+    allowed = {"forked.py", "warm_python.py", Path(__file__).name}
+    files = [path for path in Path(__file__).parent.rglob("*.py") if path.name not in allowed]
+    assert not [str(path) for path in files if "os.fork(" in path.read_text(encoding="utf-8")]
+
+
 @pytest.mark.parametrize("path", core_files(), ids=lambda path: str(path.relative_to(CORE)))
 def test_a_file_has_one_responsibility_and_fits_a_few_screens(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 300

@@ -23,6 +23,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from forked import fork
+
 TESTS = Path(__file__).parent
 IMPORTED = (
     *("ft.cli.run", "ft.cli.predict", "ft.cli.data", "ft.finetune", "ft.inference.predict", "ft.model.state_dict"),
@@ -136,7 +138,7 @@ def next_request(listener: socket.socket) -> dict[str, Any]:
 def watched_request(connection: socket.socket, listener: socket.socket) -> dict[str, Any]:
     """Fork once more: one process runs the program, one waits until that has ended, and says how."""
     message, outputs, _, _ = socket.recv_fds(connection, MOST, 2)
-    pid = os.fork()
+    pid = fork()
     if pid == 0:
         os.setsid()
         connection.send(str(os.getpid()).encode())

@@ -26,6 +26,7 @@ from conftest import TINY
 from faults.crash_while_changing_freeze import check_equal
 from faults.crash_while_saving import CRASHED, crash_after
 from finished_runs import metrics_in
+from forked import fork
 from ft.config.loading import load_config
 from ft.config.schema import Config
 from ft.extension.installed import load_plugins
@@ -61,14 +62,10 @@ def config(folder: Path) -> Config:
 
 
 def in_process(act: Callable[[], Any]) -> int:
-    """Act in a process of its own; return how that ended: its exit code, or a signal's number below 0.
-
-    No network is trained in this process: autograd's threads do not outlive a fork.
-    """
-    pid = os.fork()
+    """Act in a process of its own; return how that ended: its exit code, or a signal's number below 0."""
+    pid = fork()
     if pid == 0:
         try:
-            torch.set_num_threads(1)  # torch's pool is made anew after a fork, and not by two threads at once
             act()
             os._exit(0)
         except BaseException:

@@ -23,6 +23,7 @@ from safetensors.torch import load_file
 
 from conftest import TINY
 from faults.crash_while_saving import CRASHED, crash_after
+from forked import fork
 from ft import beginning
 from ft.config.loading import load_config
 from ft.config.schema import Config
@@ -75,7 +76,7 @@ def copy(run: Run, path: Path) -> Run:
 
 def crash(run: Run, flags: Mapping[str, Any], operations: int, display: Display) -> int:
     """Change a run in a process of its own that ends after so many operations; 0 when the change needs no more."""
-    pid = os.fork()
+    pid = fork()
     if pid == 0:
 
         def counted(*args: Any) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from forked import fork
 from ft.run.checkpoints import Checkpoint, load_checkpoint
 from ft.run.folder import Run
 from ft.run.position import Phase, Position
@@ -114,7 +115,7 @@ def main(folder: Path, step: int) -> int:
         run.save_checkpoint("best", checkpoint(1))
         run.save_checkpoint("last", checkpoint(1))
         run.keep_frozen(module(1), {"1.weight": torch.empty(0), "1.bias": torch.empty(0)})
-        pid = os.fork()
+        pid = fork()
         if pid == 0:
             crash_after(crashes * step + 1)
             save_all(run, 2)

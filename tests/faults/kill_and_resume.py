@@ -20,6 +20,7 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 from conftest import TINY
+from forked import fork
 from ft.config.loading import load_config
 from ft.config.schema import Config
 from ft.extension.installed import load_plugins
@@ -56,7 +57,7 @@ def config(folder: Path) -> Config:
 
 def start(folder: Path) -> int:
     """Start or resume a run in a process of its own; it exits with 0 when the run is finished."""
-    pid = os.fork()
+    pid = fork()
     if pid:
         return pid
     try:
