@@ -10,9 +10,12 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ft.errors import FtError
+
+if TYPE_CHECKING:
+    from torch.distributed import ProcessGroup
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,11 @@ class Processes:
     def losses_explained(self, what_next: str = "") -> Iterator[None]:
         """A block in which ProcessLost is raised where another process ends or does not answer, with `what_next`."""
         yield
+
+    @contextmanager
+    def other_way(self) -> Iterator[ProcessGroup | None]:
+        """A block with connections of its own, where what is sent does not wait for what is sent outside of it."""
+        yield None
 
     def remember(self, folder: str) -> None:
         """Keep where the run is, for processes that are started again in place of these."""

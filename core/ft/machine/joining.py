@@ -19,6 +19,7 @@ from ft.machine.distributed import ALONE, Processes, ProcessLost, Share, process
 
 if TYPE_CHECKING:
     from torch._C._distributed_c10d import Store
+    from torch.distributed import ProcessGroup
 
 WAIT = 300.0
 """Seconds that a process waits for the others, where the config does not say."""
@@ -87,6 +88,18 @@ class Several(Processes):
             time.sleep(pause)
             pause = min(2 * pause, 0.25)
         return json.loads(self._lasting.get(name))
+
+    @contextmanager
+    def other_way(self) -> Iterator[ProcessGroup | None]:
+        from torch.distributed import ProcessGroup, destroy_process_group, new_group
+
+        group = new_group(timeout=timedelta(seconds=self._wait))
+        assert isinstance(group, ProcessGroup)  # every process belongs to it
+        try:
+            yield group
+        finally:
+            with suppress(RuntimeError):
+                destroy_process_group(group)
 
     def remember(self, folder: str) -> None:
         self._lasting.set("ft/folder", folder)

@@ -139,5 +139,5 @@ def joint_steps(module: nn.Module, feed: Feed, job: Job) -> Iterator[Joint]:
     if job.stepping.alone:
         yield Joint(module, feed, job, [])
         return
-    with job.stop.deferred(), joint_batchnorm([module, *feed.graphs]) as layers:
+    with job.stop.deferred(), joint_batchnorm([module, *feed.graphs], job.processes) as layers:
         yield Joint(module, feed, job, layers)
