@@ -51,7 +51,7 @@ def list_entries(as_json: bool) -> None:
     if rows:
         headers = ("first entry", "backbone", "promise", "rows", "entries", "size", "last used")
         print_table(
-            headers, rows, Columns(right=("rows", "entries", "size"), squeeze="backbone", spare=("rows", "entries"))
+            headers, rows, Columns(right=("rows", "entries", "size"), squeeze=("backbone",), spare=("rows", "entries"))
         )
     total = size(sum(entry.size for entry in entries))
     tell(f"{number_of(len(entries), 'entry', 'entries')}, {total} in {store.folder}")

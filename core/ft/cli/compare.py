@@ -55,7 +55,7 @@ def _print_figures(found: Sequence[Finished]) -> None:
         for letter, run, each in zip(LETTERS, found, measured, strict=False)
     ]
     spare = [name for name in names if "loss" in name]
-    print_table(("", "run", *names), rows, Columns(right=names, squeeze="run", spare=spare))
+    print_table(("", "run", *names), rows, Columns(right=names, squeeze=("run",), spare=spare))
 
 
 def _print_differences(asked: Sequence[Difference], runs: int) -> None:
@@ -68,9 +68,7 @@ def _print_differences(asked: Sequence[Difference], runs: int) -> None:
     tell_title("asked for differently")
     tell("")
     letters = LETTERS[:runs]
-    widths = [max(len(each.values[number]) for each in asked) for number in range(runs)]
-    widest = letters[widths.index(max(widths))]
-    print_table(("key", *letters), [(each.key, *each.values) for each in asked], Columns(squeeze=widest))
+    print_table(("key", *letters), [(each.key, *each.values) for each in asked], Columns(squeeze=tuple(letters)))
 
 
 def _plain(found: Sequence[Finished], beside: Sequence[Beside], asked: Sequence[Difference]) -> Mapping[str, Any]:

@@ -41,4 +41,4 @@ def print_models(models: Sequence[ListedModel], display: Display) -> None:
         for model in models
     ]
     headers = ("backbone", "parameters", "GMACs", "top-1", "weights", "here")
-    print_table(headers, rows, Columns(right=headers[1:5], squeeze="backbone"), console=display.out)
+    print_table(headers, rows, Columns(right=headers[1:5], squeeze=("backbone",)), console=display.out)

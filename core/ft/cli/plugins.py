@@ -55,7 +55,7 @@ def list_plugins(as_json: bool) -> None:
     ]
     headers = ("kind", "name", "distribution", "state", "import", "what it does")
     spare = ("import", *(() if unused else ("state",)))
-    print_table(headers, rows, Columns(right=("import",), prose="what it does", squeeze="distribution", spare=spare))
+    print_table(headers, rows, Columns(right=("import",), prose="what it does", squeeze=("distribution",), spare=spare))
 
 
 plugins.add_command(new)

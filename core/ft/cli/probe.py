@@ -126,7 +126,7 @@ def _print(found: Probed, depths: bool) -> None:
         )
         for each in found.ranked
     ]
-    print_table(headers, rows, Columns(right=headers[2:], squeeze="backbone", spare=("penalty", "parameters")))
+    print_table(headers, rows, Columns(right=headers[2:], squeeze=("backbone",), spare=("penalty", "parameters")))
     if len(rows) > 1:
         tell("* no other backbone here is both better and faster (Pareto's front)")
     if depths:
@@ -142,7 +142,7 @@ def _print(found: Probed, depths: bool) -> None:
             )
             for each in found.depths
         ]
-        print_table(columns, each_depth, Columns(right=columns[2:], squeeze="backbone"))
+        print_table(columns, each_depth, Columns(right=columns[2:], squeeze=("backbone",)))
     heads = f"heads fitted to all images but a share of 1/{found.folds}, asked about that share"
     tell(f"{number_of(found.images, 'image')}; {heads}; the penalty is the best of those tried on the same images")
 

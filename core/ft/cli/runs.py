@@ -106,7 +106,7 @@ def _print(found: Sequence[Summary], titles: _Figures) -> None:
     if all(row[5] == "-" for row in rows):
         headers.remove("test")
         rows = [(*row[:5], row[6]) for row in rows]  # type: ignore[misc]
-    print_table(headers, rows, Columns(squeeze="run", spare=("freeze", "written", "backbone")))
+    print_table(headers, rows, Columns(squeeze=("run",), spare=("freeze", "written", "backbone")))
 
 
 def _state(each: Summary) -> str:

@@ -47,7 +47,7 @@ def print_model(about: dict[str, Any], parameters: bool, display: Display) -> No
         )
         for e in about["weights"]
     ]
-    columns = Columns(right=("size",), squeeze="from", spare=("sha256",))
+    columns = Columns(right=("size",), squeeze=("from",), spare=("sha256",))
     print_table(("weights", "file", "size", "sha256", "from"), weights, columns, console)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,15 +23,24 @@ RULED_IN_ASCII = box.Box("\n".join(("    ", "    ", " -- ", *["    "] * 5)) + "\
 
 @dataclass(frozen=True)
 class Grid:
-    """What a table says: text that may be printed. `gap` is the space between two columns."""
+    """What a table says: text that may be printed. `gap` is the space between two columns, and the headers in `folded`
+    may stand on several lines."""
 
     headers: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     gap: int = 3
+    folded: Collection[str] = ()
 
     def widths(self) -> list[int]:
-        """The cells that each column needs when nothing is folded."""
-        return [max(map(cell_len, column)) for column in zip(self.headers, *self.rows, strict=True)]
+        """The cells that each column needs when no cell is folded."""
+        return [
+            max(self.needed_by(header), *map(cell_len, cells))
+            for header, *cells in zip(self.headers, *self.rows, strict=True)
+        ]
+
+    def needed_by(self, header: str) -> int:
+        """The cells that a header needs."""
+        return max(map(cell_len, header.split(" "))) if header in self.folded else cell_len(header)
 
     def width(self) -> int:
         """The cells that all of it needs, with a space on both sides."""
@@ -49,9 +58,21 @@ class Grid:
         if header not in self.headers or self.width() <= room:
             return self
         place = self.headers.index(header)
-        most = max(least, cell_len(header), self.widths()[place] - (self.width() - room))
+        most = max(least, self.needed_by(header), self.widths()[place] - (self.width() - room))
         rows = tuple((*row[:place], fitted(row[place], most, end), *row[place + 1 :]) for row in self.rows)
         return replace(self, rows=rows)
+
+    def squeezed(self, headers: Collection[str], room: int, least: int) -> Grid:
+        """This with the cells of these columns, the widest first, without so much of their middle that it fits into
+        `room`, or of `least` cells."""
+        widths = [width for header, width in zip(self.headers, self.widths(), strict=True) if header in headers]
+        over, each = self.width() - room, max(widths, default=0)
+        while each > least and sum(max(0, width - each) for width in widths) < over:
+            each -= 1
+        made = self
+        for header in headers:
+            made = made.shortened(header, room, max(each, least))
+        return made
 
 
 def grid(headers: Sequence[str], rows: Sequence[Sequence[Any]], ascii_only: bool = False) -> Grid:
@@ -68,15 +89,15 @@ def grid(headers: Sequence[str], rows: Sequence[Sequence[Any]], ascii_only: bool
 class Columns:
     """How some columns of a table are printed, by their headers.
 
-    Those in `right` are set to the right, as numbers are. Where a terminal is too narrow, those in `spare` are left out
-    one by one, then the column `prose` is folded between words, `cut` loses its end, `squeeze` its middle. Any other
-    table keeps its width, so that paths and URLs stay whole.
+    Those in `right` are set to the right, as numbers are. Where a terminal is too narrow, the headers of those are
+    folded between words, those in `spare` are left out one by one, then the column `prose` is folded between words, `cut` loses its end, and those in `squeeze` lose their
+    middle, the widest first. Any other table keeps its width, so that paths and URLs stay whole.
     """
 
     right: Sequence[str] = ()
     prose: str = ""
     cut: str = ""
-    squeeze: str = ""
+    squeeze: tuple[str, ...] = ()
     spare: Sequence[str] = ()
 
 
@@ -144,11 +165,13 @@ def _last(text: str, cells: int) -> str:
 
 
 def _into(made: Grid, room: int, columns: Columns) -> Grid:
+    if made.width() > room:
+        made = replace(made, folded=columns.right)
     for name in columns.spare:
         if made.width() - _given_up(made, columns.cut or columns.prose) > room:
             made = made.without(name)
     folded = room + _given_up(made, columns.prose)
-    return made.shortened(columns.cut, room, LEAST, end=True).shortened(columns.squeeze, folded, LEAST_NAME)
+    return made.shortened(columns.cut, room, LEAST, end=True).squeezed(columns.squeeze, folded, LEAST_NAME)
 
 
 def _given_up(made: Grid, header: str) -> int:
@@ -159,8 +182,9 @@ def _given_up(made: Grid, header: str) -> int:
 def _print_grid(made: Grid, right: Sequence[str], console: Console, prose: str = "") -> None:
     lines = RULED_IN_ASCII if console.options.ascii_only else RULED
     table = Table(box=lines, pad_edge=False, padding=(0, made.gap - 1, 0, 0))
-    for header in made.headers:
-        table.add_column(Text(header), justify="right" if header in right else "left", no_wrap=header != prose)
+    for header, cells in zip(made.headers, made.widths(), strict=True):
+        title = "\n".join(words_in(header, cells)) if header in made.folded else header
+        table.add_column(Text(title), justify="right" if header in right else "left", no_wrap=header != prose)
     for row in made.rows:
         table.add_row(*map(Text, row))
     width = made.width()

@@ -69,7 +69,7 @@ def _print_phase(plan: Plan, display: Display) -> None:
     ]
     headers = ("stage", "parameters", "state", "BatchNorm", "learning rate", "decided by")
     spare = () if any(stage.batchnorm_fixed or stage.batchnorm_moving for stage in plan.stages) else ("BatchNorm",)
-    columns = Columns(right=("parameters", "learning rate"), squeeze="decided by", spare=spare)
+    columns = Columns(right=("parameters", "learning rate"), squeeze=("decided by",), spare=spare)
     print_table(headers, rows, columns, console)
     if not fitted:
         names = ("param group", "tensors", "parameters", "peak lr", "weight decay")

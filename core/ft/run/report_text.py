@@ -178,7 +178,7 @@ def _print(table: Table, rows: Sequence[Mapping[str, str | float]], display: Dis
     cells = [[format(row[name], form) for name, (_, form) in table.columns.items()] for row in rows]
     numbers = [title for name, (title, _) in table.columns.items() if rows and not isinstance(rows[0][name], str)]
     headers = [title for title, _ in table.columns.values()]
-    squeeze = next((title for title in headers if title not in numbers), "")
+    squeeze = tuple(title for title in headers if title not in numbers)
     print_table(headers, cells, Columns(right=numbers, squeeze=squeeze), display.out)
 
 

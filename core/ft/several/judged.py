@@ -58,7 +58,7 @@ def print_together(found: Together, called: str, task: ChosenTask, display: Disp
     rows = [row(name, each, "yes" if name in found.taken else "no") for name, each in found.alone.items()]
     rows.append(row(called, found.made, ""))
     spare = [head for head in heads if head.startswith("loss")]
-    print_table(("run", "taken", *heads), rows, Columns(right=heads, squeeze="run", spare=spare), display.out)
+    print_table(("run", "taken", *heads), rows, Columns(right=heads, squeeze=("run",), spare=spare), display.out)
     best, title = found.best, found.figure.title
     then, now = (each["val"][found.figure.name] for each in (found.alone[best], found.made))
     than = f"{title} {found.figure.written(now)}, {best} alone {found.figure.written(then)}"

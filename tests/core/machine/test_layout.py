@@ -51,7 +51,7 @@ def test_prose_is_folded_between_words() -> None:
 
 def test_prose_is_folded_before_a_name_is_shortened_and_after_spare_columns_are_left_out() -> None:
     rows = [("a name that is long", "ok", "what it does, in " + "many " * 20)]
-    lines = printed(rows, width=50, prose="about", squeeze="name", spare=("state",))
+    lines = printed(rows, width=50, prose="about", squeeze=("name",), spare=("state",))
     assert lines[0].split() == ["name", "about"]
     assert "a name that is long" in lines[2]
     assert "".join(" ".join(lines[2:]).split()).count("many") == 20
@@ -81,17 +81,39 @@ def test_a_name_that_is_too_long_loses_its_middle() -> None:
     names = [
         f"bottle {kind}, {'as it came from the line ' * 4}({end})" for kind, end in (("a", "glass"), ("b", "metal"))
     ]
-    *_, one, two = printed([(name, "ok", "x") for name in names], width=60, squeeze="name")
+    *_, one, two = printed([(name, "ok", "x") for name in names], width=60, squeeze=("name",))
     assert one.startswith(" bottle a")
     assert "(glass)" in one
     assert "(metal)" in two
     assert max(len(one), len(two)) <= 60
 
 
+@pytest.mark.parametrize("longest", [20, 28, 60, 200])
+def test_of_two_names_that_are_too_long_the_longer_one_loses_more(longest: int) -> None:
+    rows = [(f"a{'b' * 28}c", f"d{'e' * longest}f", "12"), ("g", "h", "3")]
+    *_, long, short = printed(rows, width=60, squeeze=("name", "state"), right=("about",))
+    first, second, number = long.split()
+    assert (first[0] + first[-1], second[0] + second[-1], number) == ("ac", "df", "12")
+    assert max(cell_len(long), cell_len(short)) <= 60
+    assert abs(len(first) - len(second)) <= 1 or len(second) == longest + 2 < len(first)
+    assert cell_len(long) >= 59  # and no more than it has to
+
+
+def test_headers_of_numbers_are_folded_before_anything_is_left_out() -> None:
+    headers, row = ("label", "average precision", "hits"), ("a name of a label", "0.123", "7")
+    wide, narrow = io.StringIO(), io.StringIO()
+    for out, width in ((wide, 60), (narrow, 41)):
+        print_table(headers, [row], Columns(right=headers[1:], spare=("hits",)), console=terminal(out, width))
+    assert wide.getvalue().splitlines()[0].split() == ["label", "average", "precision", "hits"]
+    first, second, _, below, _ = narrow.getvalue().splitlines()
+    assert (first.split(), second.split()) == (["average"], ["label", "precision", "hits"])
+    assert below.index("0.123") + 5 == second.index("precision") + 9 == first.index("average") + 7
+
+
 def test_what_is_no_terminal_gets_each_row_whole_in_a_line() -> None:
     out = io.StringIO()
     about = "what it does, in many words " * 10
-    for how in ({"cut": "about"}, {"prose": "about"}, {"squeeze": "about"}, {"spare": ("state",)}):
+    for how in ({"cut": "about"}, {"prose": "about"}, {"squeeze": ("about",)}, {"spare": ("state",)}):
         print_table(HEADERS, [("a", "ok", about)], Columns(**how), console=Console(file=out, width=40))
     rows = [line for line in out.getvalue().splitlines() if line.startswith(" a ")]
     assert rows == [f" a      ok      {about.rstrip()}"] * 4
