@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -33,9 +34,7 @@ def export(model: Portable, folder: Path, settings: Settings) -> None:
 def load(folder: Path) -> Callable[[Any], Mapping[str, Any]]:
     """Compile the model for the CPU, without torch. Raises FtError where OpenVINO is missing."""
     need("openvino", "openvino")
-    import openvino
-
-    core = openvino.Core()
+    core = _core()
     model = core.read_model(folder / FILE)
     names = str(model.get_rt_info(["ft", NAMES]).value).split("\n")
     compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
@@ -45,3 +44,17 @@ def load(folder: Path) -> Callable[[Any], Mapping[str, Any]]:
         return {name: found[place].copy() for place, name in enumerate(names)}
 
     return compute
+
+
+@functools.cache
+def _core() -> Any:
+    """The one Core of this process, which stays.
+
+    Each has a stack for signal handlers of its own, and puts back the one that was there before it when it goes. Of two
+    that go in the order in which they came, the second puts back that of the first, which is no longer there: the next
+    signal that Python handles, as Ctrl-C or the end of a process that loads images, is then a segmentation fault
+    (OpenVINO 2026.4, SigAltStackSetup in its CPU plugin).
+    """
+    import openvino
+
+    return openvino.Core()

@@ -90,8 +90,9 @@ class Columns:
     """How some columns of a table are printed, by their headers.
 
     Those in `right` are set to the right, as numbers are. Where a terminal is too narrow, the headers of those are
-    folded between words, those in `spare` are left out one by one, then the column `prose` is folded between words, `cut` loses its end, and those in `squeeze` lose their
-    middle, the widest first. Any other table keeps its width, so that paths and URLs stay whole.
+    folded between words, those in `spare` are left out one by one, then the column `prose` is folded between words,
+    `cut` loses its end, and those in `squeeze` lose their middle, the widest first. Any other table keeps its width, so
+    that paths and URLs stay whole.
     """
 
     right: Sequence[str] = ()
