@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
-from torch.nn.functional import one_hot
 
 from ft import Chart, Choice, LabelSpace, Line, Note, Section, number_of
 from ft_tasks.classification import TEMPERATURE, temperature_of
 from ft_tasks.reliability import Reliability, reliability
-from ft_tasks.temperature import FEWEST_IMAGES, FEWEST_MISTAKES, shares_of
+from ft_tasks.temperature import FEWEST_IMAGES, FEWEST_MISTAKES, in_parts, likeliest, shares_of
 from ft_tasks.threshold_parts import MOST, by_threshold, costliest
 
 
 def calibration(outputs: Tensor, targets: Tensor, space: LabelSpace) -> Section:
     """The section of logits [N, C] and classes [N] of one split."""
     temperature, right = temperature_of(space), outputs.argmax(1) == targets
-    shares = shares_of(outputs, temperature)
-    found = reliability(shares.amax(1), right)
-    before = reliability(shares_of(outputs, 1.0).amax(1), right)
+    found = reliability(likeliest(outputs, temperature), right)
+    before = reliability(likeliest(outputs, 1.0), right)
     parts: list[Note | Chart | Choice] = [Note(_about(space, temperature)), Note(_errors(found, before, temperature))]
     lines = [Line("as answered", _points(found))]
     if temperature != 1:
@@ -45,7 +44,7 @@ def calibration(outputs: Tensor, targets: Tensor, space: LabelSpace) -> Section:
             x_form=".0%",
         )
     )
-    parts += _thresholds(shares, targets, right, space)
+    parts += _thresholds(outputs, targets, right, space)
     return Section(
         "Calibration",
         tuple(parts),
@@ -53,11 +52,15 @@ def calibration(outputs: Tensor, targets: Tensor, space: LabelSpace) -> Section:
     )
 
 
-def _thresholds(shares: Tensor, targets: Tensor, right: Tensor, space: LabelSpace) -> tuple[Note, Choice]:
+def _thresholds(outputs: Tensor, targets: Tensor, right: Tensor, space: LabelSpace) -> tuple[Note, Choice]:
     """For each class, or those of which most images were taken for another: what a threshold on it would do."""
-    wrong = one_hot(targets[~right], len(space.names)).sum(0)
-    places = costliest(wrong)
-    chosen = {space.names[place]: by_threshold(shares[:, place], targets == place, 0.5) for place in places}
+    places = costliest(torch.bincount(targets[~right], minlength=len(space.names)))
+    temperature = temperature_of(space)
+    shares = torch.cat([shares_of(some, temperature)[:, places] for (some,) in in_parts(outputs)])
+    chosen = {
+        space.names[place]: by_threshold(shares[:, column], targets == place, 0.5)
+        for column, place in enumerate(places)
+    }
     left = len(space.names) - len(places)
     said = (
         f" Shown are the {MOST} classes with most mistakes; {number_of(left, 'class', 'classes')} are left out."

@@ -10,6 +10,7 @@ from torch.nn.functional import cross_entropy
 
 from ft import LabelSpace, Table
 from ft_tasks.classification import ClassificationSettings
+from ft_tasks.temperature import in_parts
 
 
 class ClassMeter:
@@ -22,7 +23,8 @@ class ClassMeter:
         self._labels, self._predicted = [nothing], [nothing]
 
     def add(self, outputs: Tensor, targets: Tensor) -> None:
-        self._loss += float(cross_entropy(outputs, targets, reduction="sum"))
+        for some, labels in in_parts(outputs, targets):
+            self._loss += float(cross_entropy(some, labels, reduction="sum"))
         self._labels.append(targets)
         self._predicted.append(outputs.argmax(1))
 

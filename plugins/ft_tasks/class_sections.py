@@ -12,7 +12,7 @@ from ft import LabelSpace, Matrix, Note, Pictures, Section, Shot, some_names
 from ft_tasks.class_calibration_section import calibration
 from ft_tasks.class_figures import ClassMeter
 from ft_tasks.classification import ClassificationSettings, temperature_of
-from ft_tasks.temperature import shares_of
+from ft_tasks.temperature import likeliest, shares_of
 
 MOST = 12
 """Images of each kind of mistake."""
@@ -22,13 +22,12 @@ _TRY = "More images help most; --set task.class_weights=balanced --monitor macro
 
 def sections(outputs: Tensor, targets: Tensor, space: LabelSpace, settings: ClassificationSettings) -> list[Section]:
     """By class, what was taken for what, the mistakes, and how sure answers are, of logits [N, C] and classes [N]."""
-    shares = shares_of(outputs, temperature_of(space))
     return [
         _by_class(outputs, targets, space, settings),
         Section(
             "What was taken for what", (_matrix(outputs.argmax(1), targets, space),), "Each number opens its images."
         ),
-        Section("Mistakes", tuple(_mistakes(shares, targets, space))),
+        Section("Mistakes", tuple(_mistakes(outputs, targets, space))),
         calibration(outputs, targets, space),
     ]
 
@@ -60,22 +59,23 @@ def _matrix(answered: Tensor, targets: Tensor, space: LabelSpace) -> Matrix:
     return Matrix(space.names, {pair: tuple(places) for pair, places in cells.items()})
 
 
-def _mistakes(shares: Tensor, targets: Tensor, space: LabelSpace) -> Iterator[Note | Pictures]:
+def _mistakes(outputs: Tensor, targets: Tensor, space: LabelSpace) -> Iterator[Note | Pictures]:
     """The errors of which the model was surest, and the answers of which it was least sure."""
-    best, answered = shares.max(1)
+    best, answered = likeliest(outputs, temperature_of(space)), outputs.argmax(1)
     wrong = torch.nonzero(answered != targets).flatten()
     if len(wrong):
         surest = wrong[best[wrong].argsort(descending=True, stable=True)][:MOST].tolist()
-        shots = (_shot(place, shares, targets, space) for place in surest)
+        shots = (_shot(place, outputs, targets, space) for place in surest)
         yield Pictures("Most confident errors", tuple(shots))
     else:
         yield Note("No image of this split was taken for another class.")
     least = best.argsort(stable=True)[:MOST].tolist()
-    yield Pictures("Most uncertain answers", tuple(_shot(place, shares, targets, space) for place in least))
+    yield Pictures("Most uncertain answers", tuple(_shot(place, outputs, targets, space) for place in least))
 
 
-def _shot(place: int, shares: Tensor, targets: Tensor, space: LabelSpace) -> Shot:
+def _shot(place: int, outputs: Tensor, targets: Tensor, space: LabelSpace) -> Shot:
     """An image with its label, and the answer with its probability."""
-    label, answer = int(targets[place]), int(shares[place].argmax())
+    label, answer = int(targets[place]), int(outputs[place].argmax())
+    share = float(shares_of(outputs[place : place + 1], temperature_of(space))[0, answer])
     taken = "rightly" if answer == label else f"taken for {space.names[answer]}"
-    return Shot(place, f"{space.names[label]}, {taken}, with {float(shares[place, answer]):.1%}", of=answer)
+    return Shot(place, f"{space.names[label]}, {taken}, with {share:.1%}", of=answer)

@@ -23,7 +23,7 @@ LARGEST = 20.0
 were hardly trained less than 1."""
 _STEPS, _CLOSE = 50, 1e-7
 _TOGETHER = 2**22
-"""Logits that are looked at at once in float64."""
+"""Logits that are looked at at once."""
 
 
 def calibrate(outputs: Tensor, targets: Tensor, space: LabelSpace, settings: ClassificationSettings) -> LabelSpace:
@@ -69,7 +69,8 @@ def _slope(outputs: Tensor, targets: Tensor, inverse: float) -> tuple[float, flo
     """How the mean cross-entropy changes with the inverse temperature, and how that does: the mean over images of what
     their logits are expected to be less that of their class, and of the variance of their logits."""
     slope = bend = 0.0
-    for logits, classes in _in_parts(outputs, targets):
+    for some, classes in in_parts(outputs, targets):
+        logits = some.double()
         shares = (logits * inverse).softmax(1)
         expected = (shares * logits).sum(1)
         slope += float((expected - logits.gather(1, classes[:, None])[:, 0]).sum())
@@ -77,10 +78,16 @@ def _slope(outputs: Tensor, targets: Tensor, inverse: float) -> tuple[float, flo
     return slope / len(targets), bend / len(targets)
 
 
-def _in_parts(outputs: Tensor, targets: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+def in_parts(outputs: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Logits [N, C], and what else is known of each image, of some images at a time: so what is computed of many images
+    times many classes needs little memory."""
     rows = max(1, _TOGETHER // outputs.shape[1])
-    for start in range(0, len(targets), rows):
-        yield outputs[start : start + rows].double(), targets[start : start + rows]
+    return zip(*(torch.split(each, rows) for each in (outputs, *others)), strict=True)
+
+
+def likeliest(outputs: Tensor, temperature: float) -> Tensor:
+    """How likely the likeliest class of each image is [N], of its logits [N, C]."""
+    return torch.cat([shares_of(some, temperature).amax(1) for (some,) in in_parts(outputs)])
 
 
 def shares_of(outputs: Tensor, temperature: float) -> Tensor:

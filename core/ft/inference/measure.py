@@ -37,7 +37,7 @@ from ft.insight.sureness import how_sure, warned_of
 from ft.job import Job
 from ft.machine.display import Display
 from ft.run.folder import Run
-from ft.run.outputs import Outputs, write_outputs
+from ft.run.outputs import writing_outputs
 from ft.task.chosen import ChosenTask
 from ft.task.evaluation import Answered, Evaluation, evaluate
 from ft.task.measured import Measured
@@ -69,20 +69,30 @@ def measure_saved(run: Run, plugins: Plugins, store: FeatureStore, job: Job, oth
         with outputs_of(trained, items, own, data.digests, images) as batches:
             yield _finite(batches, items)
 
-    kept = {name: Outputs(len(items), data.space.outputs) for name, items in data.measured.items()}
-    with answers("validation", data.val, f"; the epochs were measured {otherwise}" if otherwise else "") as batches:
-        space, batches = _calibrated(data, kept["val"].passing(batches))
+    unlike = f"; the epochs were measured {otherwise}" if otherwise else ""
+    shapes: dict[str, tuple[int, int]] = {
+        name: (len(items), data.space.outputs) for name, items in data.measured.items()
+    }
+    with writing_outputs(run.path, shapes) as kept:
+        with answers("validation", data.val, unlike) as batches:
+            kept.take("val", (outputs for outputs, _ in batches))
+        answered = {"val": (kept["val"], targets_of(data.val))}
+        space = data.task.calibrate(*answered["val"], data.space)
         run.keep_numbers(space)
-        val, test = evaluate(batches, data.task, space), None
-    if data.test:
-        with answers("test", data.test) as batches:
-            test = evaluate(kept["test"].passing(batches), data.task, space)
-    write_outputs(run.path, {name: each.kept for name, each in kept.items()})
-    split: Split = "test" if test else "val"
-    answered = kept[split].kept, targets_of(data.measured[split])
-    judged = _judged(replace(data, space=space), split, answered, test or val, job.display)
-    before = fared_before(run, plugins, job, space, (kept["val"].kept, targets_of(data.val)))
-    return Measured(val, test, judged, before)
+        if data.test:
+            with answers("test", data.test) as batches:
+                kept.take("test", (outputs for outputs, _ in batches))
+            answered["test"] = kept["test"], targets_of(data.test)
+    found = {name: evaluate(_in_batches(each), data.task, space) for name, each in answered.items()}
+    split: Split = "test" if data.test else "val"
+    judged = _judged(replace(data, space=space), split, answered[split], found[split], job.display)
+    before = fared_before(run, plugins, job, space, answered["val"])
+    return Measured(found["val"], found.get("test"), judged, before)
+
+
+def _in_batches(answered: Answered) -> Iterator[Answered]:
+    """In those of `ft evaluate`, so that the figures are the same in every bit."""
+    return zip(*(torch.split(each, PREDICT_BATCH) for each in answered), strict=True)
 
 
 def _judged(data: ImageData, split: Split, answers: Answered, found: Evaluation, display: Display) -> Judged:
@@ -95,15 +105,6 @@ def _judged(data: ImageData, split: Split, answers: Answered, found: Evaluation,
     except Exception as error:  # also of a task's own code, and memory that runs out
         display.warn(f"it was not found out how sure the figures are ({type(error).__name__}: {error})")
         return Judged(split, images)
-
-
-def _calibrated(data: ImageData, batches: Iterator[Answered]) -> tuple[LabelSpace, Iterator[Answered]]:
-    """The label space with what the task chooses on validation images, and their outputs again."""
-    if data.task.record.calibrate is None:
-        return data.space, batches
-    kept = list(batches)
-    outputs, targets = map(torch.cat, zip(*kept, strict=True))
-    return data.task.calibrate(outputs, targets, data.space), iter(kept)
 
 
 @dataclass(frozen=True, eq=False)

@@ -29,7 +29,7 @@ def how_sure(
     """
     measure = task.measure(space)
     guess = task.guess(train, space) if answers else None
-    guessed = measure(guess.expand(len(answers[0]), -1), answers[1]) if answers and guess is not None else {}
+    guessed = measure(guess.expand_as(answers[0]), answers[1]) if answers and guess is not None else {}
 
     def interval(figure: Figure) -> Interval | None:
         if figure.of_images:
@@ -39,7 +39,7 @@ def how_sure(
         outputs, targets = answers
 
         def again(places: Tensor) -> float:
-            return measure(outputs[places], targets[places])[figure.name]
+            return measure(outputs, targets, places)[figure.name]
 
         return bootstrap(again, len(outputs), outputs.shape[1])
 

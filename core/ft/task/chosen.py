@@ -27,8 +27,10 @@ OLDER = ("label_smoothing", "class_weights")
 """Settings of tasks that were keys of `training`, and still may be for a release."""
 Count = Callable[["Tensor", "Tensor"], "Tensor"]
 """From outputs [N, K] and targets [N, ...] to a value for each image [N]."""
-Measure = Callable[["Tensor", "Tensor"], Mapping[str, float]]
-"""From outputs [N, K] and targets [N, ...] to the figures of these images."""
+Measure = Callable[..., Mapping[str, float]]
+"""From outputs [N, K] and targets [N, ...] to the figures of these images, or of those at some places [n] of them."""
+_TOGETHER = 2**24
+"""Outputs that are added to a meter at once."""
 
 
 class ChosenTask(Chosen[Task]):
@@ -97,9 +99,12 @@ class ChosenTask(Chosen[Task]):
         """What gives figures, to be called many times, as of resamples of the same answers."""
         meter = self.implementation("meter")
 
-        def figures(outputs: Tensor, targets: Tensor) -> Mapping[str, float]:
+        def figures(outputs: Tensor, targets: Tensor, places: Tensor | None = None) -> Mapping[str, float]:
             summed: Meter = meter(space, self.settings)
-            summed.add(outputs, targets)
+            together = max(1, _TOGETHER // outputs.shape[1])
+            for start in range(0, len(outputs if places is None else places), together):
+                some = slice(start, start + together) if places is None else places[start : start + together]
+                summed.add(outputs[some], targets[some])
             return summed.figures()
 
         return figures
