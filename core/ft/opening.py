@@ -153,6 +153,7 @@ def open_run(config: Config, plugins: Plugins, display: Display, values: Values,
     built = replace(built, preprocessing=effective_preprocessing(built.preprocessing, config.images))
     built = replace(built, notes=(*built.notes, *seen_otherwise(built)))
     model = build_model(built.backbone, config.head, data.space.outputs, plugins, config.seed)
+    built = replace(built, backbone=model.backbone)
     if origin is not None and stopped is None:
         data = warn_of_trained(data, origin)
         carry_head(model, built.backbone, config.head, origin, data.space, plugins)

@@ -46,3 +46,11 @@ def ft_head_builders() -> Iterator[HeadBuilder]:
         class_rows="ft_heads.rows:last_layer",
         settings="ft_heads.attention_pool:AttentionPoolSettings",
     )
+    yield HeadBuilder(
+        "stages",
+        "One linear layer that reads the outputs of all stages, not of the last alone",
+        build="ft_heads.stages:build",
+        reads="ft_heads.stages:reads",
+        class_rows="ft_heads.rows:last_layer",
+        settings="ft_heads.stages:StagesSettings",
+    )

@@ -19,6 +19,7 @@ from ft.extension.settings import Settings, validate
 from ft.machine.randomness import seeded
 from ft.machine.sizes import within_memory
 from ft.model.head_check import fault_of
+from ft.model.stages_read import with_stages_read
 
 KEEP = "keep"
 """The one head that no plugin builds: the pretrained classifier stays."""
@@ -28,10 +29,11 @@ Form = Literal["vector", "map"]
 
 @dataclass(frozen=True)
 class Model:
-    """`head_paths` holds the pooling, too, where the head came with one. `description` has a line for each head path,
+    """The `backbone` is the one that got the head, rewired where that reads several stages. `head_paths` holds the
+    pooling, too, where the head came with one. `description` has a line for each head path,
     as in "fc: Linear(512 → 2) replaces Linear(512 → 1000)"."""
 
-    module: nn.Module
+    backbone: Backbone
     head_paths: tuple[str, ...]
     description: tuple[str, ...]
     new_head: bool
@@ -40,12 +42,18 @@ class Model:
     adapted: tuple[str, ...] = ()
     """Paths of the layers beside which there are low-rank adapters."""
 
+    @property
+    def module(self) -> nn.Module:
+        """All of the network."""
+        return self.backbone.module
+
 
 def build_model(backbone: Backbone, head: ComponentConfig, outputs: int, plugins: Plugins, seed: int) -> Model:
     """Replace, in place, what lies at each of `backbone.head_paths` by a new head with so many `outputs`.
 
     A head that pools replaces what lies at `backbone.pool_path`, too. In place of a classifier of positions comes one
-    that pools first, where the backbone says what pools after it. `head` names a head builder, or is "keep". The
+    that pools first, where the backbone says what pools after it. For a head that reads several stages the network is
+    rewired, and shares its layers with the one that was given. `head` names a head builder, or is "keep". The
     same seed gives the same head, whatever was drawn before, and torch's generator is left as it was. Raises FtError
     when a head does not turn features into `outputs` values.
     """
@@ -56,8 +64,10 @@ def build_model(backbone: Backbone, head: ComponentConfig, outputs: int, plugins
         for path, dim, form in _slots(backbone):
             _check_kept(module.get_submodule(path), path, dim, outputs, form, device)
         kept = tuple(f"{path}: keeps {describe(module.get_submodule(path))}" for path in backbone.head_paths)
-        return Model(module, backbone.head_paths, kept, new_head=False)
+        return Model(backbone, backbone.head_paths, kept, new_head=False)
     component, settings = _find_builder(head, plugins)
+    backbone, read = with_stages_read(backbone, component, settings)
+    module = backbone.module
     build = _builder(component, settings, outputs, device)
     idle = backbone.pooled_after if backbone.head_form == "map" else None
     with seeded(seed), within_memory(_label(component)):
@@ -71,12 +81,14 @@ def build_model(backbone: Backbone, head: ComponentConfig, outputs: int, plugins
         elif pool is not None:
             heads[backbone.pool_path] = pool
     lines = [f"{path}: {describe(new)} replaces {describe(module.get_submodule(path))}" for path, new in heads.items()]
+    lines += [f"reads {read}"] if read else []
     for path in idle or ():
         lines.append(f"{path}: {describe(module.get_submodule(path))} goes, since the head pools")
         module.set_submodule(path, nn.Identity())
     for path, new in heads.items():
         module.set_submodule(path, new)
-    return Model(module, tuple(heads), tuple(lines), new_head=True, head_builder=_label(component))
+    paths, told = tuple(heads), tuple(lines)
+    return Model(backbone, paths, told, new_head=True, head_builder=_label(component))
 
 
 def _pooled_first(pool: nn.Module, head: nn.Module) -> nn.Module:

@@ -66,13 +66,15 @@ def stages_watched(module: nn.Module, stages: Sequence[Stage]) -> Iterator[Watch
 def averaged(output: Tensor) -> Tensor:
     """An output as [N, D]: a map [N, D, H, W], rows of places [N, H, W, D] and tokens [N, T, D] by their means over all
     places; anything else by all that it holds of an image."""
+    places = places_of(output)
+    return output.mean(places) if places else output.flatten(1)
+
+
+def places_of(output: Tensor) -> tuple[int, ...]:
+    """The dimensions of an output that are places; () where there are none."""
     if output.ndim == 4 and output.shape[1] == output.shape[2] != output.shape[3]:
-        return output.mean((1, 2))
-    if output.ndim == 4:
-        return output.mean((2, 3))
-    if output.ndim == 3:
-        return output.mean(1)
-    return output.flatten(1)
+        return (1, 2)
+    return {4: (2, 3), 3: (1,)}.get(output.ndim, ())
 
 
 def seconds_an_image(module: nn.Module, stages: Sequence[Stage], images: Tensor) -> tuple[dict[str, float], float]:

@@ -110,6 +110,17 @@ def each_class_has_its_rows(trial: Trial) -> None:
                 expect(now == wanted, f"{trial.label}: with one class more, {tensor} goes from {then} to {now}")
 
 
+def it_reads_stages_that_are_there(trial: Trial) -> None:
+    """reads, where there is one, names some of the stages that it is told of, for networks of any number of them."""
+    if trial.component.record.reads is None:
+        raise NotApplicable("it has no reads")
+    for have in ((), ("stem",), ("stem", "layer1", "layer2")):
+        for settings in trial.read_settings():
+            named = trial.call("reads", have, settings)
+            wrong = [name for name in named if name not in have]
+            expect(not wrong, f"{trial.label} reads {wrong} of a network with the stages {list(have)}")
+
+
 def it_builds_without_values(trial: Trial) -> None:
     """`ft plan` builds on torch's meta device, where tensors have a shape and no values."""
     import torch
@@ -152,5 +163,6 @@ CHECKS: tuple[Check, ...] = (
     an_image_is_judged_alone,
     its_tensors_can_be_saved,
     each_class_has_its_rows,
+    it_reads_stages_that_are_there,
     it_builds_without_values,
 )
