@@ -122,12 +122,12 @@ def main(folder: Path, step: int) -> int:
         assert whole.read_json("report.json")["best_epoch"] <= 4, (
             "the third phase hands over what is not the best of the run"
         )
-        for title, done in KILLED[:: 1 if step == 1 else 2]:
+        for title, done in KILLED[:: 1 if step == 1 else 4]:
             run = Run(folder / f"killed-{done}")
             assert killed(run, SignalAtProgress(title, done, signal.SIGKILL))
             check(run, whole, display)
             crashes += 1
-        for border in range(1, len(PHASES)):
+        for border in range(1, len(PHASES)) if step == 1 else [3]:
             for number in itertools.count():
                 path = folder / f"border-{border}-{number}"
                 code = crash(path, border, number * step + 1, display)

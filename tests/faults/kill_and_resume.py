@@ -105,7 +105,7 @@ def main(wanted: int, folder: Path) -> dict[str, int]:
     whole = load_file(folder / "whole" / "model.safetensors")
     counts = {"kills": 0, "stops": 0, "left behind": 0, "checkpoints read": 0, "runs finished": 0, "runs equal": 0}
     number, reached = 0, (0, 0)
-    while counts["kills"] < wanted or reached != (0, 0):
+    while counts["kills"] < wanted or reached != (0, 0) or not counts["runs finished"]:
         path = folder / str(number)
         pid = start(path)
         code = kill_at_random(pid, rng) if counts["kills"] < wanted else exit_code(pid, 600)

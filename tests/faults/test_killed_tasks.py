@@ -18,10 +18,10 @@ from safetensors.torch import load_file
 
 from conftest import TINY
 from faults.interrupted_commands import start, wait_for
-from faults.repetitions import FULL
+from faults.repetitions import FULL, times
 from finished_runs import metrics_in
 
-EPOCHS = 60
+EPOCHS = times(60, 12)
 NETWORKS = {"tiny": (f"{TINY}:small", 16), "resnet18": ("torchvision:resnet18", 32)}
 TASKS: dict[str, tuple[str, str]] = {
     "classes": ("classification", "data.label_column=kind"),

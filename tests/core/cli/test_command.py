@@ -21,12 +21,11 @@ QUICK = (
 
 
 def test_a_mistake_ends_with_code_2_and_no_traceback(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [*FT, "plan", "--backbone", "resnet18"], cwd=tmp_path, text=True, capture_output=True, timeout=60
-    )
+    done = warm_python.start(MAIN, ["plan", "--backbone", "resnet18"], tmp_path)
+    out, err = done.communicate()
     assert done.returncode == 2
-    assert done.stdout == ""
-    assert re.fullmatch(r"error: write the provider too: (timm:resnet18 or )?torchvision:resnet18\n", done.stderr)
+    assert out == ""
+    assert re.fullmatch(r"error: write the provider too: (timm:resnet18 or )?torchvision:resnet18\n", err)
 
 
 def test_python_m_ft_is_ft(tmp_path: Path) -> None:

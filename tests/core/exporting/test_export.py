@@ -20,6 +20,7 @@ from PIL import Image
 
 import ft
 import warm_python
+from faults.repetitions import FULL
 from ft import Exporter, FtError, Portable
 from ft.config.component import ComponentConfig
 from ft.data.turned import EIGHT, FLIPPED, View
@@ -224,6 +225,8 @@ def test_less_precision_that_answers_worse_is_refused(run: Path, tmp_path: Path)
     assert {each["figure"] for each in speeds} == set(right.values())
 
 
+@pytest.mark.faults
+@pytest.mark.skipif(not FULL, reason="make faults runs it: ten seconds")
 def test_answers_over_views_are_compared_and_told_and_checked_by_check_py(
     ft: Callable[..., Result], run: Path, tmp_path: Path
 ) -> None:
@@ -301,6 +304,8 @@ def test_what_cannot_be_is_told(ft: Callable[..., Result], run: Path, onnx: Path
     )
 
 
+@pytest.mark.faults
+@pytest.mark.skipif(not FULL, reason="make faults runs it: ten seconds")
 def test_the_folders_name_may_be_no_text(run: Path, tmp_path: Path) -> None:
     folder = tmp_path / os.fsdecode(b"not \xff text")
     ft.export(run, "torch-export", out=folder.with_suffix(".pt2"), trust_code=True)
