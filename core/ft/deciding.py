@@ -32,6 +32,7 @@ from ft.plan.make import make_plan
 from ft.plan.optimizer import ChosenOptimizer
 from ft.plan.pace import resolve_machine
 from ft.plan.records import Plan
+from ft.plan.sharing import check_divided, divide
 from ft.precision import settle
 from ft.prefix.find import FrozenPrefix
 from ft.run.folder import Run
@@ -69,7 +70,8 @@ class Prepared:
         looking = (self.built.preprocessing, size, workers, self.machine, display, stop)
         clock, number = self.opened.clock, self.plan.place.number
         ends_by = None if clock is None else clock.ends_by(number)
-        return Job(*looking, self.config, self.data, tell, self.optimizer, self.augmentation, ends_by, processes)
+        chosen = (self.config, self.data, tell, self.optimizer, self.augmentation)
+        return Job(*looking, *chosen, ends_by, processes, self.built.backbone.stages)
 
     @property
     def whole(self) -> Config:
@@ -119,6 +121,9 @@ def decide(opened: Opened, plugins: Plugins, display: Display, stopped: Run | No
     plan = make_plan(decisions, plugins)
     plan = replace(plan, **_about_time(opened))
     check_fit(plan, prefix, data)
+    if config.machine.shard:
+        plan = replace(plan, divided=divide(model.module, built.backbone.stages, prefix, cache))
+        check_divided(plan)
     kept = (opened.store, opened.optimizer, augmentation)
     return Prepared(opened, config, data, built, model, machine, plan, prefix, *kept)
 

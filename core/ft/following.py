@@ -13,7 +13,7 @@ from ft.deciding import Prepared, decide
 from ft.errors import FtError
 from ft.extension.installed import Plugins
 from ft.machine.display import Display, silent
-from ft.machine.distributed import Processes, Share
+from ft.machine.distributed import Processes, Share, check_divided
 from ft.machine.randomness import seed_all
 from ft.machine.signals import stop_on_signals
 from ft.model.layer_notes import noted_layers
@@ -28,7 +28,13 @@ from ft.training.fit import fit
 
 def check_together(config: Config, share: Share) -> None:
     """Raise FtError for what processes cannot share."""
+    check_divided(config.machine, share)
     check_shared(config.training.batch_size, share)
+    if config.machine.shard and config.training.auto_batch:
+        raise FtError(
+            "--auto-batch computes a step again where memory runs out, and with --shard the others wait for this "
+            "process in the middle of it; leave one of them out"
+        )
     if config.split.folds and share.world > 1:
         raise FtError("folds are trained one after the other, in one process: leave out --folds, or --nproc")
 

@@ -30,6 +30,7 @@ from ft.inference.load import load_trained
 from ft.inference.loaded import LoadedModel
 from ft.lr_finding import FoundRates, find_rates
 from ft.machine.display import Display
+from ft.machine.distributed import check_divided, processes_asked_for
 from ft.machine.ownership import strange_run
 from ft.machine.python_display import PythonDisplay
 from ft.machine.randomness import one_run_at_a_time
@@ -85,6 +86,7 @@ def plan(source: Source | None = None, /, *, verbose: bool = False, **settings: 
     plugins = installed(display)
     config = config_of(source, settings, plugins)
     plugins = plugins.preferring(config.prefer)
+    check_divided(config.machine, processes_asked_for())
     with one_run_at_a_time():
         check_trackers(config, plugins, display)
         _, (first, *later) = plan_phases(config, plugins, display)

@@ -8,7 +8,7 @@ from typing import Literal
 from ft.config.schema import Config
 from ft.data.augmentation import ChosenAugmentation
 from ft.data.load import ImageData
-from ft.extension.records import Preprocessing
+from ft.extension.records import Preprocessing, Stage
 from ft.extension.tasks import Figure
 from ft.machine.devices import Machine
 from ft.machine.display import Display
@@ -34,7 +34,8 @@ class Looking:
 @dataclass(frozen=True, eq=False)
 class Job(Looking):
     """The same of a run, with its config and images, who is told what becomes of it, what takes its steps, and what
-    varies its images. A phase of a run that has a time budget `ends_by` a moment, as time.monotonic tells it."""
+    varies its images. A phase of a run that has a time budget `ends_by` a moment, as time.monotonic tells it. The
+    `stages` are those of the backbone."""
 
     config: Config
     data: ImageData
@@ -43,6 +44,7 @@ class Job(Looking):
     augmentation: ChosenAugmentation
     ends_by: float | None = None
     processes: Processes = ALONE
+    stages: tuple[Stage, ...] = ()
 
     @property
     def stepping(self) -> Processes:

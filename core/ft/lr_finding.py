@@ -51,6 +51,8 @@ def find_rates(config: Config, plugins: Plugins, display: Display) -> FoundRates
     Raises FtError for what the user can mend, and where there is no one learning rate to be found.
     """
     arrange_large_blocks()
+    if config.machine.shard:
+        raise FtError("ft lr-find trains in one process, which holds all of the network; say --no-shard")
     if config.phases:
         raise FtError(
             "a run in phases has learning rates for each of them; say what one phase trains by --freeze, --train and "

@@ -21,12 +21,13 @@ def build(groups: list[dict[str, Any]], settings: SGDSettings) -> torch.optim.Op
     """Steps by the mean gradient (Sutskever et al. 2013 for the momentum)."""
     import torch
 
+    divided = any(hasattr(parameter, "full_tensor") for group in groups for parameter in group["params"])
     return torch.optim.SGD(
         groups,
         lr=0.0,
         momentum=settings.momentum,
         nesterov=settings.nesterov and settings.momentum > 0,
-        fused=True,
+        fused=not divided,  # torch's fused SGD steps no tensors of which processes hold parts
     )
 
 

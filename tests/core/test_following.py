@@ -9,9 +9,7 @@ import signal
 from pathlib import Path
 
 import pytest
-import torch
 from PIL import Image
-from safetensors.torch import load_file
 
 from conftest import TINY
 from faults.repetitions import FULL
@@ -19,40 +17,10 @@ from ft import FtError
 from ft.following import begun_before
 from ft.machine.distributed import ALONE, Processes, Share
 from ft.run.folder import Run
-from processes import figures, run_all, start_all
+from processes import SMALL, WAYS, close, run_all, start_all
 
-SMALL = [
-    *("run", "--backbone", f"{TINY}:small", "--weights", "none", "--data", "demo", "--set", "data.images_per_class=9"),
-    *("--set", "data.size=32", "--image-size", "16", "--precision", "fp32", "--workers", "0", "--epochs", "2"),
-    *("--batch-size", "8", "--lr", "0.01", "--device", "cpu", "--set", "report.html=false"),
-]
-"""29 training images, so that the last batch is one of five, and 7 to validate; with dropout and BatchNorm."""
-SGD = [
-    "--optimizer",
-    "sgd",
-]  # AdamW would move a bias before BatchNorm, whose gradient is zero, by what rounding leaves
-WAYS = {
-    "frozen": ["--freeze", "all"],
-    "frozen, of all heads one": ["--freeze", "all", "--augment", "none", "--optimizer", "lbfgs"],
-    "partial": ["--freeze", "until:layer1", "--augment", "none", *SGD],
-    "views": ["--freeze", "until:layer1", "--augment", "standard", "--views", "2", *SGD],
-    "full": ["--freeze", "none", "--augment", "standard", *SGD, "--auto-batch"],
-    "mixed": ["--freeze", "none", "--augment", "none", "--mixup", "0.4", "--cutmix", "1", "--ema", "0.8", *SGD],
-    "averaged": ["--freeze", "none", "--augment", "none", "--soup", "2", *SGD],
-    "balanced": ["--freeze", "none", "--augment", "none", "--set", "task.sampler=balanced", *SGD],
-    "several labels": ["--freeze", "until:layer1", "--task", "multilabel", *SGD],
-    "numbers": ["--freeze", "none", "--task", "regression", *SGD],
-}
 USUAL = [("partial", 4), ("mixed", 2)]
 EVERY = [(way, world) for way in WAYS for world in (2, 4)]
-
-
-def close(one: Path, other: Path) -> None:
-    for ours, theirs in zip(figures(one), figures(other), strict=True):
-        assert theirs == pytest.approx(ours, rel=1e-4, abs=1e-5)
-    tensors, others = (load_file(folder / "model.safetensors") for folder in (one, other))
-    for name, tensor in tensors.items():
-        torch.testing.assert_close(others[name], tensor, rtol=1e-3, atol=1e-4)
 
 
 def labelled(folder: Path) -> list[str]:
@@ -121,5 +89,9 @@ def test_what_processes_cannot_share_is_an_error(tiny_config: object, tmp_path: 
     assert begun_before(ALONE, config, None) == (config, None)
     with pytest.raises(FtError, match="a batch of 3 cannot be shared by 2 processes; use --batch-size 4"):
         begun_before(Two(), config, None)
+    with pytest.raises(FtError, match="--shard divides the network among processes, and there is one: add --nproc 2"):
+        begun_before(ALONE, make(machine__shard=True), None)
+    with pytest.raises(FtError, match="--auto-batch computes a step again where memory runs out"):
+        begun_before(Two(), make(machine__shard=True, training__auto_batch=True), None)
     with pytest.raises(FtError, match="in one process: leave out --folds, or --nproc"):
         begun_before(Two(), make(split__folds=3), None)

@@ -134,8 +134,8 @@ def plan(
     config = config_from(file, sets, given, plugins)
     plugins = plugins.preferring(config.prefer)
     check_trackers(config, plugins, display)
+    check_together(config, Share(0, nproc) if nproc is not None else processes_asked_for())
     if nproc is not None:
-        check_together(config, Share(0, nproc))
         display.say(f"ft run trains in {number_of(nproc, 'process', 'processes')}, each with a share of every batch")
     folds = plan_folds(config, plugins) if asks_for_all_folds(config) else ()
     ready, plans = plan_phases(config, plugins, display)
@@ -146,7 +146,7 @@ def plan(
         content |= {"later_plans": [asdict(each) for each in plans[1:]]} if len(plans) > 1 else {}
         tell_json(without_secrets(content | ({"folds": [asdict(each) for each in folds]} if folds else {})))
     else:
-        print_phases(plans, display)
+        print_phases(plans, display, nproc)
         print_planned_folds(folds, display)
     if plan_out is not None:
         display.say(

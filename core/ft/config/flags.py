@@ -52,13 +52,14 @@ FLAGS: tuple[tuple[str, str, str, bool], ...] = (
     ("--precision", "machine.precision", "", False),
     ("--workers", "machine.workers", "", False),
     ("--channels-last/--no-channels-last", "machine.channels_last", "memory layout of images", False),
+    ("--shard/--no-shard", "machine.shard", "", False),
     ("--time-budget", "time_budget", "", False),
     ("--run-dir", "run_dir", "", False),
 )
 
 ON_RESUME = (
     *("--freeze", "--train", "--epochs", "--lr", "--head-lr", "--lr-decay", "--weight-decay"),
-    *("--auto-batch", "--cache", "--data", "--tracker"),
+    *("--auto-batch", "--cache", "--data", "--tracker", "--shard"),
 )
 """The flags that a run which goes on may be given."""
 

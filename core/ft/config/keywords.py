@@ -89,6 +89,7 @@ class Keywords(TypedDict, total=False):
     precision: Literal["auto", "fp32", "bf16", "fp16"]
     workers: int | Literal["auto"]
     channels_last: bool
+    shard: bool
 
 
 BY_NAME = {variable(flag): key for flag, key, _, _ in FLAGS}

@@ -112,6 +112,11 @@ class MachineConfig(Section):
     )
     channels_last: bool = True
     workers: Annotated[int | Literal["auto"], AfterValidator(_possible)] = Field("auto", description="loader processes")
+    shard: bool = Field(
+        False,
+        description="each of several processes holds its share of the network, of its gradients and of the optimizer's "
+        "state, for a backbone that does not fit one device",
+    )
     wait: float | None = Field(
         None,
         gt=0,

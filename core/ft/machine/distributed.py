@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ft.config.schema import MachineConfig
 from ft.errors import FtError
 
 if TYPE_CHECKING:
@@ -107,6 +108,15 @@ class Processes:
 
 
 ALONE = Processes()
+
+
+def check_divided(machine: MachineConfig, share: Share) -> None:
+    """Raise FtError where a network is to be divided among processes, and there is but one."""
+    if machine.shard and share.world == 1:
+        raise FtError(
+            "--shard divides the network among processes, and there is one: add --nproc 2, or more, or start several "
+            "with torchrun; or say --no-shard"
+        )
 
 
 def processes_asked_for() -> Share:

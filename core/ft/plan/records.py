@@ -28,6 +28,7 @@ NOT_DECISIVE = (
     "from_recipe",
     "budget",
     "takes",
+    "divided",
 )
 
 ADAPTER = ".lora_a.weight"
@@ -141,6 +142,19 @@ class Place:
 
 
 @dataclass(frozen=True)
+class Divided:
+    """Bytes of the parameters that are divided among processes, and of those among them that train; how many `blocks`
+    are gathered one after the other, and bytes of the largest. `whole` are bytes of parameters of which each process
+    holds all, until what is computed once is there."""
+
+    bytes: int
+    trained: int
+    blocks: int
+    largest: int
+    whole: int
+
+
+@dataclass(frozen=True)
 class Plan:
     """Exactly what will happen. `frozen` names parameters, `frozen_modules` the modules that stay in eval mode.
 
@@ -152,6 +166,7 @@ class Plan:
     stands at `place`, and the schedule of learning rates begins with the phase. `from_recipe` says which recipe was
     laid under the config, and what it said; "" where none was. `budget` says in how much time the run is to be done and
     what was cut for that, "" where there is no limit, and `takes` what the phase takes of it, where that was measured.
+    `divided` is what several processes share of the network, where they do.
     """
 
     backbone: str
@@ -188,6 +203,7 @@ class Plan:
     from_recipe: str = ""
     budget: str = ""
     takes: Takes | None = None
+    divided: Divided | None = None
 
     @property
     def adapters(self) -> tuple[str, ...]:

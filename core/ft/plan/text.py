@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from ft.machine.distributed import processes_asked_for
 from ft.machine.layout import Columns, count, flops, print_pairs, print_table, rate, size, times
 from ft.plan.averaging import averaging_lines
 from ft.plan.blending import blending_lines
@@ -23,8 +24,9 @@ def print_plan(plan: Plan, display: Display) -> None:
     print_phases((plan,), display)
 
 
-def print_phases(plans: Sequence[Plan], display: Display) -> None:
-    """The plans of a run's phases, one under the other, below what is the same in all of them."""
+def print_phases(plans: Sequence[Plan], display: Display, processes: int | None = None) -> None:
+    """The plans of a run's phases, one under the other, below what is the same in all of them. They are carried out in
+    so many `processes`, or in as many as there are."""
     first, total = plans[0], plans[0].frozen_numel + plans[0].trainable_numel
     lines = [
         *([("recipe", first.from_recipe)] if first.from_recipe else []),
@@ -40,7 +42,7 @@ def print_phases(plans: Sequence[Plan], display: Display) -> None:
             display.tell("")
             display.tell(f"{plan.place}, epochs {plan.place.begins + 1} to {plan.epochs}")
         display.tell("")
-        _print_phase(plan, display)
+        _print_phase(plan, display, processes or processes_asked_for().world)
     for note in first.notes:
         display.say(note)
     for warning in dict.fromkeys(text for plan in plans for text in _warnings(plan, plans)):
@@ -53,7 +55,7 @@ def _warnings(plan: Plan, plans: Sequence[Plan]) -> Iterator[str]:
         yield text if all(text in each.warnings for each in plans) else f"{plan.place}: {text}"
 
 
-def _print_phase(plan: Plan, display: Display) -> None:
+def _print_phase(plan: Plan, display: Display, processes: int) -> None:
     console, fitted = display.out, plan.optimizer.fits_heads
     total = plan.frozen_numel + plan.trainable_numel
     rows = [
@@ -92,6 +94,7 @@ def _print_phase(plan: Plan, display: Display) -> None:
             ("machine", f"{plan.device}, {plan.precision}{_scaled(plan)}{_paces(plan)}"),
             *_cache_lines(plan),
             ("memory", memory_taken(plan)),
+            *([("divided", divided_among(plan, processes))] if plan.divided else []),
         ],
         console,
         folded=True,
@@ -214,6 +217,25 @@ def memory_taken(plan: Plan) -> str:
         parts.append(f"{size(cache.bytes)} of {cache.keeps}")
     above = "a step's activations" + ("" if optimizer.solves or optimizer.state is not None else " and optimizer state")
     return ", ".join(parts) + f"; {above} come on top"
+
+
+def divided_among(plan: Plan, processes: int) -> str:
+    """What each of so many processes holds of that, where the network is divided among them."""
+    divided, state = plan.divided, plan.optimizer.state
+    assert divided is not None
+
+    def held(of_all: float, what: str) -> str:
+        return f"{size(round(of_all / processes))} of {size(round(of_all))} of {what}"
+
+    parts = [held(divided.bytes, "weights"), held(divided.trained, "gradients")]
+    if state is not None:
+        parts.append(held(divided.trained * state, "optimizer state"))
+    if plan.recipe.get("training.ema") is not None:
+        parts.append(held(divided.trained, "their average"))
+    blocks = "all of it" if divided.blocks == 1 else f"the largest of {number_of(divided.blocks, 'block')}"
+    more = f"; while it is computed {size(divided.largest)} more, {blocks}"
+    whole = f"; all of {size(divided.whole)} until what is computed once is there" if divided.whole else ""
+    return f"each of {number_of(processes, 'process', 'processes')} holds about {', '.join(parts)}{more}{whole}"
 
 
 def _state(frozen: int, total: int) -> str:

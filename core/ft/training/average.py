@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from ft.machine.parts import held_here, own_part
 from ft.run.checkpoints import check_all_there
 
 
@@ -37,7 +38,8 @@ class Average:
 
     def add(self, share: float) -> None:
         """Take the tensors as they are now into the average, of which they become this share."""
-        torch._foreach_lerp_(list(self._averages.values()), list(self._own.values()), share)
+        averages, own = (list(map(held_here, held.values())) for held in (self._averages, self._own))
+        torch._foreach_lerp_(averages, own, share)
 
     def state(self) -> dict[str, Tensor]:
         """The average by all names of its tensors, which `add` goes on to change."""
@@ -66,4 +68,4 @@ def ema_share(decay: float, steps: int) -> float:
 @torch.no_grad()
 def _copy(to: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None:
     for name, tensor in to.items():
-        tensor.copy_(values[name])
+        tensor.copy_(own_part(values[name], tensor))

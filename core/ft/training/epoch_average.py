@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ft.config.training import TrainingConfig
 from ft.extension.tasks import Figure
 from ft.job import Job
+from ft.machine.parts import own_part
 from ft.model.state_dict import put_tensors
 from ft.plan.records import Plan
 from ft.run.checkpoints import Checkpoint, moving_tensors
@@ -65,9 +66,10 @@ def average_epochs(module: nn.Module, plan: Plan, joint: Joint, job: Job, run: R
     if not averages_epochs(training) or not position.in_phase or _is_done(position):
         return
     job.processes.summed(0)  # until what is averaged is written
-    own = {name: tensor.clone() for name, tensor in _moving(module, plan).items()}
+    trial = _Trial(module, plan, joint, job, run, position)
+    own = {name: tensor.clone() for name, tensor in trial.moving().items()}
     try:
-        made = (_last if training.swa else _greedy)(_Trial(module, plan, joint, job, run, position))
+        made = (_last if training.swa else _greedy)(trial)
     finally:
         put_tensors(module, own)
     found, phase_best = merit(made.val, monitor), best_epoch(position.in_phase, monitor)
@@ -95,16 +97,20 @@ class _Trial:
     run: Run
     position: Position
 
+    def moving(self) -> dict[str, Tensor]:
+        return moving_tensors(self.module, self.plan.frozen, self.plan.frozen_modules)
+
     def weights(self, epoch: int) -> Tensors:
         return self.run.read_checkpoint(_name(epoch)).tensors
 
     def measured(self, epochs: Sequence[int], tensors: Tensors) -> Made[int]:
         """Put averaged tensors into the network, have it measure its BatchNorm statistics anew, and validate it."""
-        put_tensors(self.module, tensors)
+        put_tensors(self.module, {name: own_part(tensors[name], own) for name, own in self.moving().items()})
         recount_statistics(self.module, self.plan, self.joint, self.job, self.position.epoch)
         self.module.eval()
-        val = figures_of(self.joint.feed.validation(), self.job.data.task, self.job.data.space, self.job.processes)
-        found = {name: tensor.detach().cpu().clone() for name, tensor in _moving(self.module, self.plan).items()}
+        val = figures_of(self.joint.validation(), self.job.data.task, self.job.data.space, self.job.processes)
+        moving = self.joint.whole(self.moving())
+        found = {name: tensor.detach().cpu().clone() for name, tensor in moving.items()}
         return Made(tuple(epochs), found, val)
 
 
@@ -139,10 +145,6 @@ def _ranked(history: Collection[EpochRecord], monitor: Figure) -> list[EpochReco
 
 def _is_done(position: Position) -> bool:
     return bool(position.averages) and position.averages[-1].after == position.epoch
-
-
-def _moving(module: nn.Module, plan: Plan) -> dict[str, Tensor]:
-    return moving_tensors(module, plan.frozen, plan.frozen_modules)
 
 
 def _name(epoch: int | str) -> str:

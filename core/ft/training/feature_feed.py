@@ -36,6 +36,7 @@ class FeatureFeed:
         self._full, self._share = full_batch(len(job.data.train), size), job.stepping.share
         self._val_spans = spans(len(job.data.val), size)
         self.graphs = (proved.halves.suffix, proved.suffix_eval)
+        self.prefixes = (proved.halves.prefix,)
         self._images = ImageDataset(
             job.data.train,
             train_transform(job.preprocessing, job.augmentation),

@@ -56,6 +56,10 @@ class Feed(Protocol):
     def graphs(self) -> Sequence[nn.Module]:
         """What computes instead of the network, with its layers."""
 
+    @property
+    def prefixes(self) -> Sequence[nn.Module]:
+        """What computes features with layers of the network, before the steps and perhaps in some of them."""
+
     def batches(self, epoch: int, skip: int) -> Iterator[tuple[Any, torch.Tensor]]:
         """Yield (inputs, targets [N, ...] on the CPU) of an epoch's steps after the first `skip`."""
 
@@ -197,6 +201,7 @@ class ImageFeed:
     ) -> None:
         self.cost, self.idle, self.torch_only = cost, frozenset[str](), False
         self.graphs: Sequence[nn.Module] = ()
+        self.prefixes: Sequence[nn.Module] = ()
         self._module, self._job, self._images, self._validation_images = module, job, images, validation_images
 
     def batches(self, epoch: int, skip: int) -> Iterator[tuple[Any, torch.Tensor]]:

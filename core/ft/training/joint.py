@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, TypeVar
 
@@ -18,26 +18,30 @@ from ft.training.blending import Blend
 from ft.training.drawn_together import drawn_together
 from ft.training.feeds import Feed
 from ft.training.joint_batchnorm import JointBatchNorm, joint_batchnorm
+from ft.training.sharded import Shards, sharded
 
 T = TypeVar("T")
 
 
 class Joint:
     """What computes a step's outputs, and what adds up the gradients of processes: DistributedDataParallel over what
-    trains, which sends some while others are still computed.
+    trains, which sends some while others are still computed, or where the network is spread over them, its `shards`.
 
     Where a batch may be computed in parts because memory runs out, which one process finds out while another sends, the
     gradients are sent once all have computed theirs.
     """
 
-    def __init__(self, module: nn.Module, feed: Feed, job: Job, layers: list[JointBatchNorm]) -> None:
+    def __init__(
+        self, module: nn.Module, feed: Feed, job: Job, layers: list[JointBatchNorm], shards: Shards | None = None
+    ) -> None:
         self.feed, self._processes, self._stop, self._layers = feed, job.processes, job.stop, layers
+        self._shards = shards
         self._asked = self._rehearses = False
         self._rehearsed = 0
         self._trained = [each for each in module.parameters() if each.requires_grad]
         self._forward: Callable[[Any, Blend], Any] = feed.forward
         self._sends_meanwhile = not job.stepping.alone and not job.config.training.auto_batch
-        if self._sends_meanwhile:
+        if self._sends_meanwhile and shards is None:
             # Only what trains is handed over, so nothing else is in its buckets, and no buffer is sent.
             self._forward = DistributedDataParallel(_Trained(self._trained, feed.forward), gradient_as_bucket_view=True)
 
@@ -48,6 +52,16 @@ class Joint:
     def forward(self, inputs: Any, blend: Blend) -> Any:
         """The outputs for a batch's inputs, blended."""
         return self._forward(inputs, blend)
+
+    def validation(self) -> Iterator[Answered]:
+        """Yield what the feed's validation does."""
+        outputs = self.feed.validation()
+        return outputs if self._shards is None else self._shards.together(outputs)
+
+    def whole(self, tensors: Mapping[str, T]) -> Mapping[str, T]:
+        """All of some tensors, by name or in mappings by name, where they are to be saved; each process has to ask for
+        them."""
+        return tensors if self._shards is None else self._shards.whole(tensors)
 
     def drawing(self, places: Places) -> AbstractContextManager[Any]:
         """A block in which the images at some places of a batch are computed."""
@@ -140,4 +154,8 @@ def joint_steps(module: nn.Module, feed: Feed, job: Job) -> Iterator[Joint]:
         yield Joint(module, feed, job, [])
         return
     with job.stop.deferred(), joint_batchnorm([module, *feed.graphs], job.processes) as layers:
-        yield Joint(module, feed, job, layers)
+        if not job.config.machine.shard:
+            yield Joint(module, feed, job, layers)
+            return
+        with sharded(module, feed, job) as shards:
+            yield Joint(module, feed, job, layers, shards)

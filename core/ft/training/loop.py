@@ -10,13 +10,13 @@ from contextlib import nullcontext
 import torch
 from torch import nn
 
-from ft.config.schema import Config
 from ft.config.training import TrainingConfig
 from ft.data.targets import targets_of
 from ft.errors import FtError
 from ft.extension.tasks import Figure
 from ft.job import Job
 from ft.machine.layout import rate
+from ft.machine.parts import is_of_parts
 from ft.machine.signals import StopAsked
 from ft.model.freezing import set_train_mode
 from ft.plan.records import Plan
@@ -45,10 +45,10 @@ def train(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
     StopAsked, the state saved, when a signal asks to stop.
     """
     training, machine = job.config.training, job.machine
-    optimizer = make_optimizer(module, plan, job.optimizer)
     task, space, processes = job.data.task, job.data.space, job.processes
     scale, loss_of = LossScale(machine), task.loss(space, targets_of(job.data.train).to(machine.device))
-    position, average = _resume(run, job.config, plan, module, (optimizer, scale))
+    saved = run.load_checkpoint("last", module) if run.has_checkpoint("last") else None
+    position = Position(phases=[phase_from(job.config)]) if saved is None else saved.position
     if not processes.is_first:
         position.tally = 0.0  # what was counted is the first one's, and they are added up
     tally, begun = Tally(task.count(space)), position.begun(plan.steps_per_epoch)
@@ -57,14 +57,21 @@ def train(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
     module.zero_grad(set_to_none=True)
 
     def state() -> Checkpoint:
-        tensors = moving_tensors(module, plan.frozen, plan.frozen_modules)
-        averages = average.state() if average else {}
+        tensors = joint.whole(moving_tensors(module, plan.frozen, plan.frozen_modules))
+        averages, kept = joint.whole(average.state() if average else {}), joint.whole(optimizer_state(optimizer))
         _check_weights({**tensors, **averages}, position, run)
-        return Checkpoint(position, tensors, optimizer_state(optimizer), plan.digest(), averages, scale.state())
+        return Checkpoint(position, tensors, kept, plan.digest(), averages, scale.state())
 
-    def save(name: str) -> None:
-        path = run.save_checkpoint(name, state())
+    def save(name: str, reached: Checkpoint) -> None:
+        path = run.save_checkpoint(name, reached)
         job.tell(CheckpointSaved(path, position.epoch, position.step))
+
+    def save_epoch(also: str | None) -> None:
+        reached = state()
+        if averages_epochs(training):
+            keep_weights(run, reached, plan, training, monitor)
+        for name in ("last",) if also is None else (also, "last"):
+            save(name, reached)
 
     def set_rate(step: int) -> None:
         first = plan.first_step
@@ -72,6 +79,8 @@ def train(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
         set_lr(optimizer, lr_factor(step - first, plan.warmup_steps, plan.total_steps - first, level))
 
     with joint_steps(module, feed, job) as joint:
+        optimizer, average = _stepping(run, plan, module, job, (saved, scale))
+        saved = None  # as large as what trains and its optimizer's state
         how = (plan.aux_loss_weight, training, machine, moving_buffers(module, plan.frozen_modules), scale)
         learning = Learning(module, joint, loss_of, *how, plan.image_size)
         try:
@@ -112,19 +121,13 @@ def train(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
                 processes.doing(f"validation after epoch {position.epoch + 1}")
                 module.eval()
                 with average.in_place() if average else nullcontext():
-                    val = figures_of(feed.validation(), task, space, processes)
+                    val = figures_of(joint.validation(), task, space, processes)
                 _check_finite(val["loss"], "validation loss", position, run)
                 set_rate((position.epoch + 1) * plan.steps_per_epoch - 1)  # a run that stopped here had no step left
                 seconds = time.perf_counter() - started
                 record = position.finish_epoch(optimizer.param_groups[0]["lr"], val, seconds, task.record.tally_name)
                 is_best = position.is_best(record, monitor)
-                if averages_epochs(training):
-                    keep_weights(run, state(), plan, training, monitor)
-                if is_best:
-                    save("best")
-                elif plan.place.begins and best_epoch(position.in_phase, monitor) is record:
-                    save("phase")
-                save("last")
+                save_epoch("best" if is_best else "phase" if _is_best_of_phase(position, plan, monitor) else None)
                 if averages_epochs(training):
                     forget_weights(run, position, plan, training, monitor)
                 run.log(position)
@@ -132,28 +135,32 @@ def train(module: nn.Module, plan: Plan, feed: Feed, job: Job, run: Run) -> Posi
                 over = position.epoch >= last_epoch(plan, job) or ends_early(position, plan, job, run)
         except StopAsked:
             (position.tally,) = processes.summed(tally.settle(position.tally))
-            save("last")
+            save("last", state())
             raise
         average_epochs(module, plan, joint, job, run, position)
     forget_weights(run, position, plan, training, monitor)
     return position
 
 
-def _resume(
-    run: Run, config: Config, plan: Plan, module: nn.Module, stepping: tuple[torch.optim.Optimizer, LossScale]
-) -> tuple[Position, Average | None]:
-    average = None
-    if config.training.ema is not None:
+def _stepping(
+    run: Run, plan: Plan, module: nn.Module, job: Job, begun: tuple[Checkpoint | None, LossScale]
+) -> tuple[torch.optim.Optimizer, Average | None]:
+    """What steps, and the average of its steps if there is one, as they were in the state that is begun from."""
+    saved, scale = begun
+    optimizer, average = make_optimizer(module, plan, job.optimizer), None
+    if job.config.training.ema is not None:
         average = Average(module, moving_tensors(module, plan.frozen, plan.frozen_modules))
-    if not run.has_checkpoint("last"):
-        return Position(phases=[phase_from(config)]), average
-    checkpoint = run.load_checkpoint("last", module)
-    optimizer, scale = stepping
-    restore_optimizer(optimizer, checkpoint.optimizer)
-    scale.restore(checkpoint.scale)
-    if average is not None:
-        average.restore(checkpoint.average, run.path / "last.pt")
-    return checkpoint.position, average
+    if saved is not None:
+        restore_optimizer(optimizer, saved.optimizer)
+        scale.restore(saved.scale)
+        if average is not None:
+            average.restore(saved.average, run.path / "last.pt")
+    return optimizer, average
+
+
+def _is_best_of_phase(position: Position, plan: Plan, monitor: Figure) -> bool:
+    """Whether the last epoch is the best of its phase, which is not the run's first."""
+    return plan.place.begins > 0 and best_epoch(position.in_phase, monitor) is position.history[-1]
 
 
 def _step(optimizer: torch.optim.Optimizer, module: nn.Module, scale: LossScale, job: Job, run: Run) -> bool:
@@ -162,6 +169,15 @@ def _step(optimizer: torch.optim.Optimizer, module: nn.Module, scale: LossScale,
         return scale.step(optimizer, module, job.config.training.clip_norm)
     except FtError as error:
         raise FtError(f"{error}; nothing of them was kept. {_what_next(run)}") from None
+    except RuntimeError as error:
+        if not is_of_parts(error):
+            raise
+        name = job.optimizer.component.name
+        why = str(error).splitlines()[0].split(". ")[0].rstrip(".")
+        raise FtError(
+            f"--optimizer {name} cannot step parameters that are divided among processes (torch says: {why}); "
+            "leave out --shard, or use --optimizer adamw"
+        ) from error
     finally:
         forget_gradients(optimizer)
 

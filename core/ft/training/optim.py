@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from ft.machine.parts import own_part
 from ft.plan.optimizer import ChosenOptimizer
 from ft.plan.records import Plan
 
@@ -84,7 +85,9 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, saved: Mapping[str, Mapp
         for name, parameter in zip(group["names"], group["params"], strict=True):
             if name in saved:
                 optimizer.state[parameter] = {
-                    key: value.to(parameter.device, copy=True) if isinstance(value, torch.Tensor) else value
+                    key: own_part(value.to(parameter.device, copy=True), parameter)
+                    if isinstance(value, torch.Tensor)
+                    else value
                     for key, value in saved[name].items()
                 }
             elif (

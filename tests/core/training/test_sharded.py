@@ -1,0 +1,50 @@
+"""Networks that are divided among processes: the same figures and the same model as in one."""
+
+from __future__ import annotations
+
+import re
+import signal
+from pathlib import Path
+
+import pytest
+
+from faults.repetitions import FULL
+from processes import SGD, SMALL, WAYS, close, run_all, start_all
+
+DIVIDED = {
+    **{way: [each for each in WAYS[way] if each != "--auto-batch"] for way in WAYS if "lbfgs" not in WAYS[way]},
+    "last weights": ["--freeze", "until:layer1", "--augment", "none", "--swa", "2", "--clip-norm", "0.5", *SGD],
+    "adapters": ["--freeze", "all", "--lora", "2", "--augment", "none", *SGD],
+    "decaying rates": ["--freeze", "all", "--head", "mlp", "--augment", "none", "--lr-decay", "0.8"],
+}
+del DIVIDED["several labels"], DIVIDED["numbers"]  # a task is no matter of who holds what
+
+
+@pytest.mark.parametrize("way", DIVIDED if FULL else ["partial"])
+def test_a_network_that_is_divided_comes_to_what_a_whole_one_comes_to(way: str, tmp_path: Path) -> None:
+    how = [*SMALL, *DIVIDED[way]]
+    run_all([*how, "--run-dir", "one"], 1, tmp_path, FT_CACHE=str(tmp_path / "alone"))
+    first, *others = run_all([*how, "--shard", "--run-dir", "two"], 2, tmp_path, FT_CACHE=str(tmp_path / "together"))
+    close(tmp_path / "one", tmp_path / "two")
+    assert others == [""]
+    held = re.search(r"2 processes divide the network: ([\d.]+) KB of ([\d.]+) KB here, gathered in \d blocks", first)
+    assert held is not None, first
+    assert float(held[1]) < 0.6 * float(held[2])
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize(("world", "shard"), [(1, "--no-shard"), (3, "--shard"), (2, "--no-shard")])
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_a_divided_run_that_stopped_goes_on_with_another_number(
+    world: int, shard: str, optimizer: str, tmp_path: Path
+) -> None:
+    how = [*SMALL, "--freeze", "until:layer1", "--augment", "none", "--optimizer", optimizer, "--epochs", "3"]
+    how += ["--ema", "0.8", *(["--freeze", "type:norm"] if optimizer == "adamw" else [])]
+    run_all([*how, "--run-dir", "whole"], 1, tmp_path)
+    program = (Path(__file__).parents[2] / "faults" / "lost_processes.py").read_text(encoding="utf-8")
+    asked = [str(int(signal.SIGTERM)), "1", "epoch 2, step 2", *how, "--shard", "--run-dir", "many"]
+    started = start_all(asked, 2, tmp_path, program)
+    said = [process.communicate(timeout=60) for process in started]
+    assert [process.returncode for process in started] == [128 + signal.SIGTERM] * 2, said
+    run_all(["run", "--resume", "many", "--trust-code", shard], world, tmp_path)
+    close(tmp_path / "whole", tmp_path / "many")
