@@ -41,6 +41,9 @@ ROWS: dict[str, tuple[str, ...]] = {
     **{name: ("--recipe", name) for name in RECIPES},
     "nothing said": (),
     "head alone": ("--freeze", "all"),
+    "quick, last stage alone": ("--recipe", "quick", "--head", "linear"),
+    "nothing said, all stages": ("--head", "stages"),
+    "best for cells, all stages": (*CELLS, "--head", "stages"),
     "best for cells": CELLS,
     "best for cells, flip": (*CELLS, "--augment", "flip"),
     "best for cells, no views": (*CELLS, "--augment", "none"),
@@ -51,7 +54,7 @@ ROWS: dict[str, tuple[str, ...]] = {
     "best for cells, last three stages": (*CELLS, "--freeze", "depth:-3"),
     "best for cells, mixup at the cut": (*CELLS, "--manifold-mixup", "0.2"),
 }
-"""Flags by row: each recipe as it is, and `best for cells`, alone and with one change a row."""
+"""Flags by row: each recipe as it is, and `quick`, what is taken unasked and `best for cells` with one change a row."""
 USUAL = ("quick", "linear-probe", "best", "best for cells")
 
 
@@ -82,7 +85,7 @@ def main() -> None:
     rows: list[Row] = []
     for name, flags in wanted(args):
         for split in args.splits:
-            rows.append(run(name, [*data, *flags], split, args))
+            rows.append(run(name, [*data, *flags, *args.also], split, args))
             print(rows[-1], flush=True)
             args.out.parent.mkdir(parents=True, exist_ok=True)
             args.out.write_text(json.dumps({**about, "rows": [asdict(row) for row in rows]}, indent=1))
@@ -218,6 +221,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rows", type=rows_of, default=list(USUAL), help=f"all, or some of: {'; '.join(ROWS)}")
     parser.add_argument("--splits", type=lambda text: [int(each) for each in text.split(",")], default=[0, 1, 2, 3, 4])
     parser.add_argument("--backbone", default="efficientnet-lite:lite0")
+    parser.add_argument("--also", type=str.split, default=[], help="flags for every row, as '--cache close'")
     parser.add_argument("--limit", type=int, help="digits and fashion: so many images")
     parser.add_argument("--folder", type=Path, default=Path("build/bench/recipes"))
     parser.add_argument("--out", type=Path, default=Path("build/bench/recipes.json"))

@@ -66,9 +66,10 @@ class HeadBuilder:
     `build_pool(feature_dim, settings)`, where given, builds what pools the backbone's last feature map for this head:
     [N, feature_dim, H, W] to [N, feature_dim, 1, 1]. It replaces the module at the backbone's `pool_path`.
 
-    `reads(stages, settings) -> Sequence[str]`, where given, says of which stages of the backbone, among those of these
-    names, the head gets the outputs, too, each averaged over places and normalised, in front of the features:
-    `feature_dim` is then the number of all of them.
+    `reads(stages, settings) -> Sequence[str] | None`, where given, says of which stages of the backbone, among those of
+    these names, the head gets the outputs, too, each averaged over places and normalised, in front of the features:
+    `feature_dim` is then the number of all of them. Of a network whose stages cannot be read, it is asked with none:
+    None then says that the head cannot do without, and all else that it reads the features alone.
 
     `class_rows(head) -> Sequence[str]`, where given, names the tensors of a head that it built in which each output has
     a row of its own, the first dimension; all others are the same for any number of outputs. Such a head can learn

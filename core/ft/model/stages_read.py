@@ -29,22 +29,37 @@ from ft.text.counting import number_of
 _EXAMPLES = 2
 
 
+class _CannotRead(Exception):
+    """Why a network's stages cannot be read, said of it."""
+
+
 def with_stages_read(backbone: Backbone, component: Component, settings: Any) -> tuple[Backbone, str]:
     """The backbone whose classifier gets what a head reads, and what that is; as it is, and "", for a usual head.
 
     In place of [N, D] the classifier of one that is rewired gets [N, D1 + ... + D]: the outputs of the stages that the
     head names, each averaged over places and normalised, and the features, normalised. It shares all layers with the
-    one that was given. Raises FtError where the code between stages cannot be followed, or reads no vector.
+    one that was given. Where the code between stages cannot be followed, or the classifier reads no vector, the head
+    reads the features alone, or raises FtError where it cannot do without stages.
     """
     if component.record.reads is None:
         return backbone, ""
-    asked = f"--head {component.name} reads several stages of {backbone}"
-    if len(backbone.head_paths) > 1 or backbone.head_form == "map":
-        if backbone.head_form == "map":
-            raise FtError(f"{asked}, which classifies every position; use --head linear")
-        raise FtError(f"{asked}, which has auxiliary classifiers; use --head linear, or leave these out")
-    names = implementation(component, "reads")(_names(backbone), settings)
-    return _rewired(backbone, _named(names, component, backbone), asked)
+    reads = implementation(component, "reads")
+    try:
+        _check_classifier(backbone)
+        names = _names(backbone)
+        return _rewired(backbone, _named(reads(names, settings) or (), component, backbone))
+    except _CannotRead as reason:
+        if reads((), settings) is not None:
+            return backbone, f"the features alone: {backbone} {reason}"
+        asked = f"--head {component.name} reads several stages of {backbone}"
+        raise FtError(f"{asked}, which {reason}; use --head linear") from reason
+
+
+def _check_classifier(backbone: Backbone) -> None:
+    if backbone.head_form == "map":
+        raise _CannotRead("classifies every position")
+    if len(backbone.head_paths) > 1:
+        raise _CannotRead("has auxiliary classifiers")
 
 
 def _names(backbone: Backbone) -> tuple[str, ...]:
@@ -66,14 +81,14 @@ def _named(names: Sequence[str], component: Component, backbone: Backbone) -> li
     return [stage for stage in backbone.stages if stage.name in set(names)]
 
 
-def _rewired(backbone: Backbone, stages: Sequence[Stage], asked: str) -> tuple[Backbone, str]:
+def _rewired(backbone: Backbone, stages: Sequence[Stage]) -> tuple[Backbone, str]:
     module = backbone.module
-    graph = _between_stages(backbone, asked)
+    graph = _between_stages(backbone)
     head = next((node for node in graph.nodes if node.target == backbone.head_paths[0]), None)
     if head is None:
-        raise FtError(f"{asked}, whose classifier is not found in what it computes; use --head linear")
+        raise _CannotRead("has its classifier not in what it computes")
     ends = {stage.name: node for stage in stages if (node := _end(graph, stage)) is not None}
-    seen = _seen(module, graph, backbone, asked)
+    seen = _seen(module, graph, backbone)
     found = [*ends.items(), (backbone.stages[-1].name, head.args[0])]
     read = {name: _Read.of(node, seen[node]) for name, node in found if _is_output(seen.get(node))}
     total, parts = sum(each.width for each in read.values()), list[fx.Node]()
@@ -88,7 +103,7 @@ def _rewired(backbone: Backbone, stages: Sequence[Stage], asked: str) -> tuple[B
     rewired.train(module.training)
     missing = module.state_dict().keys() - rewired.state_dict().keys()
     if missing:
-        raise FtError(f"{asked}, which does not use all that it holds: {min(missing)}; use --head linear")
+        raise _CannotRead(f"does not use all that it holds: {min(missing)}")
     told = f"{total:,} numbers of {number_of(len(read), 'stage')}: "
     told += ", ".join(f"{name} {each.width}" for name, each in read.items())
     return replace(backbone, module=rewired, feature_dim=total), told
@@ -129,7 +144,7 @@ class _Tracer(fx.Tracer):
         return module_qualified_name not in self.inside
 
 
-def _between_stages(backbone: Backbone, asked: str) -> fx.Graph:
+def _between_stages(backbone: Backbone) -> fx.Graph:
     """What the network computes between its stages, which has to be the same in training and in evaluation."""
     modules = dict(backbone.module.named_modules())
     ends = [path for stage in backbone.stages for path in stage.paths if path in modules]
@@ -143,14 +158,13 @@ def _between_stages(backbone: Backbone, asked: str) -> fx.Graph:
             with random_state_kept():
                 graphs.append(_Tracer(inside).trace(backbone.module))
     except Exception as error:  # of a network's own code
-        why = f"cannot be followed from stage to stage ({first_line(error)})"
-        raise FtError(f"{asked}, whose code {why}; use --head linear") from error
+        raise _CannotRead(f"cannot be followed from stage to stage ({first_line(error)})") from error
     finally:
         for part, training in modes.items():
             part.training = training
     first, second = (str(graph) for graph in graphs)
     if first != second:
-        raise FtError(f"{asked}, which computes something else in training than in evaluation; use --head linear")
+        raise _CannotRead("computes something else in training than in evaluation")
     return graphs[0]
 
 
@@ -166,7 +180,7 @@ def _end(graph: fx.Graph, stage: Stage) -> fx.Node | None:
     return calls[-1] if calls else None
 
 
-def _seen(module: nn.Module, graph: fx.Graph, backbone: Backbone, asked: str) -> dict[Any, Any]:
+def _seen(module: nn.Module, graph: fx.Graph, backbone: Backbone) -> dict[Any, Any]:
     """What each node gives for images that say nothing."""
     seen = dict[Any, Any]()
 

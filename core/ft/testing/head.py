@@ -116,7 +116,7 @@ def it_reads_stages_that_are_there(trial: Trial) -> None:
         raise NotApplicable("it has no reads")
     for have in ((), ("stem",), ("stem", "layer1", "layer2")):
         for settings in trial.read_settings():
-            named = trial.call("reads", have, settings)
+            named = trial.call("reads", have, settings) or ()
             wrong = [name for name in named if name not in have]
             expect(not wrong, f"{trial.label} reads {wrong} of a network with the stages {list(have)}")
 

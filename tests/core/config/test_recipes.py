@@ -170,7 +170,7 @@ def test_settings_beside_a_recipe_are_refused_and_a_run_that_goes_on_gets_no_oth
 def test_a_config_that_says_all_itself_hears_no_recipe(plugins: Plugins) -> None:
     done = made(plugins, recipe="quick").model_dump(mode="json")
     with pytest.raises(
-        FtError, match=r"nothing of the recipe 'quick' would be heard: freeze, training\.optimizer is said"
+        FtError, match=r"nothing of the recipe 'quick' would be heard: freeze, head, training\.optimizer is said"
     ):
         load_config(done, (), {"recipe": "quick"}, plugins)
 

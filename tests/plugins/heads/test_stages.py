@@ -108,7 +108,7 @@ class Spare(Small):
     ("backbone", "why"),
     [
         (with_aux, "has auxiliary classifiers"),
-        (lambda: replace(small(), head_form="map"), "classifies every position"),
+        (lambda: replace(small(), head_form="map", pooled_after=()), "classifies every position"),
         (lambda: replace(small(), module=Asking()), "cannot be followed from stage to stage"),
         (lambda: replace(small(), module=Otherwise()), "computes something else in training than in evaluation"),
         (lambda: replace(small(), module=Spare()), "does not use all that it holds: spare.bias"),
@@ -119,6 +119,10 @@ def test_a_network_whose_stages_cannot_be_read_is_refused(
 ) -> None:
     with pytest.raises(FtError, match=rf"^--head stages reads .*{why}.*use --head linear"):
         read(backbone(), plugins)
+    model = read(backbone(), plugins, required=False)
+    assert model.description[-1].startswith("reads the features alone: ")
+    assert why in model.description[-1]
+    assert model.backbone.feature_dim == 8
 
 
 def test_with_all_else_frozen_it_is_solved_for_on_features_computed_once_and_saved(
