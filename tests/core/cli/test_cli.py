@@ -264,7 +264,7 @@ def test_plugins_are_listed_with_their_distribution(ft: Ft) -> None:
             ("freeze", name)
             for name in ("none", "all", "regex", "depth", "until", "type", "blocks", "bitfit", "fisher")
         ),
-        *(("head", name) for name in ("linear", "mlp", "cosine", "gem", "attention-pool")),
+        *(("head", name) for name in ("linear", "mlp", "cosine", "gem", "attention-pool", "stages")),
         *(("weights", name) for name in ("official", "mirror", "local", "pip", "hf", "fsspec", "s3", "gs")),
         *(("data", name) for name in ("folder", "csv", "demo", "webdataset", "parquet", "hf")),
         *(("task", name) for name in ("classification", "multilabel", "regression")),
