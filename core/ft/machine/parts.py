@@ -37,7 +37,7 @@ def own_part(tensor: Tensor, like: Tensor) -> Tensor:
     from torch.distributed.tensor import distribute_tensor
 
     held: Any = like
-    there = tensor.to(held.to_local().device)
+    there = tensor.to(held.to_local().device).contiguous()
     return distribute_tensor(there, held.device_mesh, held.placements, src_data_rank=None)
 
 

@@ -85,12 +85,18 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, saved: Mapping[str, Mapp
         for name, parameter in zip(group["names"], group["params"], strict=True):
             if name in saved:
                 optimizer.state[parameter] = {
-                    key: own_part(value.to(parameter.device, copy=True), parameter)
-                    if isinstance(value, torch.Tensor)
-                    else value
+                    key: _beside(parameter, value) if isinstance(value, torch.Tensor) else value
                     for key, value in saved[name].items()
                 }
             elif (
                 isinstance(optimizer, torch.optim.SGD) and group["momentum"]
             ):  # torch's fused SGD takes the first step for all of a group, or for none
                 optimizer.state[parameter] = {"momentum_buffer": torch.zeros_like(parameter)}
+
+
+def _beside(parameter: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    """A saved tensor of a parameter's state where that is and, if it is of its shape, divided and laid out as that is:
+    fused optimizers go through the memory of both at once."""
+    if value.shape != parameter.shape:
+        return value.to(parameter.device, copy=True)
+    return torch.empty_like(parameter, dtype=value.dtype).copy_(own_part(value, parameter))

@@ -228,9 +228,13 @@ def _calls(module: nn.Module, layers: Sequence[nn.Module], job: Job) -> dict[nn.
     versions: dict[nn.Module, list[int]] = {}
 
     def before(layer: nn.Module, args: tuple[Any, ...]) -> None:
+        if layer not in calls:  # an adapter beside a layer may have that layer's hooks
+            return
         versions[layer] = [each._version for each in args if isinstance(each, Tensor)]
 
     def after(layer: nn.Module, args: tuple[Any, ...], _: Any) -> None:
+        if layer not in calls:
+            return
         written = versions[layer] != [each._version for each in args if isinstance(each, Tensor)]
         calls[layer] += 2 if written else 1
 

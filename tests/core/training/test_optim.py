@@ -51,3 +51,14 @@ def test_state_by_name_continues_where_it_stopped_though_groups_are_ordered_othe
     step(resumed, resumed_optimizer)
     for name in values:
         assert torch.equal(straight[name], resumed[name])
+
+
+def test_state_is_laid_out_in_memory_as_its_parameter_is() -> None:
+    torch.manual_seed(0)
+    parameter = nn.Parameter(torch.randn(4, 3, 2, 2).to(memory_format=torch.channels_last))
+    optimizer = torch.optim.SGD([{"params": [parameter], "names": ["w"]}], lr=0.1, momentum=0.9, fused=True)
+    mean = torch.randn(4, 3, 2, 2)
+    restore_optimizer(optimizer, {"w": {"momentum_buffer": mean}})
+    parameter.grad, before = torch.zeros_like(parameter), parameter.detach().clone()
+    optimizer.step()
+    torch.testing.assert_close(parameter.detach(), before - 0.1 * 0.9 * mean)
