@@ -204,6 +204,10 @@ class TestAttentionPool(HeadConformance):
     settings = ({}, {"heads": 4})
 
 
+class TestStages(HeadConformance):
+    component = "head:stages"
+
+
 class TestOfficial(WeightSourceConformance):
     component = "weights:official"
 
