@@ -19,7 +19,7 @@ from ft.machine.distributed import ALONE, Processes, Share
 from ft.run.folder import Run
 from processes import SMALL, WAYS, close, run_all, start_all
 
-USUAL = [("partial", 4), ("mixed", 2)]
+USUAL = [("frozen", 4), ("mixed", 2)]
 EVERY = [(way, world) for way in WAYS for world in (2, 4)]
 
 

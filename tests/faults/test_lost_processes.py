@@ -15,7 +15,8 @@ from ft.run.folder import Run
 from processes import figures, run_all, start_all
 
 PROGRAM = (Path(__file__).parent / "lost_processes.py").read_text(encoding="utf-8")
-HOW = ["--freeze", "until:layer1", "--augment", "none", "--optimizer", "sgd", "--set", "machine.wait=4"]
+HOW = ["--freeze", "until:layer2", "--augment", "none", "--optimizer", "sgd", "--cache", "exact"]
+HOW += ["--set", "machine.wait=4"]
 PLACES = [
     ("starting", 1),
     ("reading images", 1),

@@ -15,7 +15,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from ft.errors import FtError
-from ft.machine.distributed import ALONE, Processes, ProcessLost, Share, processes_asked_for
+from ft.machine.bounded_store import BoundedStore
+from ft.machine.distributed import ALONE, Processes, ProcessLost, Share, processes_asked_for, processes_here
 
 if TYPE_CHECKING:
     from torch._C._distributed_c10d import Store
@@ -23,9 +24,17 @@ if TYPE_CHECKING:
 
 WAIT = 300.0
 """Seconds that a process waits for the others, where the config does not say."""
+_STARTED = "start all of them with torchrun, with the same --rdzv-endpoint on every machine"
+_LOOPBACK = "remote=[127."
+_NAMED = (
+    "the name of a machine stands for an address that only it itself can reach, as /etc/hosts often has it; set "
+    "GLOO_SOCKET_IFNAME to its network interface, as ip addr lists them: GLOO_SOCKET_IFNAME=eth0"
+)
 _BEAT = 1.0
 _MISSED = 4.0
 """Seconds without a sign of life after which a process is taken for dead by those that lost the connection to it."""
+_ANSWERS = 20.0
+"""Seconds in which whoever keeps what processes know of each other answers, also on a machine that is busy."""
 _OF_CONNECTIONS = re.compile(
     r"gloo|nccl|connection (?:closed|reset|refused)|timed out waiting|socket ?timeout|broken pipe|failed to recv"
     r"|wait timeout|stopped waiting|process group",
@@ -40,7 +49,7 @@ class Several(Processes):
     def __init__(self, rank: int, world: int, wait: float, store: Store, beats: Store) -> None:
         self.share = Share(rank, world)
         self._wait, self._ended = wait, threading.Event()
-        self._lasting, self._prefix = store, f"ft/{_attempt()}/"
+        self._lasting, self._prefix = BoundedStore(store, min(wait, _ANSWERS)), f"ft/{_attempt()}/"
         self._what, self._told = "starting", 0
         self._thread = threading.Thread(target=self._beat, args=(beats,), name="ft-alive", daemon=True)
         self._thread.start()
@@ -112,7 +121,7 @@ class Several(Processes):
     def end(self, why: BaseException | None) -> None:
         """Stop telling that this process is alive, and tell why it ends, unless it is only because another one did."""
         self._ended.set()
-        self._thread.join()
+        self._thread.join(2 * _BEAT)
         if why is not None and not isinstance(why, ProcessLost):
             text = str(why) if isinstance(why, FtError) else f"{type(why).__name__}: {why}".strip(": ")
             with suppress(Exception):
@@ -129,7 +138,7 @@ class Several(Processes):
                 found = self._who()
                 told = self._reasons()
             except RuntimeError:  # whoever keeps what processes know of each other is gone
-                found, told = {0: "process 0, or the machine that it runs on, is gone"}, {}
+                found, told = {0: "process 0, or the machine that it runs on, is gone or cannot be reached"}, {}
             why = "; ".join(found.values()) or f"the processes lost each other: {str(error).splitlines()[0]}"
             raise ProcessLost(f"{why}. {what_next}".strip(), [rank for rank in found if rank not in told]) from error
 
@@ -209,10 +218,10 @@ def joined(device: str, wait: float | None) -> Iterator[Processes]:
                     _backend(device), store=names, rank=share.rank, world_size=share.world, timeout=time_out
                 )
         except RuntimeError as error:
+            where, why = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}", str(error).splitlines()[0]
             raise FtError(
-                f"process {share.rank} of {share.world} did not find the others at {os.environ['MASTER_ADDR']}:"
-                f"{os.environ['MASTER_PORT']} ({str(error).splitlines()[0]}); start all of them with "
-                "torchrun, with the same --rdzv-endpoint on every machine"
+                f"process {share.rank} of {share.world} did not find the others at {where} ({why}); "
+                + (_NAMED if share.world > processes_here() and _LOOPBACK in why else _STARTED)
             ) from error
         several = Several(share.rank, share.world, wait, *stores)
         with several.losses_explained():
