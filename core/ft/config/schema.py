@@ -115,7 +115,7 @@ class MachineConfig(Section):
     shard: bool = Field(
         False,
         description="each of several processes holds its share of the network, of its gradients and of the optimizer's "
-        "state, for a backbone that does not fit one device",
+        "state, for a backbone whose training does not fit one device",
     )
     wait: float | None = Field(
         None,
