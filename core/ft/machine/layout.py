@@ -34,7 +34,7 @@ class Grid:
     def widths(self) -> list[int]:
         """The cells that each column needs when no cell is folded."""
         return [
-            max(self.needed_by(header), *map(cell_len, cells))
+            max([self.needed_by(header), *map(cell_len, cells)])
             for header, *cells in zip(self.headers, *self.rows, strict=True)
         ]
 

@@ -28,6 +28,11 @@ def printed(rows: list[tuple[str, ...]], width: int, **how: Any) -> list[str]:
     return [line for line in out.getvalue().splitlines() if line]
 
 
+@pytest.mark.parametrize("width", [80, 10])
+def test_a_table_of_nothing_is_its_headers(width: int) -> None:
+    assert printed([], width, cut="about")[0].split()[:2] == ["name", "state"]
+
+
 def test_a_path_that_does_not_fit_stays_whole() -> None:
     _, _, first, second = printed([("a", "ok", LONG), (LONG, "broken", "b")], width=40)
     assert first.split() == ["a", "ok", LONG]
