@@ -1,12 +1,16 @@
 """Steps a second and bytes a step of two processes, beside Lightning's DDP and accelerate.
 
-    python benchmarks/processes.py [--rounds 3] [--epochs 4] [--trains head|last|all]
+    python benchmarks/processes.py [--rounds 3] [--epochs 4] [--trains head|last|all] [--worlds 1 2 4]
 
 Everybody trains a ResNet-18 of random weights on 1,024 images of 64 pixels and four classes, held in memory or kept
 decoded, by SGD with batches of 64, on two processes of one thread each, with gloo over the loopback. A round is
 everybody once with 1 epoch and once with more, in turn; what the second takes beyond the first, on the clock and in
 bytes through the loopback, is that of the steps between. ft validates after each epoch, on a twentieth of the images,
 and writes its state; the others do neither.
+
+With --worlds, ft alone is measured, with each of these numbers of processes, and what more of them would take on other
+machines is computed: a step is its computing shared evenly, and sending each gradient twice, less a share, at 1.2 GB/s,
+one after the other.
 
 The ceiling of bytes is what has to be sent: with two processes, the gradients of what trains, 4 bytes each, from each
 to the other, whoever sends them.
@@ -27,6 +31,8 @@ from pathlib import Path
 
 PEERS = Path(__file__).parent / "peers"
 STEPS = 16
+BANDWIDTH = 1.2e9
+"""Bytes a second that each process sends, and gets, over a network of 10 gigabits."""
 FREEZE = {"head": "all", "last": "until:layer3", "all": "none"}
 TRAINED = {"head": 2_052, "last": 8_395_780, "all": 11_178_564}
 
@@ -36,8 +42,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--trains", choices=FREEZE, nargs="*", default=list(FREEZE))
+    parser.add_argument("--worlds", type=int, nargs="*", default=[])
     parser.add_argument("--out", type=Path)
     said = parser.parse_args()
+    if said.worlds:
+        for trains in said.trains:
+            by_world(trains, said)
+        return
     results = {}
     for trains in said.trains:
         took: dict[str, list[tuple[float, float]]] = {}
@@ -62,10 +73,27 @@ def main() -> None:
         said.out.write_text(json.dumps(results))
 
 
-def once(name: str, trains: str, epochs: int) -> tuple[float, float]:
+def by_world(trains: str, said: argparse.Namespace) -> None:
+    """What a step of ft takes in so many processes, and what it would take in more."""
+    alone = None
+    print(f"\n{trains}: {TRAINED[trains]:,} parameters train; a step of 64 images")
+    for world in said.worlds:
+        took = []
+        for _ in range(said.rounds):
+            few, many = (once("ft", trains, epochs, world) for epochs in (1, 1 + said.epochs))
+            took.append([(more - less) / (STEPS * said.epochs) for more, less in zip(many, few, strict=True)])
+        seconds, sent = (statistics.median(each) for each in zip(*took, strict=True))
+        alone = seconds if world == 1 else alone
+        print(f"  {world:4} processes: {seconds:.3f} s ({1 / seconds:.2f} steps/s), {sent / 1e6:.3f} MB a step")
+    for world in (8, 16, 64) if alone else ():
+        sending = 2 * 4 * TRAINED[trains] * (world - 1) / world / BANDWIDTH
+        print(f"  {world:4} processes, computed: {alone / world + sending:.3f} s, of which sending {sending:.3f} s")
+
+
+def once(name: str, trains: str, epochs: int, world: int = 2) -> tuple[float, float]:
     """Seconds on the clock and bytes through the loopback of a whole run."""
     with tempfile.TemporaryDirectory() as folder:
-        run = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+        run = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(world)]
         if name == "ft":
             command = [
                 *(*run, "-m", "ft", "run", "--backbone", "torchvision:resnet18", "--weights", "none", "--data", "demo"),

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -18,9 +19,14 @@ ROOT = Path(__file__).parents[1]
 PLUGINS = sorted(path for path in (ROOT / "plugins").iterdir() if (path / "__init__.py").exists())
 
 
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def imports(path: Path) -> Iterator[str]:
     """Every module that a file imports, wherever the import stands in it, also for type checking alone."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -30,6 +36,7 @@ def imports(path: Path) -> Iterator[str]:
             )
 
 
+@cache
 def core_files() -> list[Path]:
     return sorted(CORE.rglob("*.py"))
 
@@ -38,15 +45,12 @@ def floor_of(path: Path) -> int:
     return ROOMS.index(path.relative_to(CORE).parts[0].removesuffix(".py"))
 
 
-@pytest.mark.parametrize("path", core_files(), ids=lambda path: str(path.relative_to(CORE)))
-def test_the_core_imports_downwards_only(path: Path) -> None:
-    if path == CORE / "__init__.py":
-        return
-    own = floor_of(path)
-    for name in imports(path):
-        parts = name.split(".")
-        if parts[0] == "ft" and len(parts) > 1 and not parts[1].startswith("__"):
-            assert floor_of(CORE / parts[1]) <= own, f"{path.name} imports {name}, which is above it"
+def test_the_core_imports_downwards_only() -> None:
+    for path in core_files():
+        for parts in (name.split(".") for name in imports(path) if path != CORE / "__init__.py"):
+            if parts[0] == "ft" and len(parts) > 1 and not parts[1].startswith("__"):
+                above = floor_of(CORE / parts[1]) > floor_of(path)
+                assert not above, f"{path} imports {'.'.join(parts)}, which is above it"
 
 
 def core_graph() -> dict[str, set[str]]:
@@ -81,11 +85,12 @@ def test_a_circle_is_noticed() -> None:
     assert {"ft.text.names", "ft.finetune"} <= set(circle(graph))
 
 
-@pytest.mark.parametrize("path", core_files(), ids=lambda path: str(path.relative_to(CORE)))
-def test_a_module_imports_nothing_that_is_private_to_another(path: Path) -> None:
-    nodes = (node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.ImportFrom))
-    own = (node for node in nodes if str(node.module).split(".")[0] == "ft")
-    assert not [a.name for node in own for a in node.names if a.name.startswith("_") and not a.name.endswith("__")]
+def test_a_module_imports_nothing_that_is_private_to_another() -> None:
+    for path in core_files():
+        nodes = (node for node in ast.walk(tree(path)) if isinstance(node, ast.ImportFrom))
+        own = (node for node in nodes if str(node.module).split(".")[0] == "ft")
+        names = [a.name for node in own for a in node.names if a.name.startswith("_") and not a.name.endswith("__")]
+        assert not names, path
 
 
 def test_every_room_has_a_floor_and_the_tests_are_in_its_like() -> None:
@@ -94,10 +99,9 @@ def test_every_room_has_a_floor_and_the_tests_are_in_its_like() -> None:
     assert {path.name for path in (ROOT / "tests" / "core").iterdir() if path.is_dir()} - {"__pycache__"} <= rooms
 
 
-@pytest.mark.parametrize("path", core_files(), ids=lambda path: str(path.relative_to(CORE)))
-def test_the_core_never_names_a_plugin_package(path: Path) -> None:
-    text = path.read_text(encoding="utf-8")
-    assert not [plugin.name for plugin in PLUGINS if re.search(rf"\b{plugin.name}\b", text)]
+def test_the_core_never_names_a_plugin_package() -> None:
+    named = re.compile(rf"\b({'|'.join(plugin.name for plugin in PLUGINS)})\b")
+    assert not [path for path in core_files() if named.search(path.read_text(encoding="utf-8"))]
 
 
 @pytest.mark.parametrize("plugin", PLUGINS, ids=lambda path: path.name)
@@ -172,7 +176,7 @@ def parameters(function: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) ->
 
 def functions(path: Path) -> Iterator[tuple[str, list[str]]]:
     """Every function of a file, those within others too, and the names of its parameters."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree(path)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
             yield f"{path.name}:{node.lineno} {getattr(node, 'name', 'lambda')}", parameters(node)
 
@@ -200,7 +204,7 @@ def test_parameters_of_every_form_are_counted(code: str, number: int, tmp_path: 
 
 def test_nothing_reads_a_pickle_that_may_run_code() -> None:
     for path in [*core_files(), *(path for plugin in PLUGINS for path in plugin.rglob("*.py"))]:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(tree(path)):
             if isinstance(node, ast.Call) and ast.unparse(node.func) in {"torch.load", "pickle.load", "pickle.loads"}:
                 safe = any(k.arg == "weights_only" and ast.unparse(k.value) == "True" for k in node.keywords)
                 assert safe, f"{path}:{node.lineno} may run code from a file"
@@ -213,25 +217,22 @@ def test_tests_fork_in_one_place() -> None:
     assert not [str(path) for path in files if "os.fork(" in path.read_text(encoding="utf-8")]
 
 
-@pytest.mark.parametrize("path", core_files(), ids=lambda path: str(path.relative_to(CORE)))
-def test_a_file_has_one_responsibility_and_fits_a_few_screens(path: Path) -> None:
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 300
+def test_a_file_has_one_responsibility_and_fits_a_few_screens() -> None:
+    lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in core_files()}
+    assert not {path: count for path, count in lines.items() if count > 300}
 
 
 PRINTING = {"terminal.py", "display.py", "python_display.py", "progress.py", "layout.py", "printing.py"}
 """The door: what these print is as `visible` or `told` makes it."""
 
 
-@pytest.mark.parametrize("path", [*core_files(), *(path for p in PLUGINS for path in p.rglob("*.py"))], ids=str)
-def test_everything_is_printed_through_one_door(path: Path) -> None:
-    if path.name in PRINTING:
-        return
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        called = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
-        past = re.fullmatch(
-            r"print|rich\.print|(.*\.)?(echo|secho|Console|out\.print|err\.print)|sys\.std\w+\.write", called
-        )
-        assert not past, f"{path}:{node.lineno} prints past ft.machine.display.Display and ft.cli.printing"  # type: ignore[attr-defined]
+def test_everything_is_printed_through_one_door() -> None:
+    files = [*core_files(), *(path for p in PLUGINS for path in p.rglob("*.py"))]
+    past = re.compile(r"print|rich\.print|(.*\.)?(echo|secho|Console|out\.print|err\.print)|sys\.std\w+\.write")
+    for path in (each for each in files if each.name not in PRINTING):
+        calls = (node for node in ast.walk(tree(path)) if isinstance(node, ast.Call))
+        found = [f"{path}:{node.lineno}" for node in calls if past.fullmatch(ast.unparse(node.func))]
+        assert not found, "prints past ft.machine.display.Display and ft.cli.printing"
 
 
 def test_the_door_reads_no_markup() -> None:
