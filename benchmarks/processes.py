@@ -85,7 +85,7 @@ def by_world(trains: str, said: argparse.Namespace) -> None:
         seconds, sent = (statistics.median(each) for each in zip(*took, strict=True))
         alone = seconds if world == 1 else alone
         print(f"  {world:4} processes: {seconds:.3f} s ({1 / seconds:.2f} steps/s), {sent / 1e6:.3f} MB a step")
-    for world in (8, 16, 64) if alone else ():
+    for world in (8, 16, 32) if alone else ():
         sending = 2 * 4 * TRAINED[trains] * (world - 1) / world / BANDWIDTH
         print(f"  {world:4} processes, computed: {alone / world + sending:.3f} s, of which sending {sending:.3f} s")
 
