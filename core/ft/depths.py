@@ -22,7 +22,7 @@ from ft.extension.records import Backbone, Stage
 from ft.job import Looking
 from ft.machine.devices import processor
 from ft.machine.display import Display
-from ft.machine.memory import explained_shortage
+from ft.machine.memory import arrange_large_blocks, explained_shortage
 from ft.machine.randomness import one_run_at_a_time, seed_all
 from ft.machine.signals import StopRequest
 from ft.model.freezing import frozen_digest
@@ -77,6 +77,7 @@ def look(config: Config, plugins: Plugins, display: Display) -> Looked:
     Raises FtError for what the user can mend.
     """
     seed_all(config.seed)
+    arrange_large_blocks()
     opened = open_run(config, plugins, display, "pretrained", None)
     module, data, backbone = opened.model.module.eval(), opened.data, opened.built.backbone
     job = config.training.batch_size, config.machine.workers, opened.machine, display, StopRequest()

@@ -24,6 +24,7 @@ from ft.data.dataset import ImageDataset
 from ft.data.order import Shuffle, epoch_batches
 from ft.errors import FtError
 from ft.machine.distributed import processes_here
+from ft.machine.memory import return_large_blocks
 from ft.machine.signals import STOPPING, StopRequest, held_back
 
 # Workers end at once on this one. SIGTERM, which torch would send, they have to ignore.
@@ -204,6 +205,7 @@ def _allow_any_worker_count() -> None:
 def _begin_worker(worker: int) -> None:
     """Signals go to the whole process group; only the parent is to answer, and it ends its workers."""
     sys.excepthook = _without_hang_ups
+    return_large_blocks()  # there may be many of these processes
     for number in STOPPING:
         signal.signal(number, signal.SIG_IGN)
     if _END is not None:

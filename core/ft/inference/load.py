@@ -23,6 +23,7 @@ from ft.job import Looking
 from ft.machine.devices import Machine, choose_machine, has_fast_bf16
 from ft.machine.display import Display
 from ft.machine.files import sha256_of
+from ft.machine.memory import arrange_large_blocks
 from ft.machine.signals import StopRequest
 from ft.model.backbone import check_image_size, construct
 from ft.model.catalogue import find_model
@@ -107,6 +108,7 @@ def load_trained(run: Run, plugins: Plugins, machine: dict[str, Any], batch_size
     """
     if (run.path / ENSEMBLE).is_file():
         return _all_of(run, [load_trained(each, plugins, machine, batch_size, trust_code) for each in members_of(run)])
+    arrange_large_blocks()
     use = validate(UseConfig, {**machine, "batch_size": batch_size}, "")
     about = run.model_file()
     plugins = plugins.preferring(about.prefer)

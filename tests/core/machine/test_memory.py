@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import os
 import platform
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,6 +28,7 @@ from ft.machine.display import Display
 from ft.machine.memory import (
     arrange_large_blocks,
     explained_shortage,
+    free_memory,
     garbage_waits,
     give_back_freed_memory,
     is_out_of_memory,
@@ -195,6 +198,51 @@ def test_freed_memory_is_given_back_although_small_things_lie_between() -> None:
     give_back_freed_memory()
     assert resident_mb() < before - 100
     assert len(small) == 1500
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="what glibc does with freed memory")
+def test_large_blocks_are_kept_where_there_is_memory_for_that() -> None:
+    program = """
+import resource
+from ft.machine import memory
+
+def pages_that_came(blocks):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(blocks):
+        bytes([7]) * (64 * 2**20)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+for gigabytes in (7, 8):
+    memory.free_memory = lambda: gigabytes * 2**30
+    memory.arrange_large_blocks()
+    pages_that_came(1)
+    print(pages_that_came(4))
+memory.return_large_blocks()
+print(pages_that_came(4))
+"""
+    run = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, check=True)
+    returned, kept, returned_again = map(int, run.stdout.split())
+    assert kept < min(returned, returned_again) / 4
+
+
+@pytest.mark.parametrize(
+    ("available", "allowed", "free"),
+    [
+        ("MemFree: 1 kB\nMemAvailable:   3000 kB\n", None, 3_072_000),
+        ("MemAvailable: 3000 kB\n", "max\n", 3_072_000),
+        ("MemAvailable: 3000 kB\n", "2048\n", 2048),
+        ("MemFree: 1 kB\n", "2048\n", 0),
+        (None, None, 0),
+    ],
+)
+def test_free_memory_is_what_the_system_says_and_a_container_allows(
+    available: str | None, allowed: str | None, free: int, tmp_path: Path
+) -> None:
+    for name, text in {"proc/meminfo": available, "sys/fs/cgroup/memory.max": allowed}.items():
+        (tmp_path / name).parent.mkdir(parents=True)
+        if text is not None:
+            (tmp_path / name).write_text(text)
+    assert free_memory(tmp_path) == free
 
 
 @pytest.mark.parametrize(("before", "read"), [(None, ["1"]), ("0", [])])
