@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from ft.cache.image_rows import about_images, image_names
 from ft.cache.named_rows import Shelf
 from ft.cache.rows import Shape
-from ft.config.schema import Config
+from ft.config.schema import ComponentConfig, Config
 from ft.data.load import ImageData, Item
 from ft.data.loaders import explained_deaths
 from ft.data.transforms import network_input
+from ft.errors import FtError
 from ft.extension.installed import Plugins
 from ft.extension.records import Backbone, Stage
 from ft.job import Looking
@@ -26,9 +27,11 @@ from ft.machine.memory import arrange_large_blocks, explained_shortage
 from ft.machine.randomness import one_run_at_a_time, seed_all
 from ft.machine.signals import StopRequest
 from ft.model.freezing import frozen_digest
+from ft.model.head import find_head_builder
 from ft.model.layer_notes import layers_of, noted_layers
 from ft.model.reading import read_by
 from ft.model.stage_outputs import seconds_an_image, stages_watched
+from ft.model.stages_read import averaged_and_normalised, stages_read, weights_of
 from ft.opening import Opened, open_run
 from ft.prefix.records import Tensors
 from ft.run.locked import code_digest
@@ -59,7 +62,8 @@ class Looked:
     to output.
 
     `computed` is for how many it ran; the others were kept. An image takes `seconds` in all, in use, and the
-    network has so many `parameters` without a head."""
+    network has so many `parameters` without a head. `read_by` holds the stages that heads read which read several, by
+    what names the head, and `not_read` why others cannot."""
 
     backbone: str
     data: ImageData
@@ -68,13 +72,26 @@ class Looked:
     computed: int
     seconds: float
     parameters: int
+    read_by: Mapping[str, tuple[str, ...]]
+    not_read: Mapping[str, str]
+
+    def together(self, head: str) -> Tensor:
+        """What a head gets that reads several stages [N, D1 + ... + D], each normalised and as heavy as any other."""
+        features = [depth.features for depth in self.depths if depth.stage in self.read_by[head]]
+        return _normalised(features)
+
+
+def _normalised(features: Sequence[Tensor]) -> Tensor:
+    weights = weights_of([each.shape[1] for each in features])
+    parts = zip(features, weights, strict=True)
+    return torch.cat([averaged_and_normalised(each, (), each.shape[1], weight) for each, weight in parts], 1)
 
 
 @one_run_at_a_time()
-def look(config: Config, plugins: Plugins, display: Display) -> Looked:
+def look(config: Config, plugins: Plugins, display: Display, heads: Sequence[ComponentConfig] = ()) -> Looked:
     """Run the network of a config once over every image of which its stages' outputs are not kept, and keep these.
 
-    Raises FtError for what the user can mend.
+    What `heads` read is found out, of those that read several stages. Raises FtError for what the user can mend.
     """
     seed_all(config.seed)
     arrange_large_blocks()
@@ -91,12 +108,20 @@ def look(config: Config, plugins: Plugins, display: Display) -> Looked:
         reached = [stage for stage in backbone.stages if stage.name in until]
         rows, computed = _rows(opened, reached, looking)
     behind = _behind(backbone, reached)
+    read_by, not_read = dict[str, tuple[str, ...]](), dict[str, str]()
+    for head in heads:
+        try:
+            read = stages_read(backbone, *find_head_builder(head, plugins))
+        except FtError as error:
+            not_read[head.use] = str(error)
+        else:
+            read_by |= {head.use: read} if read else {}
     depths = tuple(
         Depth(stage.name, features, behind[stage.name], until[stage.name])
         for stage, features in zip(reached, rows, strict=True)
     )
     parameters = sum(p.numel() for name, p in module.named_parameters() if not backbone.in_head(name))
-    return Looked(config.backbone.use, data, data.items, depths, computed, seconds, parameters)
+    return Looked(config.backbone.use, data, data.items, depths, computed, seconds, parameters, read_by, not_read)
 
 
 def _timed(module: nn.Module, stages: Sequence[Stage], looking: Looking) -> tuple[Mapping[str, float], float]:

@@ -15,9 +15,10 @@ from ft.text.counting import number_of
 
 def probing_page(found: Probed, data: str) -> str:
     """The whole page as the text of an HTML file."""
+    backbones = {each.backbone for each in found.ranked}
     page = Page(
         title=f"Backbones on {data}",
-        about=(f"{found.images:,} images", number_of(len(found.ranked), "backbone"), f"{found.folds} folds"),
+        about=(f"{found.images:,} images", number_of(len(backbones), "backbone"), f"{found.folds} folds"),
         headlines=(),
         notes=tuple(_notes(found)),
         sections=(_against_time(found), _depths(found), _table(found)),
@@ -28,10 +29,10 @@ def probing_page(found: Probed, data: str) -> str:
 
 def _notes(found: Probed) -> Iterator[Note]:
     best, chosen = found.ranked[0], found.as_good
-    yield Note(f"{best.backbone} is the best: {found.figure.title} {_value(found, best)}.")
+    yield Note(f"{_name(best)} is the best: {found.figure.title} {_value(found, best)}.")
     if chosen is not best:
         faster = best.seconds / chosen.seconds
-        yield Note(f"{chosen.backbone} is not worse by more than chance, and {faster:.1f} times as fast in use.")
+        yield Note(f"{_name(chosen)} is not worse by more than chance, and {faster:.1f} times as fast in use.")
     for name, why in found.left_out.items():
         yield Note(f"{name} is left out: {why}", warns=True)
 
@@ -44,14 +45,14 @@ def _against_time(found: Probed) -> Section:
     others = [each for each in found.ranked if each not in front]  # of very many, the last ones are not drawn
     lines = (
         *([Line("front", tuple(point(each) for each in front))] if len(front) > 1 else []),
-        *(Line(each.backbone, (point(each),)) for each in (*front, *others)),
+        *(Line(_name(each), (point(each),)) for each in (*front, *others)),
     )
     chart = Chart(
         "Figure against time", "milliseconds an image, in use", found.figure.title, lines, y_form=_form(found)
     )
     better = "Higher" if found.figure.larger_is_better else "Lower"
     lead = (
-        f"{better} is better, and further left is faster. The line joins backbones that no other is both better and "
+        f"{better} is better, and further left is faster. The line joins those that nothing else is both better and "
         "faster than. Time is that of this machine."
     )
     return Section("What each costs", (chart,), lead)
@@ -74,6 +75,7 @@ def _depths(found: Probed) -> Section:
 def _table(found: Probed) -> Section:
     columns = {
         "backbone": ("backbone", ""),
+        "head": ("head", ""),
         "front": ("front", ""),
         "figure": (found.figure.title, found.figure.form),
         "milliseconds": ("ms an image", ".1f"),
@@ -83,6 +85,7 @@ def _table(found: Probed) -> Section:
     rows: tuple[Mapping[str, str | float], ...] = tuple(
         {
             "backbone": each.backbone,
+            "head": each.head,
             "front": "yes" if each in found.front else "",
             "figure": each.figures[found.figure.name],
             "milliseconds": 1000 * each.seconds,
@@ -93,6 +96,10 @@ def _table(found: Probed) -> Section:
     )
     lead = f"Heads were fitted to all images but a share of 1/{found.folds}, and asked about that share."
     return Section("All figures", (Table("backbones", columns, rows),), lead)
+
+
+def _name(each: Probe) -> str:
+    return f"{each.backbone}, {each.head}"
 
 
 def _form(found: Probed) -> str:

@@ -11,20 +11,29 @@ import pytest
 import torch
 from torch import nn
 
+from backbones import Small, small
 from conftest import TINY
-from ft.config.schema import Config
+from ft import Backbone, BackboneProvider
+from ft.config.schema import ComponentConfig, Config
 from ft.depths import look
 from ft.errors import FtError
 from ft.extension.installed import Plugins
 from ft.extension.records import Stage
 from ft.extension.tasks import Figure
 from ft.gathering import config_to_gather
+from ft.job import Looking
 from ft.machine.display import Display
+from ft.machine.signals import StopRequest
+from ft.model.head import build_model
+from ft.model.reading import read_by
 from ft.model.stage_outputs import averaged, stages_watched
+from ft.opening import open_run
 from ft.probing import Probe, Probed, probe
 from ft.probing_page import probing_page
+from ft.training.predicting import predict_batches
 
 SMALL = ("images.size=16", "data.images_per_class=8", "data.size=32")
+HEADS = ("linear", "stages")
 SETS = ("weights=none", *SMALL, "machine.workers=0", "machine.device=cpu")
 
 
@@ -70,7 +79,7 @@ def test_other_weights_are_another_network(store: Path, plugins: Plugins) -> Non
 
 
 def test_better_features_come_first_and_figures_are_of_unseen_images(store: Path, plugins: Plugins) -> None:
-    found = probe([config(), config(f"{TINY}:small", "seed=3")], 4, plugins, Display())
+    found = probe([config(), config(f"{TINY}:small", "seed=3")], HEADS, 4, plugins, Display())
     figures = [each.figures["accuracy"] for each in found.ranked]
     assert figures == sorted(figures, reverse=True)
     for each in found.ranked:
@@ -82,7 +91,7 @@ def test_better_features_come_first_and_figures_are_of_unseen_images(store: Path
 
 
 def made_up(name: str, accuracy: float, seconds: float) -> Probe:
-    return Probe(name, "last", True, {"accuracy": accuracy}, None, None, 0.1, 8, seconds, 0.0, 100, 0, 0)
+    return Probe(name, "linear", "last", True, {"accuracy": accuracy}, None, None, 0.1, 8, seconds, 0.0, 100, 0, 0)
 
 
 def test_the_front_is_what_no_other_beats_in_figure_and_time() -> None:
@@ -95,16 +104,59 @@ def test_the_front_is_what_no_other_beats_in_figure_and_time() -> None:
     error = replace(figure, larger_is_better=False)
     assert [each.backbone for each in replace(found, figure=error).front] == ["same"]
     page = probing_page(found, "photos")
-    assert "The line joins backbones that no other is both better and faster than" in page
+    assert "The line joins those that nothing else is both better and faster than" in page
     assert page.count(">yes<") == 2
 
 
+def test_what_a_head_gets_that_reads_all_stages_is_what_it_gets_in_a_run(store: Path, plugins: Plugins) -> None:
+    stages = ComponentConfig(use="stages")
+    looked = look(config(), plugins, Display(), [stages])
+    assert set(looked.read_by["stages"]) == {depth.stage for depth in looked.depths}
+    opened = open_run(config(), plugins, Display(), "pretrained", None)
+    model = build_model(opened.built.backbone, stages, 3, plugins, seed=0)
+    how = Looking(opened.built.preprocessing, 8, 0, opened.machine, Display(), StopRequest())
+    with read_by(model.module.eval().get_submodule(model.head_paths[0])) as read:
+        list(predict_batches(model.module, opened.data.items[:8], how, opened.data.digests))
+    torch.testing.assert_close(looked.together("stages")[:8], read[0])
+
+
+def test_heads_that_read_several_stages_are_ranked_beside_the_linear_one(store: Path, plugins: Plugins) -> None:
+    found = probe([config()], HEADS, 4, plugins, Display())
+    assert {each.head for each in found.ranked} == set(HEADS)
+    assert {each.head for each in found.depths} == {"linear"}
+    wide, last = (next(each for each in found.ranked if each.head == head) for head in reversed(HEADS))
+    assert wide.width == sum(each.width for each in found.depths) > last.width
+    only = probe([config()], ["stages"], 4, plugins, Display())
+    assert [each.head for each in only.ranked] == ["stages"]
+    assert only.ranked[0].figures == wide.figures
+
+
+class Asking(Small):
+    """As Small, with code that asks what is in the images."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return super().forward(images * 2 if images.sum() > 0 else images)
+
+
+def ask(model_name: str, settings: Any) -> Backbone:
+    return replace(small(), module=Asking())
+
+
+Unread = BackboneProvider("unread", "A network whose stages cannot be read", models=lambda _: ["small"], build=ask)
+
+
+def test_a_network_whose_stages_cannot_be_read_is_ranked_with_the_linear_head(store: Path, plugins: Plugins) -> None:
+    found = probe([config(f"{__file__}:Unread:small")], HEADS, 4, plugins, Display())
+    assert [each.head for each in found.ranked] == ["linear"]
+    assert "cannot be followed from stage to stage" in found.left_out[f"{__file__}:Unread:small --head stages"]
+
+
 def test_one_that_cannot_be_had_costs_no_other_its_place(store: Path, plugins: Plugins) -> None:
-    found = probe([config("torchvision:no_such"), config()], 4, plugins, Display())
+    found = probe([config("torchvision:no_such"), config()], HEADS[:1], 4, plugins, Display())
     assert [each.backbone for each in found.ranked] == [f"{TINY}:small"]
     assert "no_such" in found.left_out["torchvision:no_such"]
     with pytest.raises(FtError, match="no_such"):
-        probe([config("torchvision:no_such")], 4, plugins, Display())
+        probe([config("torchvision:no_such")], HEADS, 4, plugins, Display())
 
 
 class Steps(nn.Module):
@@ -140,7 +192,7 @@ def test_command_ranks_recommends_and_draws(ft: Callable[..., Any], tmp_path: Pa
     told = ft("probe", "demo", "--backbone", f"{TINY}:small", *sets, "--folds", "4", "--depths", "--html", "page.html")
     assert told.exit_code == 0
     assert "ft run --backbone" in told.stdout
-    assert "--optimizer lbfgs --data demo" in told.stdout.replace("\n", " ")
+    assert "--optimizer lbfgs --data demo --set weights=none --set images.size=16" in told.stdout.replace("\n", " ")
     page = (tmp_path / "page.html").read_text()
     assert "By stage" in page
 
@@ -151,6 +203,8 @@ def test_command_ranks_recommends_and_draws(ft: Callable[..., Any], tmp_path: Pa
         (("--fetch", "--backbone", "torchvision:resnet18"), "--fetch is about"),
         (("--models", "torchvision:*", "--fetch"), "narrow the pattern"),
         (("--models", "no_such_thing"), "no backbone matches"),
+        (("--backbone", "torchvision:resnet18", "--head", "mlp"), "--head mlp is neither"),
+        (("--backbone", "torchvision:resnet18", "--head", "stage"), "stages"),
         (("--backbone", "torchvision:resnet18", "--set", "training.lr=1"), "changes nothing here"),
     ],
 )

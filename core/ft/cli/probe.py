@@ -38,6 +38,15 @@ MOST = 24
 )
 @click.option("--fetch", is_flag=True, help="with --models: also those whose weights have to be fetched first")
 @click.option(
+    "--head",
+    "heads",
+    multiple=True,
+    default=("linear", "stages"),
+    show_default=True,
+    metavar="HEAD",
+    help="a linear one to try on each backbone; repeat for more",
+)
+@click.option(
     "--folds", default=5, show_default=True, type=click.IntRange(2), help="heads, each fitted to all images but a share"
 )
 @click.option("--task", metavar="TASK", shell_complete=COMPLETE["--task"], help="what labels have to be, as for ft run")
@@ -65,7 +74,8 @@ def probe(data: str, backbones: tuple[str, ...], sets: tuple[str, ...], as_json:
     display, plugins = Display(), load_and_report()
     names = _candidates(backbones, given["pattern"], given["fetch"], plugins)
     configs = [config_to_gather(data, {"backbone": name, "task": given["task"]}, sets) for name in names]
-    found = probe_backbones(configs, given["folds"], plugins.preferring(configs[0].prefer), display)
+    heads = tuple(dict.fromkeys(given["heads"]))
+    found = probe_backbones(configs, heads, given["folds"], plugins.preferring(configs[0].prefer), display)
     if (page := given["html"]) is not None:
         from ft.machine.files import publish_text
         from ft.probing_page import probing_page
@@ -78,7 +88,8 @@ def probe(data: str, backbones: tuple[str, ...], sets: tuple[str, ...], as_json:
     _print(found, given["depths"])
     for name, why in found.left_out.items():
         warn(f"{name} is left out: {why}")
-    _recommend(found, data, given["task"])
+    task = ("--task", given["task"]) if given["task"] else ()
+    _recommend(found, data, [*task, *(word for text in sets for word in ("--set", text))])
 
 
 def _candidates(backbones: Sequence[str], pattern: str | None, fetch: bool, plugins: Plugins) -> list[str]:
@@ -110,12 +121,13 @@ def _print(found: Probed, depths: bool) -> None:
     from ft.machine.layout import Columns, count, print_table, rate
 
     figure = found.figure
-    headers = ("backbone", "front", figure.title, "95 %", "images/s", "parameters", "penalty")
-    front = {each.backbone for each in found.front}
+    headers = ("backbone", "head", "front", figure.title, "95 %", "images/s", "parameters", "penalty")
+    front = found.front
     rows = [
         (
             each.backbone,
-            "*" if each.backbone in front else "",
+            each.head,
+            "*" if each in front else "",
             figure.written(each.figures[figure.name]),
             "-"
             if each.interval is None
@@ -126,9 +138,9 @@ def _print(found: Probed, depths: bool) -> None:
         )
         for each in found.ranked
     ]
-    print_table(headers, rows, Columns(right=headers[2:], squeeze=("backbone",), spare=("penalty", "parameters")))
+    print_table(headers, rows, Columns(right=headers[3:], squeeze=("backbone",), spare=("penalty", "parameters")))
     if len(rows) > 1:
-        tell("* no other backbone here is both better and faster (Pareto's front)")
+        tell("* nothing else here is both better and faster (Pareto's front)")
     if depths:
         columns = ("backbone", "up to", figure.title, "features", "parameters behind", "share of the time behind")
         each_depth = [
@@ -147,7 +159,7 @@ def _print(found: Probed, depths: bool) -> None:
     tell(f"{number_of(found.images, 'image')}; {heads}; the penalty is the best of those tried on the same images")
 
 
-def _recommend(found: Probed, data: str, task: str | None) -> None:
+def _recommend(found: Probed, data: str, rest: Sequence[str]) -> None:
     from ft.text.names import typed
 
     best, chosen = found.ranked[0], found.as_good
@@ -155,18 +167,15 @@ def _recommend(found: Probed, data: str, task: str | None) -> None:
         times = best.seconds / chosen.seconds
         worse = f"not worse than {best.backbone} by more than chance"
         tell(f"{chosen.backbone} is {worse}, and {times:.1f} times as fast in use")
-    rest = ("--task", task) if task else ()
-    tell(
-        typed(
-            "ft", "run", "--backbone", chosen.backbone, "--freeze", "all", "--optimizer", "lbfgs", "--data", data, *rest
-        )
-    )
+    how = ("--freeze", "all", "--head", chosen.head, "--optimizer", "lbfgs")
+    tell(typed("ft", "run", "--backbone", chosen.backbone, *how, "--data", data, *rest))
 
 
 def _plain(found: Probed) -> Mapping[str, Any]:
     def row(each: Probe) -> dict[str, Any]:
         return {
             "backbone": each.backbone,
+            "head": each.head,
             "stage": each.stage,
             "figures": dict(each.figures),
             "interval": None if each.interval is None else [each.interval.low, each.interval.high],
@@ -179,13 +188,16 @@ def _plain(found: Probed) -> Mapping[str, Any]:
             "computed": each.computed,
         }
 
+    def named(each: Probe) -> dict[str, str]:
+        return {"backbone": each.backbone, "head": each.head}
+
     return {
         "images": found.images,
         "folds": found.folds,
         "figure": found.figure.name,
         "ranked": [row(each) for each in found.ranked],
         "depths": [row(each) for each in found.depths],
-        "as_good": found.as_good.backbone,
-        "front": [each.backbone for each in found.front],
+        "as_good": named(found.as_good),
+        "front": [named(each) for each in found.front],
         "left_out": dict(found.left_out),
     }

@@ -65,7 +65,7 @@ def build_model(backbone: Backbone, head: ComponentConfig, outputs: int, plugins
             _check_kept(module.get_submodule(path), path, dim, outputs, form, device)
         kept = tuple(f"{path}: keeps {describe(module.get_submodule(path))}" for path in backbone.head_paths)
         return Model(backbone, backbone.head_paths, kept, new_head=False)
-    component, settings = _find_builder(head, plugins)
+    component, settings = find_head_builder(head, plugins)
     backbone, read = with_stages_read(backbone, component, settings)
     module = backbone.module
     build = _builder(component, settings, outputs, device)
@@ -120,8 +120,8 @@ def _slots(backbone: Backbone) -> Iterator[tuple[str, int, Form]]:
         yield path, dim, "vector"
 
 
-def _find_builder(head: ComponentConfig, plugins: Plugins) -> tuple[Component, Any]:
-    """The head builder that `head` names, with its settings."""
+def find_head_builder(head: ComponentConfig, plugins: Plugins) -> tuple[Component, Any]:
+    """The head builder that `head` names, with its settings. Raises FtError where there is none, or they do not fit."""
     component = plugins.get("head", parse_reference(head.use))
     return component, read_settings(component, head.settings, "head")
 

@@ -43,6 +43,30 @@ def with_stages_read(backbone: Backbone, component: Component, settings: Any) ->
     """
     if component.record.reads is None:
         return backbone, ""
+    rewired = _as_read(backbone, component, settings)
+    return (backbone, rewired) if isinstance(rewired, str) else (rewired.backbone, rewired.told)
+
+
+def stages_read(backbone: Backbone, component: Component, settings: Any) -> tuple[str, ...]:
+    """The names of the stages that a head reads, in the network's order; () where it reads the features alone. Raises
+    FtError as `with_stages_read` does."""
+    if component.record.reads is None:
+        return ()
+    rewired = _as_read(backbone, component, settings)
+    return () if isinstance(rewired, str) else rewired.stages
+
+
+@dataclass(frozen=True, eq=False)
+class _Rewired:
+    """A backbone whose classifier gets the outputs of these `stages`, and what is told of that."""
+
+    backbone: Backbone
+    stages: tuple[str, ...]
+    told: str
+
+
+def _as_read(backbone: Backbone, component: Component, settings: Any) -> _Rewired | str:
+    """The backbone as a head reads it that reads stages, or what is told where it reads the features alone."""
     reads = implementation(component, "reads")
     try:
         _check_classifier(backbone)
@@ -50,7 +74,7 @@ def with_stages_read(backbone: Backbone, component: Component, settings: Any) ->
         return _rewired(backbone, _named(reads(names, settings) or (), component, backbone))
     except _CannotRead as reason:
         if reads((), settings) is not None:
-            return backbone, f"the features alone: {backbone} {reason}"
+            return f"the features alone: {backbone} {reason}"
         asked = f"--head {component.name} reads several stages of {backbone}"
         raise FtError(f"{asked}, which {reason}; use --head linear") from reason
 
@@ -81,7 +105,7 @@ def _named(names: Sequence[str], component: Component, backbone: Backbone) -> li
     return [stage for stage in backbone.stages if stage.name in set(names)]
 
 
-def _rewired(backbone: Backbone, stages: Sequence[Stage]) -> tuple[Backbone, str]:
+def _rewired(backbone: Backbone, stages: Sequence[Stage]) -> _Rewired:
     module = backbone.module
     graph = _between_stages(backbone)
     head = next((node for node in graph.nodes if node.target == backbone.head_paths[0]), None)
@@ -91,9 +115,8 @@ def _rewired(backbone: Backbone, stages: Sequence[Stage]) -> tuple[Backbone, str
     seen = _seen(module, graph, backbone)
     found = [*ends.items(), (backbone.stages[-1].name, head.args[0])]
     read = {name: _Read.of(node, seen[node]) for name, node in found if _is_output(seen.get(node))}
-    total, parts = sum(each.width for each in read.values()), list[fx.Node]()
-    for each in read.values():
-        weight = math.sqrt(total / len(read) / each.width)
+    weights, parts = weights_of([each.width for each in read.values()]), list[fx.Node]()
+    for each, weight in zip(read.values(), weights, strict=True):
         with graph.inserting_after(each.node):  # before a layer that works in place changes it
             parts.append(graph.call_function(averaged_and_normalised, (each.node, each.places, each.width, weight)))
     with graph.inserting_before(head):
@@ -104,9 +127,16 @@ def _rewired(backbone: Backbone, stages: Sequence[Stage]) -> tuple[Backbone, str
     missing = module.state_dict().keys() - rewired.state_dict().keys()
     if missing:
         raise _CannotRead(f"does not use all that it holds: {min(missing)}")
+    total = sum(each.width for each in read.values())
     told = f"{total:,} numbers of {number_of(len(read), 'stage')}: "
     told += ", ".join(f"{name} {each.width}" for name, each in read.items())
-    return replace(backbone, module=rewired, feature_dim=total), told
+    return _Rewired(replace(backbone, module=rewired, feature_dim=total), tuple(read), told)
+
+
+def weights_of(widths: Sequence[int]) -> list[float]:
+    """The deviation with which outputs of so many numbers count the same each, whatever their width, and all together
+    as much as if none was weighed."""
+    return [math.sqrt(sum(widths) / len(widths) / width) for width in widths]
 
 
 def averaged_and_normalised(output: Tensor, places: tuple[int, ...], width: int, weight: float) -> Tensor:
