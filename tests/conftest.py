@@ -86,6 +86,14 @@ def _not_synced() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _few_resamples() -> Iterator[None]:
+    """Nearly every run has intervals that no test looks at, and a thousand resamples take a quarter of its time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ft.insight.intervals.MOST", 100)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _isolated(cache_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes the caches of whoever runs it, nor a mirror that they use."""

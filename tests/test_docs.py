@@ -13,6 +13,7 @@ import csv
 import dataclasses
 import functools
 import html
+import importlib
 import json
 import re
 import runpy
@@ -38,6 +39,7 @@ import ft
 import warm_python
 import wheels
 from conftest import TINY
+from faults.repetitions import FULL
 from ft import pytest_plugin
 from ft.cli import COMMANDS, cli
 from ft.config.flags import FLAGS
@@ -47,6 +49,8 @@ from ft.extension.discovery import GROUP
 from ft.extension.installed import Component, Plugins, load_plugins, settings_class
 from ft.extension.kinds import KINDS
 from ft.extension.references import parse_reference
+from ft.machine.display import Display
+from ft.opening import open_run
 from ft.testing.checks import CHECKS
 from ft.testing.common import COMMON
 from ft.tuning.records import SweepConfig
@@ -66,6 +70,8 @@ PAGE_OF = {
     "exporter": "export",
 }
 """Where the components of a kind are documented, unless on a page of its plural."""
+DECIDED = ("README.md", "quickstart.md", "cache.md")
+"""Pages of which all that is planned is decided in every test run; of others it is with FT_FAULTS=full."""
 LONG = [["weights", "fetch"], ["weights", "doctor"], ["weights", "bundle"], ["plugins", "check"]]
 MADE = re.compile(r"(?<=<!-- made -->\n).*(?=<!-- /made -->)", re.DOTALL)
 
@@ -147,13 +153,22 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def type_(workspace: Path, monkeypatch: pytest.MonkeyPatch, cache_folder: Path) -> Callable[..., Result]:
     """Type a command in the workspace. A run is only planned, or resumed for an epoch; what is LONG is only parsed.
 
-    A plan that does not search for what can be computed once, which takes most of its time, says so by --cache off.
+    A plan that does not search for what can be computed once, which takes most of its time, says so by --cache off; one
+    that decides nothing reads its settings and images, and builds its network.
     """
     monkeypatch.chdir(workspace)
     monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.setenv("FT_CACHE", str(cache_folder))
 
-    def type_(command: str, searches: bool = True) -> Result:
+    def only_open(config: Config, plugins: Plugins, display: Display) -> None:
+        open_run(config, plugins, display, "empty", None)
+        raise click.exceptions.Exit(0)
+
+    def type_(command: str, searches: bool = True, decides: bool = True) -> Result:
+        with pytest.MonkeyPatch.context() as patch:
+            return typed(command, searches, decides, patch)
+
+    def typed(command: str, searches: bool, decides: bool, patch: pytest.MonkeyPatch) -> Result:
         args = shlex.split(command)[1:]
         if "--resume" in args:  # from where it stood, whichever commands came before
             shutil.rmtree("runs/mine")
@@ -173,6 +188,8 @@ def type_(workspace: Path, monkeypatch: pytest.MonkeyPatch, cache_folder: Path) 
             args[0] = "plan"
         if args[0] == "plan" and not searches:
             args += ["--set", "cache.promise=off"]
+        if args[0] == "plan" and not decides:
+            patch.setattr(importlib.import_module("ft.finetune"), "plan_phases", only_open)
         if args[0] == "plan" and "fisher:" in command:  # which takes gradients
             args += ["--set", "images.size=64"]
         if args[0] == "plan" and "--recipe" in args:  # which searches
@@ -189,8 +206,8 @@ def type_(workspace: Path, monkeypatch: pytest.MonkeyPatch, cache_folder: Path) 
             args += ["--set", "training.batch_size=2", "--set", "cache.promise=off"]
         if args[0] == "sweep":  # its trials are runs; all that comes before them is looked at
             args += ["--help"] if "--join" in args else []
-            monkeypatch.setattr("ft.tuning.sweep.work", lambda *_: None)
-            monkeypatch.setattr("ft.tuning.sweep.run_workers", lambda *_: None)
+            patch.setattr("ft.tuning.sweep.work", lambda *_: None)
+            patch.setattr("ft.tuning.sweep.run_workers", lambda *_: None)
         if args[0] == "plan" and "--help" not in args:
             args += ["--set", "machine.resolved=fp32"]  # nothing is measured
         result = CliRunner().invoke(cli, args, catch_exceptions=False)
@@ -215,6 +232,7 @@ def tiny_run() -> str:
     return "tiny/run"
 
 
+@pytest.mark.faults
 def test_every_command_in_the_documentation_works(
     page: Path, type_: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -227,10 +245,10 @@ def test_every_command_in_the_documentation_works(
             continue
         if "lbfgs" in command and any("lbfgs" in each for each in tried):  # of a network whose cut is sooner found
             command = command.replace("efficientnet-lite:lite0", "torchvision:resnet18")
+        searches = bool(re.search("--cache|--config|--views|--manifold|--recipe|lbfgs|sweep", command))
+        decides = FULL or not searches or page.name in DECIDED or "-out" in command
         try:
-            type_(
-                command, searches=bool(re.search("--cache|--config|--views|--manifold|--recipe|lbfgs|sweep", command))
-            )
+            type_(command, searches, decides)
         except Exception as error:
             pytest.fail(f"{page.name}: {command}: {error}")
 

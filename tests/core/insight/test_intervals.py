@@ -14,6 +14,11 @@ from torch import Tensor
 from ft.insight.intervals import FEWEST, MOST, WORK, bootstrap, mcnemar, wilson
 
 
+@pytest.fixture(autouse=True)
+def _as_many_resamples_as_usual(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ft.insight.intervals.MOST", MOST)  # tests/conftest.py lowers it
+
+
 @given(st.integers(1, 5000), st.floats(0, 1), st.sampled_from([0.9, 0.95, 0.99]))
 def test_wilsons_interval_is_scipys(images: int, share: float, level: float) -> None:
     hits = round(share * images)
