@@ -328,6 +328,8 @@ def test_code_without_a_name_runs_from_the_top_of_its_page_to_the_end(
 @pytest.mark.filterwarnings(
     "ignore:::zmq", "ignore:::jupyter_client", "ignore:::nbclient", "ignore::DeprecationWarning"
 )
+@pytest.mark.faults
+@pytest.mark.skipif(not FULL, reason="make faults runs it: half a minute")
 def test_the_notebook_shows_a_plan_a_bar_figures_and_a_picture(type_: Callable[[str], Result], workspace: Path) -> None:
     nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
     pytest.importorskip("ipykernel")

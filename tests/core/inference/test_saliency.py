@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from backbones import positional, small
+from faults.repetitions import FULL
 from ft import Backbone, FtError, Stage
 from ft.inference.saliency import as_shares, saliency
 from ft.inference.salient_layer import Layer, find_layer
@@ -109,7 +110,8 @@ def test_the_last_layer_that_has_places_is_found(name: str) -> None:
     assert layer.method == ("Grad-CAM" if layer.form == "map" else "LayerCAM")
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.faults
+@pytest.mark.parametrize("name", NETWORKS if FULL else ["class token", "mean of tokens", "rows", "activation"])
 def test_maps_are_what_the_formulas_say(name: str) -> None:
     """The gradients by finite differences of double precision: each channel and place moved a little by itself."""
     backbone, layer = built(name)

@@ -126,7 +126,7 @@ def _real_regnet_widths() -> Iterator[None]:
 
 
 CLASSIFIERS = [name for name in models.list_models(module=models) if not name.startswith("quantized_")]
-QUICK = ("alexnet", "googlenet", "inception_v3", "mobilenet_v3_small", "regnet_y_400mf", "resnet18", "vit_b_16")
+QUICK = ("alexnet", "googlenet", "resnet18", "vit_b_16")
 """The others have nothing that these, or the small ones of tests/core/prefix/test_equality.py, have not."""
 HEADS = ("fc", "classifier", "head", "AuxLogits", "aux1", "aux2")
 

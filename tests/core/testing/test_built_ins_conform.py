@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from faults.repetitions import FULL
 from ft.extension.installed import load_plugins
 from ft.testing import (
     AugmentationConformance,
@@ -75,6 +76,8 @@ class TestHub(BackboneConformance):
         return (f"{tmp_path / 'checkout' / 'hubconf.py'}:net",)
 
 
+@pytest.mark.faults
+@pytest.mark.skipif(not FULL, reason="make faults runs it: half a minute")
 class TestTorchvisionTransformer(BackboneConformance):
     component = "backbone:torchvision"
     models = ("vit_b_32",)
