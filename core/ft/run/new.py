@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ def start_run(config: Config, versions: Mapping[str, Any], again: Run | None = N
 
 def new_folder(config: Config) -> Path:
     """Make the folder that a config names, or one that is free. Raises FtError when it is taken."""
-    return make_folder(config.run_dir or next(free_paths(config.backbone.use)), "--run-dir")
+    return make_folder(config.run_dir, "--run-dir") if config.run_dir else free_folder(config.backbone.use)
 
 
 def make_folder(path: Path, flag: str) -> Path:
@@ -51,8 +52,13 @@ def check_free(path: Path, flag: str) -> None:
         raise FtError(f"{path} is not empty; {go_on}choose another {flag}")
 
 
-def free_paths(backbone: str, ending: str = "") -> Iterator[Path]:
-    """Yield paths in `runs` that say when something began, and with which backbone, where nothing is yet."""
+def free_folder(backbone: str, ending: str = "") -> Path:
+    """Make a folder in `runs` whose name says when something began, and with which backbone. Nobody else makes the
+    same, however many begin in one second. Raises FtError where none can be made."""
     stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{re.sub(r'[^A-Za-z0-9._-]+', '-', shown(backbone)).strip('-')}{ending}"
-    paths = (Path("runs") / (stem if i == 0 else f"{stem}-{i}") for i in range(1000))
-    yield from (path for path in paths if not path.exists())
+    for number in range(1000):
+        path = Path("runs") / (f"{stem}-{number}" if number else stem)
+        with explained(path), suppress(FileExistsError):
+            path.mkdir(parents=True)
+            return path
+    raise FtError("no folder can be made in 'runs', which leads nowhere or is full; name another with --run-dir")

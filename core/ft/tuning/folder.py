@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,9 +14,9 @@ from ft.errors import FtError
 from ft.extension.installed import Plugins
 from ft.extension.tasks import Figure
 from ft.extension.unpackaged import refuse_unpackaged
-from ft.machine.files import explained, publish_json
+from ft.machine.files import publish_json
 from ft.run.folder import Run
-from ft.run.new import free_paths, make_folder
+from ft.run.new import free_folder, make_folder
 from ft.run.records import SWEEP, read_record
 from ft.task.chosen import choose_task
 from ft.text.names import typed
@@ -70,7 +69,7 @@ def start_sweep(asked: Asked, example: Config, trials: int, storage: str | None,
         )
     if named is not None and (Path(named) / SWEEP).is_file():
         return _the_same(Path(named), asked, trials, storage)
-    path = make_folder(Path(named), "--run-dir") if named is not None else _free(example)
+    path = make_folder(Path(named), "--run-dir") if named is not None else free_folder(example.backbone.use, "-sweep")
     figure = choose_task(example.task, plugins, example.training).figure(example.training.monitor)
     file = SweepFile(
         asked=asked,
@@ -116,15 +115,6 @@ def publish_results(sweep: Sweep, found: Swept) -> None:
 
 
 TRIAL = "trial.json"
-
-
-def _free(example: Config) -> Path:
-    """A folder as runs without --run-dir get one, whose name says that it is a sweep; made by nobody else."""
-    for path in free_paths(example.backbone.use, "-sweep"):
-        with explained(path), contextlib.suppress(FileExistsError):
-            path.mkdir(parents=True)
-            return path
-    raise AssertionError("a thousand sweeps began in one second")
 
 
 def _with_trials(path: Path, file: SweepFile, trials: int | None) -> SweepFile:
