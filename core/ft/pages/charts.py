@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from ft.extension.sections import Chart, Line
-from ft.pages.scales import Axis, shown_range, ticks
+from ft.pages.scales import Axis, shown_range, tick_labels, ticks
 from ft.pages.wanted import MOST_POINTS, spread
 from ft.text.counting import written
 
@@ -91,12 +91,16 @@ def draw_chart(chart: Chart) -> Drawing:
         WIDTH - _RIGHT,
         _TOP,
         HEIGHT - _BOTTOM,
-        tuple(Tick(y_axis.at(each), written(each, chart.y_form)) for each in ticks(*y_range)),
-        tuple(Tick(x_axis.at(each), written(each, chart.x_form)) for each in ticks(*x_range, whole=whole)),
+        _ticks(y_axis, ticks(*y_range), chart.y_form),
+        _ticks(x_axis, ticks(*x_range, whole=whole), chart.x_form),
         drawn,
         _diagonal(x_axis, y_axis) if chart.diagonal else None,
         tuple(_notes(chart)),
     )
+
+
+def _ticks(axis: Axis, values: Sequence[float], form: str) -> tuple[Tick, ...]:
+    return tuple(Tick(axis.at(each), text) for each, text in zip(values, tick_labels(values, form), strict=True))
 
 
 def _notes(chart: Chart) -> list[str]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from ft.text.counting import written
 
 TICKS = 6
 """Ticks of an axis at most, about."""
@@ -39,6 +42,22 @@ def ticks(low: float, high: float, whole: bool = False) -> tuple[float, ...]:
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     digits = max(0, 2 - math.floor(math.log10(step)))
     return tuple(round(number * step, digits) + 0.0 for number in range(first, last + 1))
+
+
+def tick_labels(values: Sequence[float], form: str) -> tuple[str, ...]:
+    """Numbers at an axis by one of Python's formats, with as many more decimals as it takes to tell each as it is.
+
+    >>> tick_labels((0.855, 0.86), ".0%"), tick_labels((0.8, 0.9), ".0%"), tick_labels((0.5, 1.0), "g")
+    (('85.5%', '86.0%'), ('80%', '90%'), ('0.5', '1'))
+    """
+    fixed = re.fullmatch(r"(,?)\.(\d+)([f%])", form)
+    if fixed is None:
+        return tuple(written(value, form) for value in values)
+    for decimals in range(int(fixed[2]), int(fixed[2]) + 6):
+        places = decimals + 2 * (fixed[3] == "%")
+        if all(math.isclose(value, round(value, places), rel_tol=1e-9) for value in values):
+            break
+    return tuple(written(value, f"{fixed[1]}.{decimals}{fixed[3]}") for value in values)
 
 
 def shown_range(values: Sequence[float], with_zero: bool, share: bool = False) -> tuple[float, float]:

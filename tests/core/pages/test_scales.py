@@ -2,9 +2,10 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import pytest
 from hypothesis import given, strategies as st
 
-from ft.pages.scales import TICKS, Axis, shown_range, ticks
+from ft.pages.scales import TICKS, Axis, shown_range, tick_labels, ticks
 from ft.text.counting import written
 
 NUMBERS = st.floats(-1e9, 1e9).map(lambda value: round(value, 6))
@@ -29,6 +30,21 @@ def test_epochs_are_whole(first: int, more: int) -> None:
     found = ticks(first, first + more, whole=True)
     assert found
     assert all(each == int(each) for each in found)
+
+
+@given(st.floats(0, 1), st.floats(0.001, 1), st.sampled_from([".0%", ".1%", ".2f", ",.0f"]))
+def test_every_tick_is_told_as_it_is(low: float, more: float, form: str) -> None:
+    found = ticks(low, low + more)
+    labels = tick_labels(found, form)
+    shares = [float(label.strip("%").replace(",", "")) / (100 if "%" in form else 1) for label in labels]
+    assert shares == pytest.approx(found, rel=1e-6, abs=1e-9)
+    assert len({len(label.partition(".")[2]) for label in labels}) == 1, "decimals that differ"
+
+
+def test_other_forms_of_ticks_stay() -> None:
+    assert tick_labels((0.1, 0.25), "g") == ("0.1", "0.25")
+    assert tick_labels((1000, 2000), ",.0f") == ("1,000", "2,000")
+    assert tick_labels((1 / 3,), ".0%") == ("33.33333%",), "no end of decimals"
 
 
 def test_a_share_ends_at_0_and_1() -> None:
