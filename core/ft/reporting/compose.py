@@ -46,6 +46,10 @@ def _about(finished: Finished) -> Iterator[str]:
     yield finished.task.name
     yield number_of(len(finished.space.names), *finished.task.record.noun)
     yield f"{len(finished.images):,} images"
+    if (recipe := finished.config.recipe) is not None:
+        yield f"recipe {recipe.use}"
+    if (budget := finished.config.time_budget) is not None:
+        yield f"planned for {budget.asked}"
     yield f"{ended.tm_mday} {strftime('%B %Y', ended)}"
 
 

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,9 @@ from safetensors.torch import load_file
 
 from conftest import TINY
 from finished_runs import FinishedRun
+from ft.config.budget import BudgetConfig
 from ft.config.loading import load_config
+from ft.config.recipe import RecipeConfig
 from ft.config.schema import Config
 from ft.data.pictures import Picture
 from ft.errors import FtError
@@ -25,6 +28,8 @@ from ft.inference.load import load_trained
 from ft.inference.predict import outputs_or_why
 from ft.machine.display import Display
 from ft.machine.files import temporary_beside
+from ft.reporting.compose import page_of
+from ft.reporting.finished import read_finished
 
 Ft = Callable[..., Result]
 NAMES = ("<img src=x onerror=alert(1)>", "a [b]", "x" * 100)
@@ -302,6 +307,14 @@ def test_the_page_says_what_trained_how_long_and_how_to_do_it_again(finished: Fi
         f"ft run --locked {folder}",
     ):
         assert f"<code>{command}</code>" in text
+
+
+def test_the_page_says_of_which_recipe_and_for_how_long_it_was_planned(finished: FinishedRun, plugins: Plugins) -> None:
+    read = read_finished(finished.run, plugins, trust_code=True)
+    plain = page_of(read, ()).about
+    asked = {"recipe": RecipeConfig(use="lp-ft"), "time_budget": BudgetConfig(asked="10m")}
+    said = page_of(replace(read, config=read.config.model_copy(update=asked)), ()).about
+    assert [each for each in said if each not in plain] == ["recipe lp-ft", "planned for 10m"]
 
 
 def test_what_a_killed_writer_left_of_a_page_is_swept(copied: Path, ft: Callable[..., Result]) -> None:
