@@ -115,7 +115,10 @@ def look(config: Config, plugins: Plugins, display: Display, heads: Sequence[Com
         except FtError as error:
             not_read[head.use] = str(error)
         else:
-            read_by |= {head.use: read} if read else {}
+            if read:
+                read_by[head.use] = read
+            elif find_head_builder(head, plugins)[0].record.reads is not None:
+                not_read[head.use] = f"of {backbone} it reads the last stage alone"
     depths = tuple(
         Depth(stage.name, features, behind[stage.name], until[stage.name])
         for stage, features in zip(reached, rows, strict=True)

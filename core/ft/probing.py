@@ -59,8 +59,8 @@ class Probe:
 @dataclass(frozen=True, eq=False)
 class Probed:
     """Backbones with their heads, the best first, by their `figure`, all of their `depths` as a linear head reads them,
-    and why others were left out. `as_good` is
-    the cheapest in use of those that are not worse than the best by more than chance, perhaps the best itself."""
+    and why others were left out. `as_good` is the cheapest in use of those that are not worse than the best by more
+    than chance, perhaps the best itself."""
 
     images: int
     folds: int
@@ -103,16 +103,15 @@ def probe(configs: Sequence[Config], heads: Sequence[str], folds: int, plugins: 
             if len(configs) == 1:
                 raise
             left_out[config.backbone.use] = str(error)
-    if about is None or not found:
+    ranked = [each for each in found if each.is_last and each.head in heads]
+    if about is None or not ranked:
         listed = "".join(f"\n  {name}: {why}" for name, why in left_out.items())
         raise FtError(f"none of {len(configs)} backbones could be tried:{listed}")
     figure = about.task.figures[0]
     depths = tuple(each for each in found if each.head == LINEAR)
-    ranked = tuple(
-        sorted((each for each in found if each.is_last and each.head in heads), key=lambda each: _merit(each, figure))
-    )
+    ranked.sort(key=lambda each: _merit(each, figure))
     as_good = _cheapest_as_good(ranked, about.task)
-    return Probed(len(about.items), folds, figure, ranked, depths, left_out, as_good)
+    return Probed(len(about.items), folds, figure, tuple(ranked), depths, left_out, as_good)
 
 
 def _probed(looked: Looked, folds: int, plugins: Plugins, display: Display) -> Iterator[Probe]:

@@ -149,6 +149,8 @@ def test_a_network_whose_stages_cannot_be_read_is_ranked_with_the_linear_head(st
     found = probe([config(f"{__file__}:Unread:small")], HEADS, 4, plugins, Display())
     assert [each.head for each in found.ranked] == ["linear"]
     assert "cannot be followed from stage to stage" in found.left_out[f"{__file__}:Unread:small --head stages"]
+    with pytest.raises(FtError, match=r"(?s)none of 1 backbones could be tried:.* --head stages: .*cannot be followed"):
+        probe([config(f"{__file__}:Unread:small")], ["stages"], 4, plugins, Display())
 
 
 def test_one_that_cannot_be_had_costs_no_other_its_place(store: Path, plugins: Plugins) -> None:
