@@ -23,6 +23,7 @@ _LARGE = 16 * 2**20
 _HUGE = 2**30
 _PLENTY = 8 * 2**30
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_LIMITS = ("memory.max", "memory/memory.limit_in_bytes")  # of cgroups of version 2, and of 1
 _LARGE_PAGES = "THP_MEM_ALLOC_ENABLE"
 
 
@@ -60,8 +61,9 @@ def free_memory(root: Path = Path("/")) -> int:
     with suppress(OSError, ValueError, StopIteration):
         lines = (root / "proc/meminfo").read_text().splitlines()
         available = 1024 * next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
-    with suppress(OSError, ValueError):  # there is no container, or its limit is "max"
-        allowed = int((root / "sys/fs/cgroup/memory.max").read_text())
+    for name in _LIMITS:
+        with suppress(OSError, ValueError):  # there is no container, or its limit is "max"
+            allowed = min(allowed, int((root / "sys/fs/cgroup" / name).read_text()))
     return min(available, allowed)
 
 

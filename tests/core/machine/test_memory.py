@@ -238,11 +238,13 @@ print(pages_that_came(4))
 def test_free_memory_is_what_the_system_says_and_a_container_allows(
     available: str | None, allowed: str | None, free: int, tmp_path: Path
 ) -> None:
-    for name, text in {"proc/meminfo": available, "sys/fs/cgroup/memory.max": allowed}.items():
-        (tmp_path / name).parent.mkdir(parents=True)
-        if text is not None:
-            (tmp_path / name).write_text(text)
-    assert free_memory(tmp_path) == free
+    for number, limit in enumerate(["memory.max", "memory/memory.limit_in_bytes"]):
+        root = tmp_path / str(number)
+        for name, text in {"proc/meminfo": available, f"sys/fs/cgroup/{limit}": allowed}.items():
+            (root / name).parent.mkdir(parents=True)
+            if text is not None:
+                (root / name).write_text(text)
+        assert free_memory(root) == free
 
 
 @pytest.mark.parametrize(("before", "read"), [(None, ["1"]), ("0", [])])
