@@ -48,12 +48,13 @@ def hand_json_on(context: click.Context, as_json: bool) -> None:
     context.default_map = {name: {"as_json": True}}
 
 
-def load_and_report() -> Plugins:
-    """Load the installed plugins but those of `--no-plugin`; each broken or slow one costs a line on stderr."""
+def load_and_report(speaks: bool = True) -> Plugins:
+    """Load the installed plugins but those of `--no-plugin`; each broken or slow one costs a line on stderr, where this
+    process `speaks`."""
     from ft.extension.installed import load_plugins, troubles  # `ft --help` does without
 
     plugins = load_plugins(no_plugin=left_out())
-    for trouble in troubles(plugins):
+    for trouble in troubles(plugins) if speaks else ():
         warn(trouble)
     return plugins
 

@@ -73,7 +73,7 @@ def _run(
     from ft.run.report_text import print_report
 
     display = Display() if speaks else silent()
-    plugins = load_and_report()
+    plugins = load_and_report(speaks)
     old = Run(resume) if resume is not None else None
     for warning in strange_run(used) if (used := resume or locked) else ():
         display.warn(warning)

@@ -12,6 +12,7 @@ from click.testing import Result
 
 from conftest import TINY
 from ft import FtError
+from ft.cli.common import load_and_report
 
 Ft = Callable[..., Result]
 Install = Callable[..., Path]
@@ -339,3 +340,13 @@ def ft_head_builders():
     ft("run", *QUICK, "--freeze", "all", "--head", "twice", *prefer, "--run-dir", "r")
     assert json.loads((tmp_path / "r" / "model.json").read_text())["prefer"] == {"head:twice": "head-b"}
     assert json.loads(ft("evaluate", "r", "demo", "--json", "--trust-code").output)["images"] > 0
+
+
+def test_of_several_processes_one_says_which_plugin_is_broken(
+    ft_install: Install, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ft_install("odd", {"odd_plugin.py": "raise KeyError('odd')"})
+    load_and_report(speaks=False)
+    assert capsys.readouterr().err == ""
+    load_and_report()
+    assert "odd" in capsys.readouterr().err
