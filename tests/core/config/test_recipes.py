@@ -93,7 +93,11 @@ def test_who_says_freeze_and_no_train_takes_nothing_back(plugins: Plugins) -> No
         ("lp-ft", {"training.epochs": 3, "training.lr": 0.1, "freeze": ["depth:1"]}, None),
         ("best", {"images.views": 2, "images.augment": "standard", "freeze": ["depth:-1"]}, None),
         ("lp-ft", {"training.optimizer": "sgd"}, None),
-        ("linear-probe", {"freeze": ["none"], "training.optimizer": "adamw"}, "nothing of the recipe 'linear-probe'"),
+        (
+            "linear-probe",
+            {"freeze": ["none"], "training.optimizer": "adamw", "training.monitor": "accuracy"},
+            "nothing of the recipe 'linear-probe'",
+        ),
         ("lpft", {}, "no recipe named 'lpft'. Did you mean 'lp-ft'"),
         ("lp-ft:2", {}, "takes settings, not an argument|takes no"),
         ("gone.yaml", {}, "cannot read the recipe gone.yaml: No such file"),
@@ -170,7 +174,7 @@ def test_settings_beside_a_recipe_are_refused_and_a_run_that_goes_on_gets_no_oth
 def test_a_config_that_says_all_itself_hears_no_recipe(plugins: Plugins) -> None:
     done = made(plugins, recipe="quick").model_dump(mode="json")
     with pytest.raises(
-        FtError, match=r"nothing of the recipe 'quick' would be heard: freeze, head, training\.optimizer is said"
+        FtError, match=r"nothing of the recipe 'quick' would be heard: freeze, images.fit, head, training\..* is said"
     ):
         load_config(done, (), {"recipe": "quick"}, plugins)
 
