@@ -12,6 +12,7 @@ from ft.data.targets import targets_of
 from ft.depths import Looked, look
 from ft.errors import FtError
 from ft.extension.installed import Plugins, implementation
+from ft.extension.settings import validate
 from ft.extension.tasks import Figure, LabelSpace
 from ft.insight.components import principal_components
 from ft.insight.even_folds import even_folds
@@ -88,7 +89,7 @@ def probe(configs: Sequence[Config], heads: Sequence[str], folds: int, plugins: 
     One that cannot be had or does not fit, or whose stages a head cannot read, costs no other its place. Raises FtError
     where none is left, and for what is wrong with all of them, as the data or a head that is not linear.
     """
-    asked = [ComponentConfig(use=name) for name in heads]
+    asked = [validate(ComponentConfig, {"use": name}, "head") for name in heads]
     for head in asked:
         _check_linear(head, plugins)
     found, left_out, about = list[Probe](), dict[str, str](), None

@@ -207,6 +207,8 @@ def test_command_ranks_recommends_and_draws(ft: Callable[..., Any], tmp_path: Pa
         (("--models", "no_such_thing"), "no backbone matches"),
         (("--backbone", "torchvision:resnet18", "--head", "mlp"), "--head mlp is neither"),
         (("--backbone", "torchvision:resnet18", "--head", "stage"), "stages"),
+        (("--backbone", "torchvision:resnet18", "--head", "\udcff"), "head.use' is no UTF-8"),
+        (("--backbone", "torchvision:resnet18", "--head", ""), "head.use"),
         (("--backbone", "torchvision:resnet18", "--set", "training.lr=1"), "changes nothing here"),
     ],
 )
