@@ -13,7 +13,7 @@ from ft.deciding import Prepared, decide
 from ft.extension.installed import Plugins
 from ft.following import begun_before, end, follow, lead
 from ft.gathering import gathered_by
-from ft.inference.measure import measure_saved
+from ft.inference.measure_run import measure_saved
 from ft.machine.display import Display
 from ft.machine.joining import joined
 from ft.machine.memory import arrange_large_blocks, give_back_freed_memory

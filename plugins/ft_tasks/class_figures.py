@@ -4,29 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import torch
-from torch import Tensor
-from torch.nn.functional import cross_entropy
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from ft import LabelSpace, Table
 from ft_tasks.classification import ClassificationSettings
-from ft_tasks.temperature import in_parts
+
+_TOGETHER = 2**22
+"""Logits that are looked at at once."""
 
 
 class ClassMeter:
-    """Sums up logits [N, C] and classes [N]: the mean cross-entropy; accuracy; and macro F1, which is the mean of F1
-    over the classes that there are images of, every class weighing the same. A ratio over nothing is 0."""
+    """Sums up logits [N, C] and classes [N], which are arrays or, on the CPU, tensors: the mean cross-entropy;
+    accuracy; and macro F1, which is the mean of F1 over the classes that there are images of, every class weighing the
+    same. A ratio over nothing is 0."""
 
     def __init__(self, space: LabelSpace, settings: ClassificationSettings) -> None:
         self._names, self._loss = space.names, 0.0
-        nothing = torch.zeros(0, dtype=torch.int64)
+        nothing = np.zeros(0, np.int64)
         self._labels, self._predicted = [nothing], [nothing]
 
-    def add(self, outputs: Tensor, targets: Tensor) -> None:
-        for some, labels in in_parts(outputs, targets):
-            self._loss += float(cross_entropy(some, labels, reduction="sum"))
-        self._labels.append(targets)
-        self._predicted.append(outputs.argmax(1))
+    def add(self, outputs: ArrayLike, targets: ArrayLike) -> None:
+        logits, labels = np.asarray(outputs), np.asarray(targets)
+        self._loss += cross_entropy(logits, labels)
+        self._labels.append(labels)
+        self._predicted.append(logits.argmax(1))
 
     def merge(self, other: ClassMeter) -> None:
         self._loss += other._loss
@@ -38,7 +40,7 @@ class ClassMeter:
         present, images = support > 0, support.sum()
         return {
             "loss": self._loss / max(1, int(images)),
-            "accuracy": float(hits.sum() / images.clamp(min=1)),
+            "accuracy": float(hits.sum() / max(1, images)),
             "macro_f1": float(f1[present].mean()) if present.any() else 0.0,
         }
 
@@ -49,8 +51,8 @@ class ClassMeter:
 
     def _by_class(self) -> Table:
         hits, support, predicted, f1 = self._counts()
-        precision, recall = hits / predicted.clamp(min=1), hits / support.clamp(min=1)
-        columns = (precision.tolist(), recall.tolist(), f1.tolist(), support.long().tolist())
+        precision, recall = hits / np.maximum(predicted, 1), hits / np.maximum(support, 1)
+        columns = (precision.tolist(), recall.tolist(), f1.tolist(), support.tolist())
         return Table(
             "classes",
             {
@@ -68,8 +70,8 @@ class ClassMeter:
         )
 
     def _by_pair(self) -> Table:
-        labels, predicted, classes = torch.cat(self._labels), torch.cat(self._predicted), len(self._names)
-        pairs, images = torch.unique(labels * classes + predicted, return_counts=True)
+        labels, predicted, classes = np.concatenate(self._labels), np.concatenate(self._predicted), len(self._names)
+        pairs, images = np.unique(labels * classes + predicted, return_counts=True)
         rows = tuple(
             {"label": self._names[pair // classes], "predicted": self._names[pair % classes], "images": number}
             for pair, number in zip(pairs.tolist(), images.tolist(), strict=True)
@@ -77,16 +79,23 @@ class ClassMeter:
         columns = {"label": ("images of", ""), "predicted": ("taken for", ""), "images": ("times", "")}
         return Table("confusion", columns, rows, matrix=self._names)
 
-    def _counts(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """For each class [C], in float64: images rightly taken for it, images of it, images taken for it, and F1."""
-        labels, predicted = torch.cat(self._labels), torch.cat(self._predicted)
+    def _counts(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+        """For each class [C]: images rightly taken for it, images of it, images taken for it, and F1."""
+        labels, predicted = np.concatenate(self._labels), np.concatenate(self._predicted)
         hits, support, taken = (
-            torch.bincount(each, minlength=len(self._names)).double()
-            for each in (labels[labels == predicted], labels, predicted)
+            np.bincount(each, minlength=len(self._names)) for each in (labels[labels == predicted], labels, predicted)
         )
-        return hits, support, taken, 2 * hits / (support + taken).clamp(min=1)
+        return hits, support, taken, 2 * hits / np.maximum(support + taken, 1)
 
 
-def right(outputs: Tensor, targets: Tensor, space: LabelSpace, settings: ClassificationSettings) -> Tensor:
-    """Whether the likeliest class is the right one, for each image [N]."""
-    return outputs.argmax(1) == targets
+def cross_entropy(logits: NDArray[np.floating], labels: NDArray[np.int64]) -> float:
+    """The sum over images of the cross-entropy of their logits [N, C] and classes [N], without torch. It is no number
+    where a logit is none, or infinite."""
+    rows, total = max(1, _TOGETHER // logits.shape[1]), 0.0
+    with np.errstate(invalid="ignore"):
+        for start in range(0, len(labels), rows):
+            some, classes = logits[start : start + rows], labels[start : start + rows, None]
+            below = some - some.max(1, keepdims=True)  # so that nothing is too large for exp
+            own = np.take_along_axis(below, classes, 1)[:, 0].astype(np.float64)
+            total += float((np.log(np.exp(below).sum(1, dtype=np.float64)) - own).sum())
+    return total

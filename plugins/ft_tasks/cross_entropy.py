@@ -1,4 +1,4 @@
-"""The losses of classification: cross-entropy, and the focal loss."""
+"""The losses of classification, cross-entropy and the focal loss; and which training images are answered rightly."""
 
 from __future__ import annotations
 
@@ -13,6 +13,11 @@ from ft import LabelSpace
 
 if TYPE_CHECKING:
     from ft_tasks.classification import ClassificationSettings
+
+
+def tally(outputs: Tensor, targets: Tensor, space: LabelSpace, settings: ClassificationSettings) -> Tensor:
+    """Whether the likeliest class is the right one, for each image [N]."""
+    return outputs.argmax(1) == targets
 
 
 @dataclass(frozen=True, eq=False)

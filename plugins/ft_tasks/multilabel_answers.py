@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ft import Answer, LabelSpace
 from ft_tasks.multilabel import EVEN, MultilabelSettings, thresholds_of
+from ft_tasks.thresholds import probabilities
 
 
 @dataclass(frozen=True, repr=False)
@@ -68,8 +69,7 @@ class LabelsAnswer(Answer):
 
 def answers(outputs: NDArray[np.float32], space: LabelSpace, settings: MultilabelSettings) -> Sequence[LabelsAnswer]:
     """Answer for each image of outputs [N, K], without torch."""
-    with np.errstate(over="ignore"):  # of a label that is surely not there
-        shares = 1 / (1 + np.exp(-outputs.astype(np.float64)))
+    shares = probabilities(outputs)
     over = shares >= np.asarray(thresholds_of(space, settings) or [EVEN] * len(space.names))
     told = []
     for image, places in enumerate(np.argsort(-shares, axis=1, kind="stable")):

@@ -7,9 +7,9 @@ from torch import Tensor
 
 from ft import Chart, Choice, LabelSpace, Line, Note, Section, number_of
 from ft_tasks.multilabel import EVEN, MultilabelSettings, thresholds_of
+from ft_tasks.multilabel_outputs import probabilities
 from ft_tasks.reliability import reliability
 from ft_tasks.threshold_parts import MOST, by_threshold, costliest
-from ft_tasks.thresholds import probabilities
 
 
 def calibration(outputs: Tensor, targets: Tensor, space: LabelSpace, settings: MultilabelSettings) -> Section:

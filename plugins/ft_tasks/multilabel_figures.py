@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-import torch
-from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from ft import LabelSpace, Table
 from ft_tasks.multilabel import MultilabelSettings, thresholds_of
@@ -34,26 +34,25 @@ class LabelFigures:
 
 
 class MultilabelMeter:
-    """Keeps what was answered until it is asked: an average precision needs all of it.
+    """Keeps what was answered until it is asked: an average precision needs all of it. Outputs and targets [N, K] are
+    arrays or, on the CPU, tensors.
 
     Thresholds are the label space's; while it has none, as during training, those that are best on these very images.
     """
 
     def __init__(self, space: LabelSpace, settings: MultilabelSettings) -> None:
         self._space, self._settings = space, settings
-        self._outputs, self._targets = list[Tensor](), list[Tensor]()
+        self._outputs, self._targets = list[NDArray[np.float32]](), list[NDArray[np.int8]]()
         self._loss_sum = 0.0
 
-    def add(self, outputs: Tensor, targets: Tensor) -> None:
-        known = ~targets.isnan()
-        expected = targets.nan_to_num(-1.0)
-        self._loss_sum += float(
-            binary_cross_entropy_with_logits(
-                outputs.double(), expected.double().clamp(min=0), weight=known.double(), reduction="sum"
-            )
+    def add(self, outputs: ArrayLike, targets: ArrayLike) -> None:
+        logits, expected = (
+            np.asarray(outputs).astype(np.float32),
+            np.nan_to_num(np.asarray(targets), nan=-1.0).astype(np.int8),
         )
-        self._outputs.append(outputs.float().clone())
-        self._targets.append(expected.to(torch.int8))
+        self._loss_sum += binary_cross_entropy(logits, expected)
+        self._outputs.append(logits)
+        self._targets.append(expected)
 
     def merge(self, other: MultilabelMeter) -> None:
         self._loss_sum += other._loss_sum
@@ -103,21 +102,28 @@ class MultilabelMeter:
             )
 
 
-def rankings(outputs: Sequence[Tensor], targets: Sequence[Tensor], count: int) -> Iterator[Ranking]:
+def binary_cross_entropy(logits: NDArray[np.float32], expected: NDArray[np.int8]) -> float:
+    """The sum over images and labels of the cross-entropy of logits and targets [N, K], without torch; negative targets
+    are not known, and count nothing."""
+    wide = logits.astype(np.float64)
+    each = np.maximum(wide, 0) - wide * (expected > 0) + np.log1p(np.exp(-np.abs(wide)))
+    return float(each[expected >= 0].sum())
+
+
+def rankings(outputs: Sequence[NDArray[np.float32]], targets: Sequence[NDArray[Any]], count: int) -> Iterator[Ranking]:
     """Rank for each label the images of which it is known; targets [N, K] are negative or NaN where it is not."""
     for place in range(count):
-        logits = torch.cat([each[:, place] for each in outputs]) if outputs else torch.empty(0)
-        expected = torch.cat([each[:, place] for each in targets]) if targets else torch.empty(0)
+        logits = np.concatenate([each[:, place] for each in outputs]) if outputs else np.zeros(0, np.float32)
+        expected = np.concatenate([each[:, place] for each in targets]) if targets else np.zeros(0)
         known = expected >= 0
         yield ranking(logits[known], expected[known] > 0)
 
 
-def calibrate(outputs: Tensor, targets: Tensor, space: LabelSpace, settings: MultilabelSettings) -> LabelSpace:
+def calibrate(outputs: ArrayLike, targets: ArrayLike, space: LabelSpace, settings: MultilabelSettings) -> LabelSpace:
     """Return the label space with a threshold for each label, by the validation images' outputs and targets [N, K]."""
     given = None if settings.thresholds == "best" else settings.thresholds
-    found = [
-        each.best_threshold() if given is None else given for each in rankings([outputs], [targets], len(space.names))
-    ]
+    ranked = rankings([np.asarray(outputs)], [np.asarray(targets)], len(space.names))
+    found = [each.best_threshold() if given is None else given for each in ranked]
     return LabelSpace(space.names, space.outputs, {**space.numbers, "thresholds": tuple(found)})
 
 

@@ -12,7 +12,11 @@ from torch.nn.functional import logsigmoid
 from ft import LabelSpace
 from ft_tasks.multilabel import EVEN, MultilabelSettings, thresholds_of
 from ft_tasks.multilabel_answers import LabelsAnswer
-from ft_tasks.thresholds import probabilities
+
+
+def probabilities(outputs: Tensor) -> Tensor:
+    """How likely labels are, in float64, as `thresholds.probabilities` has it."""
+    return outputs.double().sigmoid()
 
 
 def predict(outputs: Tensor, space: LabelSpace, settings: MultilabelSettings) -> Sequence[LabelsAnswer]:

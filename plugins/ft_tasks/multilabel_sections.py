@@ -10,7 +10,7 @@ from ft import Choice, LabelSpace, Matrix, Note, Pictures, Section, Shot, some_n
 from ft_tasks.multilabel import EVEN, MultilabelSettings, thresholds_of
 from ft_tasks.multilabel_calibration_section import calibration
 from ft_tasks.multilabel_figures import MultilabelMeter
-from ft_tasks.thresholds import probabilities
+from ft_tasks.multilabel_outputs import probabilities
 
 MOST = 12
 """Images of each kind of mistake."""

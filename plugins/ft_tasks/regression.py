@@ -19,6 +19,7 @@ _FEW = 20
 _OFTEN = 5
 """Images that there are of such a value at least, on average: of a number that one image has, none can be set aside."""
 _RANGES = 10
+_DELTA = 1.0
 """Ranges of numbers, of as many images at least, where there are more values."""
 
 
@@ -106,6 +107,12 @@ def values(label: Label, names: Sequence[str]) -> tuple[float, ...]:
         return tuple(number(text, f"column '{name}'") for name, text in label.items())
     _check_columns(label, names)
     return tuple(number(label[name], f"column '{name}'") for name in names)
+
+
+def straight_from(settings: RegressionSettings) -> float | None:
+    """From which deviation on, in standard deviations of the target, the loss is a straight line; None where it is the
+    square everywhere."""
+    return (settings.delta or _DELTA) if settings.loss == "huber" else None
 
 
 def scales(space: LabelSpace) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -10,9 +10,7 @@ from torch import Tensor
 from torch.nn.functional import huber_loss, mse_loss
 
 from ft import LabelSpace
-from ft_tasks.regression import RegressionSettings
-
-_DELTA = 1.0
+from ft_tasks.regression import RegressionSettings, straight_from
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,7 @@ class DeviationLoss:
 
 
 def make_loss(space: LabelSpace, settings: RegressionSettings, targets: Tensor | None = None) -> DeviationLoss:
-    return DeviationLoss((settings.delta or _DELTA) if settings.loss == "huber" else None)
+    return DeviationLoss(straight_from(settings))
 
 
 def tally(outputs: Tensor, targets: Tensor, space: LabelSpace, settings: RegressionSettings) -> Tensor:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from ft_tasks.multilabel import EVEN
 
@@ -15,9 +15,9 @@ class Ranking:
     """One label's images by falling logit, images with equal logits together: for each distinct logit [D], how many
     images have it or a higher one, `claimed`, and how many of these have the label, `hits`; all in float64."""
 
-    logits: Tensor
-    claimed: Tensor
-    hits: Tensor
+    logits: NDArray[np.float32]
+    claimed: NDArray[np.float64]
+    hits: NDArray[np.float64]
 
     @property
     def positives(self) -> float:
@@ -27,7 +27,7 @@ class Ranking:
         """The mean over the images with the label of the precision at their logit, as scikit-learn computes it: without
         interpolation. Meaningless where there are none."""
         precision, found = self.hits / self.claimed, self.hits / self.positives
-        gained = torch.diff(found, prepend=found.new_zeros(1))
+        gained = np.diff(found, prepend=0.0)
         return float((gained * precision).sum())
 
     def best_threshold(self) -> float:
@@ -36,7 +36,7 @@ class Ranking:
         if not self.positives:
             return EVEN
         f1 = 2 * self.hits / (self.claimed + self.positives)
-        at = int((f1 == f1.max()).nonzero()[0])
+        at = int(f1.argmax())
         above, below = self._probability(at), self._probability(at + 1) if at + 1 < len(f1) else 0.0
         between = (above + below) / 2
         return between if below < between else above
@@ -45,16 +45,17 @@ class Ranking:
         return float(probabilities(self.logits[place]))
 
 
-def probabilities(logits: Tensor) -> Tensor:
+def probabilities(logits: NDArray[np.float32]) -> NDArray[np.float64]:
     """In float64, in which two logits that differ in float32 rarely become one probability."""
-    return logits.double().sigmoid()
+    with np.errstate(over="ignore"):  # of a label that is surely not there
+        return np.asarray(1 / (1 + np.exp(-logits.astype(np.float64))))
 
 
-def ranking(logits: Tensor, positive: Tensor) -> Ranking:
+def ranking(logits: NDArray[np.float32], positive: NDArray[np.bool_]) -> Ranking:
     """Rank images by `logits` [N], of which those that are `positive` [N] have the label."""
-    ordered, order = logits.sort(descending=True)
-    hits = positive[order].double().cumsum(0)
-    last = torch.ones_like(ordered, dtype=torch.bool)
+    order = np.argsort(-logits, kind="stable")
+    ordered, hits = logits[order], positive[order].cumsum(dtype=np.float64)
+    last = np.ones(len(ordered), np.bool_)
     last[:-1] = ordered[:-1] != ordered[1:]
-    places = last.nonzero().flatten()
-    return Ranking(ordered[places], (places + 1).double(), hits[places])
+    places = last.nonzero()[0]
+    return Ranking(ordered[places], (places + 1).astype(np.float64), hits[places])

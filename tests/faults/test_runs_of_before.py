@@ -18,7 +18,8 @@ from ft.extension.installed import Plugins
 from ft.finetune import finetune
 from ft.front import load
 from ft.inference.load import load_trained
-from ft.inference.measure import measurable, measure
+from ft.inference.measure import measure
+from ft.inference.measure_run import measurable
 from ft.machine.display import Display
 from ft.machine.signals import StopAsked
 from ft.run.folder import Run

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +14,11 @@ from ft.cli.printing import tell_json
 from ft.cli.using import bad_images_option, load_folder, tta_option, using_a_run
 from ft.errors import FtError
 from ft.machine.memory import garbage_waits
+
+if TYPE_CHECKING:
+    from ft.exporting.used import Exported
+    from ft.inference.load import Trained
+    from ft.inference.measure import Measurable
 
 
 @click.command()
@@ -30,16 +35,13 @@ def evaluate(run: Path, data: str, split: str, bad: Any, sets: tuple[str, ...], 
     """Measure the model of RUN, or of a folder of `ft export`, on DATA, a reference as for `ft run --data`; labels are
     matched by name."""
     with garbage_waits():
-        from ft.inference.measure import measurable, measure
-    from ft.exporting.measured import as_measurable
-    from ft.exporting.used import Exported
+        from ft.inference.measure import measure
     from ft.machine.display import Display
     from ft.run.report_text import print_evaluation
 
     display = Display()
     plugins = load_and_report()
-    found = load_folder(run, machine)
-    model = as_measurable(found) if isinstance(found, Exported) else measurable(found)
+    model = _measurable(load_folder(run, machine))
     evaluation, count = measure(model, _with_settings(data, sets), split, plugins, display, bad)
     tta = machine["tta"]
     if as_json:
@@ -47,6 +49,19 @@ def evaluate(run: Path, data: str, split: str, bad: Any, sets: tuple[str, ...], 
     else:
         how = f", --tta {tta}" if tta else ""
         print_evaluation(evaluation, f"{count} images of {data}{how}", "what --json prints", display)
+
+
+def _measurable(found: Trained | Exported) -> Measurable:
+    """A model as it is measured; for one that another program computes, torch is not loaded."""
+    from ft.exporting.used import Exported
+
+    if isinstance(found, Exported):
+        from ft.exporting.measured import as_measurable
+
+        return as_measurable(found)
+    from ft.inference.measure_run import measurable
+
+    return measurable(found)
 
 
 def _with_settings(data: str, sets: Sequence[str]) -> Mapping[str, Any]:

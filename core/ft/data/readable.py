@@ -10,21 +10,24 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import islice
-from typing import Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import PIL
-from torch import Tensor
+from PIL import Image
 
 from ft.data.decoding import FORMATS, NOTHING, Facts, decode_as_stored, to_rgb
 from ft.data.image_failures import failure_of
 from ft.data.known_files import Known, file_state, recall, remember, state_of
 from ft.data.load import ImageData, Item, with_remarks
 from ft.data.pictures import Content, Picture, content_digest
-from ft.data.pixels import image_to_tensor
-from ft.data.transforms import Transform
 from ft.data.values import Values, needs_range, objection_to_values
 from ft.errors import FtError
 from ft.text.counting import first_lines, some_names
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ft.data.transforms import Transform
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -247,11 +250,20 @@ def examined(picture: Picture, content: Content, ahead: Ahead | None = None) -> 
         if needs_range(facts.values) and not (ahead is not None and _in_range(facts, ahead)):
             return None, facts, None
         rgb = to_rgb(image, None if ahead is None else ahead.transform.value_range)
-        # Dense already here: whoever keeps them would have torch make them so on all cores, which decode just now, and
-        # wait for these, which takes longer than decoding does.
-        return None, facts, None if ahead is None else ahead.transform(image_to_tensor(rgb)).contiguous()
+        return None, facts, None if ahead is None else _pixels(rgb, ahead.transform)
     except Exception as error:  # whatever a decoder raises, the image is what is wrong
         return failure_of(error, picture.name), NOTHING, None
+
+
+def _pixels(rgb: Image.Image, transform: Transform) -> Tensor:
+    """What the network sees of an image.
+
+    Dense already here: whoever keeps them would have torch make them so on all cores, which decode just now, and wait
+    for these, which takes longer than decoding does.
+    """
+    from ft.data.pixels import image_to_tensor  # the images of a model that another program computes need no torch
+
+    return transform(image_to_tensor(rgb)).contiguous()
 
 
 def _in_range(facts: Facts, ahead: Ahead) -> bool:

@@ -206,7 +206,9 @@ class Task:
     `readout_name`: an exported model gives it beside the outputs, which it calls `outputs_name`. torch.export traces
     it. `answers(outputs, space, settings) -> Sequence[Answer]` is `predict` of a numpy array [N, K] in float32, without
     torch, for models that another program computes, and `average_arrays(outputs, space, settings)` is `average` of such
-    an array [V, N, K]. `pipeline_tag` is what the Hugging Face Hub calls the task.
+    an array [V, N, K]. `meter_of_arrays(space, settings) -> Meter` is a meter that takes such arrays, of outputs and of
+    targets, and tells the same; it may be the one of `meter`. Where it is given, `encode` needs no torch, either.
+    `pipeline_tag` is what the Hugging Face Hub calls the task.
 
     `extend(labels, known, settings) -> LabelSpace`, where given, is the space of a run that starts from another one,
     whose space is `known`: with all of its names, and what its numbers say of targets, and with what labels of new
@@ -243,6 +245,7 @@ class Task:
     outputs_name: str = "outputs"
     answers: Lazy | None = None
     average_arrays: Lazy | None = None
+    meter_of_arrays: Lazy | None = None
     pipeline_tag: str = ""
     noun: Noun = ("class", "classes")
     stratum: str = ""

@@ -1,20 +1,17 @@
-"""Measures a finished run: on its own images as it ends, and later on any."""
+"""Measures a finished model on any images. This loads no torch, unless what computes the model does."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-import torch
+import numpy as np
 
-from ft.cache.image_rows import measured_part
-from ft.cache.image_source import BroughtImages
-from ft.cache.store import FeatureStore
-from ft.config.schema import PREDICT_BATCH, PREDICT_PRECISION, ComponentConfig
+from ft.config.schema import ComponentConfig
 from ft.config.split import SplitConfig
 from ft.data.digests import digest_of
 from ft.data.image_list import known_splits
@@ -22,115 +19,35 @@ from ft.data.load import ImageData, Item, make_items, strata_of
 from ft.data.pictures import picture_of
 from ft.data.readable import check_measured
 from ft.data.samples import read_samples
-from ft.data.splits import Split, choose_splits
-from ft.data.targets import targets_of
+from ft.data.splits import choose_splits
 from ft.errors import FtError
 from ft.extension.installed import Plugins
 from ft.extension.records import Preprocessing, Sample
 from ft.extension.settings import validate
 from ft.extension.tasks import LabelSpace
-from ft.inference.before import fared_before
-from ft.inference.load import Trained, load_trained
-from ft.inference.predict import outputs_of
 from ft.inference.prediction import no_number
-from ft.insight.sureness import how_sure, warned_of
-from ft.job import Job
 from ft.machine.display import Display
-from ft.run.folder import Run
-from ft.run.outputs import writing_outputs
 from ft.task.chosen import ChosenTask
-from ft.task.evaluation import Answered, Evaluation, evaluate
-from ft.task.measured import Measured
-from ft.task.sure import Judged
-from ft.text.counting import number_of
+from ft.task.evaluation import Evaluation, evaluate, evaluate_arrays
 from ft.text.names import typed
 
-
-def measure_saved(run: Run, plugins: Plugins, store: FeatureStore, job: Job, otherwise: str) -> Measured:
-    """Measure what a run just saved on its validation images, for which the task first chooses what its answers need,
-    and on its test images; where epochs were measured `otherwise` on the same images, that is said.
-
-    The model is rebuilt from the run's files and computes as in `ft evaluate`, so these are the figures that anybody
-    will get who uses it; features that were kept, and the run's precision, play no part. Decoded images that were kept
-    do, being the same. The outputs are kept in the run's folder. Raises FtError for an image that changed since the run
-    began, and StopAsked when a signal asks to stop.
-    """
-    asked, data = job.config.machine, job.data
-    machine = {"device": asked.device, "precision": PREDICT_PRECISION, "workers": asked.workers}
-
-    @contextmanager
-    def answers(name: str, items: Sequence[Item], unlike: str = "") -> Iterator[Iterator[Answered]]:
-        counted = number_of(len(items), f"{name} image")
-        job.display.say(f"measuring the saved model on {counted}, in {PREDICT_PRECISION} as ft evaluate{unlike}")
-        trained = load_trained(run, plugins, machine, PREDICT_BATCH, trust_code=True)  # anew: a network may remember
-        own = replace(job, preprocessing=trained.preprocessing, batch_size=trained.batch_size, machine=trained.machine)
-        part = measured_part(name, items, own)
-        images = None if job.config.cache.promise == "off" else BroughtImages(store, part, own)
-        with outputs_of(trained, items, own, data.digests, images) as batches:
-            yield _finite(batches, items)
-
-    unlike = f"; the epochs were measured {otherwise}" if otherwise else ""
-    shapes: dict[str, tuple[int, int]] = {
-        name: (len(items), data.space.outputs) for name, items in data.measured.items()
-    }
-    with writing_outputs(run.path, shapes) as kept:
-        with answers("validation", data.val, unlike) as batches:
-            kept.take("val", (outputs for outputs, _ in batches))
-        answered = {"val": (kept["val"], targets_of(data.val))}
-        space = data.task.calibrate(*answered["val"], data.space)
-        run.keep_numbers(space)
-        if data.test:
-            with answers("test", data.test) as batches:
-                kept.take("test", (outputs for outputs, _ in batches))
-            answered["test"] = kept["test"], targets_of(data.test)
-    found = {name: evaluate(_in_batches(each), data.task, space) for name, each in answered.items()}
-    split: Split = "test" if data.test else "val"
-    judged = _judged(replace(data, space=space), split, answered[split], found[split], job.display)
-    before = fared_before(run, plugins, job, space, answered["val"])
-    return Measured(found["val"], found.get("test"), judged, before)
-
-
-def _in_batches(answered: Answered) -> Iterator[Answered]:
-    """In those of `ft evaluate`, so that the figures are the same in every bit."""
-    return zip(*(torch.split(each, PREDICT_BATCH) for each in answered), strict=True)
-
-
-def _judged(data: ImageData, split: Split, answers: Answered, found: Evaluation, display: Display) -> Judged:
-    """How far the figures `found` on a split can be trusted. What keeps its task from telling is a warning, since the
-    run is done by then."""
-    images, train = len(answers[0]), targets_of(data.train)
-    try:
-        sure = how_sure(data.task, data.space, train, found.figures, images, answers)
-        return Judged(split, images, sure, warned_of(data.task, data.space, answers))
-    except Exception as error:  # also of a task's own code, and memory that runs out
-        display.warn(f"it was not found out how sure the figures are ({type(error).__name__}: {error})")
-        return Judged(split, images)
+Outputs = TypeVar("Outputs", bound=Any)
+Targets = TypeVar("Targets")
 
 
 @dataclass(frozen=True, eq=False)
 class Measurable:
     """A model that can be measured: its task and label space, how it sees images, the table that says in what splits
     the run's images were, how the run split them, and what gives a block the (outputs, targets) of images, batch by
-    batch."""
+    batch, as tensors or as `arrays`."""
 
     task: ChosenTask
     space: LabelSpace
     preprocessing: Preprocessing
     image_list: Path
     split: SplitConfig
-    outputs: Callable[[Sequence[Item], Display], AbstractContextManager[Iterator[Answered]]]
-
-
-def measurable(trained: Trained) -> Measurable:
-    """A run's model as it is measured."""
-    return Measurable(
-        trained.task,
-        trained.space,
-        trained.preprocessing,
-        trained.image_list,
-        trained.split,
-        lambda items, display: outputs_of(trained, items, trained.looking(display)),
-    )
+    outputs: Callable[[Sequence[Item], Display], AbstractContextManager[Iterator[Any]]]
+    arrays: bool = False
 
 
 def measure(
@@ -172,15 +89,18 @@ def measure(
     if split != "train" and (note := _seen_in_training(measured, model, split)):
         display.say(note)
     with model.outputs(measured.val, display) as batches:
-        return evaluate(_finite(batches, measured.val), model.task, model.space), len(measured.val)
+        sum_up = evaluate_arrays if model.arrays else evaluate
+        return sum_up(finite(batches, measured.val), model.task, model.space), len(measured.val)
 
 
 def _as_the_run_read(model: Measurable, given: ComponentConfig) -> str:
     """With what settings the run read its data, where data of the same kind are now read without."""
-    run = Run(model.image_list.parent)
-    if not (run.path / "config.yaml").is_file():
+    folder = model.image_list.parent
+    if not (folder / "config.yaml").is_file():
         return ""
-    data = run.config(trust_code=True).data  # nothing is imported here
+    from ft.run.folder import Run  # an exported model has none, and this loads torch
+
+    data = Run(folder).config(trust_code=True).data  # nothing is imported here
     settings = {name: value for name, value in data.settings.items() if name not in given.settings}
     if not settings or data.use.partition(":")[0] != given.use.partition(":")[0]:
         return ""
@@ -212,11 +132,11 @@ def _splits(samples: Mapping[str, Sample], model: Measurable) -> dict[str, str]:
     return splits
 
 
-def _finite(batches: Iterator[Answered], items: Sequence[Item]) -> Iterator[Answered]:
+def finite(batches: Iterator[tuple[Outputs, Targets]], items: Sequence[Item]) -> Iterator[tuple[Outputs, Targets]]:
     """The same batches. Raises FtError for an image of which the model makes no numbers: NaN has no likeliest class."""
     seen = 0
     for outputs, targets in batches:
-        fine = outputs.isfinite().all(1).tolist()
+        fine = np.isfinite(np.asarray(outputs)).all(1).tolist()
         if not all(fine):
             image = items[seen + fine.index(False)].picture.name
             raise FtError(no_number(image))

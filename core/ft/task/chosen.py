@@ -90,10 +90,15 @@ class ChosenTask(Chosen[Task]):
         made: Any = self._call("loss", space, self.settings, targets)
         return made if hasattr(made, "weight") else Plain(made)
 
-    def meter(self, space: LabelSpace) -> Meter:
-        """What sums up answers."""
-        made: Meter = self._call("meter", space, self.settings)
+    def meter(self, space: LabelSpace, arrays: bool = False) -> Meter:
+        """What sums up answers; those that are arrays, where the task `measures_arrays`, without torch."""
+        made: Meter = self._call("meter_of_arrays" if arrays else "meter", space, self.settings)
         return made
+
+    @property
+    def measures_arrays(self) -> bool:
+        """Whether figures can be had of arrays, without torch."""
+        return self.record.meter_of_arrays is not None
 
     def measure(self, space: LabelSpace) -> Measure:
         """What gives figures, to be called many times, as of resamples of the same answers."""

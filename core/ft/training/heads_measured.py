@@ -11,7 +11,7 @@ import torch
 from ft.extension.tasks import Loss
 from ft.job import Job
 from ft.task.chosen import ChosenTask, Count
-from ft.task.evaluation import TOGETHER
+from ft.task.tally import TOGETHER
 from ft.training.feature_feed import FeatureFeed
 from ft.training.heads import Heads
 

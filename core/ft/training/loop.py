@@ -24,7 +24,8 @@ from ft.run.checkpoints import Checkpoint, moving_tensors
 from ft.run.folder import Run
 from ft.run.position import Position, best_epoch, phase_from
 from ft.task.chosen import LOSS
-from ft.task.evaluation import Tally, figures_of
+from ft.task.evaluation import figures_of
+from ft.task.tally import Tally
 from ft.tracking.events import CheckpointSaved, EpochDone
 from ft.training.average import Average, ema_share
 from ft.training.early import ends_early, last_epoch

@@ -25,7 +25,8 @@ from ft.run.checkpoints import Checkpoint, moving_tensors
 from ft.run.folder import Run
 from ft.run.position import Position, best_epoch, phase_from
 from ft.task.chosen import ChosenTask
-from ft.task.evaluation import figures_of, tallied
+from ft.task.evaluation import figures_of
+from ft.task.tally import tallied
 from ft.text.names import typed
 from ft.tracking.events import CheckpointSaved, PenaltyDone
 from ft.training.early import ends_early, last_epoch

@@ -108,6 +108,14 @@ def test_it_is_measured_as_the_run_is_on_the_same_split(ft: Ft, run: Path, onnx:
     assert ours["images"] == 40
 
 
+def test_it_is_measured_without_torch(ft: Ft, run: Path, onnx: Path) -> None:
+    asked = [str(onnx), str(run.parent / "photos"), "--split", "val"]
+    done = subprocess.run([sys.executable, "-c", WITHOUT_TORCH, "evaluate", *asked], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ft("evaluate", *asked).stdout
+    assert "accuracy" in done.stdout
+
+
 def test_it_ranks_and_copies_as_a_run_does(ft: Ft, run: Path, onnx: Path, tmp_path: Path) -> None:
     asked = (*images(run), "--rank", "uncertain", "--json", "--copy-to")
     ours, theirs = (

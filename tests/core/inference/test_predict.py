@@ -23,7 +23,8 @@ from ft.extension.installed import Plugins
 from ft.finetune import finetune, prepare
 from ft.inference.asked_images import image_paths
 from ft.inference.load import Trained, load_trained
-from ft.inference.measure import measurable, measure
+from ft.inference.measure import measure
+from ft.inference.measure_run import measurable
 from ft.inference.predict import predict
 from ft.inference.prediction import Prediction
 from ft.machine.display import Display

@@ -106,7 +106,7 @@ def test_a_threshold_lies_midway_and_is_the_same_each_time() -> None:
 
 
 def test_logits_whose_probabilities_are_both_one_still_rank() -> None:
-    ranked = ranking(torch.tensor([90.0, 80.0]), torch.tensor([True, False]))
+    ranked = ranking(np.array([90.0, 80.0], np.float32), np.array([True, False]))
     assert ranked.average_precision() == 1
     assert ranked.best_threshold() == 1
 

@@ -6,7 +6,8 @@ import torch
 
 from classified import classification
 from ft.extension.tasks import LabelSpace
-from ft.task.evaluation import TOGETHER, Answered, Tally
+from ft.task.evaluation import Answered
+from ft.task.tally import TOGETHER, Tally
 
 
 def steps() -> list[list[Answered]]:
