@@ -55,7 +55,8 @@ trackers: $(VENV)/.trackers
 exporters: $(VENV)/.exporters
 	$(BIN)/python -m pytest tests/plugins/export tests/core/exporting tests/core/testing/test_built_ins_conform.py \
 		-k "export or exporting or Onnx or TorchExport or Safetensors or OpenVino"
-	$(LITERT)/bin/python -m pytest -p no:anyio tests/core/testing/test_built_ins_conform.py -k LiteRt
+	$(LITERT)/bin/python -m pytest -p no:anyio tests/core/testing/test_built_ins_conform.py \
+		tests/plugins/export/test_litert.py -k "LiteRt or litert"
 
 # docs/ as a site, site/index.html; a broken link is an error.
 docs: $(VENV)/.ready

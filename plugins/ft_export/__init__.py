@@ -100,7 +100,7 @@ def ft_model_exporters() -> Iterator[Exporter]:
     )
     yield Exporter(
         "litert",
-        "LiteRT (TensorFlow Lite), for one image at a time, of the network's size (needs ftkit[litert])",
+        "LiteRT (TensorFlow Lite), for images of the network's size (needs ftkit[litert])",
         export="ft_export.litert:export",
         load="ft_export.litert:load",
         file="model.tflite",

@@ -1,4 +1,4 @@
-"""`litert`: LiteRT's form (TensorFlow Lite), for phones and small devices, one image at a time."""
+"""`litert`: LiteRT's form (TensorFlow Lite), for phones and small devices."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ FILE = "model.tflite"
 
 
 def export(model: Portable, folder: Path, settings: Settings) -> None:
-    """Write model.tflite, which takes one image; metadata are files in a ZIP archive at its end, where TensorFlow Lite
-    has them.
+    """Write model.tflite, which takes one image, or as many as its input is resized to where the network has no shape
+    that says how many there are, as convolutional ones have none. Metadata are files in a ZIP archive at its end, where
+    TensorFlow Lite has them.
 
     Raises FtError where a library is missing, and for a network that the converter cannot follow.
     """
@@ -44,7 +45,8 @@ def export(model: Portable, folder: Path, settings: Settings) -> None:
 
 
 def load(folder: Path) -> Callable[[Any], Mapping[str, Any]]:
-    """Load the file into LiteRT's interpreter, on the CPU, without torch, and ask it about one image after the other.
+    """Load the file into LiteRT's interpreter, on the CPU, without torch; of a network that takes one image alone, ask
+    about one after the other.
 
     Raises FtError where LiteRT is missing.
     """
@@ -55,8 +57,22 @@ def load(folder: Path) -> Callable[[Any], Mapping[str, Any]]:
     interpreter = Interpreter(model_content=(folder / FILE).read_bytes())
     runner = interpreter.get_signature_runner()
 
+    def ask(images: Any) -> dict[str, Any]:
+        return {name: value.copy() for name, value in runner(images=images).items()}
+
+    def takes_several() -> bool:
+        try:
+            ask(np.zeros((2, *runner.get_input_details()["images"]["shape"][1:]), np.uint8))
+        except RuntimeError:  # a node that cannot be resized
+            return False
+        return True
+
+    several = takes_several()
+
     def compute(images: Any) -> Mapping[str, Any]:
-        each = [{name: value.copy() for name, value in runner(images=image[None]).items()} for image in images]
+        if several:
+            return ask(images)
+        each = [ask(image[None]) for image in images]
         return {name: np.concatenate([answers[name] for answers in each]) for name in each[0]}
 
     return compute
