@@ -34,6 +34,12 @@ def ft_freeze_strategies() -> Iterator[FreezeStrategy]:
         example="type:norm",
     )
     yield FreezeStrategy(
+        "batchnorm",
+        "BatchNorm layers, whose statistics then stay as they are; of a network without, nothing",
+        "ft_freeze.batchnorm:select",
+        optional=True,
+    )
+    yield FreezeStrategy(
         "blocks",
         "Blocks by their number, counted from the input: blocks:0-5, blocks:0,2,4, blocks:-1",
         "ft_freeze.blocks:select",

@@ -38,7 +38,8 @@ class FreezeStrategy:
     """Decides what is frozen: `select(backbone, argument, settings) -> set of parameter names`.
 
     It never touches `requires_grad`; ft applies the decision in one place. `argument` is the text after the first
-    colon of the reference, or None. A strategy that selects nothing is the user's mistake unless `allows_empty`.
+    colon of the reference, or None. A strategy that selects nothing is the user's mistake unless `allows_empty`; of one
+    that is `optional`, as it freezes what a network may lack, nothing is said where it adds nothing to others.
 
     With `needs_data` it is `select(backbone, argument, settings, batches)`: an iterable, each time from the beginning,
     of (images [N, 3, S, S], targets [N, ...]) of the training set, in an order that follows from the seed,
@@ -53,6 +54,7 @@ class FreezeStrategy:
     settings: type[BaseModel] | str | None = None
     example: str = ""
     allows_empty: bool = False
+    optional: bool = False
     needs_data: bool = False
 
 

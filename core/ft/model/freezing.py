@@ -17,6 +17,7 @@ from torch import nn
 from ft.config.schema import ComponentConfig
 from ft.data.examples import Examples
 from ft.errors import FtError, nearest
+from ft.extension.extensions import FreezeStrategy
 from ft.extension.installed import Component, Plugins, implementation, read_settings
 from ft.extension.records import Backbone
 from ft.extension.references import parse_reference
@@ -40,7 +41,12 @@ class FrozenChoice:
 
 def needs_data(rule: ComponentConfig, plugins: Plugins) -> bool:
     """Whether a rule looks at images, which takes weights that have values. Raises FtError for no strategy."""
-    return bool(plugins.get("freeze", parse_reference(rule.use)).record.needs_data)
+    return _record(rule, plugins).needs_data
+
+
+def _record(rule: ComponentConfig, plugins: Plugins) -> FreezeStrategy:
+    record: FreezeStrategy = plugins.get("freeze", parse_reference(rule.use)).record
+    return record
 
 
 def choose_frozen(
@@ -74,7 +80,10 @@ def choose_frozen(
 
     for rule in freeze:
         selected = select(rule, "--freeze")
-        if selected <= frozen and (selected or len(freeze) > 1):
+        if _record(rule, plugins).optional:
+            if not selected and len(freeze) == 1:
+                warnings.append(f"--freeze {rule.use} freezes nothing: this network lacks what it freezes")
+        elif selected <= frozen and (selected or len(freeze) > 1):
             warnings.append(f"--freeze {rule.use} adds nothing to what the other rules freeze; leave it out")
         frozen |= selected
         rules |= dict.fromkeys(selected, rule.use)
@@ -116,7 +125,7 @@ def select_parameters(
     outside = frozenset(name for name in selected if not backbone.in_head(name))
     if selected and not outside:
         raise FtError(f"{where} {rule.use} selects only the head, which always trains: {_some(selected)}")
-    if not outside and not component.record.allows_empty:
+    if not outside and not component.record.allows_empty and not component.record.optional:
         names = backbone.parameter_names()
         near = nearest(reference.argument or "", [*backbone.module_paths(), *names], most=1)
         example = next((n for n in backbone.parameters_under(*near)), names[0] if names else "")

@@ -104,7 +104,7 @@ def _names(
     known = {name for name, _ in backbone.module.named_parameters(remove_duplicate=False)}
     strange = sorted(map(str, selected - known))
     expect(not strange, f"{trial.label} selects {strange[:3]}, which are no parameters of the network")
-    empty_is_right = may_be_empty or trial.component.record.allows_empty
+    empty_is_right = may_be_empty or trial.component.record.allows_empty or trial.component.record.optional
     expect(selected or empty_is_right, f"{trial.label} selects nothing with {argument!r}; raise FtError instead")
     return selected
 

@@ -156,6 +156,17 @@ def test_none_beside_other_rules_is_told_to_do_nothing() -> None:
     )
 
 
+def test_of_a_rule_for_what_a_network_may_lack_nothing_is_said() -> None:
+    assert choose(["all", "batchnorm"]).warnings == ()
+    lacking = Backbone(
+        nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2)), ("1",), (Stage("first", ("0",)),), feature_dim=4, name="plain"
+    )
+    chosen = choose(["depth:1", "batchnorm"], backbone=lacking)
+    assert (chosen.names, chosen.warnings) == ({"0.weight", "0.bias"}, ())
+    alone = choose(["batchnorm"], backbone=lacking)
+    assert alone.warnings == ("--freeze batchnorm freezes nothing: this network lacks what it freezes",)
+
+
 def test_a_freeze_that_adds_nothing_new_is_a_warning() -> None:
     assert choose(["all", "depth:1"]).warnings == (
         "--freeze depth:1 adds nothing to what the other rules freeze; leave it out",

@@ -112,6 +112,10 @@ class TestType(FreezeConformance):
     arguments = ("norm", "conv", "bias")
 
 
+class TestBatchNorm(FreezeConformance):
+    component = "freeze:batchnorm"
+
+
 class TestBlocks(FreezeConformance):
     component = "freeze:blocks"
     arguments = ("0-2", "1,3", "-1")
