@@ -37,6 +37,7 @@ SPLIT = ("--test-fraction", "0.25", "--val-fraction", "0.1")
 RECIPES = ("quick", "linear-probe", "best", "lp-ft", "gradual", "discriminative", "surgical", "bitfit", "full")
 CELLS = ("--recipe", "best", "--augment", "geometric", "--image-size", "300")
 """What these photographs allow: a cell has no upper side, and was taken at 300 px."""
+SLOWLY = ("--lr", "1e-4", "--head-lr", "1e-4")
 ROWS: dict[str, tuple[str, ...]] = {
     **{name: ("--recipe", name) for name in RECIPES},
     "nothing said": (),
@@ -46,6 +47,19 @@ ROWS: dict[str, tuple[str, ...]] = {
     "quick, by accuracy": ("--recipe", "quick", "--monitor", "accuracy"),
     "quick, crop, by accuracy": ("--recipe", "quick", "--fit", "crop", "--monitor", "accuracy"),
     "nothing said, all stages": ("--head", "stages"),
+    "best, BatchNorm moves": ("--recipe", "best", "--freeze", "depth:80%"),
+    "best, as it was": (
+        "--recipe",
+        "best",
+        "--freeze",
+        "depth:80%",
+        "--lr",
+        "1e-3",
+        "--head-lr",
+        "1e-3",
+    ),
+    "best, BatchNorm moves, lr 1e-4": ("--recipe", "best", "--freeze", "depth:80%", *SLOWLY),
+    "best, lr 1e-4": ("--recipe", "best", *SLOWLY),
     "best for cells, all stages": (*CELLS, "--head", "stages"),
     "best for cells": CELLS,
     "best for cells, flip": (*CELLS, "--augment", "flip"),
@@ -53,12 +67,14 @@ ROWS: dict[str, tuple[str, ...]] = {
     "best for cells, 224 px": (*CELLS, "--image-size", "224"),
     "best for cells, crop": (*CELLS, "--fit", "crop"),
     "best for cells, no average": (*CELLS, "--set", "training.ema=null"),
-    "best for cells, last stage alone": (*CELLS, "--freeze", "depth:-1"),
-    "best for cells, last three stages": (*CELLS, "--freeze", "depth:-3"),
+    "best for cells, last stage alone": (*CELLS, "--freeze", "depth:-1", "--freeze", "batchnorm"),
+    "best for cells, last three stages": (*CELLS, "--freeze", "depth:-3", "--freeze", "batchnorm"),
     "best for cells, mixup at the cut": (*CELLS, "--manifold-mixup", "0.2"),
 }
 """Flags by row: each recipe as it is, and `quick`, what is taken unasked and `best for cells` with one change a row."""
 USUAL = ("quick", "linear-probe", "best", "best for cells")
+VARIED = ("best for cells", "best for cells, all stages")
+"""Rows whose models are also asked about eight views of each test image."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +182,7 @@ def run(name: str, flags: Sequence[str], split: int, args: argparse.Namespace) -
         seconds = float(own.with_suffix(".seconds").read_text())
     report = json.loads((own / "report.json").read_text())
     test, varied = report["test"], None
-    if name == "best for cells":
+    if name in VARIED:
         varied = tta(own, flags, environ)
     return Row(args.data, name, split, test["accuracy"], test["macro_f1"], varied, seconds, report["cache"]["computed"])
 
