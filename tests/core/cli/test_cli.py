@@ -262,7 +262,7 @@ def test_plugins_are_listed_with_their_distribution(ft: Ft) -> None:
         *(("backbone", name) for name in ("torchvision", "timm", "hub")),
         *(
             ("freeze", name)
-            for name in ("none", "all", "regex", "depth", "until", "type", "blocks", "bitfit", "fisher")
+            for name in ("none", "all", "regex", "depth", "until", "type", "batchnorm", "blocks", "bitfit", "fisher")
         ),
         *(("head", name) for name in ("linear", "mlp", "cosine", "gem", "attention-pool", "stages")),
         *(("weights", name) for name in ("official", "mirror", "local", "pip", "hf", "fsspec", "s3", "gs")),
