@@ -26,18 +26,11 @@ from ft.exporting.prepare import Prepare
 from ft.inference.self_contained import Seeing
 from ft_augment.quarters import positions
 from serving import Client
+from without_torch import BARRED
 
 pytestmark = [pytest.mark.trains, pytest.mark.slow]
 Ft = Callable[..., Result]
-WITHOUT_TORCH = """
-import sys
-
-class Banned:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("torch", "torchvision"):
-            raise SystemExit(f"{name} was imported")
-
-sys.meta_path.insert(0, Banned())
+WITHOUT_TORCH = f"""{BARRED}
 sys.argv[0] = "ft"
 from ft.cli import main
 main()
