@@ -1,4 +1,4 @@
-"""What each gets out of the same minutes: test accuracy on solar cells by ft, fastai, timm and vyntri.
+"""What each gets out of the same minutes: test accuracy on solar cells by ft, fastai, timm, LightlyTrain and vyntri.
 
     python benchmarks/equal_minutes.py                                   # 1, 5 and 20 minutes, split 0: two hours
     python benchmarks/equal_minutes.py --minutes 1,5 --splits 0,1
@@ -30,7 +30,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 PEERS = Path(__file__).parent / "peers"
-WHO = ("ft", "fastai", "timm", "vyntri")
+WHO = ("ft", "fastai", "timm", "lightly", "vyntri")
 RECIPES = {1: ("--recipe", "quick"), 5: ("--recipe", "best", "--augment", "geometric")}
 """By the minutes from which on it is taken. A cell has no upper side."""
 SPLIT = {"split.test": 0.25, "split.val": 0.1}
@@ -121,7 +121,7 @@ def run_peer(who: str, minutes: float, split: int, table: Path) -> Row:
 
 
 def about() -> dict[str, object]:
-    names = ("ftkit", "torch", "fastai", "timm", "vyntri")
+    names = ("ftkit", "torch", "fastai", "timm", "lightly-train", "vyntri")
     return {
         "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
         "versions": {name: version(name) for name in names},
