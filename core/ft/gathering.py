@@ -29,6 +29,7 @@ from ft.machine.signals import StopRequest
 from ft.model.layer_notes import noted_layers
 from ft.model.reading import read_by
 from ft.opening import open_run
+from ft.prefix.linear import before_layer
 from ft.tracking.events import Event
 from ft.training.feature_feed import FeatureFeed
 from ft.training.feeds import Feed, open_feed
@@ -128,36 +129,38 @@ def gather(config: Config, plugins: Plugins, display: Display) -> Gathered:
 
 def gathered_by(feed: Feed, ready: Prepared) -> Gathered | None:
     """What a run that trained its head alone kept of its training and validation images; None where it trained more, as
-    it may have in another phase, kept nothing or other views, has more images than are looked at as a run ends, or is
-    to have no page. No network runs for it but what follows the cut, which is the head."""
+    it may have in another phase, kept nothing or other views, has more images than are looked at as a run ends, is to
+    have no page, or does not show what the head reads. No network runs for it but what follows the cut: the head."""
     config, names = ready.config, ready.built.backbone.parameter_names()
     if not isinstance(feed, FeatureFeed) or config.images.varies or not config.report.html:
         return None
     if ready.plan.place.of > 1 or len(ready.data.items) > MOST or not set(ready.plan.frozen) >= set(names):
         return None
-    return Gathered(ready.data, _of_feed(feed, ready), 0, ready.built.preprocessing.value_range, ready.store)
+    features = _of_feed(feed, ready)
+    if features is None:
+        return None
+    return Gathered(ready.data, features, 0, ready.built.preprocessing.value_range, ready.store)
 
 
 def _features(ready: Prepared, store: FeatureStore, job: Job) -> tuple[Tensor, int]:
     """What the head reads of training images, then of all others, and how many images that took the network for."""
     module, plan, items = ready.model.module, ready.plan, job.data.items
     with closing(open_feed(module, plan, ready.prefix, store, job)) as feed:
-        if not isinstance(feed, FeatureFeed):
-            head = module.get_submodule(ready.model.head_paths[0])
-            return _through_all(module, head, items, job), len(items)
-        return _of_feed(feed, ready), feed.cost.computed
+        kept = _of_feed(feed, ready) if isinstance(feed, FeatureFeed) else None
+        if kept is not None:
+            return kept, feed.cost.computed
+        return _through_all(module, module.get_submodule(ready.model.head_paths[0]), items, job), len(items)
 
 
-def _of_feed(feed: FeatureFeed, ready: Prepared) -> Tensor:
-    """What the head reads of the training images of a feed, then of its validation images."""
-    module = ready.model.module.eval()
-    head = module.get_submodule(ready.model.head_paths[0])
-    train, _ = feed.everything(head)
-    with read_by(head) as others:
-        for _ in feed.validation(every=True):
-            pass
-    pooled = train if train.ndim == 2 else train.flatten(2).mean(2)
-    return torch.cat([pooled.cpu(), *others])
+def _of_feed(feed: FeatureFeed, ready: Prepared) -> Tensor | None:
+    """What the head reads of the training images of a feed, then of its validation images; None where what follows
+    kept features does not show where the head begins."""
+    ready.model.module.eval()
+    before = before_layer(feed.suffix_eval, ready.model.head_paths[0])
+    if before is None:
+        return None
+    read = [*feed.training_reads(before), *feed.validation_reads(before)]
+    return torch.cat([(each if each.ndim == 2 else each.flatten(2).mean(2)).cpu() for each in read])
 
 
 def _through_all(module: nn.Module, head: nn.Module, items: Sequence[Item], job: Job) -> Tensor:

@@ -347,3 +347,13 @@ def test_weights_of_a_run_that_saw_images_otherwise_are_said(
     assert (
         "on images of 16 px, fit crop; now they are given 24 px, fit pad. As there: --image-size 16 --fit crop" in said
     )
+
+
+@pytest.mark.parametrize("head", ["linear", "mlp", "cosine", "stages"])
+def test_a_head_of_any_kind_on_kept_features_ends_with_a_saved_model_and_a_page(
+    head: str, tiny_config: MakeConfig, plugins: Plugins, tmp_path: Path
+) -> None:
+    frozen = {"freeze": ["all"], "cache__promise": "close", "images__augment": "none", "report__html": True}
+    run, report = finetune(tiny_config("deep", head=head, **frozen), plugins, Display())
+    assert report.cache.promise == "close"
+    assert {"model.safetensors", "report.json", "report.html"} <= {each.name for each in run.path.iterdir()}

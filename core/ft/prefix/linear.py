@@ -39,6 +39,23 @@ def before_head(suffix: fx.GraphModule) -> fx.GraphModule:
     return before
 
 
+def before_layer(suffix: fx.GraphModule, path: str) -> fx.GraphModule | None:
+    """What `suffix` does until it comes to the layer at `path`, or to the first one inside it, where `suffix` calls
+    these one by one: it returns what that reads. None where nothing of the layer is found."""
+    before = fx.GraphModule(suffix, copy.deepcopy(suffix.graph))
+    own: set[fx.Node] = set()
+    for node in before.graph.nodes:
+        if node.op in ("call_module", "get_attr") and f"{node.target}.".startswith(f"{path}."):
+            own.add(node)
+        reads = [each for each in node.all_input_nodes if each not in own]
+        if reads and (node in own or own.intersection(node.all_input_nodes)):
+            before.graph.output_node().args = (reads[0],)
+            before.graph.eliminate_dead_code()
+            before.recompile()
+            return before
+    return None
+
+
 def _last_linear(suffix: fx.GraphModule, graph: fx.Graph) -> fx.Node | None:
     """The call in a graph of `suffix` of the linear layer whose outputs are returned as they are, or flattened where
     they are vectors already."""

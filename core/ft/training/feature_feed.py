@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from torch import fx, nn
+from torch import fx
 
 from ft.cache.features import Features
 from ft.cache.proof import Proved
@@ -75,28 +75,32 @@ class FeatureFeed:
         """What follows the cut in eval mode."""
         return self._proved.suffix_eval
 
-    def everything(self, head: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
-        """What enters `head` for every training image and view, [views * N, D] in float32, and the targets.
+    def everything(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """What enters the head, which is the linear one that is left to train, for every training image and view,
+        [views * N, D] in float32, and the targets. Raises StopAsked when a signal asks to stop meanwhile."""
+        targets = torch.cat([self._targets] * self._views)
+        return torch.cat(list(self.training_reads(self._before_head))), targets.to(self._machine.device)
 
-        Raises StopAsked when a signal asks to stop meanwhile.
-        """
-        entering, targets = list[torch.Tensor](), torch.cat([self._targets] * self._views)
-        hook = head.register_forward_pre_hook(lambda _, inputs: entering.append(inputs[0].float()))
-        try:
-            for start, end in spans(len(targets), self._job.config.training.batch_size):
-                inputs = tuple(map(self._ready, self._features.train.take(torch.arange(start, end))))
-                with torch.no_grad(), self._machine.autocast():
-                    self._proved.suffix_eval(inputs)
-                self._job.stop.check()
-        finally:
-            hook.remove()
-        return torch.cat(entering), targets.to(self._machine.device)
+    def training_reads(self, before: fx.GraphModule) -> Iterator[torch.Tensor]:
+        """Yield what a part of `suffix_eval` returns of every training image and view, in float32, batch by batch.
+        Raises StopAsked when a signal asks to stop meanwhile."""
+        for start, end in spans(len(self._targets) * self._views, self._job.config.training.batch_size):
+            yield self._part(before, self._features.train.take(torch.arange(start, end))).float()
+            self._job.stop.check()
+
+    def validation_reads(self, before: fx.GraphModule) -> Iterator[torch.Tensor]:
+        """Yield the same of every validation image."""
+        for inputs, _ in self.validation_inputs(every=True):
+            yield self._part(before, inputs).float()
+
+    def _part(self, before: fx.GraphModule, inputs: Any) -> torch.Tensor:
+        with torch.no_grad(), self._machine.autocast():
+            found: torch.Tensor = before.forward(tuple(map(self._ready, inputs)))
+        return found
 
     def entering(self, inputs: Any) -> torch.Tensor:
         """What enters the head, which is the linear one that is left to train, for a batch's inputs: [N, D]."""
-        with torch.no_grad(), self._machine.autocast():
-            entered: torch.Tensor = self._before_head.forward(tuple(map(self._ready, inputs)))
-        return entered
+        return self._part(self._before_head, inputs)
 
     @cached_property
     def _before_head(self) -> fx.GraphModule:

@@ -145,7 +145,7 @@ def kept_features(module: nn.Module, feed: Feed, plan: Plan) -> tuple[nn.Linear,
 
 def _regression(head: nn.Linear, feed: FeatureFeed, job: Job) -> Regression:
     data = job.data
-    inputs, targets = feed.everything(head)
+    inputs, targets = feed.everything()
     broken = (~inputs.isfinite().all(1)).nonzero().flatten().tolist()
     if broken:
         raise FtError(

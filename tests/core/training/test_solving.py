@@ -150,8 +150,8 @@ def test_features_that_are_not_finite_are_named(
 ) -> None:
     everything = FeatureFeed.everything
 
-    def broken(feed: FeatureFeed, head: Any) -> tuple[torch.Tensor, torch.Tensor]:
-        inputs, labels = everything(feed, head)
+    def broken(feed: FeatureFeed) -> tuple[torch.Tensor, torch.Tensor]:
+        inputs, labels = everything(feed)
         inputs[[3, 5], 1] = torch.tensor([float("nan"), float("inf")])
         return inputs, labels
 
