@@ -95,7 +95,8 @@ def choose_frozen(
         rules |= dict.fromkeys(taken, rule.use)
     _check_shared(backbone.module.named_parameters(remove_duplicate=False), frozen)
     own = {name for name, _ in backbone.module.named_parameters()}
-    if frozen and all(_has_statistics(backbone.module, name) for name in frozen):
+    meant = any(_record(rule, plugins).optional for rule in freeze)  # by a rule of just these layers
+    if frozen and not meant and all(_has_statistics(backbone.module, name) for name in frozen):
         warnings.append(
             "only normalisation layers are frozen: their running statistics stop moving, but the layers before them "
             "train on, so the features drift away from these statistics"

@@ -65,7 +65,7 @@ def test_the_config_says_whose_recipe_it_was_and_is_read_again_without_it(plugin
     assert config.recipe is not None
     assert (config.recipe.use, config.recipe.distribution, len(config.recipe.sha256)) == ("lp-ft", "ftkit", 64)
     assert config.recipe.version
-    assert config.recipe.says == ("training.epochs", "training.lr", "training.head_lr", "phases")
+    assert config.recipe.says == ("freeze", "training.epochs", "training.lr", "training.head_lr", "phases")
     dumped = config.model_dump(mode="json")
     gone = Plugins(tuple(each for each in plugins.all if each.name != "recipes"))
     assert load_config(dumped, plugins=gone) == load_config(dumped) == config

@@ -183,6 +183,7 @@ def test_a_train_that_takes_nothing_back_is_an_error() -> None:
 
 def test_freezing_only_batchnorm_is_warned_about() -> None:
     assert "their running statistics stop moving" in choose(["type:norm"]).warnings[0]
+    assert choose(["batchnorm"]).warnings == ()  # who says that means it
     assert choose(["type:norm", "depth:1"]).warnings == ()
 
 
