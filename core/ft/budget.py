@@ -141,5 +141,5 @@ def _too_short(budget: BudgetConfig, takes: Sequence[Takes], besides: float) -> 
     return (
         f"--time-budget {budget.asked} is too short: {as_duration(besides)} go by before and after, and {which} takes "
         f"{as_duration(least.once)} for what is computed once and {as_duration(least.least - least.once)} or more from "
-        f"there; give it {as_duration(1.2 * (least.least + besides))}, or look at smaller images with --image-size 128"
+        f"there; give it {as_duration(1.2 * (least.least + besides))}, or look at smaller images with --image-size"
     )

@@ -357,3 +357,33 @@ def test_a_head_of_any_kind_on_kept_features_ends_with_a_saved_model_and_a_page(
     run, report = finetune(tiny_config("deep", head=head, **frozen), plugins, Display())
     assert report.cache.promise == "close"
     assert {"model.safetensors", "report.json", "report.html"} <= {each.name for each in run.path.iterdir()}
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "adafactor"])
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda value: value.new_zeros(()), "does not fit the optimizer"),
+        (lambda value: value.new_zeros((1,) * value.ndim), "does not fit the optimizer"),
+        (lambda value: value.int(), "does not fit the optimizer"),
+        (lambda value: None, "is nothing, not float32"),
+        (lambda value: value.mul(float("nan")), "holds what cannot be"),
+    ],
+)
+def test_an_optimizer_state_that_no_such_parameter_can_have_is_refused(
+    optimizer: str,
+    damage: Callable[[torch.Tensor], object],
+    message: str,
+    tiny_config: MakeConfig,
+    plugins: Plugins,
+    tmp_path: Path,
+) -> None:
+    run, _ = finetune(tiny_config(training__optimizer=optimizer), plugins, Display())
+    content = torch.load(run.path / "last.pt", weights_only=True)
+    values = content["optimizer"]["layer2.0.weight"]
+    key = next(name for name, value in values.items() if isinstance(value, torch.Tensor) and value.numel() > 1)
+    values[key] = damage(values[key])
+    torch.save(content, run.path / "last.pt")
+    config = tiny_config(training__optimizer=optimizer, training__epochs=3)
+    with pytest.raises(FtError, match=message):
+        finetune(config, plugins, Display(), run)

@@ -12,7 +12,10 @@ from ft.extension.settings import Section
 
 class LoraConfig(Section):
     rank: int | None = Field(
-        None, ge=1, description="rank of low-rank adapters (LoRA) beside frozen layers, merged on saving; default: none"
+        None,
+        ge=1,
+        le=65_536,
+        description="rank of low-rank adapters (LoRA) beside frozen layers, merged on saving; default: none",
     )
     alpha: float | None = Field(None, gt=0, description="adapters count alpha / rank; default: 1, as alpha = rank")
     match: Components = Field(

@@ -8,6 +8,7 @@ from pydantic import Field, model_serializer
 
 from ft.config.component import ComponentConfig, Components
 from ft.config.images import Views
+from ft.config.training import BetaParameter
 from ft.extension.settings import Section
 
 PLACES = {
@@ -56,13 +57,13 @@ class PhaseConfig(Section):
     head_lr: float | None = Field(_USUAL, gt=0, description="as training.head_lr")
     lr_decay: float = Field(_USUAL, gt=0, le=1, description="as training.lr_decay")
     weight_decay: float | None = Field(_USUAL, ge=0, description="as training.weight_decay")
-    warmup_epochs: float = Field(_USUAL, ge=0, description="as training.warmup_epochs")
+    warmup_epochs: float = Field(_USUAL, ge=0, le=1e6, description="as training.warmup_epochs")
     patience: int | None = Field(
         _USUAL, ge=1, description="as training.patience; the phase then ends, and the next one begins"
     )
-    mixup: float = Field(_USUAL, ge=0, description="as training.mixup")
-    cutmix: float = Field(_USUAL, ge=0, description="as training.cutmix")
-    manifold_mixup: float = Field(_USUAL, ge=0, description="as training.manifold_mixup")
+    mixup: BetaParameter = Field(_USUAL, description="as training.mixup")
+    cutmix: BetaParameter = Field(_USUAL, description="as training.cutmix")
+    manifold_mixup: BetaParameter = Field(_USUAL, description="as training.manifold_mixup")
     ema: float | None = Field(_USUAL, gt=0, lt=1, description="as training.ema; an average begins with the phase")
     swa: int | None = Field(_USUAL, ge=2, description="as training.swa; of the phase's last epochs")
     soup: int | None = Field(_USUAL, ge=2, description="as training.soup; of the phase's best epochs")

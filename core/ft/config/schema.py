@@ -40,7 +40,7 @@ class WeightsConfig(ComponentConfig):
     """Which weights, and where to look for them after the cache and before the place the entry names."""
 
     use: str = Field("default", description="none, default, an entry's name, or a weight source such as local:PATH")
-    sources: Annotated[tuple[str, ...], BeforeValidator(as_list)] = Field(
+    sources: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(as_list)] = Field(
         (), examples=["local:./weights"], description="weight sources to try in this order after the cache"
     )
     key: str | None = Field(

@@ -34,7 +34,7 @@ def lay_run_under(content: Mapping[str, Any], typed: Sequence[Typed]) -> tuple[M
     backbone than its own, for other weights, and for another task with its head.
     """
     named = merge(Config, {KEY: content.get(KEY)}, [each for each in typed if each.path[0] == KEY])[KEY]
-    decided = isinstance(named, Mapping) and named.get("head") is not None
+    decided = isinstance(named, Mapping) and named.get("head") is not None and "run" in named
     if named is None:
         if _head_said(content, typed) == GROW:
             raise FtError("--head grow lets the head of a run learn more classes: say which run, with --from RUN")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from pydantic import Field, PrivateAttr
+from pydantic import AfterValidator, Field, PrivateAttr
 
 from ft.config.component import ComponentConfig
 from ft.extension.extensions import Optimizer
@@ -32,6 +32,16 @@ USUAL_EPOCHS, FEWEST_STEPS, MOST_EPOCHS = 10, 100, 50
 
 BLENDS = ("mixup", "cutmix", "manifold_mixup")
 """Keys of what blends pairs of images."""
+
+
+def _of_beta(value: float) -> float:
+    if value and not 1e-3 <= value <= 1e3:
+        raise ValueError("it is 0, for none, or a number from 0.001 to 1000")
+    return value
+
+
+BetaParameter = Annotated[float, AfterValidator(_of_beta)]
+"""Both parameters of the Beta distribution that shares are drawn from, which torch can draw from; or 0."""
 
 
 class TrainingConfig(Section):
@@ -67,20 +77,18 @@ class TrainingConfig(Section):
     momentum: float = Field(
         0.9, ge=0, lt=1, description="older name of training.optimizer.momentum: for sgd (Nesterov)"
     )
-    warmup_epochs: float = Field(1.0, ge=0, description="linear warm-up before the cosine")
+    warmup_epochs: float = Field(1.0, ge=0, le=1e6, description="linear warm-up before the cosine")
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="older name of task.label_smoothing")
-    mixup: float = Field(
-        0.0, ge=0, description="blend pairs of images and labels, shares from Beta(this, this); 0.2 is usual"
+    mixup: BetaParameter = Field(
+        0.0, description="blend pairs of images and labels, shares from Beta(this, this); 0.2 is usual"
     )
-    cutmix: float = Field(
+    cutmix: BetaParameter = Field(
         0.0,
-        ge=0,
         description="paste a box of one image into another and blend labels by area, Beta(this, this); 1 is usual; "
         "beside mixup, each has half of the steps",
     )
-    manifold_mixup: float = Field(
+    manifold_mixup: BetaParameter = Field(
         0.0,
-        ge=0,
         description="blend pairs where the frozen prefix ends, not as images, so that it is computed once all the "
         "same; shares from Beta(this, this)",
     )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from ft.run.report import Report, longer
 from ft.text.names import typed
@@ -24,7 +25,7 @@ def next_steps(report: Report, run: Path) -> list[str]:
 def _steps(report: Report, run: Path) -> Iterator[str]:
     if (run / "report.html").is_file():
         yield f"see mistakes, curves and what trained: {run / 'report.html'}"
-    if report.best_epoch == report.epochs and not report.averaged:
+    if report.best_epoch == report.epochs and not report.averaged and not ended_by_budget(report.time_budget):
         yield more_may_be_better(report.epochs, report.penalty, bool(report.each_phase), run)
     elif (
         not report.each_phase
@@ -43,8 +44,13 @@ def more_may_be_better(epochs: int, penalty: float | None, in_phases: bool, run:
     """What to say where the best lies at the end of what was tried: the last of the epochs, or the weakest penalty."""
     if penalty is None:
         return f"the last epoch was the best; more may be better: {longer(epochs, in_phases, run)}"
-    weaker = typed("--set", f"training.penalties=[{penalty / 10:g},{penalty / 100:g}]")
-    return f"the weakest penalty was the best; weaker ones may be better: {weaker}"
+    weaker = typed("--set", f"training.optimizer.penalties=[{penalty / 10:g},{penalty / 100:g}]")
+    return f"the weakest penalty was the best; weaker ones may be better: the same command with {weaker}"
+
+
+def ended_by_budget(budget: Mapping[str, Any] | None) -> bool:
+    """Whether a time budget ended something early, so that more was planned than was tried."""
+    return bool(budget and budget.get("ended"))
 
 
 def _head_only(report: Report) -> bool:

@@ -33,7 +33,15 @@ from ft.training.epoch_average import average_epochs, averages_epochs, forget_we
 from ft.training.feeds import Feed
 from ft.training.joint import joint_steps
 from ft.training.loss_scale import LossScale
-from ft.training.optim import forget_gradients, lr_factor, make_optimizer, optimizer_state, restore_optimizer, set_lr
+from ft.training.optim import (
+    check_state,
+    forget_gradients,
+    lr_factor,
+    make_optimizer,
+    optimizer_state,
+    restore_optimizer,
+    set_lr,
+)
 from ft.training.step import Learning, batches_of, learn, moving_buffers
 
 
@@ -152,6 +160,7 @@ def _stepping(
     if job.config.training.ema is not None:
         average = Average(module, moving_tensors(module, plan.frozen, plan.frozen_modules))
     if saved is not None:
+        check_state(job.optimizer, module, saved.optimizer, run.path / "last.pt")
         restore_optimizer(optimizer, saved.optimizer)
         scale.restore(saved.scale)
         if average is not None:

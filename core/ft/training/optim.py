@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import nullcontext, suppress
+from pathlib import Path
 from typing import Any
 
 import torch
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
+from ft.errors import FtError
 from ft.machine.parts import own_part
 from ft.plan.optimizer import ChosenOptimizer
 from ft.plan.records import Plan
@@ -38,6 +42,7 @@ def mark_groups(optimizer: torch.optim.Optimizer, parameters: Mapping[str, torch
         group["names"] = tuple(names.get(parameter, "?") for parameter in group["params"])
 
 
+_INSTEAD = "take it from a copy of the run, or start another run"
 LEVEL = 0.5
 """Share of the peak rate at which weights are gathered for SWA: the authors' training script has 0.05 of 0.1."""
 
@@ -92,6 +97,43 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, saved: Mapping[str, Mapp
                 isinstance(optimizer, torch.optim.SGD) and group["momentum"]
             ):  # torch's fused SGD takes the first step for all of a group, or for none
                 optimizer.state[parameter] = {"momentum_buffer": torch.zeros_like(parameter)}
+
+
+def check_state(
+    optimizer: ChosenOptimizer, module: torch.nn.Module, saved: Mapping[str, Mapping[str, Any]], path: Path
+) -> None:
+    """Raise FtError unless the state in a file is of the form that `optimizer` makes for such parameters, and of
+    numbers. Fused optimizers go through memory by the parameter's shape, whatever the shape of the state is."""
+    own = dict(module.named_parameters())
+    for name, values in saved.items():
+        for key, wanted in (_first_state(optimizer, own[name]) if values else {}).items():
+            given = values.get(key)
+            if _form(given) != _form(wanted):
+                raise FtError(
+                    f"{path} does not fit the optimizer '{optimizer.component.name}': '{key}' of '{name}' is "
+                    f"{_form(given)}, not {_form(wanted)}; {_INSTEAD}"
+                )
+            if not torch.as_tensor(given).isfinite().all() or (key == "step" and bool(torch.as_tensor(given) < 0)):
+                raise FtError(f"{path} is damaged: '{key}' of '{name}' holds what cannot be; {_INSTEAD}")
+
+
+def _first_state(optimizer: ChosenOptimizer, parameter: torch.Tensor) -> Mapping[str, Any]:
+    """What an optimizer keeps of a parameter like this after its first step, which takes no memory where torch can
+    tell without computing it."""
+    for mode in (FakeTensorMode, nullcontext):
+        with suppress(DataDependentOutputException), mode():
+            like = torch.nn.Parameter(torch.zeros(parameter.shape, dtype=parameter.dtype))
+            like.grad = torch.zeros(parameter.shape, dtype=parameter.dtype)
+            made = optimizer.build([{"params": [like], "lr": 1e-3, "weight_decay": 0.0}])
+            made.step()
+            return dict(made.state[like])
+    return {}
+
+
+def _form(value: Any) -> str:
+    if isinstance(value, torch.Tensor):
+        return f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
+    return "nothing" if value is None else type(value).__name__
 
 
 def _beside(parameter: torch.Tensor, value: torch.Tensor) -> torch.Tensor:

@@ -168,7 +168,7 @@ def _check_finite(value: float, what: str, penalty: float, penalties: Sequence[f
         others = ",".join(f"{each:g}" for each in penalties if each != penalty) or "0.01"
         raise FtError(
             f"the {what} became {value} with penalty {penalty:g}; nothing of that fit was kept. Start a new run "
-            f"without it: {typed('--set', f'training.penalties=[{others}]')}"
+            f"without it: {typed('--set', f'training.optimizer.penalties=[{others}]')}"
         )
 
 

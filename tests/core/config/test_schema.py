@@ -191,6 +191,15 @@ def test_a_merged_mapping_may_be_overridden(tmp_path: Path) -> None:
         ("groups=[3]", "groups.0' cannot be 3: it takes a mapping of match, lr, weight_decay"),
         ("split=3", "split' cannot be 3: it takes a mapping of val, test, seed"),
         ("prefer={a: 3}", "prefer.a' cannot be 3: it takes text"),
+        ("weights.sources=['']", "weights.sources.0' cannot be '': it may not be empty"),
+        ("from_run.head=keep", "from_run.run' is missing; give it with --set from_run.run="),
+        ("training.warmup_epochs=1e308", "training.warmup_epochs' cannot be 1e+308: input should be less than"),
+        (
+            "training.mixup=1e-320",
+            "training.mixup' cannot be 1e-320: it is 0, for none, or a number from 0.001 to 1000",
+        ),
+        ("phases=[{cutmix: 1e308}]", "phases.0.cutmix' cannot be 1e+308: it is 0, for none, or a number from 0.001"),
+        ("lora.rank=99999999999999999999", "lora.rank' cannot be 99999999999999999999: input should be less than"),
         ("seed=null", "seed' cannot be None: it takes a whole number"),
     ],
 )

@@ -97,7 +97,7 @@ def test_more_is_proposed_where_the_last_was_the_best(report: Report) -> None:
     ]
     (weaker,) = next_steps(replace(last, penalty=1e-5), Path("run"))
     assert "the weakest penalty was the best" in weaker
-    assert "--set 'training.penalties=[1e-06,1e-07]'" in weaker
+    assert "--set 'training.optimizer.penalties=[1e-06,1e-07]'" in weaker
 
 
 def test_the_last_stage_is_proposed_where_the_head_alone_trained_and_images_are_many(report: Report) -> None:

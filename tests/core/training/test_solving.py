@@ -170,7 +170,7 @@ def test_features_that_are_not_finite_are_named(
             float("nan"),
             7.0,
             1.0,
-            r"the training loss became nan with penalty 0\.01; .*: --set 'training\.penalties=\[0\.1\]'",
+            r"the training loss became nan with penalty 0\.01; .*: --set 'training\.optimizer\.penalties=\[0\.1\]'",
         ),
         (1.0, float("inf"), 1.0, r"the largest weight became inf with penalty 0\.01; nothing of that fit was kept"),
         (1.0, 7.0, float("nan"), r"the validation loss became nan: features of validation images are not finite"),
