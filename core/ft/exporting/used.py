@@ -33,6 +33,8 @@ from ft.machine.files import sha256_of
 from ft.machine.memory import explained_shortage
 from ft.run.records import read_record
 from ft.task.chosen import ChosenTask, choose_task
+from ft.text.counting import number_of
+from ft.text.reading import check_plain
 
 if TYPE_CHECKING:
     from ft.extension.exporters import Exporter
@@ -151,7 +153,15 @@ class Exported:
         return self.task.average_arrays(np.concatenate(every).reshape(len(views), len(images), -1), self.space)
 
     def _outputs(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return np.asarray(self.compute(images)[self.about.outputs[0]], np.float32)
+        found, name = self.compute(images), self.about.outputs[0]
+        rows = np.asarray(found[name], np.float32) if name in found else np.empty(0, np.float32)
+        if rows.shape != (wanted := (len(images), self.space.outputs)):
+            shape, asked = list(rows.shape) if name in found else "missing", number_of(len(images), "image")
+            raise FtError(
+                f"{self.folder}: the output '{name}' of {asked} is {shape}, not {list(wanted)} as {NAME} says; was one "
+                "of them edited? Export it again"
+            )
+        return rows
 
     def _uncertain(self, rows: Sequence[NDArray[np.float32]]) -> list[dict[str, float | bool]]:
         import torch  # what a task says of uncertainty is torch's
@@ -171,9 +181,20 @@ def load_exported(folder: Path, plugins: Plugins, use: UseConfig, trust_code: bo
     plugins = plugins.preferring(about.model.prefer)
     component = plugins.get("exporter", parse_reference(about.format))
     record: Exporter = component.record
-    if not (folder / record.file).exists():
+    file = folder / record.file
+    if not file.exists():
         raise FtError(f"{folder} lacks {record.file}; export it again, or copy the whole folder")
-    compute: Any = implementation(component, "load")(folder)
+    try:
+        check_plain(file)
+    except OSError as error:
+        raise FtError(f"cannot read {file}: {error.strerror or error}") from error
+    try:
+        compute: Any = implementation(component, "load")(folder)
+    except FtError:
+        raise
+    except Exception as error:  # of a runtime that is not ft's, as the file may be anybody's
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise FtError(f"{file} cannot be loaded as {about.format}: {reason}; export it again") from error
     task = choose_task(about.model.task, plugins)
     threads = (os.cpu_count() or 1) if use.workers == "auto" else use.workers
     return Exported(folder, about, task, compute, use.batch_size, threads, use.tta)

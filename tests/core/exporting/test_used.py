@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -223,6 +226,58 @@ def test_what_it_lacks_or_is_no_run_for_is_told(ft: Ft, run: Path, onnx: Path, t
     (copied / "export.json").write_text(text.replace('"task": "classification"', '"task": "./mine.py:Task"'))
     with pytest.raises(FtError, match="names the code"):
         raise ft("predict", "copied", images(run)[0], fails=True).exception or AssertionError
+
+
+def _pipe(folder: Path) -> None:
+    (folder / "model.onnx").unlink()
+    os.mkfifo(folder / "model.onnx")
+
+
+def _device(folder: Path) -> None:
+    (folder / "model.onnx").unlink()
+    (folder / "model.onnx").symlink_to("/dev/zero")
+
+
+def _folder(folder: Path) -> None:
+    (folder / "model.onnx").unlink()
+    (folder / "model.onnx").mkdir()
+
+
+def _cut(folder: Path) -> None:
+    (folder / "model.onnx").write_bytes((folder / "model.onnx").read_bytes()[:1000])
+
+
+def _other_output(folder: Path) -> None:
+    text = (folder / "export.json").read_text()
+    (folder / "export.json").write_text(re.sub(r'"outputs": \[\s*"\w+"', '"outputs": ["nope"', text))
+
+
+def _other_classes(folder: Path) -> None:
+    told = json.loads((folder / "export.json").read_text())
+    told["model"]["classes"].append("another")
+    (folder / "export.json").write_text(json.dumps(told))
+
+
+@pytest.mark.parametrize("command", ["predict", "evaluate"])
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (_pipe, "it is a pipe, not a plain file"),
+        (_device, "it is a device, not a plain file"),
+        (_folder, "Is a directory"),
+        (_cut, "cannot be loaded as onnx: .*; export it again"),
+        (_other_output, "the output 'nope' of (1 image|4 images) is missing"),
+        (_other_classes, r"the output '\w+' of (1 image|4 images) is \[\d+, \d\], not \[\d+, \d\] as export.json says"),
+    ],
+)
+def test_a_folder_that_somebody_changed_is_refused_in_words(
+    ft: Ft, run: Path, onnx: Path, tmp_path: Path, damage: Callable[[Path], None], message: str, command: str
+) -> None:
+    shutil.copytree(onnx, tmp_path / "changed")
+    damage(tmp_path / "changed")
+    asked = images(run)[:1] if command == "predict" else [str(Path(images(run)[0]).parent.parent), "--split", "all"]
+    with pytest.raises(FtError, match=message):
+        raise ft(command, "changed", *asked, fails=True).exception or AssertionError
 
 
 def test_python_exports_and_shows_what_the_command_prints(run: Path, tmp_path: Path) -> None:
