@@ -268,7 +268,7 @@ def test_a_process_that_may_have_none_decodes_by_itself(items: list[Item]) -> No
 def test_a_program_ends_and_cleans_up_although_a_traceback_still_holds_a_loader(
     items: list[Item], tmp_path: Path
 ) -> None:
-    items[0].picture.path.write_text("text")
+    items[-1].picture.path.write_text("text")
     (tmp_path / "temporary").mkdir()
     script = f"""
 from pathlib import Path
