@@ -13,7 +13,6 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing.util import get_temp_dir
 from types import FrameType, TracebackType
 from typing import Any, Literal
 
@@ -71,7 +70,6 @@ class Loader:
             # Workers share the pages of this process until one of them writes there, which collecting garbage does.
             gc.collect()
             gc.freeze()
-            get_temp_dir()  # workers, which end at once, inherit it; of one of their own nobody would clean up
         with warnings.catch_warnings(), guard:
             _allow_any_worker_count()
             try:

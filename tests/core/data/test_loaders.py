@@ -265,11 +265,8 @@ def test_a_process_that_may_have_none_decodes_by_itself(items: list[Item]) -> No
         assert "--workers 0" in str(pool.apply(_batches_of, (items, 1)))
 
 
-def test_a_program_ends_and_cleans_up_although_a_traceback_still_holds_a_loader(
-    items: list[Item], tmp_path: Path
-) -> None:
-    items[-1].picture.path.write_text("text")
-    (tmp_path / "temporary").mkdir()
+def test_a_program_ends_although_a_traceback_still_holds_a_loader(items: list[Item]) -> None:
+    items[0].picture.path.write_text("text")
     script = f"""
 from pathlib import Path
 from ft import Preprocessing
@@ -283,11 +280,9 @@ dataset = ImageDataset(items, eval_transform(Preprocessing(16, 18)))
 for batch in make_loader(dataset, 4, Workers(2, "cpu"), False).epoch(0):
     pass
 """
-    environ = {**os.environ, "TMPDIR": str(tmp_path / "temporary")}
-    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, env=environ)
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     assert ended.returncode == 1
     assert ended.stderr.rstrip().splitlines()[-1].startswith("ft.errors.FtError: cannot read the image")
-    assert list((tmp_path / "temporary").glob("pymp-*")) == []
 
 
 def test_images_are_drawn_as_often_as_is_asked_whatever_the_epoch_before_was() -> None:
