@@ -8,7 +8,7 @@ from ft.extension.sections import Note
 from ft.insight.sureness import how_sure
 from ft.pages.records import Headline, Scale
 from ft.reporting.finished import Answers, Finished
-from ft.run.next_steps import ended_by_budget, more_may_be_better
+from ft.run.next_steps import among_penalties, more_may_be_better
 from ft.run.summaries import figures_in
 from ft.task.sure import Sure, too_few
 from ft.text.counting import number_of
@@ -77,7 +77,7 @@ def remarks(finished: Finished, figures: tuple[Sure, ...]) -> Iterator[Note]:
     if (
         report.best_epoch == report.epochs
         and not report.averaged
-        and not ended_by_budget(report.model_dump().get("time_budget"))
+        and not among_penalties(finished.best.get("penalty"), report.model_dump().get("time_budget"))
     ):
         more = more_may_be_better(report.epochs, finished.best.get("penalty"), finished.in_phases, finished.run.path)
         yield Note(f"{more[0].upper()}{more[1:]}")

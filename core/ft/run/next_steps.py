@@ -25,7 +25,11 @@ def next_steps(report: Report, run: Path) -> list[str]:
 def _steps(report: Report, run: Path) -> Iterator[str]:
     if (run / "report.html").is_file():
         yield f"see mistakes, curves and what trained: {run / 'report.html'}"
-    if report.best_epoch == report.epochs and not report.averaged and not ended_by_budget(report.time_budget):
+    if (
+        report.best_epoch == report.epochs
+        and not report.averaged
+        and not among_penalties(report.penalty, report.time_budget)
+    ):
         yield more_may_be_better(report.epochs, report.penalty, bool(report.each_phase), run)
     elif (
         not report.each_phase
@@ -48,9 +52,9 @@ def more_may_be_better(epochs: int, penalty: float | None, in_phases: bool, run:
     return f"the weakest penalty was the best; weaker ones may be better: the same command with {weaker}"
 
 
-def ended_by_budget(budget: Mapping[str, Any] | None) -> bool:
-    """Whether a time budget ended something early, so that more was planned than was tried."""
-    return bool(budget and budget.get("ended"))
+def among_penalties(penalty: float | None, budget: Mapping[str, Any] | None) -> bool:
+    """Whether a time budget ended the run before all penalties were tried, so that weaker ones were planned anyway."""
+    return penalty is not None and bool(budget and budget.get("ended"))
 
 
 def _head_only(report: Report) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from ft.errors import FtError
 from ft.machine.parts import own_part
@@ -113,15 +113,16 @@ def check_state(
                     f"{path} does not fit the optimizer '{optimizer.component.name}': '{key}' of '{name}' is "
                     f"{_form(given)}, not {_form(wanted)}; {_INSTEAD}"
                 )
-            if not torch.as_tensor(given).isfinite().all() or (key == "step" and bool(torch.as_tensor(given) < 0)):
+            numbers = torch.as_tensor(given if isinstance(given, torch.Tensor | int | float) else 0)
+            if not numbers.isfinite().all() or (key == "step" and bool(numbers < 0)):
                 raise FtError(f"{path} is damaged: '{key}' of '{name}' holds what cannot be; {_INSTEAD}")
 
 
 def _first_state(optimizer: ChosenOptimizer, parameter: torch.Tensor) -> Mapping[str, Any]:
     """What an optimizer keeps of a parameter like this after its first step, which takes no memory where torch can
-    tell without computing it."""
+    tell without computing it. Nothing is known of an optimizer that cannot step so, as one that needs a closure."""
     for mode in (FakeTensorMode, nullcontext):
-        with suppress(DataDependentOutputException), mode():
+        with suppress(Exception), mode():  # whatever a plugin's optimizer raises; training itself swallows nothing
             like = torch.nn.Parameter(torch.zeros(parameter.shape, dtype=parameter.dtype))
             like.grad = torch.zeros(parameter.shape, dtype=parameter.dtype)
             made = optimizer.build([{"params": [like], "lr": 1e-3, "weight_decay": 0.0}])

@@ -100,6 +100,12 @@ def test_more_is_proposed_where_the_last_was_the_best(report: Report) -> None:
     assert "--set 'training.optimizer.penalties=[1e-06,1e-07]'" in weaker
 
 
+def test_weaker_penalties_are_not_proposed_where_time_ended_before_those_that_were_planned(report: Report) -> None:
+    ended = replace(report, best_epoch=9, time_budget={"asked": "1m", "cut": [], "ended": {1: 9}, "seconds": 60.0})
+    assert not any("weakest" in step for step in next_steps(replace(ended, penalty=0.1), Path("run")))
+    assert "ft run --resume run --epochs 14" in next_steps(ended, Path("run"))[0]
+
+
 def test_the_last_stage_is_proposed_where_the_head_alone_trained_and_images_are_many(report: Report) -> None:
     (step,) = next_steps(report, Path("run"))
     assert step.endswith(": ft run --resume run --freeze depth:-1 --epochs 14 --lr 0.0001")

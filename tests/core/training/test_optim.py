@@ -1,13 +1,15 @@
 from __future__ import annotations
 
-from typing import Literal
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Literal
 
 import pytest
 import torch
 from hypothesis import given, strategies as st
 from torch import nn
 
-from ft.training.optim import lr_factor, optimizer_state, restore_optimizer
+from ft.training.optim import check_state, lr_factor, optimizer_state, restore_optimizer
 
 
 def test_the_learning_rate_warms_up_then_falls_to_nothing() -> None:
@@ -62,3 +64,12 @@ def test_state_is_laid_out_in_memory_as_its_parameter_is() -> None:
     parameter.grad, before = torch.zeros_like(parameter), parameter.detach().clone()
     optimizer.step()
     torch.testing.assert_close(parameter.detach(), before - 0.1 * 0.9 * mean)
+
+
+def test_of_an_optimizer_that_cannot_step_by_itself_no_state_is_refused() -> None:
+    class Asking(torch.optim.SGD):
+        def step(self, closure: Any = None) -> Any:
+            return float(closure())
+
+    chosen: Any = SimpleNamespace(build=lambda groups: Asking(groups), component=SimpleNamespace(name="asking"))
+    check_state(chosen, nn.Linear(2, 2), {"weight": {"own": torch.zeros(3)}}, Path("last.pt"))
